@@ -1,0 +1,503 @@
+//! A study design: visits, forms, item groups, items, code lists (names after ODM 1.3.2, section 3.1.1).
+//!
+//! A design is a document: immutable once published, addressed by the SHA-256 of its canonical JSON, and stored in
+//! parts (see [`crate::design_part`]) because a large one does not fit in a commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use crate::history::CommitHash;
+use crate::ids::Oid;
+use crate::rejection::Fault;
+use crate::scope::Scope;
+
+/// Texts in several languages: language tag (RFC 5646, empty for none) → text.
+pub type Labels = BTreeMap<String, String>;
+
+/// A whole design version (ODM `MetaDataVersion`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StudyDesign {
+    /// Name of the study, as the protocol says.
+    pub name: String,
+    /// OID of the design version.
+    pub version: String,
+    /// The visits (ODM `StudyEventDef`), in protocol order.
+    pub visits: Vec<VisitDef>,
+    /// The forms.
+    pub forms: Vec<FormDef>,
+    /// The item groups.
+    pub item_groups: Vec<ItemGroupDef>,
+    /// The items.
+    pub items: Vec<ItemDef>,
+    /// The code lists.
+    #[serde(default)]
+    pub code_lists: Vec<CodeListDef>,
+    /// Units of measurement: OID → symbol.
+    #[serde(default)]
+    pub units: BTreeMap<String, Labels>,
+    /// Skip conditions (ODM `ConditionDef`): kept; not executed yet.
+    #[serde(default)]
+    pub conditions: Vec<ExpressionDef>,
+    /// Computations (ODM `MethodDef`): kept; not executed yet.
+    #[serde(default)]
+    pub methods: Vec<ExpressionDef>,
+}
+
+/// A visit (ODM `StudyEventDef`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VisitDef {
+    /// Its OID.
+    pub oid: Oid,
+    /// Its name.
+    pub name: String,
+    /// Its label by language.
+    #[serde(default)]
+    pub labels: Labels,
+    /// May happen more than once.
+    #[serde(default)]
+    pub repeating: bool,
+    /// Its forms, in order.
+    pub forms: Vec<Ref>,
+}
+
+/// A reference from a visit to a form, from a form to a group, from a group to an item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ref {
+    /// What is referred to.
+    pub oid: Oid,
+    /// Must be there for the whole to be complete.
+    #[serde(default)]
+    pub mandatory: bool,
+    /// OID of the condition under which it is left out (ODM `CollectionExceptionConditionOID`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_condition: Option<String>,
+    /// OID of the method that computes it (ODM `MethodOID`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+}
+
+/// A form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FormDef {
+    /// Its OID.
+    pub oid: Oid,
+    /// Its name.
+    pub name: String,
+    /// Its label by language.
+    #[serde(default)]
+    pub labels: Labels,
+    /// May be filled more than once in a visit.
+    #[serde(default)]
+    pub repeating: bool,
+    /// Its item groups, in order.
+    pub item_groups: Vec<Ref>,
+}
+
+/// A group of items.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ItemGroupDef {
+    /// Its OID.
+    pub oid: Oid,
+    /// Its name.
+    pub name: String,
+    /// Its label by language.
+    #[serde(default)]
+    pub labels: Labels,
+    /// May stand more than once on a form.
+    #[serde(default)]
+    pub repeating: bool,
+    /// Its items, in order.
+    pub items: Vec<Ref>,
+}
+
+/// What kind of value an item takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataType {
+    /// Any text.
+    Text,
+    /// A whole number.
+    Integer,
+    /// A decimal number.
+    Decimal,
+    /// A calendar date, `2026-11-22`.
+    Date,
+    /// A date that may lack day or month: `2026`, `2026-11`.
+    PartialDate,
+    /// A time of day, `13:45` or `13:45:30`.
+    Time,
+    /// Date and time, `2026-11-22T13:45:30`, with or without an offset.
+    DateTime,
+    /// `true` or `false` (also `1` and `0`).
+    Boolean,
+}
+
+/// An item: one field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ItemDef {
+    /// Its OID.
+    pub oid: Oid,
+    /// Its name.
+    pub name: String,
+    /// The question by language.
+    #[serde(default)]
+    pub labels: Labels,
+    /// The kind of value.
+    pub data_type: DataType,
+    /// Longest text, in characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<u32>,
+    /// OID of its code list, if it takes one of a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_list: Option<String>,
+    /// OID of its unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Its scope, if the design declares one; see [`StudyDesign::scope_of`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+    /// Range checks (ODM `RangeCheck`): kept; not executed yet.
+    #[serde(default)]
+    pub range_checks: Vec<RangeCheck>,
+}
+
+/// A check on one item (ODM `RangeCheck`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RangeCheck {
+    /// `LT`, `LE`, `GT`, `GE`, `EQ`, `NE`, `IN`, `NOTIN`, or none for an expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparator: Option<String>,
+    /// Hard (refuse) or soft (accept and ask).
+    pub hard: bool,
+    /// The values to compare with.
+    #[serde(default)]
+    pub values: Vec<String>,
+    /// The message by language.
+    #[serde(default)]
+    pub message: Labels,
+    /// Expressions in a foreign context.
+    #[serde(default)]
+    pub expressions: Vec<Expression>,
+}
+
+/// A named expression: a condition or a method.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExpressionDef {
+    /// Its OID.
+    pub oid: String,
+    /// Its name.
+    pub name: String,
+    /// The expressions, by context.
+    pub expressions: Vec<Expression>,
+}
+
+/// An expression in some context's language (ODM `FormalExpression`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Expression {
+    /// Whose language it is.
+    pub context: String,
+    /// The expression, as it stood in the file.
+    pub text: String,
+}
+
+/// A code list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CodeListDef {
+    /// Its OID.
+    pub oid: String,
+    /// Its name.
+    pub name: String,
+    /// The coded values, in order, with their labels.
+    pub codes: Vec<Code>,
+}
+
+/// One entry of a code list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Code {
+    /// The stored value.
+    pub value: String,
+    /// Its label by language.
+    #[serde(default)]
+    pub labels: Labels,
+}
+
+impl StudyDesign {
+    /// The canonical bytes: JSON with the fields in declared order.
+    pub fn bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a design is plain data with text keys")
+    }
+
+    /// SHA-256 of the canonical bytes: the version's content address.
+    pub fn hash(&self) -> CommitHash {
+        content_hash(&self.bytes())
+    }
+
+    /// The scope of an item's values: as declared; otherwise uncoded text is `health.free-text` and all else
+    /// `health.clinical`.
+    pub fn scope_of(&self, item: &ItemDef) -> Scope {
+        match (item.scope, item.data_type, &item.code_list) {
+            (Some(declared), _, _) => declared,
+            (None, DataType::Text, None) => Scope::HealthFreeText,
+            (None, _, _) => Scope::HealthClinical,
+        }
+    }
+
+    /// Looks a visit up.
+    pub fn visit(&self, oid: &Oid) -> Option<&VisitDef> {
+        self.visits.iter().find(|visit| visit.oid == *oid)
+    }
+
+    /// Looks a form up.
+    pub fn form(&self, oid: &Oid) -> Option<&FormDef> {
+        self.forms.iter().find(|form| form.oid == *oid)
+    }
+
+    /// Looks an item group up.
+    pub fn item_group(&self, oid: &Oid) -> Option<&ItemGroupDef> {
+        self.item_groups.iter().find(|group| group.oid == *oid)
+    }
+
+    /// Looks an item up.
+    pub fn item(&self, oid: &Oid) -> Option<&ItemDef> {
+        self.items.iter().find(|item| item.oid == *oid)
+    }
+
+    /// Looks a code list up.
+    pub fn code_list(&self, oid: &str) -> Option<&CodeListDef> {
+        self.code_lists.iter().find(|list| list.oid == oid)
+    }
+
+    /// Everything that makes the design unusable; empty if it may be published.
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut fault = |pointer: String, detail: String| faults.push(Fault { pointer, detail });
+        if self.visits.is_empty() {
+            fault("/visits".into(), "a design needs at least one visit".into());
+        }
+        unique("/visits", self.visits.iter().map(|visit| visit.oid.as_str()), &mut fault);
+        unique("/forms", self.forms.iter().map(|form| form.oid.as_str()), &mut fault);
+        unique("/item_groups", self.item_groups.iter().map(|group| group.oid.as_str()), &mut fault);
+        unique("/items", self.items.iter().map(|item| item.oid.as_str()), &mut fault);
+        let forms: BTreeSet<_> = self.forms.iter().map(|form| form.oid.as_str()).collect();
+        let groups: BTreeSet<_> = self.item_groups.iter().map(|group| group.oid.as_str()).collect();
+        let items: BTreeSet<_> = self.items.iter().map(|item| item.oid.as_str()).collect();
+        for (n, visit) in self.visits.iter().enumerate() {
+            known(&format!("/visits/{n}/forms"), &visit.forms, &forms, &mut fault);
+        }
+        for (n, form) in self.forms.iter().enumerate() {
+            known(&format!("/forms/{n}/item_groups"), &form.item_groups, &groups, &mut fault);
+        }
+        for (n, group) in self.item_groups.iter().enumerate() {
+            known(&format!("/item_groups/{n}/items"), &group.items, &items, &mut fault);
+        }
+        for (n, item) in self.items.iter().enumerate() {
+            if item.code_list.as_ref().is_some_and(|list| self.code_list(list).is_none()) {
+                fault(format!("/items/{n}/code_list"), "there is no such code list in the design".into());
+            }
+            if item.scope.is_some_and(|scope| !Scope::of_participants().any(|allowed| allowed == scope)) {
+                fault(format!("/items/{n}/scope"), "an item's scope begins with identity. or health.".into());
+            }
+        }
+        faults
+    }
+}
+
+/// SHA-256 of any content.
+pub fn content_hash(bytes: &[u8]) -> CommitHash {
+    CommitHash(Sha256::digest(bytes).into())
+}
+
+fn unique<'a>(at: &str, oids: impl Iterator<Item = &'a str>, fault: &mut impl FnMut(String, String)) {
+    let mut seen = BTreeSet::new();
+    for (n, oid) in oids.enumerate() {
+        if !seen.insert(oid) {
+            fault(format!("{at}/{n}/oid"), format!("the OID {oid} stands twice"));
+        }
+    }
+}
+
+fn known(at: &str, refs: &[Ref], there: &BTreeSet<&str>, fault: &mut impl FnMut(String, String)) {
+    for (n, reference) in refs.iter().enumerate() {
+        if !there.contains(reference.oid.as_str()) {
+            fault(format!("{at}/{n}"), format!("refers to {}, which is not in the design", reference.oid));
+        }
+    }
+}
+
+/// The value of an item: text, exactly as captured, typed by the design. JSON numbers and truth values are taken
+/// as the text they are written with.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(from = "Scalar", into = "String")]
+#[schema(value_type = String)]
+pub struct ItemValue(pub String);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Text(String),
+    Number(serde_json::Number),
+    Truth(bool),
+}
+
+impl From<Scalar> for ItemValue {
+    fn from(scalar: Scalar) -> Self {
+        Self(match scalar {
+            Scalar::Text(text) => text,
+            Scalar::Number(number) => number.to_string(),
+            Scalar::Truth(truth) => truth.to_string(),
+        })
+    }
+}
+
+impl From<ItemValue> for String {
+    fn from(value: ItemValue) -> Self {
+        value.0
+    }
+}
+
+/// Never prints the value.
+impl std::fmt::Debug for ItemValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ItemValue(…)")
+    }
+}
+
+impl StudyDesign {
+    /// Whether `value` fits the item's type, length and code list; otherwise what the rule is.
+    pub fn check(&self, item: &ItemDef, value: &ItemValue) -> Result<(), String> {
+        let text = value.0.as_str();
+        if !item.data_type.accepts(text) {
+            return Err(format!("{} takes {}", item.oid, item.data_type.rule()));
+        }
+        if item.length.is_some_and(|length| text.chars().count() > length as usize) && item.data_type == DataType::Text {
+            return Err(format!("{} takes at most {} characters", item.oid, item.length.unwrap_or_default()));
+        }
+        let list = item.code_list.as_ref().and_then(|oid| self.code_list(oid));
+        if list.is_some_and(|list| !list.codes.iter().any(|code| code.value == text)) {
+            return Err(format!("{} takes a value of its code list", item.oid));
+        }
+        Ok(())
+    }
+}
+
+impl DataType {
+    /// The rule in words.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::Text => "a text of at most 65,536 characters",
+            Self::Integer => "a whole number",
+            Self::Decimal => "a decimal number such as 36.6",
+            Self::Date => "a date such as 2026-11-22",
+            Self::PartialDate => "a date, a month or a year such as 2026-11",
+            Self::Time => "a time such as 13:45",
+            Self::DateTime => "a date and time such as 2026-11-22T13:45:30",
+            Self::Boolean => "true or false",
+        }
+    }
+
+    /// Whether `text` is a value of this type.
+    pub fn accepts(self, text: &str) -> bool {
+        match self {
+            Self::Text => !text.is_empty() && text.chars().count() <= 65_536,
+            Self::Integer => digits(text.strip_prefix(['-', '+']).unwrap_or(text)) && text.len() <= 40,
+            Self::Decimal => decimal(text),
+            Self::Date => date(text),
+            Self::PartialDate => date(text) || (text.len() == 7 && date(&format!("{text}-01"))) || (text.len() == 4 && digits(text)),
+            Self::Time => time_of_day(text),
+            Self::DateTime => text.split_once('T').is_some_and(|(day, clock)| date(day) && time_of_day(without_offset(clock))),
+            Self::Boolean => matches!(text, "true" | "false" | "1" | "0"),
+        }
+    }
+}
+
+fn digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn decimal(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    text.len() <= 40 && digits(whole) && digits(fraction)
+}
+
+fn date(text: &str) -> bool {
+    let format = time::macros::format_description!("[year]-[month]-[day]");
+    text.len() == 10 && time::Date::parse(text, format).is_ok()
+}
+
+fn time_of_day(text: &str) -> bool {
+    let short = time::macros::format_description!("[hour]:[minute]");
+    let long = time::macros::format_description!("[hour]:[minute]:[second]");
+    let (clock, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    digits(fraction) && (time::Time::parse(clock, long).is_ok() || time::Time::parse(text, short).is_ok())
+}
+
+fn without_offset(clock: &str) -> &str {
+    clock.strip_suffix('Z').unwrap_or_else(|| clock.split(['+', '-']).next().unwrap_or(clock))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_fit_their_type_or_not() {
+        let cases = [
+            (DataType::Integer, "72", true),
+            (DataType::Integer, "-1531396127", true),
+            (DataType::Integer, "7.2", false),
+            (DataType::Integer, "", false),
+            (DataType::Decimal, "-929768.56", true),
+            (DataType::Decimal, "1e5", false),
+            (DataType::Decimal, ".5", false),
+            (DataType::Date, "2111-02-04", true),
+            (DataType::Date, "2026-02-30", false),
+            (DataType::PartialDate, "2026-11", true),
+            (DataType::PartialDate, "2026", true),
+            (DataType::PartialDate, "2026-13", false),
+            (DataType::Time, "13:45", true),
+            (DataType::Time, "13:45:30.250", true),
+            (DataType::Time, "25:00", false),
+            (DataType::DateTime, "2026-11-22T13:45:30+01:00", true),
+            (DataType::DateTime, "2026-11-22 13:45:30", false),
+            (DataType::Boolean, "1", true),
+            (DataType::Boolean, "yes", false),
+            (DataType::Text, "", false),
+        ];
+        for (data_type, text, good) in cases {
+            assert_eq!(data_type.accepts(text), good, "{data_type:?} {text}");
+        }
+    }
+
+    #[test]
+    fn an_item_without_a_declared_scope_is_clinical_and_uncoded_text_is_free_text() {
+        let mut design = crate::testing::design();
+        let scopes: Vec<_> = design.items.iter().map(|item| (item.oid.to_string(), design.scope_of(item))).collect();
+        assert!(scopes.contains(&("SYSBP".into(), Scope::HealthClinical)));
+        assert!(scopes.contains(&("AETERM".into(), Scope::HealthFreeText)));
+        design.items[0].scope = Some(Scope::HealthOptional);
+        assert_eq!(design.scope_of(&design.items[0]), Scope::HealthOptional);
+    }
+
+    #[test]
+    fn a_design_with_dangling_references_is_refused_by_name() {
+        let mut design = crate::testing::design();
+        assert_eq!(design.faults(), []);
+        design.items.remove(0);
+        assert!(design.faults().iter().any(|fault| fault.pointer.starts_with("/item_groups/0/items")));
+    }
+}

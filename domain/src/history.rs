@@ -1,0 +1,393 @@
+//! Streams, commits and what they say: the words in which the journal and the rest of us talk.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::field::{Fact, Malformed};
+use crate::ids::{CommandId, CorrelationId, Environment, InvalidId, OrganisationId, StudyId, TenantId, UserId};
+use crate::permit::Role;
+use crate::scope::{Part, Scope};
+
+/// The kinds of stream, one a file in this crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Aggregate {
+    /// Design versions, sites, going live.
+    Study,
+    /// One content-addressed part of a study design.
+    DesignPart,
+    /// Consent, visits, forms.
+    Participant,
+    /// The vault: name, contact, national id.
+    Identity,
+    /// Holds, restrictions, erasures of one person.
+    Privacy,
+    /// A user or service account and its tokens.
+    User,
+}
+
+impl Aggregate {
+    /// Every aggregate.
+    pub const ALL: [Self; 6] =
+        [Self::Study, Self::DesignPart, Self::Participant, Self::Identity, Self::Privacy, Self::User];
+
+    /// The name used in stream ids.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Study => "study",
+            Self::DesignPart => "design-part",
+            Self::Participant => "participant",
+            Self::Identity => "identity",
+            Self::Privacy => "privacy",
+            Self::User => "user",
+        }
+    }
+}
+
+impl FromStr for Aggregate {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Self::ALL
+            .into_iter()
+            .find(|aggregate| aggregate.as_str() == text)
+            .ok_or(InvalidId { kind: "aggregate", rule: "a name of the closed list" })
+    }
+}
+
+/// One journal stream of JetStream: a study's, or (no study) the tenant's own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JournalId {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The study; none is the tenant's own journal stream.
+    pub study: Option<StudyId>,
+}
+
+/// The ordered events of one aggregate.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId {
+    /// The journal stream that holds it.
+    pub journal: JournalId,
+    /// What kind of aggregate.
+    pub aggregate: Aggregate,
+    /// Which one: a UUID, a study id or a content hash. `[a-z0-9-]{1,64}`.
+    pub id: String,
+}
+
+impl StreamId {
+    /// The stream of one aggregate in a study.
+    pub fn in_study(tenant: &TenantId, study: &StudyId, aggregate: Aggregate, id: impl fmt::Display) -> Self {
+        let journal = JournalId { tenant: tenant.clone(), study: Some(study.clone()) };
+        Self { journal, aggregate, id: id.to_string() }
+    }
+
+    /// The stream of one aggregate of the tenant.
+    pub fn in_tenant(tenant: &TenantId, aggregate: Aggregate, id: impl fmt::Display) -> Self {
+        let journal = JournalId { tenant: tenant.clone(), study: None };
+        Self { journal, aggregate, id: id.to_string() }
+    }
+
+    /// The stream of another aggregate with the same id, in the same journal stream.
+    pub fn sibling(&self, aggregate: Aggregate) -> Self {
+        Self { journal: self.journal.clone(), aggregate, id: self.id.clone() }
+    }
+
+    /// The person whose data a stream holds: its id, where that is a UUID. Studies and design parts hold none.
+    pub fn data_subject(&self) -> Option<DataSubject> {
+        match self.aggregate {
+            Aggregate::Participant | Aggregate::Identity | Aggregate::Privacy | Aggregate::User => {
+                Uuid::parse_str(&self.id).ok().map(DataSubject)
+            }
+            Aggregate::Study | Aggregate::DesignPart => None,
+        }
+    }
+}
+
+/// `aggregate/id`, for messages to people.
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.aggregate.as_str(), self.id)
+    }
+}
+
+/// Any person with personal data here. The id is random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = Uuid)]
+pub struct DataSubject(pub Uuid);
+
+impl fmt::Display for DataSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A commit's number within its stream, contiguous from 1. Zero: before the first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = u64)]
+pub struct Revision(pub u64);
+
+impl Revision {
+    /// Before the first commit.
+    pub const NONE: Self = Self(0);
+
+    /// The revision after this one.
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A SHA-256: of a commit's stored bytes, or of a document's content. All zero stands before the first commit.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String)]
+pub struct CommitHash(pub [u8; 32]);
+
+impl fmt::Display for CommitHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for CommitHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl Serialize for CommitHash {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for CommitHash {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl FromStr for CommitHash {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let wrong = InvalidId { kind: "commit hash", rule: "64 hexadecimal digits" };
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(wrong);
+        }
+        let mut hash = [0; 32];
+        for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let digits = std::str::from_utf8(digits).map_err(|_| wrong.clone())?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong.clone())?;
+        }
+        Ok(Self(hash))
+    }
+}
+
+/// Where a stream ends: what an append builds on and what a later load continues from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// The last commit's revision.
+    pub revision: Revision,
+    /// The last commit's hash.
+    pub hash: CommitHash,
+}
+
+/// A sequence in one incarnation of one journal stream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// The study, or none for the tenant's own journal stream.
+    pub study: Option<StudyId>,
+    /// Which life of the journal stream: a restored one is a new incarnation.
+    pub incarnation: u64,
+    /// JetStream's sequence; zero: before the first message.
+    pub sequence: u64,
+}
+
+/// The opaque token `study:incarnation:sequence`; `_` stands for the tenant's own journal stream.
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let study = self.study.as_ref().map_or("_", StudyId::as_str);
+        write!(f, "{study}:{}:{}", self.incarnation, self.sequence)
+    }
+}
+
+impl FromStr for Position {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let wrong = InvalidId { kind: "position", rule: "a token from a Lethe-Position header" };
+        let [study, incarnation, sequence] =
+            text.splitn(3, ':').collect::<Vec<_>>().try_into().map_err(|_| wrong.clone())?;
+        let number = |text: &str| text.parse::<u64>().map_err(|_| wrong.clone());
+        let study = if study == "_" { None } else { Some(study.parse().map_err(|_| wrong.clone())?) };
+        Ok(Self { study, incarnation: number(incarnation)?, sequence: number(sequence)? })
+    }
+}
+
+/// Whether an actor is a person, a program, or the platform itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActorKind {
+    /// A person.
+    User,
+    /// A named program with a token of its own.
+    ServiceAccount,
+    /// The platform, carrying out what was decided.
+    System,
+}
+
+/// Who did it, as it stands in the clear header for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Actor {
+    /// Opaque id of the person or service account.
+    pub id: UserId,
+    /// Person, program or platform.
+    pub kind: ActorKind,
+    /// In which role.
+    pub role: Role,
+    /// For which organisation.
+    pub organisation: OrganisationId,
+}
+
+/// What one event is, in the clear: neutral words and a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventType {
+    /// Such as `items-saved`; never a word that is itself personal data.
+    pub name: String,
+    /// The shape's version.
+    pub version: u32,
+}
+
+/// The clear part of a commit: what may outlive an erasure. Specified in `docs/format.md`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The environment of the study or credential.
+    pub environment: Environment,
+    /// The stream.
+    pub stream: StreamId,
+    /// The commit's number in the stream.
+    pub revision: Revision,
+    /// The events, in order.
+    pub events: Vec<EventType>,
+    /// When it was stored, by the server's clock.
+    pub stored_at: OffsetDateTime,
+    /// When it was captured, as the client says; otherwise the time stored.
+    pub captured_at: OffsetDateTime,
+    /// Who.
+    pub actor: Actor,
+    /// The command that was decided.
+    pub command: CommandId,
+    /// The command that set this one off, if another did.
+    pub causation: Option<CommandId>,
+    /// What belongs together.
+    pub correlation: CorrelationId,
+    /// Hash of the stream's previous commit.
+    pub previous: CommitHash,
+}
+
+/// One event, open: personal places hold their value or are erased.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenEvent {
+    /// Type and version as stored.
+    pub kind: EventType,
+    /// The open body (see [`crate::body`]).
+    pub body: Value,
+}
+
+/// SHA-256 over the command's canonical bytes, to tell a retry from another body under the same id.
+pub type BodyDigest = [u8; 32];
+
+/// A commit that was read, checked and opened.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The clear header.
+    pub header: Header,
+    /// Hash of the stored bytes.
+    pub hash: CommitHash,
+    /// Where it stands in its journal stream.
+    pub position: Position,
+    /// The events.
+    pub events: Vec<OpenEvent>,
+    /// The digest of the command's body; none once the section that held it is erased.
+    pub body_digest: Option<BodyDigest>,
+    /// The sections whose key is destroyed or fenced.
+    pub erased: BTreeSet<(Scope, Part)>,
+    /// W3C trace context of the command, if it had one.
+    pub traceparent: Option<String>,
+}
+
+impl Commit {
+    /// The commit as the end of its stream.
+    pub fn tail(&self) -> Tail {
+        Tail { revision: self.header.revision, hash: self.hash }
+    }
+
+    /// Decodes the events of an aggregate, each upcast to today's shape.
+    pub fn facts<F: Fact>(&self) -> Result<Vec<F>, Malformed> {
+        self.events
+            .iter()
+            .map(|event| {
+                let event = crate::upcast::upcast(F::AGGREGATE, event);
+                F::read(&event.kind.name, event.kind.version, &event.body)
+            })
+            .collect()
+    }
+}
+
+/// What a stream says to the one who asks: all of it, or all but what was forgotten.
+/// Both carry the same commits; the variant says whether every section was open.
+#[derive(Debug, Clone)]
+pub enum History {
+    /// Every section opened.
+    Readable(Vec<Commit>),
+    /// Some sections are erased; their places in the commits say so one by one.
+    Erased {
+        /// The commits, structure whole.
+        commits: Vec<Commit>,
+        /// The scopes in which something is erased.
+        scopes: BTreeSet<Scope>,
+    },
+}
+
+impl History {
+    /// Sorts commits into readable and erased.
+    pub fn of(commits: Vec<Commit>) -> Self {
+        let scopes: BTreeSet<Scope> =
+            commits.iter().flat_map(|commit| commit.erased.iter().map(|(scope, _)| *scope)).collect();
+        if scopes.is_empty() { Self::Readable(commits) } else { Self::Erased { commits, scopes } }
+    }
+
+    /// The commits, erased or not.
+    pub fn commits(&self) -> &[Commit] {
+        match self {
+            Self::Readable(commits) | Self::Erased { commits, .. } => commits,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_reads_back() {
+        for text in ["cardio:1:42", "_:7:0"] {
+            assert_eq!(Position::from_str(text).map(|position| position.to_string()), Ok(text.to_owned()));
+        }
+        for text in ["", "cardio:1", "cardio:1:x", "CARDIO:1:1", "a:1:1:1"] {
+            assert!(Position::from_str(text).is_err(), "{text}");
+        }
+    }
+}

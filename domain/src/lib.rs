@@ -1,0 +1,62 @@
+//! Every rule of Lethe, and nothing that touches the world.
+//!
+//! - The frame: [`decider`] (state and command in, facts out), [`history`] (streams and commits), [`scope`] and
+//!   [`field`] (personal data is tagged by type), [`body`] (structure apart from values), [`upcast`] (old shapes).
+//! - The aggregates, one file each in one order (facts, state, evolve, commands, decide, rejections, tests):
+//!   [`study`], [`design_part`], [`participant`], [`identity`], [`privacy`], [`user`].
+//! - [`permit`]: who may do what. [`policy`]: whenever this, then that. [`port`]: what we ask of the world.
+
+#[macro_use]
+pub mod field;
+
+pub mod body;
+pub mod decider;
+pub mod design;
+pub mod design_part;
+pub mod history;
+pub mod identity;
+pub mod ids;
+pub mod participant;
+pub mod permit;
+pub mod policy;
+pub mod port;
+pub mod privacy;
+pub mod rejection;
+pub mod scope;
+pub mod study;
+#[cfg(test)]
+mod testing;
+pub mod upcast;
+pub mod user;
+
+structural!(
+    ids::ParticipantId,
+    ids::UserId,
+    ids::TokenId,
+    ids::CommandId,
+    ids::ErasureId,
+    ids::HoldId,
+    ids::StudyId,
+    ids::SiteId,
+    ids::SubjectNumber,
+    ids::OrganisationId,
+    ids::Oid,
+    ids::ConsentVersion,
+    ids::Label,
+    ids::Environment,
+    scope::Scope,
+    scope::Part,
+    permit::Role,
+    permit::Sites,
+    history::ActorKind,
+    history::CommitHash,
+    Moment,
+    bool,
+    u32,
+    u64,
+);
+
+/// A time of an act, RFC 3339 in UTC. Not for dates about a person: those are personal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(transparent)]
+pub struct Moment(#[serde(with = "time::serde::rfc3339")] pub time::OffsetDateTime);

@@ -1,0 +1,205 @@
+//! Who may do what: one table of role × command, one of role × query. What is not in a table is denied.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::history::{Actor, ActorKind};
+use crate::ids::{Environment, InvalidId, OrganisationId, SiteId, TenantId, UserId};
+
+/// Declares the roles and their stored names.
+macro_rules! roles {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)+) => {
+        /// What a person or service account may be.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        pub enum Role {
+            $($(#[$doc])* #[serde(rename = $text)] $name,)+
+        }
+
+        impl Role {
+            /// Every role there is.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The role's name, as stored.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+        }
+    };
+}
+
+roles! {
+    /// Publishes designs, opens sites, takes a study live.
+    StudyDesigner = "study-designer";
+    /// Treats participants: enrols, enters, sees identities of the own sites.
+    Investigator = "investigator";
+    /// Enters data for an investigator.
+    Coordinator = "coordinator";
+    /// Reads coded data of assigned sites.
+    Monitor = "monitor";
+    /// Reads coded data of all sites.
+    DataManager = "data-manager";
+    /// Reads counts.
+    SponsorViewer = "sponsor-viewer";
+    /// Reads everything but identities, the audit trail included.
+    Auditor = "auditor";
+    /// Asks for erasures, holds and restrictions.
+    Dpo = "dpo";
+    /// Acts for the data controller: approves erasures, issues tokens.
+    Controller = "controller";
+    /// A program that enters data.
+    Integrator = "integrator";
+    /// The platform, carrying out what was decided. No token can have it.
+    System = "system";
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|role| role.as_str() == text)
+            .ok_or(InvalidId { kind: "role", rule: "a name such as investigator, monitor, dpo or controller" })
+    }
+}
+
+/// The sites that a credential reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sites {
+    /// Every site of the tenant.
+    All,
+    /// These and no others.
+    Only(BTreeSet<SiteId>),
+}
+
+impl Sites {
+    /// Whether `site` is among them.
+    pub fn contains(&self, site: &SiteId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(sites) => sites.contains(site),
+        }
+    }
+}
+
+/// Who acts, as the credential says and never the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// Whose tenant.
+    pub tenant: TenantId,
+    /// In which environment.
+    pub environment: Environment,
+    /// Who, in which role, for which organisation.
+    pub actor: Actor,
+    /// Which sites.
+    pub sites: Sites,
+}
+
+impl Principal {
+    /// The platform itself.
+    pub fn system(tenant: TenantId, environment: Environment) -> Self {
+        let organisation = OrganisationId::try_from("lethe".to_owned()).expect("a valid organisation id");
+        let actor =
+            Actor { id: UserId(uuid::Uuid::nil()), kind: ActorKind::System, role: Role::System, organisation };
+        Self { tenant, environment, actor, sites: Sites::All }
+    }
+}
+
+use Role::{
+    Auditor, Controller, Coordinator, DataManager, Dpo, Integrator, Investigator, Monitor, SponsorViewer,
+    StudyDesigner, System,
+};
+
+/// Role × command. The key is `aggregate.command`, the command's name as in the API.
+pub const COMMANDS: &[(&str, &[Role])] = &[
+    ("study.create", &[System]),
+    ("study.publish-design", &[StudyDesigner]),
+    ("study.open-site", &[StudyDesigner]),
+    ("study.go-live", &[StudyDesigner]),
+    ("design-part.store", &[StudyDesigner]),
+    ("participant.register", &[Investigator, Coordinator, Integrator]),
+    ("participant.give-consent", &[Investigator, Coordinator, Integrator]),
+    ("participant.save-items", &[Investigator, Coordinator, Integrator]),
+    ("participant.withdraw", &[Investigator, Coordinator, Integrator]),
+    ("participant.fence", &[System]),
+    ("participant.restrict", &[System]),
+    ("participant.lift-restriction", &[System]),
+    ("identity.record", &[Investigator, Coordinator, Integrator]),
+    ("identity.rectify", &[Investigator, Coordinator, Integrator]),
+    ("identity.fence", &[System]),
+    ("privacy.place-hold", &[Dpo, Controller]),
+    ("privacy.lift-hold", &[Controller]),
+    ("privacy.place-restriction", &[Dpo, Controller]),
+    ("privacy.lift-restriction", &[Dpo, Controller]),
+    ("privacy.request-erasure", &[Dpo, Investigator]),
+    ("privacy.approve-erasure", &[Controller]),
+    ("privacy.refuse-erasure", &[Controller]),
+    ("privacy.record-progress", &[System]),
+    ("user.register", &[System]),
+    ("user.issue-token", &[System]),
+    ("user.revoke-token", &[System, Controller]),
+];
+
+/// Role × query.
+pub const QUERIES: &[(&str, &[Role])] = &[
+    ("study.list", &[StudyDesigner, Investigator, Coordinator, Monitor, DataManager, SponsorViewer, Auditor, Dpo, Controller, Integrator]),
+    ("study.design", &[StudyDesigner, Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
+    ("study.overview", &[StudyDesigner, Investigator, Coordinator, Monitor, DataManager, SponsorViewer, Auditor, Dpo, Controller, Integrator]),
+    ("participant.list", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Dpo, Controller, Integrator]),
+    ("participant.casebook", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
+    ("participant.identity", &[Investigator, Coordinator]),
+    ("participant.audit", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Dpo]),
+    ("erasure.list", &[Dpo, Controller, Auditor]),
+    ("erasure.show", &[Dpo, Controller, Auditor, Investigator]),
+];
+
+/// Whether `role` may send `aggregate.command`. Deny by default.
+pub fn may_command(role: Role, command: &str) -> bool {
+    allows(COMMANDS, role, command)
+}
+
+/// Whether `role` may ask `query`. Deny by default.
+pub fn may_query(role: Role, query: &str) -> bool {
+    allows(QUERIES, role, query)
+}
+
+fn allows(table: &[(&str, &[Role])], role: Role, what: &str) -> bool {
+    table.iter().any(|(name, roles)| *name == what && roles.contains(&role))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_in_the_table_is_denied() {
+        assert!(!Role::ALL.iter().any(|role| may_command(*role, "participant.unheard-of")));
+        assert!(may_command(Investigator, "participant.save-items"));
+        assert!(!may_command(Monitor, "participant.save-items"));
+    }
+
+    #[test]
+    fn a_dpo_never_approves_and_never_sees_values() {
+        assert!(!may_command(Dpo, "privacy.approve-erasure"));
+        assert!(!may_query(Dpo, "participant.casebook"));
+    }
+
+    #[test]
+    fn no_row_stands_twice() {
+        for table in [COMMANDS, QUERIES] {
+            let names: BTreeSet<_> = table.iter().map(|(name, _)| name).collect();
+            assert_eq!(names.len(), table.len());
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! What we ask of the world. `infra` makes these real; the services know only this page.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::history::{
+    Actor, BodyDigest, Commit, CommitHash, DataSubject, JournalId, OpenEvent, Position, StreamId, Tail,
+};
+use crate::ids::{CommandId, CorrelationId, Environment, TenantId};
+use crate::permit::Principal;
+use crate::scope::{Part, Scope};
+
+/// A fault of the world, with its cause for the log. Never a personal value.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Failure {
+    /// Does not answer, or not now. Trying again may help.
+    #[error("{what} is not available")]
+    Unavailable {
+        /// What does not answer.
+        what: &'static str,
+        /// Why, for the log.
+        cause: String,
+    },
+    /// What was read is not what was written: an alarm.
+    #[error("{what} is damaged: {detail}")]
+    Damaged {
+        /// Which stream, commit, node or row.
+        what: String,
+        /// What does not fit.
+        detail: String,
+    },
+    /// Something that must be there is not: a journal stream that was never provisioned, a key never heard of.
+    #[error("{what} is missing")]
+    Missing {
+        /// What is not there.
+        what: String,
+    },
+}
+
+impl Failure {
+    /// Something does not answer.
+    pub fn unavailable(what: &'static str, cause: impl fmt::Display) -> Self {
+        Self::Unavailable { what, cause: cause.to_string() }
+    }
+
+    /// Something is not what was written.
+    pub fn damaged(what: impl fmt::Display, detail: impl fmt::Display) -> Self {
+        Self::Damaged { what: what.to_string(), detail: detail.to_string() }
+    }
+
+    /// Something that must be there is not.
+    pub fn missing(what: impl fmt::Display) -> Self {
+        Self::Missing { what: what.to_string() }
+    }
+}
+
+/// A commit to be: what one decision wants to write.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The stream.
+    pub stream: StreamId,
+    /// Where the stream ended when it was decided; the append fails if it has moved.
+    pub expected: Tail,
+    /// For the first commit of a stream: the governing stream and where it ended. The append fails if that has moved.
+    pub guard: Option<(StreamId, Tail)>,
+    /// The environment.
+    pub environment: Environment,
+    /// The events, open.
+    pub events: Vec<OpenEvent>,
+    /// Time stored.
+    pub stored_at: OffsetDateTime,
+    /// Time captured.
+    pub captured_at: OffsetDateTime,
+    /// Who.
+    pub actor: Actor,
+    /// The command.
+    pub command: CommandId,
+    /// Digest of the command's body. It goes into the first values section if there is one (so that it dies with
+    /// the values it could be tried against), otherwise into the structure.
+    pub body_digest: BodyDigest,
+    /// The command that set this one off.
+    pub causation: Option<CommandId>,
+    /// What belongs together.
+    pub correlation: CorrelationId,
+    /// W3C trace context to hand on.
+    pub traceparent: Option<String>,
+}
+
+/// An acknowledged commit: on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Where the stream ends now.
+    pub tail: Tail,
+    /// Where the commit stands.
+    pub position: Position,
+}
+
+/// Why an append did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The stream, or the one that guards it, has moved: load again and decide anew.
+    #[error("the stream has moved")]
+    Conflict,
+    /// A section would need a key that is fenced: the scope is erased.
+    #[error("the scope {0} of this person is erased")]
+    Erased(Scope),
+    /// The commit is larger than a commit may be.
+    #[error("a commit may be {max} bytes, this one has {size}: send it in smaller commands")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The largest allowed, in bytes.
+        max: usize,
+    },
+    /// The outcome is known: nothing was stored, because the world failed.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// The ordered, checked, encrypted record of one tenant.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// The commits of `stream` after `after`, oldest first, each checked (complete, contiguous, chained) and opened.
+    ///
+    /// # Errors
+    /// A gap or a broken chain is `Damaged`, never a shorter history. An unheard-of key is `Missing`; a fenced or
+    /// destroyed one is no error: its places are erased.
+    async fn load(&self, stream: &StreamId, after: Tail) -> Result<Vec<Commit>, Failure>;
+
+    /// Seals and appends one commit, all or nothing. On an unclear outcome the journal is read again and the own
+    /// command id looked for, so that the answer is always known.
+    async fn append(&self, draft: Draft) -> Result<Receipt, AppendError>;
+
+    /// Follows a journal stream from `after` (0: from the start), in order.
+    async fn follow(&self, journal: &JournalId, after: u64) -> Result<Box<dyn Feed>, Failure>;
+
+    /// Where the journal stream ends now.
+    async fn head(&self, journal: &JournalId) -> Result<Position, Failure>;
+
+    /// The hash of the commit stored at `sequence`, if there is one: to check a projection's checkpoint.
+    async fn hash_at(&self, journal: &JournalId, sequence: u64) -> Result<Option<CommitHash>, Failure>;
+
+    /// Every journal stream of the tenant.
+    async fn journals(&self) -> Result<Vec<JournalId>, Failure>;
+}
+
+/// A journal stream, followed in order.
+#[async_trait]
+pub trait Feed: Send {
+    /// The next commits, at most `max`, at least one: waits for news.
+    async fn next(&mut self, max: usize) -> Result<Vec<Commit>, Failure>;
+}
+
+/// What a fence covers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Target {
+    /// Whose.
+    pub data_subject: DataSubject,
+    /// Which kind of data.
+    pub scope: Scope,
+    /// One part, or none for every part of the scope, those that do not exist yet included.
+    pub part: Option<Part>,
+}
+
+/// What a shred did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShredReceipt {
+    /// How many keys are gone.
+    pub keys_destroyed: u64,
+    /// The root version that was destroyed.
+    pub root_before: u64,
+    /// The root version that holds now.
+    pub root_after: u64,
+}
+
+/// The keys of one tenant.
+#[async_trait]
+pub trait Keys: Send + Sync {
+    /// From now on no key of these targets is handed out or created, by any path. Idempotent.
+    async fn fence(&self, targets: &[Target]) -> Result<(), Failure>;
+
+    /// Destroys the keys of fenced targets for good: fresh keys on every path, a new root, the old root destroyed.
+    /// Idempotent: with nothing left to destroy it reports zero keys and still ends with one live root.
+    async fn shred(&self, targets: &[Target]) -> Result<ShredReceipt, Failure>;
+
+    /// Tries to open the targets' keys past all fences. Counts those that still open: zero is what an erasure wants.
+    async fn probe(&self, targets: &[Target]) -> Result<u64, Failure>;
+}
+
+/// Where a sealed cell lives; bound into it, so that it opens nowhere else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellPlace {
+    /// The projection.
+    pub projection: &'static str,
+    /// The row's key.
+    pub row: String,
+    /// Whose data it is.
+    pub data_subject: DataSubject,
+    /// Which scope.
+    pub scope: Scope,
+    /// Which part.
+    pub part: Part,
+}
+
+/// A sealed cell, opened or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// Its plain bytes.
+    Known(Vec<u8>),
+    /// Its key is fenced or destroyed.
+    Erased,
+}
+
+/// Seals what read models keep about people.
+#[async_trait]
+pub trait Cells: Send + Sync {
+    /// Seals a value under the person's key; none if that key is fenced or destroyed.
+    async fn seal(&self, place: &CellPlace, plain: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
+
+    /// Opens a cell.
+    async fn open(&self, place: &CellPlace, sealed: &[u8]) -> Result<Opened, Failure>;
+}
+
+/// One change of a read model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Writes a row.
+    Put {
+        /// The row's key.
+        key: Vec<u8>,
+        /// Its bytes.
+        value: Vec<u8>,
+    },
+    /// Removes a row.
+    Delete {
+        /// The row's key.
+        key: Vec<u8>,
+    },
+}
+
+/// Ordered rows of one tenant, in named tables. Nothing that cannot be rebuilt lives here.
+pub trait ReadStore: Send + Sync {
+    /// One row.
+    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
+
+    /// Up to `limit` rows whose key begins with `prefix` and comes after `after`, in key order.
+    fn scan(&self, table: &str, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, Failure>;
+
+    /// Applies all changes to one table, or none.
+    fn apply(&self, table: &str, changes: &[Change]) -> Result<(), Failure>;
+
+    /// Removes a table with all its rows.
+    fn drop_table(&self, table: &str) -> Result<(), Failure>;
+}
+
+/// A key with its bytes.
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// How far the read models are.
+#[async_trait]
+pub trait Progress: Send + Sync {
+    /// Waits until every read model has taken in `position`, at most `patience`. False: it is still behind.
+    ///
+    /// # Errors
+    /// A position of another incarnation, or of a journal stream that does not exist, is `Missing`.
+    async fn wait_for(&self, position: &Position, patience: Duration) -> Result<bool, Failure>;
+
+    /// The positions that every read model has taken in, one a journal stream.
+    fn reflected(&self) -> Vec<Position>;
+}
+
+/// All that belongs to one tenant.
+#[derive(Clone)]
+pub struct Tenant {
+    /// Whose.
+    pub id: TenantId,
+    /// The record.
+    pub journal: Arc<dyn Journal>,
+    /// The keys.
+    pub keys: Arc<dyn Keys>,
+    /// The seal of read models.
+    pub cells: Arc<dyn Cells>,
+    /// The read models.
+    pub store: Arc<dyn ReadStore>,
+    /// How far they are.
+    pub progress: Arc<dyn Progress>,
+}
+
+/// Every tenant that this process serves.
+pub trait Tenants: Send + Sync {
+    /// One of them.
+    fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>>;
+
+    /// All of them.
+    fn all(&self) -> Vec<Arc<Tenant>>;
+}
+
+/// Time, from outside.
+pub trait Clock: Send + Sync {
+    /// Now, UTC.
+    fn now(&self) -> OffsetDateTime;
+}
+
+/// Chance, from outside.
+pub trait Dice: Send + Sync {
+    /// A random UUID (version 4).
+    fn uuid(&self) -> Uuid;
+
+    /// Random bytes.
+    fn bytes(&self) -> [u8; 32];
+}
+
+/// Who stands behind a bearer token.
+#[async_trait]
+pub trait Credentials: Send + Sync {
+    /// The principal of a valid token; none for an unknown, expired or revoked one.
+    async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Failure>;
+}
+
+/// The root keys of one tenant: made, used and destroyed where they cannot be copied from.
+#[async_trait]
+pub trait Kms: Send + Sync {
+    /// Makes a root of the next version, durable before it returns. Returns the version.
+    async fn create_root(&self) -> Result<u64, Failure>;
+
+    /// Wraps `plain` under a root version, bound to `context`.
+    async fn wrap(&self, version: u64, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, KmsError>;
+
+    /// Unwraps what [`Kms::wrap`] gave.
+    async fn unwrap(&self, version: u64, context: &[u8], wrapped: &[u8]) -> Result<Vec<u8>, KmsError>;
+
+    /// Every version that still lives.
+    async fn versions(&self) -> Result<BTreeSet<u64>, Failure>;
+
+    /// Destroys a version everywhere. Idempotent.
+    async fn destroy(&self, version: u64) -> Result<(), Failure>;
+}
+
+/// Three outcomes that must not be mistaken for each other.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum KmsError {
+    /// That version was destroyed or never existed here: the KMS answers, and has it not.
+    #[error("the KMS has no root version {0}")]
+    NoSuchVersion(u64),
+    /// The KMS does not answer.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// Where the newest copy of the key tree goes before an old root dies, and every erasure's commits at once.
+#[async_trait]
+pub trait OffSite: Send + Sync {
+    /// Takes the tree as of a root version; returns once it is durable there.
+    async fn ship_tree(&self, root: u64, nodes: &[(String, Vec<u8>)]) -> Result<(), Failure>;
+}
+

@@ -1,0 +1,172 @@
+//! Tests as data: given facts, when a command, then facts or a rejection.
+
+use time::macros::datetime;
+use uuid::Uuid;
+
+use crate::decider::{Command as _, Context, Decider, Fold};
+use crate::design::{DataType, FormDef, ItemDef, ItemGroupDef, Ref, StudyDesign, VisitDef};
+use crate::history::{Actor, ActorKind, Revision, StreamId};
+use crate::ids::{CommandId, Environment, Label, Oid, SiteId, TenantId, UserId};
+use crate::permit::{Principal, Role, Sites};
+use crate::rejection::Rejection;
+
+/// A history, about to be asked something.
+pub(crate) struct Given<D: Decider> {
+    state: D,
+    governing: D::Governing,
+    principal: Principal,
+    expected: Option<Revision>,
+}
+
+/// Starts from facts, one commit each.
+pub(crate) fn given<D: Decider>(events: impl IntoIterator<Item = D::Event>) -> Given<D> {
+    let mut state = D::default();
+    for (n, event) in events.into_iter().enumerate() {
+        state.evolve(&event, Revision(n as u64 + 1));
+    }
+    Given { state, governing: D::Governing::default(), principal: principal(Role::Investigator, 1), expected: None }
+}
+
+impl<D: Decider> Given<D> {
+    /// Under the rules of this governing state.
+    pub(crate) fn governed(mut self, governing: D::Governing) -> Self {
+        self.governing = governing;
+        self
+    }
+
+    /// By somebody else.
+    pub(crate) fn by(mut self, principal: Principal) -> Self {
+        self.principal = principal;
+        self
+    }
+
+    /// With `If-Match`.
+    pub(crate) fn expecting(mut self, revision: u64) -> Self {
+        self.expected = Some(Revision(revision));
+        self
+    }
+
+    /// Sends the command.
+    pub(crate) fn when(self, command: D::Command) -> Outcome<D> {
+        let stream = StreamId::in_tenant(&tenant(), crate::history::Aggregate::Participant, Uuid::from_u128(7));
+        let context = Context {
+            now: datetime!(2026-11-22 12:00 UTC),
+            captured_at: datetime!(2026-11-22 11:00 UTC),
+            principal: &self.principal,
+            command: CommandId(Uuid::from_u128(99)),
+            stream: &stream,
+            expected: self.expected,
+            governing: &self.governing,
+        };
+        let outcome = self.state.decide(&command, &context);
+        if let Ok(events) = &outcome {
+            // The law of every aggregate: what was carried out is not carried out again.
+            let mut after = self.state.clone();
+            events.iter().for_each(|event| after.evolve(event, Revision(1000)));
+            let again = after.decide(&command, &Context { expected: Some(Revision(1000)), ..context });
+            if let Ok(again) = again {
+                assert_eq!(again, vec![], "{} twice must do nothing more", command.name());
+            }
+        }
+        Outcome(outcome)
+    }
+}
+
+/// What came of it.
+pub(crate) struct Outcome<D: Decider>(Result<Vec<D::Event>, D::Rejection>);
+
+impl<D: Decider> Outcome<D> {
+    /// These facts.
+    #[track_caller]
+    pub(crate) fn then(self, expected: impl IntoIterator<Item = D::Event>) {
+        let events = self.0.unwrap_or_else(|rejection| panic!("rejected: {rejection}"));
+        assert_eq!(events, expected.into_iter().collect::<Vec<_>>());
+    }
+
+    /// The facts, to look at.
+    #[track_caller]
+    pub(crate) fn facts(self) -> Vec<D::Event> {
+        self.0.unwrap_or_else(|rejection| panic!("rejected: {rejection}"))
+    }
+
+    /// A rejection with this code.
+    #[track_caller]
+    pub(crate) fn rejected(self, code: &str) {
+        match self.0 {
+            Ok(events) => panic!("accepted: {events:?}"),
+            Err(rejection) => assert_eq!(rejection.code(), code, "{rejection}"),
+        }
+    }
+}
+
+/// Somebody in a role; `n` tells people apart.
+pub(crate) fn principal(role: Role, n: u128) -> Principal {
+    let organisation = "hospital".parse().expect("valid");
+    let actor = Actor { id: UserId(Uuid::from_u128(n)), kind: ActorKind::User, role, organisation };
+    Principal { tenant: tenant(), environment: Environment::Test, actor, sites: Sites::All }
+}
+
+pub(crate) fn tenant() -> TenantId {
+    "acme".parse().expect("valid")
+}
+
+pub(crate) fn site(id: &str) -> SiteId {
+    id.parse().expect("valid")
+}
+
+pub(crate) fn label(text: &str) -> Label {
+    text.parse().expect("valid")
+}
+
+pub(crate) fn oid(text: &str) -> Oid {
+    text.parse().expect("valid")
+}
+
+/// One repeating visit with one repeating form of vital signs and an uncoded text.
+pub(crate) fn design() -> StudyDesign {
+    let reference = |text| Ref { oid: oid(text), mandatory: false, skip_condition: None, method: None };
+    let item = |text, data_type, length| ItemDef {
+        oid: oid(text),
+        name: text.to_owned(),
+        labels: Default::default(),
+        data_type,
+        length,
+        code_list: None,
+        unit: None,
+        scope: None,
+        range_checks: vec![],
+    };
+    StudyDesign {
+        name: "Cardio".into(),
+        version: "1".into(),
+        visits: vec![VisitDef {
+            oid: oid("V1"),
+            name: "Visit 1".into(),
+            labels: Default::default(),
+            repeating: false,
+            forms: vec![reference("VS")],
+        }],
+        forms: vec![FormDef {
+            oid: oid("VS"),
+            name: "Vital signs".into(),
+            labels: Default::default(),
+            repeating: false,
+            item_groups: vec![reference("G")],
+        }],
+        item_groups: vec![ItemGroupDef {
+            oid: oid("G"),
+            name: "G".into(),
+            labels: Default::default(),
+            repeating: true,
+            items: vec![reference("SYSBP"), reference("AETERM")],
+        }],
+        items: vec![item("SYSBP", DataType::Integer, None), item("AETERM", DataType::Text, Some(20))],
+        ..StudyDesign::default()
+    }
+}
+
+/// Folds nothing: proves that unit is a governing state.
+#[test]
+fn nothing_governs_by_default() {
+    assert!(<() as Fold>::missing_parts(&()).is_empty());
+}
