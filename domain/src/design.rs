@@ -182,6 +182,9 @@ pub struct RangeCheck {
     /// The values to compare with.
     #[serde(default)]
     pub values: Vec<String>,
+    /// OID of the unit in which `values` are given, if it is said: it may differ from the item's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
     /// The message by language.
     #[serde(default)]
     pub message: Labels,

@@ -118,6 +118,8 @@ text_ids! {
     SubjectNumber = "subject number", 32, |c| c.is_ascii_alphanumeric() || c == '-' || c == '_', "1 to 32 letters, digits, - and _";
     /// The organisation for which somebody acts.
     OrganisationId = "organisation id", 64, |c| c.is_ascii_alphanumeric() || c == '-' || c == '_', "1 to 64 letters, digits, - and _";
+    /// The controller's instruction to the processor, as the controller numbers it. Not for words about a person.
+    InstructionId = "instruction reference", 64, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'), "1 to 64 letters, digits, - _ . and /";
     /// An object id of the study design (ODM 1.3.2, section 2.12: `oid`).
     Oid = "OID", 128, |c| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '/' | '<' | '>' | '&'), "1 to 128 visible ASCII characters without quotes, slashes, < > and &";
     /// The name of a site or study, for people. Not for names of persons.

@@ -40,6 +40,7 @@ structural!(
     ids::SiteId,
     ids::SubjectNumber,
     ids::OrganisationId,
+    ids::InstructionId,
     ids::Oid,
     ids::ConsentVersion,
     ids::Label,
@@ -51,6 +52,7 @@ structural!(
     history::ActorKind,
     history::CommitHash,
     Moment,
+    Day,
     bool,
     u32,
     u64,
@@ -60,3 +62,11 @@ structural!(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 pub struct Moment(#[serde(with = "time::serde::rfc3339")] pub time::OffsetDateTime);
+
+time::serde::format_description!(iso_date, Date, "[year]-[month]-[day]");
+
+/// A day of an act or a due date, `2026-11-22`. Not for dates about a person: those are personal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = String, format = Date)]
+pub struct Day(#[serde(with = "iso_date")] pub time::Date);

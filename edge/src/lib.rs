@@ -1,1 +1,41 @@
-//! edge.
+//! What both HTTP services share: how a request is read, who sent it, and how an answer or a problem looks.
+//!
+//! - [`problem`]: problem details (RFC 9457), and the one place that translates rejections and failures to HTTP.
+//! - [`auth`]: bearer tokens; [`trace`]: W3C trace context; [`headers`]: tags, positions, idempotency keys.
+//! - [`json`]: bodies, strictly; [`path`]: ids in addresses; [`cursor`]: paging.
+
+pub mod auth;
+pub mod cursor;
+pub mod headers;
+pub mod json;
+pub mod path;
+pub mod problem;
+pub mod query;
+pub mod trace;
+
+pub use auth::{Caller, authenticated};
+pub use json::JsonBody;
+pub use path::Ids;
+pub use problem::{Problem, ProblemBody};
+pub use query::Parameters;
+pub use trace::{CurrentTraceparent, traced};
+
+use axum::Router;
+use axum::http::StatusCode;
+
+/// Answers unknown addresses and methods with problem details. Applied once, after all routers are merged:
+/// axum refuses to merge two fallbacks.
+pub fn fallbacks(router: Router) -> Router {
+    router
+        .method_not_allowed_fallback(async || {
+            let detail = "the address is there, but it does not take this method";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+        })
+        .fallback(async || {
+            let detail = "there is nothing at this address: see /openapi.json";
+            Problem::new(StatusCode::NOT_FOUND, "no-such-address", detail)
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,4 @@
 //! infra.
+
+pub mod nats_server;
+pub mod telemetry;

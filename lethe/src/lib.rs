@@ -1,1 +1,9 @@
-//! lethe.
+//! The composition root: the only crate that joins `infra` with the services.
+//!
+//! - [`cli`]: the command line, one file per subcommand.
+//! - [`platform`]: one process with all services and a supervised nats-server.
+//! - [`demo`]: invented participants, sent through the public API.
+
+pub mod cli;
+pub mod demo;
+pub mod platform;

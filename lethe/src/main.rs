@@ -1,1 +1,7 @@
-fn main() {}
+//! The one binary: see `lethe --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lethe::cli::main()
+}

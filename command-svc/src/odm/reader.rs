@@ -1,0 +1,344 @@
+//! XML, one element at a time: namespaces resolved, nothing expanded, depth and sizes bounded.
+
+use std::io::BufRead;
+
+use quick_xml::XmlVersion;
+use quick_xml::errors::{Error, IllFormedError};
+use quick_xml::escape::EscapeError;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::name::{Namespace, ResolveResult};
+use quick_xml::reader::NsReader;
+
+use super::error::{OdmError, Place, shown};
+use super::source::Source;
+
+/// How much is read at most. Whoever knows better may ask for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a whole design.
+    pub design_bytes: u64,
+    /// Bytes of one `SubjectData`: it is held in memory.
+    pub participant_bytes: u64,
+    /// Bytes of one tag, text or comment.
+    pub piece_bytes: u64,
+    /// Elements within elements.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: u64 = 1024 * 1024;
+        Self { design_bytes: 32 * MIB, participant_bytes: 32 * MIB, piece_bytes: 4 * MIB, depth: 64 }
+    }
+}
+
+const ODM_1_3: &str = "http://www.cdisc.org/ns/odm/v1.3";
+const ODM_ANY: &str = "http://www.cdisc.org/ns/odm/v";
+
+/// An element that has begun.
+#[derive(Debug)]
+pub(super) struct Element {
+    /// Its name, without a prefix.
+    pub(super) name: String,
+    /// Where its tag begins.
+    pub(super) at: Place,
+    /// Its namespace; none if it is in no namespace.
+    namespace: Option<String>,
+    depth: usize,
+    attributes: Vec<(String, String)>,
+}
+
+impl Element {
+    /// The value of an attribute.
+    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    fn is_odm(&self) -> bool {
+        self.namespace.as_deref() == Some(ODM_1_3)
+    }
+}
+
+enum Token {
+    Start(Element),
+    End,
+    Text(String),
+    Eof,
+}
+
+/// The file.
+pub(super) struct Xml<R> {
+    reader: NsReader<Source<R>>,
+    buffer: Vec<u8>,
+    open: Vec<String>,
+    begun: bool,
+    depth_limit: usize,
+    piece_limit: u64,
+}
+
+impl<R: BufRead> Xml<R> {
+    /// Begins to read, up to and including the tag of the root, which must be that of an ODM 1.3 file.
+    pub(super) fn open(input: R, limits: &Limits) -> Result<(Self, Element), OdmError> {
+        let mut source = Source::new(input, limits.piece_bytes);
+        if source.is_wide().map_err(|error| OdmError::Unreadable(error.kind()))? {
+            return Err(OdmError::NotOdm { at: Place::START, what: "it is not in UTF-8: save it in UTF-8".into() });
+        }
+        let mut reader = NsReader::from_reader(source);
+        reader.config_mut().expand_empty_elements = true;
+        let mut xml = Self {
+            reader,
+            buffer: Vec::new(),
+            open: Vec::new(),
+            begun: false,
+            depth_limit: limits.depth,
+            piece_limit: limits.piece_bytes,
+        };
+        let root = xml.root()?;
+        Ok((xml, root))
+    }
+
+    fn root(&mut self) -> Result<Element, OdmError> {
+        loop {
+            match self.next()? {
+                Token::Start(root) => return check_root(root),
+                Token::Eof => {
+                    return Err(OdmError::NotOdm { at: self.place(), what: "it holds no XML element".into() });
+                }
+                Token::End | Token::Text(_) => {}
+            }
+        }
+    }
+
+    /// Where the next piece begins.
+    pub(super) fn place(&self) -> Place {
+        self.reader.get_ref().place()
+    }
+
+    /// How many bytes were read.
+    pub(super) fn bytes(&self) -> u64 {
+        self.reader.get_ref().bytes()
+    }
+
+    /// The next ODM element directly within `parent`, or none at its end. What is left of the one before is skipped,
+    /// and so are elements of other namespaces.
+    pub(super) fn child(&mut self, parent: &Element) -> Result<Option<Element>, OdmError> {
+        while self.open.len() >= parent.depth {
+            if let Token::Start(element) = self.next()?
+                && element.depth == parent.depth + 1
+                && element.is_odm()
+            {
+                return Ok(Some(element));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All text within `element`, up to its end, without blanks around it.
+    pub(super) fn text(&mut self, element: &Element) -> Result<String, OdmError> {
+        let mut text = String::new();
+        while self.open.len() >= element.depth {
+            if let Token::Text(piece) = self.next()? {
+                text.push_str(&piece);
+            }
+            if text.len() as u64 > self.piece_limit {
+                return Err(OdmError::TooLarge { at: self.place(), what: "a text", limit: self.piece_limit });
+            }
+        }
+        Ok(text.trim().to_owned())
+    }
+
+    /// Reads to the end of the file: nothing but blanks and comments may follow the root.
+    pub(super) fn finish(&mut self) -> Result<(), OdmError> {
+        while !matches!(self.next()?, Token::Eof) {}
+        Ok(())
+    }
+
+    /// The next piece that counts. Never returns `Eof` while an element is open.
+    fn next(&mut self) -> Result<Token, OdmError> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let token = loop {
+            buffer.clear();
+            match self.piece(&mut buffer) {
+                Ok(Some(token)) => break Ok(token),
+                Ok(None) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.buffer = buffer;
+        token
+    }
+
+    fn piece(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Token>, OdmError> {
+        let at = self.place();
+        self.reader.get_mut().begin_piece();
+        let event = match self.reader.read_event_into(buffer) {
+            Ok(event) => event,
+            Err(error) => return Err(self.explain(&error, at)),
+        };
+        match event {
+            Event::Start(start) | Event::Empty(start) => self.start(&start, at).map(|element| Some(Token::Start(element))),
+            Event::End(_) => {
+                self.open.pop();
+                Ok(Some(Token::End))
+            }
+            Event::Text(text) => self.words(&text.xml10_content(), at),
+            Event::CData(text) => self.words(&text.xml10_content(), at),
+            Event::GeneralRef(reference) => {
+                let letter = match reference.resolve_char_ref() {
+                    Ok(letter) => letter,
+                    Err(error) => return Err(self.explain(&error, at)),
+                };
+                match letter.or_else(|| predefined(&reference)) {
+                    Some(letter) => self.words(letter.encode_utf8(&mut [0; 4]), at),
+                    None if self.begun => Err(OdmError::Entities { at, what: "a reference to an entity of its own" }),
+                    None => Err(no_xml(at)),
+                }
+            }
+            Event::DocType(_) => Err(OdmError::Entities { at, what: "a DOCTYPE" }),
+            Event::Decl(declaration) => match declaration.encoding() {
+                Some(Ok(name)) if !["utf-8", "us-ascii"].contains(&name.to_ascii_lowercase().as_str()) => {
+                    let what = format!("it is in the encoding {}: save it in UTF-8", shown(&name));
+                    Err(OdmError::NotOdm { at, what })
+                }
+                _ => Ok(None),
+            },
+            Event::Comment(_) | Event::PI(_) => Ok(None),
+            Event::Eof if self.open.is_empty() => Ok(Some(Token::Eof)),
+            Event::Eof => Err(OdmError::CutOff { at, element: self.inside() }),
+        }
+    }
+
+    fn start(&mut self, start: &BytesStart<'_>, at: Place) -> Result<Element, OdmError> {
+        if self.begun && self.open.is_empty() {
+            return Err(self.damaged(at, "a second root element begins"));
+        }
+        if self.open.len() == self.depth_limit {
+            return Err(OdmError::TooDeep { at, element: self.inside(), limit: self.depth_limit });
+        }
+        let (namespace, name) = self.reader.resolver().resolve_element(start.name());
+        let namespace = match namespace {
+            ResolveResult::Bound(Namespace(uri)) => Some(uri.to_owned()),
+            ResolveResult::Unbound | ResolveResult::Unknown(_) => None,
+        };
+        let name = name.as_ref().to_owned();
+        self.begun = true;
+        self.open.push(name.clone());
+        let mut attributes = Vec::new();
+        for attribute in start.attributes() {
+            let attribute = attribute.map_err(|error| self.explain(&error.into(), at))?;
+            let value =
+                attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|error| self.explain(&error, at))?;
+            if !value.chars().all(is_xml) {
+                return Err(self.damaged(at, "an attribute holds a character that XML does not allow"));
+            }
+            attributes.push((attribute.key.as_ref().to_owned(), value.into_owned()));
+        }
+        Ok(Element { name, at, namespace, depth: self.open.len(), attributes })
+    }
+
+    fn words(&self, text: &str, at: Place) -> Result<Option<Token>, OdmError> {
+        if !text.chars().all(is_xml) {
+            return Err(self.damaged(at, "a text holds a character that XML does not allow"));
+        }
+        if !self.open.is_empty() {
+            return Ok(Some(Token::Text(text.to_owned())));
+        }
+        match text.trim_start_matches('\u{FEFF}').trim().is_empty() {
+            true => Ok(None),
+            false if self.begun => Err(self.damaged(at, "text follows the end of the root element")),
+            false => Err(no_xml(at)),
+        }
+    }
+
+    fn inside(&self) -> String {
+        self.open.last().map_or_else(|| "the file".to_owned(), |name| shown(name))
+    }
+
+    fn damaged(&self, at: Place, what: impl Into<String>) -> OdmError {
+        OdmError::Damaged { at, element: self.inside(), what: what.into() }
+    }
+
+    /// Whether what the library finds wrong is only that the file ends here.
+    fn is_cut(&mut self, error: &Error) -> bool {
+        let unfinished = match error {
+            Error::Syntax(_) | Error::IllFormed(IllFormedError::UnclosedReference) => true,
+            Error::Encoding(_) => self.begun,
+            Error::Io(_) | Error::IllFormed(_) | Error::InvalidAttr(_) | Error::Escape(_) | Error::Namespace(_) => false,
+        };
+        let expects_more = !self.begun || !self.open.is_empty();
+        unfinished && expects_more && self.reader.get_mut().at_end()
+    }
+
+    /// The error in our words. Those of the library may repeat what stands in the file.
+    fn explain(&mut self, error: &Error, at: Place) -> OdmError {
+        if self.reader.get_ref().exceeded() {
+            return OdmError::TooLarge { at, what: "one tag, text or comment", limit: self.piece_limit };
+        }
+        if let Error::Io(cause) = error {
+            return OdmError::Unreadable(cause.kind());
+        }
+        if self.is_cut(error) {
+            return OdmError::CutOff { at: self.place(), element: self.inside() };
+        }
+        let what = match error {
+            Error::Encoding(_) => "it is not in UTF-8".to_owned(),
+            Error::Syntax(_) => "a < does not begin any markup that XML knows, or it is never closed".to_owned(),
+            Error::IllFormed(IllFormedError::MismatchedEndTag { expected, found }) => {
+                format!("</{}> stands where </{}> must stand", shown(found), shown(expected))
+            }
+            Error::IllFormed(IllFormedError::UnmatchedEndTag(found)) => {
+                format!("</{}> ends what never began", shown(found))
+            }
+            Error::IllFormed(IllFormedError::UnclosedReference) => "an & is not written as &amp;".to_owned(),
+            Error::IllFormed(_) => "it is not well-formed".to_owned(),
+            Error::InvalidAttr(_) => "an attribute stands twice, or not as name=\"value\"".to_owned(),
+            Error::Escape(EscapeError::UnrecognizedEntity(..)) => {
+                return OdmError::Entities { at, what: "a reference to an entity of its own" };
+            }
+            Error::Escape(_) => "an & is not written as &amp;, or a &#…; names no character".to_owned(),
+            Error::Namespace(_) => "a namespace is not declared as XML allows".to_owned(),
+            Error::Io(_) => "it cannot be read".to_owned(),
+        };
+        if self.begun { self.damaged(at, what) } else { OdmError::NotOdm { at, what } }
+    }
+}
+
+fn no_xml(at: Place) -> OdmError {
+    OdmError::NotOdm { at, what: "it does not begin with an XML element".into() }
+}
+
+fn check_root(root: Element) -> Result<Element, OdmError> {
+    let namespace = root.namespace.as_deref().unwrap_or_default();
+    let version = root.attribute("ODMVersion");
+    if root.name != "ODM" || !namespace.starts_with(ODM_ANY) {
+        let what = match namespace.starts_with(ODM_ANY) {
+            true => format!("its root element is {}, not ODM", shown(&root.name)),
+            false => format!("its root element is {} in another namespace than {ODM_1_3}", shown(&root.name)),
+        };
+        return Err(OdmError::NotOdm { at: root.at, what });
+    }
+    match (namespace, version) {
+        (ODM_1_3, None | Some("1.3" | "1.3.0" | "1.3.1" | "1.3.2")) => Ok(root),
+        (ODM_1_3, Some(other)) => Err(OdmError::Version { at: root.at, version: shown(other) }),
+        (other, version) => {
+            let of_namespace = other.trim_start_matches(ODM_ANY);
+            Err(OdmError::Version { at: root.at, version: shown(version.unwrap_or(of_namespace)) })
+        }
+    }
+}
+
+fn predefined(name: &str) -> Option<char> {
+    match name {
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "amp" => Some('&'),
+        "apos" => Some('\''),
+        "quot" => Some('"'),
+        _ => None,
+    }
+}
+
+/// XML 1.0, production 2.
+fn is_xml(letter: char) -> bool {
+    matches!(letter, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
+}

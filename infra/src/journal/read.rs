@@ -1,0 +1,199 @@
+//! Reading stored messages: all of one subject at once, or a single one from the leader.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use domain::port::Failure;
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::refusal::{Code, Refusal};
+use super::wire::{PATIENCE, Wire};
+
+/// How much one page may hold. The server ends a page at whichever comes first.
+const PAGE_MESSAGES: usize = 256;
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+const SUBJECT: &str = "Nats-Subject";
+const SEQUENCE: &str = "Nats-Sequence";
+const LAST: &str = "Nats-Last-Sequence";
+const PENDING: &str = "Nats-Num-Pending";
+
+const NOT_FOUND: u16 = 404;
+const END_OF_BATCH: u16 = 204;
+const NO_RESPONDERS: u16 = 503;
+
+/// What failed, in words for people.
+const JOURNAL: &str = "the journal";
+
+/// One stored message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its subject.
+    pub subject: String,
+    /// Its place in the journal stream.
+    pub sequence: u64,
+    /// What was stored.
+    pub payload: Bytes,
+    /// W3C trace context, if it was stored with one.
+    pub traceparent: Option<String>,
+}
+
+/// Which single message to read.
+#[derive(Debug, Clone, Copy)]
+pub enum Which<'a> {
+    /// The one with this sequence.
+    At(u64),
+    /// The last one of a subject.
+    LastOf(&'a str),
+    /// The first one of a subject from a sequence on.
+    NextOf(&'a str, u64),
+}
+
+struct Page {
+    messages: Vec<Stored>,
+    /// How many more the server knows of.
+    pending: u64,
+}
+
+impl Wire {
+    /// Every message of a subject from a sequence on, oldest first.
+    ///
+    /// # Errors
+    /// `Damaged` when the server knows of messages that it does not give: a flipped bit hides a message without a word.
+    pub async fn messages_of(&self, journal: &str, subject: &str, from: u64) -> Result<Vec<Stored>, Failure> {
+        let mut messages: Vec<Stored> = Vec::new();
+        let mut pending = 0;
+        loop {
+            let start = messages.last().map_or(from, |last| last.sequence + 1);
+            match self.page(journal, subject, start).await? {
+                None if pending == 0 => return Ok(messages),
+                None => {
+                    let detail = format!("{pending} messages after sequence {} cannot be read", start - 1);
+                    return Err(Failure::damaged(format!("journal stream {journal}"), detail));
+                }
+                Some(page) => {
+                    messages.extend(page.messages);
+                    pending = page.pending;
+                }
+            }
+            if pending == 0 {
+                return Ok(messages);
+            }
+        }
+    }
+
+    /// One page; none if there is no such message.
+    async fn page(&self, journal: &str, subject: &str, from: u64) -> Result<Option<Page>, Failure> {
+        let lost = |cause: &str| Failure::unavailable(JOURNAL, cause);
+        let request = json!({
+            "seq": from.max(1), "next_by_subj": subject, "batch": PAGE_MESSAGES, "max_bytes": PAGE_BYTES,
+        });
+        let inbox = self.client().new_inbox();
+        let mut replies = self.client().subscribe(inbox.clone()).await.map_err(|error| lost(&error.to_string()))?;
+        self.client()
+            .publish_with_reply(format!("$JS.API.DIRECT.GET.{journal}"), inbox, request.to_string().into())
+            .await
+            .map_err(|error| lost(&error.to_string()))?;
+
+        let mut messages: Vec<Stored> = Vec::new();
+        loop {
+            let reply = timeout(PATIENCE, replies.next()).await.map_err(|_| lost("no answer to a read"))?;
+            let reply = reply.ok_or_else(|| lost("the connection was closed"))?;
+            let last = messages.last().map_or(0, |message| message.sequence);
+            match reply.status.map(|status| status.as_u16()) {
+                None => {
+                    if number(&reply, LAST)? != last {
+                        return Err(lost("a message was lost on the way"));
+                    }
+                    messages.push(stored(&reply)?);
+                }
+                Some(END_OF_BATCH) if number(&reply, LAST)? == last => {
+                    return Ok(Some(Page { messages, pending: number(&reply, PENDING)? }));
+                }
+                Some(END_OF_BATCH) => return Err(lost("a message was lost on the way")),
+                Some(NOT_FOUND) => return Ok(None),
+                Some(NO_RESPONDERS) => return Err(self.why_nobody_answers(journal).await),
+                Some(status) => return Err(lost(&format!("status {status} to a read"))),
+            }
+        }
+    }
+
+    /// One message, asked of the leader: in a cluster a direct read may be a moment behind. None if there is none.
+    ///
+    /// # Errors
+    /// When the journal stream is missing or does not answer.
+    pub async fn message(&self, journal: &str, which: Which<'_>) -> Result<Option<Stored>, Failure> {
+        let request = match which {
+            Which::At(sequence) => json!({ "seq": sequence }),
+            Which::LastOf(subject) => json!({ "last_by_subj": subject }),
+            Which::NextOf(subject, from) => json!({ "seq": from.max(1), "next_by_subj": subject }),
+        };
+        match self.api(&format!("STREAM.MSG.GET.{journal}"), request).await {
+            Ok(answer) => decode(&answer).map(Some).ok_or_else(|| {
+                Failure::unavailable(JOURNAL, "the answer to a read is not what the JetStream API promises")
+            }),
+            Err(Refusal::Server(error)) if error.code() == Code::NoSuchMessage => Ok(None),
+            Err(refusal) => Err(missing_or_unavailable(journal, refusal)),
+        }
+    }
+
+    /// No responder on a read: either there is no such journal stream, or the server is not ready.
+    async fn why_nobody_answers(&self, journal: &str) -> Failure {
+        match self.api(&format!("STREAM.INFO.{journal}"), Value::Null).await {
+            Ok(_) => Failure::unavailable(JOURNAL, "nobody answers reads"),
+            Err(refusal) => missing_or_unavailable(journal, refusal),
+        }
+    }
+}
+
+/// Tells a journal stream that is not there from a server that is not there.
+pub(super) fn missing_or_unavailable(journal: &str, refusal: Refusal) -> Failure {
+    match &refusal {
+        Refusal::Server(error) if error.code() == Code::NoSuchStream => {
+            Failure::missing(format!("journal stream {journal}"))
+        }
+        _ => refusal.into_failure(JOURNAL),
+    }
+}
+
+fn stored(message: &async_nats::Message) -> Result<Stored, Failure> {
+    let headers = message.headers.as_ref();
+    let text = |name: &str| headers.and_then(|headers| headers.get(name)).map(|value| value.as_str().to_owned());
+    Ok(Stored {
+        subject: text(SUBJECT).ok_or_else(|| Failure::unavailable(JOURNAL, "a read without a subject"))?,
+        sequence: number(message, SEQUENCE)?,
+        payload: message.payload.clone(),
+        traceparent: text(super::TRACEPARENT),
+    })
+}
+
+fn number(message: &async_nats::Message, name: &str) -> Result<u64, Failure> {
+    let value = message.headers.as_ref().and_then(|headers| headers.get_last(name));
+    value
+        .and_then(|value| value.as_str().parse().ok())
+        .ok_or_else(|| Failure::unavailable(JOURNAL, format!("a read without {name}")))
+}
+
+fn decode(answer: &Value) -> Option<Stored> {
+    #[derive(Deserialize)]
+    struct Raw {
+        subject: String,
+        seq: u64,
+        #[serde(default)]
+        data: String,
+        #[serde(default)]
+        hdrs: String,
+    }
+    let raw = Raw::deserialize(answer.get("message")?).ok()?;
+    let headers = String::from_utf8(BASE64.decode(raw.hdrs).ok()?).ok()?;
+    let traceparent = headers
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| *name == super::TRACEPARENT)
+        .map(|(_, value)| value.trim().to_owned());
+    let payload = BASE64.decode(raw.data).ok()?.into();
+    Some(Stored { subject: raw.subject, sequence: raw.seq, payload, traceparent })
+}

@@ -1,0 +1,63 @@
+//! A node store in memory, for tests: the same contract as the journal stream's, nothing durable.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use domain::port::Failure;
+
+use super::store::{NodeStore, NodeWrite, NodeWriteError, WRITES_MAX};
+
+/// Nodes in memory.
+#[derive(Debug, Default)]
+pub struct MemoryNodes(Mutex<Nodes>);
+
+#[derive(Debug, Default)]
+struct Nodes {
+    last: BTreeMap<String, (Vec<u8>, u64)>,
+    head: u64,
+}
+
+impl MemoryNodes {
+    /// A copy of every node as it is now: what a backup, a replica or a disk's remains may hold.
+    pub fn copy(&self) -> super::TreeCopy {
+        let nodes = self.lock();
+        nodes.last.iter().map(|(place, (bytes, _))| (place.clone(), bytes.clone())).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Nodes> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl NodeStore for MemoryNodes {
+    async fn read(&self, place: &str) -> Result<Option<(Vec<u8>, u64)>, Failure> {
+        Ok(self.lock().last.get(place).cloned())
+    }
+
+    async fn write(&self, writes: Vec<NodeWrite>) -> Result<Vec<u64>, NodeWriteError> {
+        if writes.len() > WRITES_MAX {
+            return Err(Failure::unavailable("key tree", "more writes than one batch takes").into());
+        }
+        let mut nodes = self.lock();
+        let fits = |write: &NodeWrite| {
+            nodes.last.get(&write.place).map_or(0, |(_, sequence)| *sequence) == write.expected_sequence
+        };
+        if !writes.iter().all(fits) {
+            return Err(NodeWriteError::Conflict);
+        }
+        let mut sequences = Vec::with_capacity(writes.len());
+        for NodeWrite { place, bytes, .. } in writes {
+            nodes.head += 1;
+            let sequence = nodes.head;
+            nodes.last.insert(place, (bytes, sequence));
+            sequences.push(sequence);
+        }
+        Ok(sequences)
+    }
+
+    async fn head(&self) -> Result<u64, Failure> {
+        Ok(self.lock().head)
+    }
+}

@@ -1,0 +1,153 @@
+//! The platform's HTTP API, from the outside.
+
+use std::fmt;
+
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::Value;
+
+use super::CliError;
+use super::options::Access;
+use crate::platform::running;
+
+/// A client of one platform with one token.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+/// A reply: its body and the headers that matter.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// JSON body; null if there is none.
+    pub body: Value,
+    /// The `ETag`, if any.
+    pub etag: Option<String>,
+    /// The `Lethe-Position`, if any.
+    pub position: Option<String>,
+}
+
+/// A refusal by the platform (with a status), or no answer at all (without).
+#[derive(Debug)]
+pub struct ApiError {
+    /// HTTP status; none: no answer.
+    pub status: Option<u16>,
+    /// The problem's stable code, if there was one.
+    pub code: String,
+    message: String,
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl ApiError {
+    /// Something on this side.
+    pub(crate) fn local(message: String) -> Self {
+        Self { status: None, code: "local".into(), message }
+    }
+}
+
+impl Client {
+    /// A client for the platform at `base`.
+    pub fn new(base: impl Into<String>, token: impl Into<String>) -> Self {
+        Self { http: reqwest::Client::new(), base: base.into(), token: token.into() }
+    }
+
+    /// The client that the options describe.
+    pub(super) fn of(access: &Access) -> Result<Self, CliError> {
+        let base = match &access.url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => running(&access.place.data_dir()?).map(|run| run.url).ok_or_else(|| {
+                CliError::unavailable("no platform serves this data directory: start `lethe serve`, or give --url")
+            })?,
+        };
+        Ok(Self::new(base, access.token()?))
+    }
+
+    /// Asks.
+    pub async fn get(&self, path: &str) -> Result<Reply, ApiError> {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// Sends a JSON body.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Reply, ApiError> {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Sends a command under an id of its own, so that it can be sent again without a second effect.
+    pub async fn command(
+        &self,
+        path: &str,
+        id: uuid::Uuid,
+        if_match: Option<&str>,
+        captured_at: Option<&str>,
+        body: &Value,
+    ) -> Result<Reply, ApiError> {
+        let mut request = self.request(Method::POST, path).header("Idempotency-Key", format!("\"{id}\"")).json(body);
+        if let Some(tag) = if_match {
+            request = request.header("If-Match", tag);
+        }
+        if let Some(moment) = captured_at {
+            request = request.header("Lethe-Captured-At", moment);
+        }
+        self.send(request).await
+    }
+
+    /// Sends a body and hands every line of the reply to `each`.
+    pub async fn lines(&self, path: &str, body: &Value, mut each: impl FnMut(Value)) -> Result<(), ApiError> {
+        let response = self.request(Method::POST, path).json(body).send().await.map_err(no_answer)?;
+        let mut response = refuse(response).await?;
+        let mut pending = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
+            pending.extend_from_slice(&chunk);
+            while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = pending.drain(..=end).collect();
+                each(serde_json::from_slice(&line).unwrap_or(Value::Null));
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Reply, ApiError> {
+        let response = refuse(request.send().await.map_err(no_answer)?).await?;
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (status, etag, position) = (response.status().as_u16(), header("etag"), header("lethe-position"));
+        let body = response.bytes().await.map_err(no_answer)?;
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
+        Ok(Reply { status, body, etag, position })
+    }
+}
+
+fn no_answer(error: reqwest::Error) -> ApiError {
+    ApiError {
+        status: None,
+        code: "no-answer".into(),
+        message: format!("the platform does not answer: {}", error.without_url()),
+    }
+}
+
+/// Turns a problem reply into an error that says what the platform said.
+async fn refuse(response: Response) -> Result<Response, ApiError> {
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let status = response.status().as_u16();
+    let problem: Value = response.json().await.unwrap_or(Value::Null);
+    let text = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut message = format!("refused ({status} {}): {} {}", text("code"), text("title"), text("detail"));
+    for error in problem.get("errors").and_then(Value::as_array).into_iter().flatten() {
+        let part = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
+        message.push_str(&format!("\n  {}: {}", part("pointer"), part("detail")));
+    }
+    Err(ApiError { status: Some(status), code: text("code"), message })
+}

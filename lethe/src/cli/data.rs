@@ -1,0 +1,50 @@
+//! `lethe data …`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use domain::ids::{ConsentVersion, SiteId, StudyId};
+
+use super::options::Access;
+use super::CliError;
+
+mod import;
+
+/// Participants' data.
+#[derive(Subcommand)]
+pub(super) enum Data {
+    /// Sends the participants and values of an ODM 1.3.2 file through the ordinary commands.
+    Import(Box<Import>),
+}
+
+/// Imports participants' data.
+#[derive(Args)]
+pub(super) struct Import {
+    /// The file.
+    file: PathBuf,
+    /// The study.
+    #[arg(long)]
+    study: StudyId,
+    /// The file carries no consent: under which version it was given.
+    #[arg(long, value_name = "VERSION")]
+    consent: ConsentVersion,
+    /// Where the signed consents are found; kept in the audit trail.
+    #[arg(long, value_name = "TEXT")]
+    reference: String,
+    /// The site of participants for which the file names none. Default: the study's site, if it has one only.
+    #[arg(long)]
+    site: Option<SiteId>,
+    /// Prints the report as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    access: Access,
+}
+
+impl Data {
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        match self {
+            Self::Import(import) => import.run().await,
+        }
+    }
+}

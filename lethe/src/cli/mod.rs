@@ -1,0 +1,103 @@
+//! The command line. Data goes to stdout, messages to stderr (clig.dev). Exit codes: [`exit`].
+
+mod admin;
+mod client;
+mod data;
+mod demo;
+mod erase;
+mod exit;
+mod options;
+mod rebuild;
+mod serve;
+mod study;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use infra::telemetry::{LogFormat, Telemetry, TelemetryOptions};
+
+pub use client::{ApiError, Client, Reply};
+pub use erase::follow;
+pub use exit::CliError;
+pub use options::Place;
+
+/// A clinical study data platform that remembers everything and can prove that it forgot.
+#[derive(Parser)]
+#[command(name = "lethe", version, about, after_help = exit::HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shows the whole way: starts a platform, enrols invented participants, erases one.
+    Demo(demo::Demo),
+    /// Serves the platform: one process and a supervised nats-server.
+    Serve(serve::Serve),
+    /// Tenants: the customers, each with its own keys, journal and account.
+    #[command(subcommand)]
+    Tenant(admin::Tenant),
+    /// Studies and their designs.
+    #[command(subcommand)]
+    Study(study::Study),
+    /// Bearer tokens of people and programs.
+    #[command(subcommand)]
+    Token(admin::Token),
+    /// Participants' data.
+    #[command(subcommand)]
+    Data(data::Data),
+    /// Erases a participant: asked for by one person, approved by another.
+    #[command(subcommand)]
+    Erase(erase::Erase),
+    /// Builds the read models anew from the journal, compares and switches.
+    Rebuild(rebuild::Rebuild),
+}
+
+/// Reads the arguments, runs the subcommand, prints what went wrong once.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::report(&CliError::failed("the runtime does not start", error)),
+    };
+    match runtime.block_on(run(arguments.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}
+
+async fn run(command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Demo(demo) => demo.run().await,
+        Command::Serve(serve) => serve.run().await,
+        Command::Tenant(tenant) => tenant.run().await,
+        Command::Study(study) => study.run().await,
+        Command::Token(token) => token.run().await,
+        Command::Data(data) => data.run().await,
+        Command::Erase(erase) => erase.run().await,
+        Command::Rebuild(rebuild) => rebuild.run().await,
+    }
+}
+
+/// Starts logs, traces and metrics for a long-running subcommand.
+fn start_telemetry(format: LogFormat, filter: &str) -> Result<Telemetry, CliError> {
+    let given = std::env::var_os("LETHE_LOG").is_some() || std::env::var_os("RUST_LOG").is_some();
+    let options = TelemetryOptions {
+        service_name: "lethe".into(),
+        format,
+        filter: (!given).then(|| filter.to_owned()),
+        otlp_endpoint: None,
+    };
+    Telemetry::start(options).map_err(|error| CliError::failed("logs and traces cannot be started", error))
+}
+
+/// Ctrl-C, or SIGTERM from whoever supervises us.
+async fn until_told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be listened for");
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,25 @@
+//! Who stands behind a bearer token: looked up by its hash among the tenant's tokens.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::design::content_hash;
+use domain::permit::Principal;
+use domain::port::{Clock, Credentials, Failure, Tenants};
+
+/// Reads the token projection of the tenant that the token names.
+pub(super) struct TokenCredentials {
+    pub(super) tenants: Arc<dyn Tenants>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Credentials for TokenCredentials {
+    async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Failure> {
+        // lethe_<tenant>_<secret>: tenant ids hold no underscore.
+        let Some(tenant) = token.strip_prefix("lethe_").and_then(|rest| rest.split_once('_')) else { return Ok(None) };
+        let Ok(id) = tenant.0.parse() else { return Ok(None) };
+        let Some(tenant) = self.tenants.tenant(&id) else { return Ok(None) };
+        projection_svc::tokens::principal_of(&tenant, &content_hash(token.as_bytes()), self.clock.now()).await
+    }
+}

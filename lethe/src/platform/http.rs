@@ -1,0 +1,48 @@
+//! The whole HTTP surface: both services behind one door, the operator's routes, health and metrics.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use domain::port::{Credentials, Dice};
+use serde_json::{Value, json};
+
+use super::admin;
+use super::inner::Inner;
+
+/// Puts the routes together.
+pub(super) fn router(inner: Arc<Inner>, credentials: Arc<dyn Credentials>, dice: Arc<dyn Dice>) -> Router {
+    let services = command_svc::router(Arc::clone(&inner.commands)).merge(query_api::router(inner.queries()));
+    let open = Router::new()
+        .route("/livez", get(|| async { "live\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/openapi.json", get(|| async { Json(openapi()) }))
+        .with_state(Arc::clone(&inner));
+    let all = edge::authenticated(services, credentials).merge(admin::router(inner)).merge(open);
+    edge::traced(edge::fallbacks(all), dice, infra::telemetry::current_traceparent)
+}
+
+/// The description of the API, put together from both services.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let mut whole = command_svc::openapi();
+    whole.merge(query_api::openapi());
+    whole.info.title = "Lethe".into();
+    whole.info.version = env!("CARGO_PKG_VERSION").into();
+    whole
+}
+
+/// Ready: the nats-server answers and every tenant's read models follow their journals.
+async fn readyz(State(inner): State<Arc<Inner>>) -> Response {
+    let faults = inner.faults().await;
+    let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let faults: Vec<Value> = faults.into_iter().map(Value::from).collect();
+    (status, Json(json!({"ready": faults.is_empty(), "faults": faults}))).into_response()
+}
+
+async fn metrics(State(inner): State<Arc<Inner>>) -> Response {
+    ([(header::CONTENT_TYPE, infra::telemetry::Metrics::CONTENT_TYPE)], inner.metrics.text()).into_response()
+}

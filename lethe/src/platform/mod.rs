@@ -1,0 +1,207 @@
+//! One process with all services and a supervised nats-server.
+
+mod admin;
+mod credentials;
+mod data_dir;
+mod error;
+mod http;
+mod inner;
+mod open;
+mod operator;
+mod registry;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use domain::ids::{Environment, Label, OrganisationId, StudyId, TenantId, UserId};
+use domain::permit::{Role, Sites};
+use domain::port::Dice;
+use infra::chance::{SystemClock, SystemDice};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub use data_dir::{Run, running};
+pub use error::StartError;
+pub use http::openapi;
+pub use operator::Operator;
+
+use credentials::TokenCredentials;
+use inner::Inner;
+
+/// How a platform is to be started.
+pub struct Options {
+    data_dir: PathBuf,
+    kms_dir: PathBuf,
+    listen: SocketAddr,
+    install_nats_server: bool,
+}
+
+impl Options {
+    /// On a free port on loopback, with a nats-server that is installed already.
+    pub fn new(data_dir: &Path, kms_dir: &Path) -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { data_dir: data_dir.to_owned(), kms_dir: kms_dir.to_owned(), listen, install_nats_server: false }
+    }
+
+    /// On this address.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Installs the pinned nats-server into the user's cache, if there is none yet.
+    #[must_use]
+    pub fn install_nats_server(mut self) -> Self {
+        self.install_nats_server = true;
+        self
+    }
+}
+
+/// A token to be made.
+pub struct NewToken {
+    /// Whose tenant.
+    pub tenant: TenantId,
+    /// The user, new or known.
+    pub user: UserId,
+    /// In which role.
+    pub role: Role,
+    /// The user's name; sealed.
+    pub name: String,
+    /// A program instead of a person.
+    pub service_account: bool,
+    /// In which environment.
+    pub environment: Environment,
+    /// For which organisation.
+    pub organisation: OrganisationId,
+    /// For which sites.
+    pub sites: Sites,
+    /// For how many days.
+    pub days: u16,
+}
+
+impl NewToken {
+    /// For all sites in TEST, for 90 days.
+    pub fn new(tenant: &TenantId, user: UserId, role: Role, name: &str, service_account: bool) -> Self {
+        Self {
+            tenant: tenant.clone(),
+            user,
+            role,
+            name: name.to_owned(),
+            service_account,
+            environment: Environment::Test,
+            organisation: "own".parse().expect("a valid organisation id"),
+            sites: Sites::All,
+            days: 90,
+        }
+    }
+}
+
+/// A platform that serves.
+pub struct Platform {
+    inner: Arc<Inner>,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Platform {
+    /// Takes the data directory, starts the nats-server, opens every tenant, listens.
+    ///
+    /// # Errors
+    /// Whatever is missing or damaged, by name. Nothing is served then.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        if !options.listen.ip().is_loopback() {
+            return Err(StartError::NotLoopback { address: options.listen });
+        }
+        let inner = Arc::new(open::all(&options).await?);
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .map_err(|error| StartError::Listen { address: options.listen, cause: error.to_string() })?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| StartError::Listen { address: options.listen, cause: error.to_string() })?;
+        let credentials = TokenCredentials { tenants: inner.tenants(), clock: Arc::new(SystemClock) };
+        let router = http::router(Arc::clone(&inner), Arc::new(credentials));
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(async move {
+            let server = axum::serve(listener, router).with_graceful_shutdown(async {
+                let _ = stopped.await;
+            });
+            if let Err(error) = server.await {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        });
+        let platform = Self { inner, address, stop, serving };
+        platform.inner.data_dir.announce(&Run {
+            url: platform.url(),
+            operator_token: platform.operator_token().to_owned(),
+        })?;
+        Ok(platform)
+    }
+
+    /// The address of the API.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What the operator's routes ask for.
+    pub fn operator_token(&self) -> &str {
+        &self.inner.operator_token
+    }
+
+    /// Chance, for who needs some.
+    pub fn dice(&self) -> &dyn Dice {
+        &*self.inner.dice
+    }
+
+    /// The process id of the nats-server: for fault tests.
+    pub fn nats_server_pid(&self) -> Option<u32> {
+        self.inner.nats.pid()
+    }
+
+    /// Creates a tenant.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn create_tenant(&self, tenant: &TenantId) -> Result<(), StartError> {
+        self.inner.create_tenant(tenant).await
+    }
+
+    /// Creates a study of a tenant.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn create_study(
+        &self,
+        tenant: &TenantId,
+        study: &StudyId,
+        name: Label,
+        environment: Environment,
+    ) -> Result<(), StartError> {
+        self.inner.create_study(tenant, study, name, environment).await
+    }
+
+    /// Makes a token, and the user if there is none yet. The secret is returned once.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn create_token(&self, new: NewToken) -> Result<String, StartError> {
+        self.inner.create_token(new).await.map(|(_, secret)| secret)
+    }
+
+    /// Finishes what was begun, and ends the nats-server last.
+    pub async fn stop(self) {
+        let _ = self.stop.send(());
+        // Connections that a client keeps open must not hold the platform up.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), self.serving).await;
+        self.inner.stop().await;
+    }
+}
+
+/// A random id, for a client.
+pub fn random_id() -> uuid::Uuid {
+    SystemDice.uuid()
+}

@@ -1,0 +1,43 @@
+//! The tenants that this process serves.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use domain::ids::TenantId;
+use domain::port::{Tenant, Tenants};
+use projection_svc::Runner;
+
+/// A tenant with what runs for it.
+pub(super) struct Open {
+    pub(super) ports: Arc<Tenant>,
+    pub(super) runner: Arc<Runner>,
+}
+
+/// Every open tenant.
+#[derive(Default)]
+pub(super) struct Registry(RwLock<BTreeMap<TenantId, Arc<Open>>>);
+
+impl Registry {
+    pub(super) fn add(&self, open: Open) {
+        let id = open.ports.id.clone();
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::new(open));
+    }
+
+    pub(super) fn get(&self, id: &TenantId) -> Option<Arc<Open>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    pub(super) fn open(&self) -> Vec<Arc<Open>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+impl Tenants for Registry {
+    fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.get(id).map(|open| Arc::clone(&open.ports))
+    }
+
+    fn all(&self) -> Vec<Arc<Tenant>> {
+        self.open().iter().map(|open| Arc::clone(&open.ports)).collect()
+    }
+}

@@ -1,0 +1,128 @@
+//! Between a row and its bytes: structure in the clear, values in one sealed cell for each (scope, part).
+//!
+//! The cells that a row has are the scopes that were open when it was written. A place without a cell is erased.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::body::{self, Sections, Values};
+use domain::field::Field;
+use domain::port::{CellPlace, Cells, Failure, Opened};
+use domain::scope::{Part, Scope};
+use serde_json::Value;
+
+use crate::frame;
+use crate::row::RowKey;
+
+/// Which cell of a row.
+pub type Cell = (Scope, Part);
+
+/// A row, opened.
+#[derive(Debug, Clone)]
+pub struct OpenRow<R> {
+    /// The row.
+    pub row: R,
+    /// Its cells as they were sealed, with what was in them.
+    pub sealed: SealedCells,
+    /// The cells that are there and were not asked for.
+    pub withheld: BTreeSet<Cell>,
+}
+
+/// Cells with what is in them, so that one that did not change is not sealed anew.
+pub type SealedCells = BTreeMap<Cell, (Vec<u8>, Values)>;
+
+/// Where a row stands: bound into its cells, so that they open nowhere else.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The projection. Not the table: a row means the same in the next generation.
+    pub projection: &'static str,
+    /// The row.
+    pub key: &'a RowKey,
+}
+
+impl Place<'_> {
+    fn cell(&self, (scope, part): &Cell) -> Result<CellPlace, Failure> {
+        let data_subject = self.key.person.ok_or_else(|| self.damaged("it holds a personal value and names nobody"))?;
+        Ok(CellPlace {
+            projection: self.projection,
+            row: self.key.to_string(),
+            data_subject,
+            scope: *scope,
+            part: part.clone(),
+        })
+    }
+
+    fn damaged(&self, detail: &str) -> Failure {
+        Failure::damaged(format!("row {} of the read model {}", self.key, self.projection), detail)
+    }
+}
+
+/// Opens a row: every cell whose scope is `wanted`. A cell whose key is gone leaves its places erased.
+///
+/// # Errors
+/// Bytes that are no row are `Damaged`; what [`Cells::open`] says goes on as it is.
+pub async fn open<R: Field>(
+    cells: &dyn Cells,
+    place: Place<'_>,
+    bytes: &[u8],
+    wanted: impl Fn(Scope) -> bool,
+) -> Result<OpenRow<R>, Failure> {
+    let stored = frame::decode(bytes).map_err(|detail| place.damaged(&detail))?;
+    let mut sealed = SealedCells::new();
+    let mut withheld = BTreeSet::new();
+    for (cell, cell_bytes) in stored.cells {
+        if !wanted(cell.0) {
+            withheld.insert(cell);
+        } else if let Opened::Known(plain) = cells.open(&place.cell(&cell)?, &cell_bytes).await? {
+            let values = serde_json::from_slice(&plain).map_err(|_| place.damaged("a cell holds no values"))?;
+            sealed.insert(cell, (cell_bytes, values));
+        }
+    }
+    let mut bodies = [stored.clear];
+    let mut sections: Sections = sealed.iter().map(|(cell, (_, values))| (cell.clone(), values.clone())).collect();
+    body::join(&mut bodies, &mut sections);
+    let row = R::read(&bodies[0]).map_err(|fault| place.damaged(&fault.to_string()))?;
+    Ok(OpenRow { row, sealed, withheld })
+}
+
+/// The row's bytes. A cell that is in `before` with the same values is kept as it is; one whose key is gone is left
+/// out, and with it its values.
+///
+/// # Errors
+/// What [`Cells::seal`] says goes on as it is.
+pub async fn close<R: Field>(
+    cells: &dyn Cells,
+    place: Place<'_>,
+    row: &R,
+    before: &SealedCells,
+) -> Result<Vec<u8>, Failure> {
+    let mut bodies = [row.write()];
+    let sections = body::split(&mut bodies);
+    let mut sealed = BTreeMap::new();
+    for (cell, values) in sections {
+        match before.get(&cell) {
+            Some((bytes, same)) if *same == values => {
+                sealed.insert(cell, bytes.clone());
+            }
+            Some(_) | None => {
+                let plain = Value::Object(values).to_string();
+                if let Some(bytes) = cells.seal(&place.cell(&cell)?, plain.as_bytes()).await? {
+                    sealed.insert(cell, bytes);
+                }
+            }
+        }
+    }
+    let [clear] = bodies;
+    Ok(frame::encode(&clear, &sealed))
+}
+
+/// The row without the values of `scopes`: what is left of it once they are erased.
+///
+/// # Errors
+/// [`domain::field::Malformed`] if the row does not read what it wrote.
+pub fn without<R: Field>(row: &R, scopes: &BTreeSet<Scope>) -> Result<R, domain::field::Malformed> {
+    let mut bodies = [row.write()];
+    let mut sections = body::split(&mut bodies);
+    sections.retain(|(scope, _), _| !scopes.contains(scope));
+    body::join(&mut bodies, &mut sections);
+    R::read(&bodies[0])
+}

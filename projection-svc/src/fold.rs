@@ -1,0 +1,230 @@
+//! Takes commits into one table: loads the rows a projection asks for, applies, seals what changed, and writes rows
+//! and checkpoint in one step, so that each commit counts once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::history::{Commit, DataSubject, JournalId};
+use domain::port::{Cells, Change, Failure, ReadStore};
+use domain::scope::Scope;
+
+use crate::cells::{self, OpenRow, Place, SealedCells};
+use crate::compare::{self, Comparison};
+use crate::marker;
+use crate::projection::{Lookup, Projection, Rows, Stop};
+use crate::row::RowKey;
+use crate::tables::{self, Checkpoint};
+
+/// Where read models live.
+#[derive(Clone)]
+pub struct Stores {
+    /// The rows.
+    pub store: Arc<dyn ReadStore>,
+    /// The seal of their cells.
+    pub cells: Arc<dyn Cells>,
+}
+
+/// A projection as the runner sees it.
+#[async_trait]
+pub trait Model: Send + Sync {
+    /// Its name.
+    fn name(&self) -> &'static str;
+
+    /// The version of its rows.
+    fn version(&self) -> u32;
+
+    /// Begins to take commits of `journal` into `table`.
+    fn fold(&self, stores: &Stores, table: String, journal: &JournalId) -> Result<Box<dyn Folding>, Failure>;
+
+    /// Compares two tables row by row, opened.
+    async fn compare(&self, stores: &Stores, live: &str, built: &str) -> Result<Comparison, Failure>;
+}
+
+/// Commits on their way into a table.
+#[async_trait]
+pub trait Folding: Send {
+    /// Takes in one commit, in memory. One that the table has seen is skipped.
+    async fn take(&mut self, commit: &Commit) -> Result<(), Failure>;
+
+    /// Writes what was taken in, and how far it goes, in one step.
+    async fn flush(&mut self) -> Result<(), Failure>;
+}
+
+/// A projection as a [`Model`].
+pub fn model<P: Projection>() -> Box<dyn Model> {
+    Box::new(Of::<P>(PhantomData))
+}
+
+struct Of<P>(PhantomData<P>);
+
+#[async_trait]
+impl<P: Projection> Model for Of<P> {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+
+    fn version(&self) -> u32 {
+        P::VERSION
+    }
+
+    fn fold(&self, stores: &Stores, table: String, journal: &JournalId) -> Result<Box<dyn Folding>, Failure> {
+        let checkpoint = tables::checkpoint(stores.store.as_ref(), &table, journal)?;
+        Ok(Box::new(Fold::<P> {
+            stores: stores.clone(),
+            table,
+            journal: journal.clone(),
+            checkpoint,
+            rows: Loaded(BTreeMap::new()),
+        }))
+    }
+
+    async fn compare(&self, stores: &Stores, live: &str, built: &str) -> Result<Comparison, Failure> {
+        compare::compare::<P>(stores, live, built).await
+    }
+}
+
+struct Fold<P: Projection> {
+    stores: Stores,
+    table: String,
+    journal: JournalId,
+    checkpoint: Option<Checkpoint>,
+    rows: Loaded<P::Row>,
+}
+
+/// The rows in memory.
+#[derive(Debug)]
+struct Loaded<R>(BTreeMap<RowKey, LoadedRow<R>>);
+
+#[derive(Debug)]
+struct LoadedRow<R> {
+    /// The row as it is now; none: there is no such row.
+    row: Option<R>,
+    /// Its cells in the store.
+    sealed: SealedCells,
+    /// Whether it must be written.
+    changed: bool,
+}
+
+impl<R: std::fmt::Debug> Lookup<R> for Loaded<R> {
+    fn lookup(&self, key: &RowKey) -> Option<Option<&R>> {
+        self.0.get(key).map(|loaded| loaded.row.as_ref())
+    }
+}
+
+#[async_trait]
+impl<P: Projection> Folding for Fold<P> {
+    async fn take(&mut self, commit: &Commit) -> Result<(), Failure> {
+        if let Some(seen) = self.checkpoint {
+            if seen.incarnation != commit.position.incarnation {
+                let detail = "it has seen another incarnation of the journal stream: build it again";
+                return Err(Failure::damaged(format!("the read model {}", P::NAME), detail));
+            }
+            if commit.position.sequence <= seen.sequence {
+                return Ok(());
+            }
+        }
+        if P::takes(commit.header.stream.aggregate) {
+            self.apply(commit).await?;
+        }
+        if let Some((person, scopes)) = marker::erased_by(commit)? {
+            self.erase(person, &scopes).await?;
+        }
+        self.checkpoint = Some(Checkpoint::after(commit));
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Failure> {
+        let Some(checkpoint) = self.checkpoint else { return Ok(()) };
+        let mut changes = vec![checkpoint.change(&self.journal)];
+        for (key, loaded) in std::mem::take(&mut self.rows.0) {
+            if loaded.changed {
+                changes.push(self.change(&key, &loaded).await?);
+            }
+        }
+        self.stores.store.apply(&self.table, &changes)
+    }
+}
+
+impl<P: Projection> Fold<P> {
+    async fn apply(&mut self, commit: &Commit) -> Result<(), Failure> {
+        loop {
+            let mut rows = Rows::over(&self.rows);
+            match P::apply(commit, &mut rows) {
+                Ok(()) => {
+                    for (key, row) in rows.into_written() {
+                        self.write(key, row);
+                    }
+                    return Ok(());
+                }
+                Err(Stop::Needs(key)) => self.load(key).await?,
+                Err(Stop::Malformed(fault)) => {
+                    let what = format!("commit {} of {}", commit.header.revision, commit.header.stream);
+                    return Err(Failure::damaged(what, fault));
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, key: RowKey, row: Option<P::Row>) {
+        match self.rows.0.get_mut(&key) {
+            Some(loaded) if loaded.row == row => {}
+            Some(loaded) => {
+                loaded.row = row;
+                loaded.changed = true;
+            }
+            // Written without having been read: whatever lies there is replaced, cells and all.
+            None => {
+                self.rows.0.insert(key, LoadedRow { row, sealed: SealedCells::new(), changed: true });
+            }
+        }
+    }
+
+    async fn load(&mut self, key: RowKey) -> Result<(), Failure> {
+        if let Some(bytes) = self.stores.store.get(&self.table, &key.bytes())? {
+            return self.take_up(key, &bytes).await;
+        }
+        self.rows.0.insert(key, LoadedRow { row: None, sealed: SealedCells::new(), changed: false });
+        Ok(())
+    }
+
+    async fn take_up(&mut self, key: RowKey, bytes: &[u8]) -> Result<(), Failure> {
+        let place = Place { projection: P::NAME, key: &key };
+        let OpenRow { row, sealed, .. } = cells::open(self.stores.cells.as_ref(), place, bytes, |_| true).await?;
+        self.rows.0.insert(key, LoadedRow { row: Some(row), sealed, changed: false });
+        Ok(())
+    }
+
+    /// Folds a person again after a marker: nothing that was written of these scopes stays, neither here nor, as a
+    /// sealed cell, in the store. What a later generation of a scope brings comes after the marker and is kept.
+    async fn erase(&mut self, person: DataSubject, scopes: &BTreeSet<Scope>) -> Result<(), Failure> {
+        let prefix = RowKey::about(self.journal.study.as_ref(), person, "").bytes();
+        for (key, bytes) in self.stores.store.scan(&self.table, &prefix, None, usize::MAX)? {
+            let Some(key) = RowKey::parse(&key) else { continue };
+            if !self.rows.0.contains_key(&key) {
+                self.take_up(key, &bytes).await?;
+            }
+        }
+        for (key, loaded) in self.rows.0.iter_mut().filter(|(key, _)| key.person == Some(person)) {
+            if let Some(row) = &loaded.row {
+                let left = cells::without(row, scopes)
+                    .map_err(|fault| Failure::damaged(format!("row {key} of the read model {}", P::NAME), fault))?;
+                loaded.row = Some(left);
+                loaded.changed = true;
+            }
+        }
+        Ok(())
+    }
+
+    async fn change(&self, key: &RowKey, loaded: &LoadedRow<P::Row>) -> Result<Change, Failure> {
+        let place = Place { projection: P::NAME, key };
+        match &loaded.row {
+            Some(row) => {
+                let value = cells::close(self.stores.cells.as_ref(), place, row, &loaded.sealed).await?;
+                Ok(Change::Put { key: key.bytes(), value })
+            }
+            None => Ok(Change::Delete { key: key.bytes() }),
+        }
+    }
+}

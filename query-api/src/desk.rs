@@ -1,0 +1,147 @@
+//! Where every query passes: who asks, what for, and from which position on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::history::Position;
+use domain::ids::{ParticipantId, StudyId};
+use domain::permit::{Principal, may_query};
+use domain::port::{Failure, Tenant, Tenants};
+use edge::{Problem, headers};
+use projection_svc::{participants, studies};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// How long a query waits for the position it asks for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The state behind all views.
+pub struct Queries {
+    tenants: Arc<dyn Tenants>,
+}
+
+/// Query parameters of a view that shows one thing.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Since {
+    /// A `Lethe-Position`: the answer reflects at least this.
+    pub(crate) min_position: Option<String>,
+}
+
+/// Query parameters of a list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Paging {
+    /// A `Lethe-Position`: the answer reflects at least this.
+    pub(crate) min_position: Option<String>,
+    /// Where an earlier page ended: its `next`.
+    cursor: Option<String>,
+    /// How many to show, at most.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+impl Paging {
+    /// The reader's key after which to go on.
+    pub(crate) fn after(&self) -> Result<Option<String>, Problem> {
+        let Some(cursor) = &self.cursor else { return Ok(None) };
+        let wrong = |_| Problem::bad_request("invalid-cursor", "cursor takes what an earlier page gave, unchanged");
+        String::from_utf8(edge::cursor::decode(cursor)?).map_err(wrong).map(Some)
+    }
+
+    /// How many to show: 100 unless said.
+    pub(crate) fn limit(&self) -> Result<usize, Problem> {
+        match self.limit.unwrap_or(100) {
+            limit @ 1..=1000 => Ok(limit),
+            _ => Err(Problem::bad_request("invalid-limit", "limit takes 1 to 1000")),
+        }
+    }
+}
+
+/// A caller who may ask, at the tenant's read models, which are far enough.
+pub(crate) struct Entered {
+    /// The caller's tenant.
+    pub(crate) tenant: Arc<Tenant>,
+    /// What the answer reflects at least.
+    pub(crate) reflected: Vec<Position>,
+}
+
+impl Queries {
+    /// Views of these tenants.
+    pub fn new(tenants: Arc<dyn Tenants>) -> Arc<Self> {
+        Arc::new(Self { tenants })
+    }
+
+    /// Checks the right to ask `query`, and waits for `min_position`.
+    pub(crate) async fn enter(
+        &self,
+        caller: &Principal,
+        query: &str,
+        min_position: Option<&str>,
+    ) -> Result<Entered, Problem> {
+        if !may_query(caller.actor.role, query) {
+            return Err(Problem::forbidden(format!("the role {} may not ask {query}", caller.actor.role)));
+        }
+        let missing = || Problem::unavailable("unavailable", "this tenant is not served here");
+        let tenant = self.tenants.tenant(&caller.tenant).ok_or_else(missing)?;
+        for position in min_position.map(headers::parse_positions).transpose()?.unwrap_or_default() {
+            wait_for(&tenant, &position).await?;
+        }
+        let reflected = tenant.progress.reflected();
+        Ok(Entered { tenant, reflected })
+    }
+
+    /// The same for a query about one study, which must be there for this caller.
+    pub(crate) async fn enter_study(
+        &self,
+        caller: &Principal,
+        query: &str,
+        study: &StudyId,
+        min_position: Option<&str>,
+    ) -> Result<(Entered, studies::Study), Problem> {
+        let mut entered = self.enter(caller, query, min_position).await?;
+        entered.reflected.retain(|position| position.study.as_ref() == Some(study));
+        let found = studies::show(&entered.tenant, study).await?;
+        match found.filter(|study| study.environment == caller.environment) {
+            Some(study) => Ok((entered, study)),
+            None => Err(Problem::no_such_study()),
+        }
+    }
+
+    /// The same for a query about one participant, who must be at a site that the caller reaches.
+    pub(crate) async fn enter_participant(
+        &self,
+        caller: &Principal,
+        query: &str,
+        (study, participant): (&StudyId, &ParticipantId),
+        min_position: Option<&str>,
+    ) -> Result<(Entered, participants::Participant), Problem> {
+        let (entered, _) = self.enter_study(caller, query, study, min_position).await?;
+        let found = participants::show(&entered.tenant, study, participant).await?;
+        match found.filter(|participant| caller.sites.contains(&participant.site)) {
+            Some(participant) => Ok((entered, participant)),
+            None => Err(no_such_participant()),
+        }
+    }
+}
+
+/// Unknown, or at another site: both look the same.
+fn no_such_participant() -> Problem {
+    Problem::not_found("no-such-participant", "there is no such participant for this credential")
+}
+
+async fn wait_for(tenant: &Tenant, position: &Position) -> Result<(), Problem> {
+    match tenant.progress.wait_for(position, PATIENCE).await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            Err(Problem::unavailable("behind", "the read models have not reached min_position yet: ask again"))
+        }
+        Err(Failure::Missing { .. }) => Err(Problem::bad_request(
+            "unknown-position",
+            "min_position is not from this journal: it was restored since, or the position is of another study",
+        )),
+        Err(failure) => Err(failure.into()),
+    }
+}

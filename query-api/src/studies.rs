@@ -1,0 +1,88 @@
+//! `GET /v1/studies`, `/v1/studies/{study}`, `/v1/studies/{study}/design`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use domain::design_part::DesignPart;
+use domain::decider::Fold;
+use domain::history::{Aggregate, CommitHash, StreamId, Tail};
+use domain::ids::StudyId;
+use domain::port::{Failure, Tenant};
+use edge::{Caller, Ids, Parameters, Problem};
+use projection_svc::studies::{self, Study};
+
+use crate::answer::Answer;
+use crate::desk::{Queries, Since};
+
+pub(crate) fn routes() -> Router<Arc<Queries>> {
+    Router::new()
+        .route("/v1/studies", get(list))
+        .route("/v1/studies/{study}", get(show))
+        .route("/v1/studies/{study}/design", get(design))
+}
+
+/// The studies of the caller's environment.
+#[utoipa::path(get, path = "/v1/studies", tag = "queries", params(Since),
+    responses((status = 200, body = Vec<Study>), (status = 401, body = edge::ProblemBody), (status = 403, body = edge::ProblemBody)))]
+pub(crate) async fn list(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Parameters(since): Parameters<Since>,
+) -> Result<Answer<Vec<Study>>, Problem> {
+    let entered = queries.enter(&caller, "study.list", since.min_position.as_deref()).await?;
+    let mut body = studies::list(&entered.tenant).await?;
+    body.retain(|study| study.environment == caller.environment);
+    Ok(Answer { reflected: entered.reflected, body })
+}
+
+/// One study: its designs, sites, and whether it is live.
+#[utoipa::path(get, path = "/v1/studies/{study}", tag = "queries", params(("study" = String, Path), Since),
+    responses((status = 200, body = Study), (status = 404, body = edge::ProblemBody)))]
+pub(crate) async fn show(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Ids(study): Ids<StudyId>,
+    Parameters(since): Parameters<Since>,
+) -> Result<Answer<Study>, Problem> {
+    let (entered, body) = queries.enter_study(&caller, "study.list", &study, since.min_position.as_deref()).await?;
+    Ok(Answer { reflected: entered.reflected, body })
+}
+
+/// The live design, exactly as it was published.
+#[utoipa::path(get, path = "/v1/studies/{study}/design", tag = "queries", params(("study" = String, Path), Since),
+    responses((status = 200, body = domain::design::StudyDesign), (status = 404, body = edge::ProblemBody)))]
+pub(crate) async fn design(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Ids(study): Ids<StudyId>,
+    Parameters(since): Parameters<Since>,
+) -> Result<Response, Problem> {
+    let (entered, found) = queries.enter_study(&caller, "study.design", &study, since.min_position.as_deref()).await?;
+    let live = found.designs.iter().find(|design| Some(design.design) == found.live_design);
+    let Some(live) = live else {
+        return Err(Problem::not_found("study-not-live", "the study is not live: no design is in force"));
+    };
+    let mut text = String::new();
+    for part in &live.parts {
+        text.push_str(&part_text(&entered.tenant, &study, part).await?);
+    }
+    let tag = format!("\"{}\"", live.design);
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json".to_owned()), (header::ETAG, tag)], text).into_response())
+}
+
+/// Designs are not copied into the read models: a part is read from its stream.
+async fn part_text(tenant: &Tenant, study: &StudyId, part: &CommitHash) -> Result<String, Failure> {
+    let stream = StreamId::in_study(&tenant.id, study, Aggregate::DesignPart, part);
+    let mut state = DesignPart::default();
+    for commit in tenant.journal.load(&stream, Tail::default()).await? {
+        state.apply(&commit).map_err(|fault| Failure::damaged(&stream, fault))?;
+    }
+    match state {
+        DesignPart::Stored(text) => Ok(text.0),
+        DesignPart::Absent => Err(Failure::missing(stream)),
+    }
+}
