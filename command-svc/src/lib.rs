@@ -1,1 +1,23 @@
-//! command-svc.
+//! The write side: load, fold, permit, decide, append; and again on a conflict.
+//!
+//! - [`execute`]: the one loop through which every command goes. [`governing`]: the state of the stream that governs.
+//! - [`router`]: the addresses, one file a resource; [`openapi`]: their description.
+//! - [`erasure`]: carries out what was approved, step by step, and goes on after a crash.
+//! - [`admin`]: what only the platform does. [`odm`]: reads ODM 1.3.2 files.
+
+pub mod admin;
+pub mod commands;
+pub mod erasure;
+pub mod execute;
+pub mod follow_up;
+pub mod governing;
+mod http;
+pub mod odm;
+pub mod refusal;
+#[cfg(test)]
+mod testing;
+
+pub use commands::Commands;
+pub use execute::{Done, Request};
+pub use http::{openapi, router};
+pub use refusal::Refusal;

@@ -8,8 +8,8 @@ use crate::design::content_hash;
 use crate::history::{Revision, StreamId};
 use crate::rejection::{Kind, Rejection};
 
-/// The largest part, in bytes: well below what a commit may be.
-pub const PART_BYTES_MAX: usize = 512 * 1024;
+/// The largest part, in bytes: below what a commit may be even if every character is a quote, which JSON escapes.
+pub const PART_BYTES_MAX: usize = 360 * 1024;
 
 /// A piece of a design document. A design speaks of items, never of persons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

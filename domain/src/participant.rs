@@ -366,7 +366,8 @@ impl Decider for Participant {
     fn tag(&self, command: &Command, stream: Revision) -> Revision {
         match command {
             Command::SaveItems { form, .. } => {
-                self.record().and_then(|record| record.forms.get(form)).map_or(stream, |form| form.tag)
+                // A form that was never saved has no tag, so that its ETag is one that If-Match takes.
+                self.record().and_then(|record| record.forms.get(form)).map_or(Revision::NONE, |form| form.tag)
             }
             _ => stream,
         }

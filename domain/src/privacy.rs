@@ -15,7 +15,7 @@ use crate::decider::{self, Context, Decider};
 use crate::history::{Aggregate, Revision, StreamId};
 use crate::ids::{ErasureId, HoldId, InstructionId, OrganisationId, UserId};
 use crate::participant::Participant;
-use crate::scope::{Personal, Scope, tag};
+use crate::scope::{Personal, Plain, Scope, tag};
 
 mod decide;
 mod erasure;
@@ -169,7 +169,7 @@ pub enum Command {
         review_on: Day,
         /// Why. Required while texts of this person are not erased.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
+        reason: Option<Plain>,
     },
     /// Ends a hold. Erasures that wait for approval are assessed anew; none starts by itself.
     LiftHold {
@@ -177,7 +177,7 @@ pub enum Command {
         hold: HoldId,
         /// Why. Required while texts of this person are not erased.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
+        reason: Option<Plain>,
     },
     /// Orders that data be stored and not processed.
     PlaceRestriction {
@@ -185,13 +185,13 @@ pub enum Command {
         ground: RestrictionGround,
         /// Why. Required while texts of this person are not erased.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
+        reason: Option<Plain>,
     },
     /// Ends the restriction.
     LiftRestriction {
         /// Why. Required while texts of this person are not erased.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
+        reason: Option<Plain>,
     },
     /// Asks that data be forgotten. It is assessed at once.
     RequestErasure {
@@ -204,7 +204,7 @@ pub enum Command {
         justification: Justification,
         /// More words about it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
+        reason: Option<Plain>,
     },
     /// Instructs that the granted scopes be forgotten. By another person than the one who asked.
     ApproveErasure {
@@ -224,7 +224,7 @@ pub enum Command {
         ground: RefusalGround,
         /// Why. Required while texts of this person are not erased.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
+        reason: Option<Plain>,
     },
     /// Lets an approved erasure destroy its keys although no copy of the key tree stands elsewhere.
     AcceptSingleCopy {

@@ -182,6 +182,37 @@ impl<T> fmt::Debug for Erasable<T> {
     }
 }
 
+/// A personal text on its way in, inside a command: not tagged and sealed yet, and already never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = String)]
+pub struct Plain(pub String);
+
+impl Plain {
+    /// Whether there is nothing to read in it.
+    pub fn is_blank(&self) -> bool {
+        self.0.trim().is_empty()
+    }
+}
+
+impl From<&str> for Plain {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl From<String> for Plain {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Plain(…)")
+    }
+}
+
 /// A personal value whose scope is fixed by its type.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Personal<T, S> {
@@ -247,5 +278,6 @@ mod tests {
     fn a_personal_value_is_not_printed() {
         let name = Personal::<_, tag::IdentityCodeList>::new("Ada Lovelace".to_owned());
         assert!(!format!("{name:?}").contains("Ada"));
+        assert!(!format!("{:?}", Plain::from("Ada Lovelace")).contains("Ada"));
     }
 }

@@ -5,8 +5,11 @@ use uuid::Uuid;
 
 use crate::decider::{Command as _, Context, Decider, Fold};
 use crate::design::{DataType, FormDef, ItemDef, ItemGroupDef, Ref, StudyDesign, VisitDef};
-use crate::history::{Actor, ActorKind, Revision, StreamId};
-use crate::ids::{CommandId, Environment, Label, Oid, SiteId, TenantId, UserId};
+use crate::field::Fact;
+use crate::history::{
+    Actor, ActorKind, Commit, CommitHash, EventType, Header, OpenEvent, Position, Revision, StreamId,
+};
+use crate::ids::{CommandId, CorrelationId, Environment, Label, Oid, SiteId, TenantId, UserId};
 use crate::permit::{Principal, Role, Sites};
 use crate::rejection::Rejection;
 
@@ -89,6 +92,15 @@ impl<D: Decider> Outcome<D> {
         self.0.unwrap_or_else(|rejection| panic!("rejected: {rejection}"))
     }
 
+    /// The rejection, to look at.
+    #[track_caller]
+    pub(crate) fn refusal(self) -> D::Rejection {
+        match self.0 {
+            Ok(events) => panic!("accepted: {events:?}"),
+            Err(rejection) => rejection,
+        }
+    }
+
     /// A rejection with this code.
     #[track_caller]
     pub(crate) fn rejected(self, code: &str) {
@@ -96,6 +108,33 @@ impl<D: Decider> Outcome<D> {
             Ok(events) => panic!("accepted: {events:?}"),
             Err(rejection) => assert_eq!(rejection.code(), code, "{rejection}"),
         }
+    }
+}
+
+/// A commit of facts, as it is read when every section is open.
+pub(crate) fn commit<F: Fact>(stream: StreamId, revision: u64, facts: &[F]) -> Commit {
+    let kind = |fact: &F| EventType { name: fact.name().to_owned(), version: fact.version() };
+    let header = Header {
+        environment: Environment::Test,
+        stream,
+        revision: Revision(revision),
+        events: facts.iter().map(kind).collect(),
+        stored_at: datetime!(2026-11-22 12:00 UTC),
+        captured_at: datetime!(2026-11-22 12:00 UTC),
+        actor: principal(Role::Investigator, 1).actor,
+        command: CommandId(Uuid::from_u128(99)),
+        causation: None,
+        correlation: CorrelationId(Uuid::from_u128(99)),
+        previous: CommitHash::default(),
+    };
+    Commit {
+        header,
+        hash: CommitHash::default(),
+        position: Position { study: None, incarnation: 1, sequence: revision },
+        events: facts.iter().map(|fact| OpenEvent { kind: kind(fact), body: fact.write() }).collect(),
+        body_digest: None,
+        erased: Default::default(),
+        traceparent: None,
     }
 }
 

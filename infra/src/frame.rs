@@ -10,15 +10,15 @@ use std::convert::Infallible;
 
 use minicbor::{Decoder, Encoder};
 
-pub use header::{KeyEntry, StoredHeader};
+pub(crate) use header::{KeyEntry, StoredHeader};
 
 pub(crate) use cbor::{label_bytes, label_texts};
 
 /// The version of the commit format that is written.
-pub const COMMIT_VERSION: u64 = 1;
+pub(crate) const COMMIT_VERSION: u64 = 1;
 
 /// Length of an AES-GCM nonce.
-pub const NONCE_LENGTH: usize = 12;
+pub(crate) const NONCE_LENGTH: usize = 12;
 
 /// COSE's name for AES-256-GCM (RFC 9053, table 5).
 const A256GCM: u8 = 3;
@@ -71,16 +71,16 @@ impl From<minicbor::encode::Error<Infallible>> for Fault {
 
 /// A commit, taken apart: `[version, header, [section, …]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame<'a> {
+pub(crate) struct Frame<'a> {
     /// The encoded header.
-    pub header: &'a [u8],
+    pub(crate) header: &'a [u8],
     /// The sealed sections: the structure, then the values.
-    pub sections: Vec<&'a [u8]>,
+    pub(crate) sections: Vec<&'a [u8]>,
 }
 
 impl<'a> Frame<'a> {
     /// The frame's bytes.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let size = self.header.len() + self.sections.iter().map(|section| section.len() + 5).sum::<usize>() + 16;
         cbor::encode(size, |e| {
             e.array(3)?.u64(COMMIT_VERSION)?.bytes(self.header)?.array(self.sections.len() as u64)?;
@@ -92,7 +92,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// An unknown version, or bytes that are not a frame.
-    pub fn decode(bytes: &'a [u8]) -> Result<Self, Fault> {
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Fault> {
         let d = &mut Decoder::new(bytes);
         cbor::array_of(d, 3)?;
         if d.u64()? != COMMIT_VERSION {

@@ -2,3 +2,7 @@
 
 pub mod nats_server;
 pub mod telemetry;
+pub mod chance;
+pub(crate) mod frame;
+pub mod keys;
+pub mod seal;

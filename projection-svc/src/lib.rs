@@ -1,1 +1,52 @@
-//! projection-svc.
+//! The read models: what they are, how they are kept up to date, how they are read.
+//!
+//! - One projection, one file: its rows, how a commit changes them, its readers, its tests ([`studies`],
+//!   [`overview`], [`participants`], [`casebook`], [`identity`], [`audit`], [`erasures`], [`tokens`]).
+//! - [`projection`] says what a projection is; [`fold`] takes commits into one table; [`runner`] follows the journal
+//!   streams of a tenant; [`check`](Runner::check) compares the journal with what the read models have seen;
+//!   [`rebuild`] builds beside the table that serves, compares and switches.
+//! - [`row`] and [`cells`]: a row is structure in the clear and one sealed cell for each (scope, part).
+//!
+//! Nothing here can be rebuilt from anything but the journal, and everything can be rebuilt from that.
+
+pub mod audit;
+pub mod casebook;
+pub mod cells;
+mod check;
+pub mod compare;
+pub mod erasures;
+pub mod fold;
+mod frame;
+pub mod identity;
+mod marker;
+pub mod overview;
+pub mod participants;
+pub mod projection;
+pub mod rebuild;
+pub mod row;
+pub mod runner;
+pub mod shown;
+pub mod studies;
+pub mod tables;
+#[cfg(test)]
+mod testing;
+pub mod tokens;
+mod view;
+
+pub use rebuild::{RebuildProgress, RebuildReport, Which, rebuild};
+pub use runner::{JournalHealth, JournalState, Runner};
+pub use shown::{Page, Shown, Visible};
+
+/// Every read model there is. A new one is a file and a line here.
+pub fn projections() -> Vec<Box<dyn fold::Model>> {
+    vec![
+        fold::model::<studies::Studies>(),
+        fold::model::<overview::Overviews>(),
+        fold::model::<participants::Participants>(),
+        fold::model::<casebook::Casebooks>(),
+        fold::model::<identity::Identities>(),
+        fold::model::<audit::Audit>(),
+        fold::model::<erasures::Erasures>(),
+        fold::model::<tokens::Tokens>(),
+    ]
+}

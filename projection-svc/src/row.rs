@@ -10,7 +10,7 @@ use std::fmt;
 use domain::Moment;
 use domain::field::{Field, Malformed};
 use domain::history::{Actor, Commit, DataSubject, Revision};
-use domain::ids::{CommandId, StudyId};
+use domain::ids::{CommandId, ParticipantId, StudyId};
 use domain::structural;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -74,6 +74,11 @@ impl fmt::Display for RowKey {
             None => write!(f, "{study}/_/{}", self.rest),
         }
     }
+}
+
+/// A participant as the one whose data a row holds.
+pub fn person(participant: ParticipantId) -> DataSubject {
+    DataSubject(participant.0)
 }
 
 /// Who did it and when, as the commit's clear header says.

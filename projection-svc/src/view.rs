@@ -51,6 +51,18 @@ pub(crate) async fn scan<P: Projection>(
     Ok(found)
 }
 
+/// Every row of a projection that has few.
+pub(crate) async fn all<P: Projection>(tenant: &Tenant) -> Result<Vec<P::Row>, Failure> {
+    let store = tenant.store.as_ref();
+    let mut found = Vec::new();
+    for (key, bytes) in served::<P, _>(store, |table| store.scan(table, b"", None, usize::MAX))? {
+        if let Some(key) = RowKey::parse(&key) {
+            found.push(open::<P>(tenant, &key, &bytes, |_| true).await?.row);
+        }
+    }
+    Ok(found)
+}
+
 /// Reads from the table that serves. A rebuild may have switched to another one meanwhile and dropped this one, which
 /// then looks empty: so the answer counts only if the table still serves after it was read.
 fn served<P: Projection, T>(

@@ -87,8 +87,8 @@ impl Draft {
         Ok(draft)
     }
 
-    pub(super) fn version(&self) -> String {
-        self.design.version.clone()
+    pub(super) fn version(&self) -> &str {
+        &self.design.version
     }
 
     // --- visits, forms, item groups

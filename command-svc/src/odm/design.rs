@@ -133,9 +133,9 @@ impl Study {
     fn last(mut self) -> Option<Draft> {
         let mut last = self.versions.pop()?;
         for left_out in &self.versions {
-            let what = format!("another MetaDataVersion follows: only the last one, {}, is read", shown(&last.version()));
+            let what = format!("another MetaDataVersion follows: only the last one, {}, is read", shown(last.version()));
             let at = (left_out.at, "MetaDataVersion", Some(left_out.version()));
-            last.report.add(Severity::Warning, (at.0, at.1, at.2.as_deref()), "other-version", what);
+            last.report.add(Severity::Warning, at, "other-version", what);
         }
         last.design.name = self.name.unwrap_or(self.oid);
         last.design.units = self.units.into_iter().map(|unit| (unit.oid, unit.symbol)).collect();
@@ -156,16 +156,13 @@ impl Draft {
         report.append(self.report);
         report.rows.extend(self.range_checks.rows(Severity::Note, range_checks_say));
         report.rows.extend(file.not_kept.rows(Severity::Note, |_| "not kept: the design has no place for it yet"));
-        if report.refused().next().is_none() {
+        if report.counts().refused == 0 {
             for fault in self.design.faults() {
                 let what = format!("{}: {}", fault.pointer, fault.detail);
                 report.add(Severity::Refused, (self.at, "MetaDataVersion", None), "design", what);
             }
         }
         report.rows.sort_by_key(|row| row.line);
-        match report.refused().next() {
-            None => Ok((self.design, report)),
-            Some(_) => Err(OdmError::Unusable(report)),
-        }
+        if report.counts().refused == 0 { Ok((self.design, report)) } else { Err(OdmError::Unusable(report)) }
     }
 }

@@ -17,10 +17,11 @@ mod reader;
 mod repeats;
 mod report;
 mod source;
+mod subject;
 #[cfg(test)]
 mod tests;
 
-pub use clinical::{Audit, ClinicalItem, ClinicalForm, Clinical, ParticipantData, Survey, read_clinical, survey};
+pub use clinical::{Audit, Clinical, ClinicalForm, ClinicalItem, ParticipantData, Survey, read_clinical, survey};
 pub use design::read_design;
 pub use error::{OdmError, Place};
 pub use plan::{Plan, Save, plan};

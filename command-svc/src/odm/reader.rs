@@ -74,6 +74,14 @@ pub(super) struct Xml<R> {
     begun: bool,
     depth_limit: usize,
     piece_limit: u64,
+    budget: Option<Budget>,
+}
+
+/// Up to which byte something may go on that is held in memory as a whole.
+struct Budget {
+    what: &'static str,
+    limit: u64,
+    end: u64,
 }
 
 impl<R: BufRead> Xml<R> {
@@ -92,6 +100,7 @@ impl<R: BufRead> Xml<R> {
             begun: false,
             depth_limit: limits.depth,
             piece_limit: limits.piece_bytes,
+            budget: None,
         };
         let root = xml.root()?;
         Ok((xml, root))
@@ -117,6 +126,16 @@ impl<R: BufRead> Xml<R> {
     /// How many bytes were read.
     pub(super) fn bytes(&self) -> u64 {
         self.reader.get_ref().bytes()
+    }
+
+    /// From here on, at most `limit` bytes are read until [`Self::end_budget`].
+    pub(super) fn begin_budget(&mut self, what: &'static str, limit: u64) {
+        self.budget = Some(Budget { what, limit, end: self.bytes().saturating_add(limit) });
+    }
+
+    /// What was limited is over.
+    pub(super) fn end_budget(&mut self) {
+        self.budget = None;
     }
 
     /// The next ODM element directly within `parent`, or none at its end. What is left of the one before is skipped,
@@ -170,6 +189,9 @@ impl<R: BufRead> Xml<R> {
 
     fn piece(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Token>, OdmError> {
         let at = self.place();
+        if let Some(Budget { what, limit, .. }) = self.budget.as_ref().filter(|budget| self.bytes() > budget.end) {
+            return Err(OdmError::TooLarge { at, what, limit: *limit });
+        }
         self.reader.get_mut().begin_piece();
         let event = match self.reader.read_event_into(buffer) {
             Ok(event) => event,

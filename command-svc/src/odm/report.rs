@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::error::Place;
+use super::error::{Place, shown};
 
 /// How much a row matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -132,7 +132,7 @@ impl Report {
         self.rows.push(Row {
             line: Some(at.line),
             element: element.to_owned(),
-            oid: oid.map(str::to_owned),
+            oid: oid.map(shown),
             severity,
             rule,
             what: what.into(),

@@ -11,7 +11,7 @@ use crate::decider::{Context, Decider};
 use crate::history::{ActorKind, Revision};
 use crate::ids::{ErasureId, HoldId, InstructionId, OrganisationId, UserId};
 use crate::participant::Participant;
-use crate::scope::{Erasable, Part, Personal, Scope, tag};
+use crate::scope::{Erasable, Part, Personal, Plain, Scope, tag};
 
 type Here<'a> = Context<'a, Participant>;
 type Reason = Option<Personal<String, tag::HealthFreeText>>;
@@ -61,7 +61,7 @@ impl Privacy {
         hold: HoldId,
         scopes: Option<&BTreeSet<Scope>>,
         (authority, review_on): (&OrganisationId, Day),
-        reason: Option<&String>,
+        reason: Option<&Plain>,
         context: &Here<'_>,
     ) -> Facts {
         if let Some(present) = self.holds.get(&hold) {
@@ -86,7 +86,7 @@ impl Privacy {
         Ok(self.with_reassessments(placed))
     }
 
-    fn lift_hold(&self, hold: HoldId, reason: Option<&String>, context: &Here<'_>) -> Facts {
+    fn lift_hold(&self, hold: HoldId, reason: Option<&Plain>, context: &Here<'_>) -> Facts {
         match self.holds.get(&hold) {
             None => Err(Refused::NoSuchHold),
             Some(Hold::Lifted) => Ok(vec![]),
@@ -176,7 +176,7 @@ impl Privacy {
         erasure: ErasureId,
         scopes: Option<&BTreeSet<Scope>>,
         justification: Justification,
-        reason: Option<&String>,
+        reason: Option<&Plain>,
         context: &Here<'_>,
     ) -> Facts {
         let requested_by = person(context)?;
@@ -236,7 +236,7 @@ impl Privacy {
         }
     }
 
-    fn refuse(&self, id: ErasureId, ground: RefusalGround, reason: Option<&String>, context: &Here<'_>) -> Facts {
+    fn refuse(&self, id: ErasureId, ground: RefusalGround, reason: Option<&Plain>, context: &Here<'_>) -> Facts {
         match &self.erasure(id)?.stage {
             Stage::Refused { .. } => Ok(vec![]),
             Stage::Requested | Stage::Assessed(_) | Stage::Approved(_) => {
@@ -359,7 +359,7 @@ impl Step {
 
 impl Privacy {
     /// A reason that must be given, unless texts of this person are erased.
-    fn required(&self, text: Option<&String>, context: &Here<'_>) -> Result<Reason, Refused> {
+    fn required(&self, text: Option<&Plain>, context: &Here<'_>) -> Result<Reason, Refused> {
         match self.optional(text, context)? {
             None if !self.is_forgotten(Scope::HealthFreeText) => Err(Refused::ReasonRequired),
             reason => Ok(reason),
@@ -367,13 +367,13 @@ impl Privacy {
     }
 
     /// A reason with a key of its own, so that it can be redacted alone.
-    fn optional(&self, text: Option<&String>, context: &Here<'_>) -> Result<Reason, Refused> {
-        match text.filter(|text| !text.trim().is_empty()) {
+    fn optional(&self, text: Option<&Plain>, context: &Here<'_>) -> Result<Reason, Refused> {
+        match text.filter(|text| !text.is_blank()) {
             None => Ok(None),
             Some(_) if self.is_forgotten(Scope::HealthFreeText) => Err(Refused::ReasonErased),
             Some(text) => {
                 let part = Part::of_command(context.command, 0);
-                Ok(Some(Personal::in_part(part, Erasable::Known(text.clone()))))
+                Ok(Some(Personal::in_part(part, Erasable::Known(text.0.clone()))))
             }
         }
     }

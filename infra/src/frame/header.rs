@@ -26,20 +26,20 @@ const TIME: &[BorrowedFormatItem<'_>] =
 
 /// Which key seals a section, and what the header says about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyEntry {
+pub(crate) struct KeyEntry {
     /// The key's name.
-    pub id: KeyId,
+    pub(crate) id: KeyId,
     /// [`crate::keys::Key::commitment`] of it.
-    pub commitment: [u8; 32],
+    pub(crate) commitment: [u8; 32],
 }
 
 /// The clear header as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredHeader {
+pub(crate) struct StoredHeader {
     /// What the rest of us reads.
-    pub header: Header,
+    pub(crate) header: Header,
     /// One entry a section, in the sections' order.
-    pub keys: Vec<KeyEntry>,
+    pub(crate) keys: Vec<KeyEntry>,
 }
 
 impl StoredHeader {
@@ -47,7 +47,7 @@ impl StoredHeader {
     ///
     /// # Errors
     /// A time that cannot be written.
-    pub fn encode(&self) -> Result<Vec<u8>, Fault> {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, Fault> {
         let stored_at = time_text(self.header.stored_at)?;
         let captured_at = time_text(self.header.captured_at)?;
         Ok(cbor::encode(640, |e| self.write(e, &stored_at, &captured_at)))
@@ -89,7 +89,7 @@ impl StoredHeader {
     ///
     /// # Errors
     /// Bytes that are not exactly what [`StoredHeader::encode`] writes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let d = &mut Decoder::new(bytes);
         cbor::map_of(d, 15)?;
         let id = named(d, "id")?.str()?.to_owned();

@@ -62,6 +62,11 @@ pub fn guard_subject(journal: &JournalId) -> String {
     format!("{}.{GUARD}", journal_prefix(journal))
 }
 
+/// `keys.<tenant>.<place>`: the literal subject of one node; the place's slashes become dots.
+pub fn node_subject(tenant: &TenantId, place: &str) -> String {
+    format!("keys.{tenant}.{}", place.replace('/', "."))
+}
+
 /// The inverse of [`stream_subject`] and [`guard_subject`]; none for any other subject.
 pub fn parse_subject(subject: &str) -> Option<Subject> {
     let tokens: Vec<&str> = subject.split('.').collect();

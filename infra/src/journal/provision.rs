@@ -92,7 +92,7 @@ impl Provisioner {
         settings.fields.insert("num_replicas".to_owned(), self.replicas.into());
         let name = settings.name.clone();
         let refused = |refusal| ProvisionError::Refused { name: name.clone(), refusal };
-        match self.wire.api(&format!("STREAM.INFO.{name}"), Value::Null).await {
+        match self.wire.api(&format!("STREAM.INFO.{name}"), json!({})).await {
             Ok(info) => existing(&settings, &info),
             Err(Refusal::Server(error)) if error.code() == Code::NoSuchStream => {
                 let request = settings.with_first_incarnation();

@@ -142,7 +142,7 @@ impl Wire {
 
     /// No responder on a read: either there is no such journal stream, or the server is not ready.
     async fn why_nobody_answers(&self, journal: &str) -> Failure {
-        match self.api(&format!("STREAM.INFO.{journal}"), Value::Null).await {
+        match self.api(&format!("STREAM.INFO.{journal}"), json!({})).await {
             Ok(_) => Failure::unavailable(JOURNAL, "nobody answers reads"),
             Err(refusal) => missing_or_unavailable(journal, refusal),
         }
@@ -153,10 +153,18 @@ impl Wire {
 pub(super) fn missing_or_unavailable(journal: &str, refusal: Refusal) -> Failure {
     match &refusal {
         Refusal::Server(error) if error.code() == Code::NoSuchStream => {
-            Failure::missing(format!("journal stream {journal}"))
+            missing(journal)
         }
         _ => refusal.into_failure(JOURNAL),
     }
+}
+
+/// Never made at start: see `provision.rs`.
+fn missing(journal: &str) -> Failure {
+    Failure::missing(format!(
+        "journal stream {journal} (a new one is made by `lethe tenant create` and `lethe study create` only; if it was \
+         there before, do not make it again: mend the server's store or restore a backup)"
+    ))
 }
 
 fn stored(message: &async_nats::Message) -> Result<Stored, Failure> {

@@ -19,8 +19,11 @@ use super::store::{BucketPlace, NodeStore, NodeWrite, NodeWriteError, Place};
 use crate::chance::{LeaseClock, SystemLeaseClock};
 use crate::frame::{Fault, encode};
 
-/// So often a read or write begins anew because the tree moved beneath it.
+/// So often a write begins anew because others wrote the same nodes.
 pub(crate) const ATTEMPTS_MAX: usize = 16;
+
+/// So often a walk from the top begins anew because the path did not open.
+const WALKS_MAX: usize = 4;
 
 /// How a tree behaves.
 #[derive(Clone)]
@@ -84,6 +87,21 @@ impl fmt::Debug for KeyTree {
 pub(super) enum Walk {
     Moved(Failure),
     Failed(Failure),
+}
+
+/// How often a walk from the top has begun anew. A re-keying takes longer than a walk: who meets four in a row has
+/// met damage.
+#[derive(Default)]
+pub(super) struct Walks(usize);
+
+impl Walks {
+    pub(super) fn again(&mut self, walk: Walk) -> Result<(), Failure> {
+        self.0 += 1;
+        match walk {
+            Walk::Moved(_) if self.0 < WALKS_MAX => Ok(()),
+            Walk::Moved(failure) | Walk::Failed(failure) => Err(failure),
+        }
+    }
 }
 
 impl From<Failure> for Walk {
@@ -244,34 +262,45 @@ impl KeyTree {
 
     /// The top, from memory if a lease holds.
     pub(super) async fn top(&self) -> Result<Arc<Top>, Failure> {
-        self.walk(async || self.remembered_top().await).await
+        let mut walks = Walks::default();
+        loop {
+            self.lease().await?;
+            match self.remembered_top().await {
+                Ok(top) => return Ok(top),
+                Err(walk) => self.walk_again(&mut walks, walk)?,
+            }
+        }
     }
 
     /// A bucket, from memory if a lease holds.
     pub(super) async fn bucket(&self, place: BucketPlace) -> Result<Arc<Bucket>, Failure> {
-        self.walk(async || self.remembered_bucket(place).await).await
+        let mut walks = Walks::default();
+        loop {
+            self.lease().await?;
+            match self.remembered_bucket(place).await {
+                Ok(bucket) => return Ok(bucket),
+                Err(walk) => self.walk_again(&mut walks, walk)?,
+            }
+        }
     }
 
     /// The key that seals a bucket's next message.
     pub(super) async fn bucket_key(&self, place: BucketPlace) -> Result<Key, Failure> {
-        self.walk(async || Ok(self.remembered_node(place.node).await?.children.key(place.bucket))).await
-    }
-
-    /// Tries again from the top while the tree moves.
-    async fn walk<T>(&self, step: impl AsyncFn() -> Result<T, Walk>) -> Result<T, Failure> {
-        let mut moved = None;
-        for _ in 0..ATTEMPTS_MAX {
+        let mut walks = Walks::default();
+        loop {
             self.lease().await?;
-            match step().await {
-                Ok(found) => return Ok(found),
-                Err(Walk::Failed(failure)) => return Err(failure),
-                Err(Walk::Moved(failure)) => {
-                    self.forget();
-                    moved = Some(failure);
-                }
+            match self.remembered_node(place.node).await {
+                Ok(node) => return Ok(node.children.key(place.bucket)),
+                Err(walk) => self.walk_again(&mut walks, walk)?,
             }
         }
-        Err(moved.unwrap_or_else(|| Failure::unavailable("key tree", "it keeps moving")))
+    }
+
+    /// Begins the walk anew if the tree may only have moved beneath it.
+    fn walk_again(&self, walks: &mut Walks, walk: Walk) -> Result<(), Failure> {
+        walks.again(walk)?;
+        self.forget();
+        Ok(())
     }
 
     async fn remembered_top(&self) -> Result<Arc<Top>, Walk> {

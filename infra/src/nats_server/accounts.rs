@@ -104,7 +104,10 @@ impl fmt::Debug for NatsLogin {
 }
 
 /// This many random bytes as hex digits.
-#[expect(clippy::disallowed_methods, reason = "a password of this run is no fact, so no test ever needs to repeat it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a password of this run is no fact, so no test ever needs to repeat it"
+)]
 pub(super) fn random_hex(bytes: usize) -> Result<String, NatsServerError> {
     let mut random = Zeroizing::new(vec![0_u8; bytes]);
     getrandom::fill(&mut random).map_err(NatsServerError::Random)?;

@@ -66,10 +66,11 @@ impl Shared {
             health = self.health(&mut detail) => Some(health),
             () = sleep(self.options.start_patience) => None,
         };
+        // The health report names the journal stream, the log says what is wrong with it.
         let problem = match (health, log.forward()) {
             (Some(Ok(address)), None) => return Ok(Launched { process, address, log }),
-            // The log says more than the health report.
-            (_, Some(line)) | (Some(Err(line)), None) => self.unreadable(line),
+            (Some(Err(stream)), Some(line)) => self.unreadable(format!("{stream} ({line})")),
+            (Some(Err(line)), None) | (_, Some(line)) => self.unreadable(line),
             (None, None) => self.not_ready(detail),
         };
         process.stop().await;

@@ -151,6 +151,12 @@ async fn the_service_appends_and_reads_and_may_do_nothing_else() {
         assert_eq!(ask(&client, subject, body).await, None, "{subject}");
     }
     assert_eq!(messages(&client, "EVT_acme").await, 1);
+
+    // Nobody listens in on replies to others.
+    let login = server.credentials("acme").unwrap().service;
+    let plain = async_nats::ConnectOptions::with_user_and_password(login.user().into(), login.password().into());
+    let eavesdropper = plain.connect(server.url()).await.unwrap();
+    assert_eq!(ask(&eavesdropper, "$JS.API.INFO", json!({})).await, None);
     assert_eq!(
         ask(&client, "$JS.API.STREAM.NAMES", json!({})).await.unwrap()["streams"],
         json!(["EVT_acme"])
@@ -266,7 +272,9 @@ async fn a_killed_server_comes_back_with_everything_and_clients_reconnect() {
         assert_ne!(server.pid(), Some(pid));
         // The client of before, with its login and address of before. Until it has reconnected it gets no answer.
         let reconnected = async { while ask(&client, "$JS.API.INFO", json!({})).await.is_none() {} };
-        tokio::time::timeout(HANGS, reconnected).await.expect("the client did not reconnect");
+        tokio::time::timeout(HANGS, reconnected)
+            .await
+            .expect("the client did not reconnect");
         assert_eq!(messages(&client, "EVT_acme").await, 20);
     }
     // An account that was added is still there after a crash.
@@ -332,6 +340,9 @@ async fn a_journal_stream_that_cannot_be_read_is_an_error() {
         .err()
         .expect("a start on a damaged store");
     assert!(matches!(error, NatsServerError::StoreUnreadable { .. }), "{error}");
+    for part in ["'acme > EVT_acme' could not be recovered", "checksums do not match"] {
+        assert!(error.to_string().contains(part), "{part} is missing in: {error}");
+    }
 
     std::fs::write(&metafile, whole).unwrap();
     let server = start(&folder, &["acme"]).await;
@@ -486,23 +497,17 @@ async fn a_server_left_behind_is_ended_by_the_next_start() {
     first.shutdown().await;
 
     // A server on the same store and configuration that nobody supervises.
-    let mut orphan = Command::new(binary())
-        .arg("--config")
-        .arg(folder.path().join("config/nats-server.conf"))
-        .spawn()
-        .unwrap();
+    let config = folder.path().join("config/nats-server.conf");
+    let orphan = Stray::run(Command::new(binary()).arg("--config").arg(config));
     let pid_file = folder.path().join("store/nats-server.pid");
-    let pid = orphan.id().to_string();
+    let pid = orphan.0.id().to_string();
     until("it has written its pid file", || {
         std::fs::read_to_string(&pid_file).is_ok_and(|text| text.trim() == pid)
     })
     .await;
-    // Its parent reaps it, as the system does when the parent is gone.
-    let reaper = std::thread::spawn(move || orphan.wait().unwrap());
 
     let server = start(&folder, &["acme"]).await;
-    assert!(reaper.is_finished() || !lives(pid.parse().unwrap()));
-    reaper.join().unwrap();
+    assert!(!lives(orphan.0.id()));
     assert_eq!(messages(&service(&server, "acme").await, "EVT_acme").await, 0);
     server.shutdown().await;
 }
@@ -512,17 +517,31 @@ async fn a_stranger_with_the_process_id_of_an_old_server_is_left_alone() {
     let folder = Folder::new();
     let first = start(&folder, &["acme"]).await;
     first.shutdown().await;
-    let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
-    std::fs::write(folder.path().join("store/nats-server.pid"), stranger.id().to_string()).unwrap();
+    let stranger = Stray::run(Command::new("sleep").arg("1000"));
+    let pid_file = folder.path().join("store/nats-server.pid");
+    std::fs::write(pid_file, stranger.0.id().to_string()).unwrap();
 
     let server = start(&folder, &["acme"]).await;
-    assert!(
-        stranger.try_wait().unwrap().is_none(),
-        "a process that is not ours was ended"
-    );
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
+    assert!(lives(stranger.0.id()), "a process that is not ours was ended");
     server.shutdown().await;
+}
+
+/// A process of a test's own, which ends with the test.
+struct Stray(std::process::Child);
+
+impl Stray {
+    /// Without our output, which would stay open as long as it runs.
+    fn run(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Stray {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn signal(name: &str, pid: u32) {

@@ -92,3 +92,65 @@ impl Study {
         }
     }
 }
+
+/// Reads the whole file first: a damaged one changes nothing.
+async fn import(file: PathBuf, study: &StudyId, json: bool, access: &Access) -> Result<(), CliError> {
+    let client = Client::of(access)?;
+    let name = file.display().to_string();
+    let (design, report) = tokio::task::spawn_blocking(move || read_design(&file))
+        .await
+        .map_err(|error| CliError::failed("reading the file", error))??;
+    let body = serde_json::to_value(&design).map_err(|error| CliError::failed("the design", error))?;
+    let published = client.post(&format!("/v1/studies/{study}/designs"), &body).await?.body;
+    if json {
+        println!("{}", json!({"design": published["design"], "version": published["version"], "report": report}));
+        return Ok(());
+    }
+    for row in &report.rows {
+        eprintln!("{name}: {row}");
+    }
+    println!("{}", published["design"].as_str().unwrap_or_default());
+    eprintln!(
+        "Published {}: {} visits, {} forms, {} item groups, {} items, {} code lists. {}",
+        design.version,
+        design.visits.len(),
+        design.forms.len(),
+        design.item_groups.len(),
+        design.items.len(),
+        design.code_lists.len(),
+        counted(&report),
+    );
+    Ok(())
+}
+
+/// The report in one sentence.
+pub(super) fn counted(report: &odm::Report) -> String {
+    let odm::Counts { notes, warnings, refused, .. } = report.counts();
+    format!("Report: {notes} notes, {warnings} warnings, {refused} refused.")
+}
+
+fn read_design(file: &std::path::Path) -> Result<(domain::design::StudyDesign, odm::Report), CliError> {
+    let fault = |error: &dyn std::fmt::Display| CliError::input(format!("{}: {error}. Nothing was changed", file.display()));
+    let opened = std::fs::File::open(file).map_err(|error| fault(&error))?;
+    odm::read_design(std::io::BufReader::new(opened), &odm::Limits::default()).map_err(|error| fault(&error))
+}
+
+async fn go_live(
+    study: &StudyId,
+    design: Option<domain::history::CommitHash>,
+    access: &Access,
+) -> Result<(), CliError> {
+    let client = Client::of(access)?;
+    let path = format!("/v1/studies/{study}");
+    let design = match design {
+        Some(design) => json!(design),
+        None => {
+            let found = client.get(&path).await?.body;
+            let last = found["designs"].as_array().and_then(|designs| designs.last()).map(|last| last["design"].clone());
+            last.ok_or_else(|| CliError::conflict("no design is published: `lethe study import` publishes one"))?
+        }
+    };
+    client.post(&path, &json!({"type": "go-live", "design": design})).await?;
+    eprintln!("{study} is live under the design {}.", design.as_str().unwrap_or_default());
+    Ok(())
+}

@@ -4,8 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use domain::ids::TenantId;
+use domain::ids::{StudyId, TenantId};
 use serde::{Deserialize, Serialize};
 
 use super::StartError;
@@ -57,26 +58,50 @@ impl DataDir {
 
     /// The tenants that were created here, by their folders.
     pub(super) fn tenants(&self) -> Result<Vec<TenantId>, StartError> {
-        let fault = |error: std::io::Error| StartError::DataDir { path: self.path.clone(), cause: error.to_string() };
-        let folder = self.path.join("tenants");
-        if !folder.exists() {
-            return Ok(Vec::new());
-        }
-        let mut tenants = Vec::new();
-        for entry in fs::read_dir(folder).map_err(fault)? {
-            let name = entry.map_err(fault)?.file_name();
-            tenants.extend(name.to_str().and_then(|name| name.parse().ok()));
-        }
-        tenants.sort();
-        Ok(tenants)
+        self.names_in(&self.path.join("tenants"))
     }
 
     /// Remembers that a tenant is there. Called last when one is created.
-    pub(super) fn remember(&self, tenant: &TenantId) -> Result<(), StartError> {
-        let path = self.tenant(tenant);
-        let fault = |error: std::io::Error| StartError::DataDir { path: path.clone(), cause: error.to_string() };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(fault)?;
-        File::open(self.path.join("tenants")).and_then(|folder| folder.sync_all()).map_err(fault)
+    pub(super) fn remember_tenant(&self, tenant: &TenantId) -> Result<(), StartError> {
+        self.make_durably(&self.tenant(tenant))
+    }
+
+    /// Remembers that a study's journal stream is there, so that it is missed if it goes.
+    pub(super) fn remember_study(&self, tenant: &TenantId, study: &StudyId) -> Result<(), StartError> {
+        self.make_durably(&self.studies_folder(tenant).join(study.as_str()))
+    }
+
+    /// The studies of a tenant that were created here.
+    pub(super) fn studies(&self, tenant: &TenantId) -> Result<Vec<StudyId>, StartError> {
+        self.names_in(&self.studies_folder(tenant))
+    }
+
+    fn studies_folder(&self, tenant: &TenantId) -> PathBuf {
+        self.tenant(tenant).join("studies")
+    }
+
+    fn make_durably(&self, path: &Path) -> Result<(), StartError> {
+        let fault = |error: std::io::Error| StartError::DataDir { path: path.to_owned(), cause: error.to_string() };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault)?;
+        for folder in path.ancestors().take_while(|folder| folder.starts_with(&self.path)) {
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(fault)?;
+        }
+        Ok(())
+    }
+
+    /// The entries of a folder whose names are valid ids; none if there is no such folder.
+    fn names_in<T: FromStr + Ord>(&self, folder: &Path) -> Result<Vec<T>, StartError> {
+        let fault = |error: std::io::Error| StartError::DataDir { path: folder.to_owned(), cause: error.to_string() };
+        if !folder.exists() {
+            return Ok(Vec::new());
+        }
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder).map_err(fault)? {
+            let name = entry.map_err(fault)?.file_name();
+            names.extend(name.to_str().and_then(|name| name.parse().ok()));
+        }
+        names.sort();
+        Ok(names)
     }
 
     /// Says where this process is found.

@@ -1,0 +1,35 @@
+//! The addresses of the write side: one file a resource.
+
+mod bulk;
+mod call;
+mod description;
+mod designs;
+mod lines;
+mod participants;
+mod reply;
+mod studies;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::post;
+
+use crate::commands::Commands;
+
+pub use description::openapi;
+
+/// The write side's routes. Whoever serves them puts [`edge::authenticated`] and [`edge::fallbacks`] around all
+/// services at once.
+pub fn router(commands: Arc<Commands>) -> Router {
+    Router::new()
+        .route("/v1/studies/{study}", post(studies::command))
+        .route("/v1/studies/{study}/designs", post(designs::publish))
+        .route("/v1/studies/{study}/commands", post(bulk::commands))
+        .route("/v1/studies/{study}/participants/{participant}", post(participants::record))
+        .route("/v1/studies/{study}/participants/{participant}/identity", post(participants::identity))
+        .route("/v1/studies/{study}/participants/{participant}/privacy", post(participants::privacy))
+        .with_state(commands)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! What every command's request says beside its body.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use domain::ids::CommandId;
+use domain::port::Tenant;
+use edge::{Caller, Problem, headers};
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+use crate::commands::Commands;
+use crate::execute::Request;
+
+/// Who calls, for which tenant, under which conditions.
+pub(super) struct Call {
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) request: Request,
+}
+
+impl FromRequestParts<Arc<Commands>> for Call {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, commands: &Arc<Commands>) -> Result<Self, Problem> {
+        let Caller(principal) = Caller::from_request_parts(parts, commands).await?;
+        let tenant = commands.tenants.tenant(&principal.tenant).ok_or_else(Problem::no_such_study)?;
+        let key = headers::idempotency_key(&parts.headers)?;
+        let captured_at = headers::captured_at(&parts.headers, commands.clock.now())?;
+        let expected = headers::expected(&parts.headers)?;
+        let drawn = commands.request(principal);
+        let command = key.unwrap_or(drawn.command);
+        Ok(Self { tenant, request: Request { command, captured_at, expected, ..drawn } })
+    }
+}
+
+impl Call {
+    /// The id of a command that this request sets off by itself: the same again when it is sent again.
+    pub(super) fn part_of(&self, what: &str) -> CommandId {
+        derived(self.request.command, what)
+    }
+}
+
+/// A command id that follows from another one.
+pub(crate) fn derived(command: CommandId, what: &str) -> CommandId {
+    let hash = domain::design::content_hash(format!("{command}/{what}").as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.0[..16]);
+    CommandId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+}
+
+/// The headers of a command, for the description.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "read by the macro: `Call` reads the headers")]
+pub(super) struct CommandHeaders {
+    /// The command's id. Sending it again has no second effect; another body under it is refused. Without one
+    /// every request is a new command.
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<Uuid>,
+    /// The ETag of what is changed. Required where something saved is changed (428 without, 412 if it differs).
+    #[param(rename = "If-Match", example = "\"7\"")]
+    if_match: Option<String>,
+    /// `*`: only if it is not there yet.
+    #[param(rename = "If-None-Match", example = "*")]
+    if_none_match: Option<String>,
+    /// When the data was captured (RFC 3339), if that was before now.
+    #[param(rename = "Lethe-Captured-At", example = "2026-11-22T13:45:30Z")]
+    captured_at: Option<String>,
+}

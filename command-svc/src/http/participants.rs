@@ -1,0 +1,94 @@
+//! Commands to the three streams of a person.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use domain::history::{Aggregate, StreamId};
+use domain::identity::{self, Identity};
+use domain::ids::{ParticipantId, StudyId};
+use domain::participant::{self, Participant};
+use domain::privacy;
+use edge::{Ids, JsonBody, Problem};
+
+use super::call::{Call, CommandHeaders};
+use super::reply::{Answers, Problems};
+use crate::commands::Commands;
+use crate::execute::Done;
+
+type Person = Ids<(StudyId, ParticipantId)>;
+
+/// Registers a participant, records consent, saves items of a form, records a withdrawal.
+///
+/// The id is chosen by the client, at random, so that a retry registers once. The ETag of `save-items` is the
+/// form's: the last revision that touched that form.
+#[utoipa::path(
+    post,
+    path = "/v1/studies/{study}/participants/{participant}",
+    tag = "commands",
+    params(
+        ("study" = StudyId, Path, description = "the study"),
+        ("participant" = ParticipantId, Path, description = "the participant"),
+        CommandHeaders,
+    ),
+    request_body = participant::Command,
+    responses(Answers, Problems)
+)]
+pub(super) async fn record(
+    State(commands): State<Arc<Commands>>,
+    call: Call,
+    Ids((study, participant)): Person,
+    JsonBody(command): JsonBody<participant::Command>,
+) -> Result<Done, Problem> {
+    let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Participant, participant);
+    let carried = commands.execute::<Participant>(&call.tenant, &stream, &command, &call.request).await?;
+    Ok(carried.done)
+}
+
+/// Records or rectifies who the participant is.
+#[utoipa::path(
+    post,
+    path = "/v1/studies/{study}/participants/{participant}/identity",
+    tag = "commands",
+    params(
+        ("study" = StudyId, Path, description = "the study"),
+        ("participant" = ParticipantId, Path, description = "the participant"),
+        CommandHeaders,
+    ),
+    request_body = identity::Command,
+    responses(Answers, Problems)
+)]
+pub(super) async fn identity(
+    State(commands): State<Arc<Commands>>,
+    call: Call,
+    Ids((study, participant)): Person,
+    JsonBody(command): JsonBody<identity::Command>,
+) -> Result<Done, Problem> {
+    let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Identity, participant);
+    let carried = commands.execute::<Identity>(&call.tenant, &stream, &command, &call.request).await?;
+    Ok(carried.done)
+}
+
+/// Places and lifts holds and restrictions; requests, approves and refuses erasures.
+///
+/// An approved erasure is carried out at once, step by step; its progress is a query.
+#[utoipa::path(
+    post,
+    path = "/v1/studies/{study}/participants/{participant}/privacy",
+    tag = "commands",
+    params(
+        ("study" = StudyId, Path, description = "the study"),
+        ("participant" = ParticipantId, Path, description = "the participant"),
+        CommandHeaders,
+    ),
+    request_body = privacy::Command,
+    responses(Answers, Problems)
+)]
+pub(super) async fn privacy(
+    State(commands): State<Arc<Commands>>,
+    call: Call,
+    Ids((study, participant)): Person,
+    JsonBody(command): JsonBody<privacy::Command>,
+) -> Result<Done, Problem> {
+    let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Privacy, participant);
+    Ok(commands.execute_privacy(&call.tenant, &stream, &command, &call.request).await?)
+}

@@ -1,0 +1,281 @@
+//! One `SubjectData`: its visits, forms, item groups and values, as they stand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufRead;
+
+use domain::design::ItemValue;
+use domain::ids::{Oid, SubjectNumber};
+use domain::participant::FormKey;
+
+use super::clinical::{Audit, ClinicalFile, ClinicalForm, ClinicalItem, ParticipantData, place};
+use super::error::{OdmError, Place, shown};
+use super::reader::Element;
+use super::repeats::{Occurrence, occurrences};
+use super::report::Severity;
+
+/// An OID and, if the file has one, the repeat key beside it.
+#[derive(Clone)]
+struct Keyed {
+    oid: Oid,
+    key: Option<String>,
+    line: u64,
+}
+
+struct RawItem {
+    group: Keyed,
+    item: Oid,
+    value: Option<ItemValue>,
+    unit: Option<String>,
+    line: u64,
+}
+
+struct RawForm {
+    visit: Keyed,
+    form: Keyed,
+    items: Vec<RawItem>,
+}
+
+/// A `SubjectData` while it is read.
+pub(super) struct Draft {
+    at: Place,
+    subject_number: SubjectNumber,
+    audit: Option<Audit>,
+    site: Option<String>,
+    location: Option<String>,
+    forms: Vec<RawForm>,
+}
+
+impl Draft {
+    /// Reads it, or says in the report why not.
+    pub(super) fn read<R: BufRead>(
+        file: &mut ClinicalFile<R>,
+        subject: &Element,
+        limit: u64,
+    ) -> Result<Option<Self>, OdmError> {
+        if !takes(file, subject) {
+            return Ok(None);
+        }
+        let subject_number = match subject.attribute("SubjectKey").unwrap_or_default().parse() {
+            Ok(subject_number) => subject_number,
+            Err(invalid) => {
+                let what = format!("its SubjectKey is {invalid}; nothing of it was taken");
+                file.row(Severity::Refused, (subject.at.line, "SubjectData", None), "bad-subject-number", what);
+                return Ok(None);
+            }
+        };
+        file.xml.begin_budget("one SubjectData", limit);
+        let mut draft =
+            Self { at: subject.at, subject_number, audit: None, site: None, location: None, forms: Vec::new() };
+        let mut visits = false;
+        while let Some(element) = file.xml.child(subject)? {
+            match element.name.as_str() {
+                "StudyEventData" => {
+                    visits = true;
+                    draft.visit(file, &element)?;
+                }
+                "AuditRecord" => {
+                    if visits {
+                        let at = (element.at.line, "AuditRecord", None);
+                        let what = "it stands after StudyEventData, where the ODM schema does not allow it: read all the same";
+                        file.row(Severity::Note, at, "out-of-place", what);
+                    }
+                    let (audit, location) = file.audit(&element)?;
+                    draft.audit = Some(audit);
+                    draft.location = location;
+                }
+                "SiteRef" => draft.site = place(&element),
+                _ => file.not_kept.count(&format!("{} of a SubjectData", element.name), element.at, "not-kept"),
+            }
+        }
+        file.xml.end_budget();
+        Ok(Some(draft))
+    }
+
+    fn visit<R: BufRead>(&mut self, file: &mut ClinicalFile<R>, element: &Element) -> Result<(), OdmError> {
+        let Some(visit) = keyed(file, element, "StudyEventOID", "StudyEventRepeatKey") else { return Ok(()) };
+        while let Some(inner) = file.xml.child(element)? {
+            match inner.name.as_str() {
+                "FormData" => self.form(file, &inner, &visit)?,
+                _ => file.not_kept.count(&format!("{} of a StudyEventData", inner.name), inner.at, "not-kept"),
+            }
+        }
+        Ok(())
+    }
+
+    fn form<R: BufRead>(
+        &mut self,
+        file: &mut ClinicalFile<R>,
+        element: &Element,
+        visit: &Keyed,
+    ) -> Result<(), OdmError> {
+        let Some(form) = keyed(file, element, "FormOID", "FormRepeatKey") else { return Ok(()) };
+        let mut items = Vec::new();
+        while let Some(inner) = file.xml.child(element)? {
+            match inner.name.as_str() {
+                "ItemGroupData" => group(file, &inner, &mut items)?,
+                _ => file.not_kept.count(&format!("{} of a FormData", inner.name), inner.at, "not-kept"),
+            }
+        }
+        self.forms.push(RawForm { visit: visit.clone(), form, items });
+        Ok(())
+    }
+
+    /// The participant, with every repeat key counted.
+    pub(super) fn participant<R: BufRead>(
+        self,
+        file: &mut ClinicalFile<R>,
+        clinical_data: &Element,
+    ) -> ParticipantData {
+        ParticipantData {
+            subject_number: self.subject_number,
+            site: self.site.or(self.location),
+            audit: self.audit,
+            forms: forms(file, self.forms),
+            study: clinical_data.attribute("StudyOID").map(str::to_owned),
+            design_version: clinical_data.attribute("MetaDataVersionOID").map(str::to_owned),
+            line: self.at.line,
+        }
+    }
+}
+
+/// The forms under their keys, visits first: which occurrence a form is depends on which the visit is.
+fn forms<R: BufRead>(file: &mut ClinicalFile<R>, raw: Vec<RawForm>) -> Vec<ClinicalForm> {
+    let visits = Counted::of("StudyEventData", raw.iter().map(|form| ((), &form.visit)));
+    visits.report(file);
+    let in_visit = |form: &RawForm| (form.visit.oid.clone(), visits.number(&(), &form.visit));
+    let repeats = Counted::of("FormData", raw.iter().map(|form| (in_visit(form), &form.form)));
+    repeats.report(file);
+    let key = |form: &RawForm| {
+        let (visit, visit_repeat) = in_visit(form);
+        let form_repeat = repeats.number(&(visit.clone(), visit_repeat), &form.form);
+        FormKey { visit, visit_repeat, form: form.form.oid.clone(), form_repeat }
+    };
+    let keys: Vec<FormKey> = raw.iter().map(key).collect();
+    let all_items = raw.iter().zip(&keys).flat_map(|(form, key)| form.items.iter().map(move |item| (key.clone(), item)));
+    let groups = Counted::of("ItemGroupData", all_items.map(|(key, item)| (key, &item.group)));
+    groups.report(file);
+
+    let mut forms: Vec<ClinicalForm> = Vec::new();
+    let mut places: BTreeMap<FormKey, usize> = BTreeMap::new();
+    for (form, key) in raw.into_iter().zip(keys) {
+        let place = *places.entry(key.clone()).or_insert_with(|| {
+            forms.push(ClinicalForm { key: key.clone(), items: Vec::new(), line: form.form.line });
+            forms.len() - 1
+        });
+        forms[place].items.extend(form.items.into_iter().map(|item| ClinicalItem {
+            group_repeat: groups.number(&key, &item.group),
+            group: item.group.oid,
+            item: item.item,
+            value: item.value,
+            unit: item.unit,
+            line: item.line,
+        }));
+    }
+    forms
+}
+
+/// The occurrences of one element: a number for each key of each OID in each scope.
+struct Counted<S: Ord> {
+    element: &'static str,
+    numbers: BTreeMap<((S, Oid), Option<String>), Occurrence>,
+    counted: Vec<(Oid, u64, u32)>,
+}
+
+impl<S: Ord + Clone> Counted<S> {
+    fn of<'a>(element: &'static str, all: impl Iterator<Item = (S, &'a Keyed)>) -> Self {
+        let all: Vec<(S, &Keyed)> = all.collect();
+        let keys: Vec<_> =
+            all.iter().map(|(scope, keyed)| ((scope.clone(), keyed.oid.clone()), keyed.key.clone())).collect();
+        let numbers = occurrences(&keys);
+        let mut told = BTreeSet::new();
+        let mut counted = Vec::new();
+        for (key, (_, keyed)) in keys.iter().zip(&all) {
+            let occurrence = numbers[key];
+            if occurrence.counted && told.insert(key) {
+                counted.push((keyed.oid.clone(), keyed.line, occurrence.number));
+            }
+        }
+        Self { element, numbers, counted }
+    }
+
+    fn number(&self, scope: &S, keyed: &Keyed) -> u32 {
+        self.numbers[&((scope.clone(), keyed.oid.clone()), keyed.key.clone())].number
+    }
+
+    fn report<R: BufRead>(&self, file: &mut ClinicalFile<R>) {
+        for (oid, line, number) in &self.counted {
+            let what = format!("its repeat key is not a number from 1 up, or is taken: counted as occurrence {number}");
+            file.row(Severity::Note, (*line, self.element, Some(oid)), "repeat-key-counted", what);
+        }
+    }
+}
+
+fn group<R: BufRead>(
+    file: &mut ClinicalFile<R>,
+    element: &Element,
+    items: &mut Vec<RawItem>,
+) -> Result<(), OdmError> {
+    let Some(group) = keyed(file, element, "ItemGroupOID", "ItemGroupRepeatKey") else { return Ok(()) };
+    while let Some(inner) = file.xml.child(element)? {
+        match inner.name.strip_prefix("ItemData") {
+            Some(kind) => items.extend(item(file, &inner, kind, &group)?),
+            None => file.not_kept.count(&format!("{} of an ItemGroupData", inner.name), inner.at, "not-kept"),
+        }
+    }
+    Ok(())
+}
+
+fn item<R: BufRead>(
+    file: &mut ClinicalFile<R>,
+    element: &Element,
+    kind: &str,
+    group: &Keyed,
+) -> Result<Option<RawItem>, OdmError> {
+    let Some(item) = oid(file, element, "ItemOID").filter(|_| takes(file, element)) else { return Ok(None) };
+    let mut value = element.attribute("Value").map(str::to_owned);
+    let mut unit = element.attribute("MeasurementUnitOID").map(str::to_owned);
+    if kind.is_empty() {
+        while let Some(inner) = file.xml.child(element)? {
+            match inner.name.as_str() {
+                "MeasurementUnitRef" => unit = inner.attribute("MeasurementUnitOID").map(str::to_owned),
+                _ => file.not_kept.count(&format!("{} of an ItemData", inner.name), inner.at, "not-kept"),
+            }
+        }
+    } else {
+        value = Some(file.xml.text(element)?);
+    }
+    let null = element.attribute("IsNull") == Some("Yes");
+    let value = value.filter(|value| !null && !value.is_empty()).map(ItemValue);
+    Ok(Some(RawItem { group: group.clone(), item, value, unit, line: element.at.line }))
+}
+
+/// The OID and repeat key of an element that is to be taken.
+fn keyed<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, oid_of: &str, key_of: &str) -> Option<Keyed> {
+    let oid = oid(file, element, oid_of).filter(|_| takes(file, element))?;
+    Some(Keyed { oid, key: element.attribute(key_of).map(str::to_owned), line: element.at.line })
+}
+
+fn oid<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, attribute: &str) -> Option<Oid> {
+    match element.attribute(attribute).unwrap_or_default().parse() {
+        Ok(oid) => Some(oid),
+        Err(invalid) => {
+            let what = format!("its {attribute} is {invalid}; nothing in it was taken");
+            file.row(Severity::Refused, (element.at.line, &element.name, None), "bad-oid", what);
+            None
+        }
+    }
+}
+
+/// Whether a transaction adds values. Changes and removals need the history that they change.
+fn takes<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element) -> bool {
+    let is_value = element.name.starts_with("ItemData");
+    match element.attribute("TransactionType") {
+        None | Some("Insert" | "Upsert") => true,
+        Some("Context") if !is_value => true,
+        Some(other) => {
+            let what = format!("its TransactionType is {}, not Insert or Upsert: nothing in it was taken", shown(other));
+            file.row(Severity::Refused, (element.at.line, &element.name, None), "transaction", what);
+            false
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Appending one commit, all or nothing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::history::{CommitHash, Revision, StreamId, Tail};
+use domain::port::{AppendError, Draft, Failure, Receipt};
+use sha2::{Digest as _, Sha256};
+
+use super::TRACEPARENT;
+use super::insist::{Attempt, NotStored, Settled, insist};
+use super::jetstream::JetStreamJournal;
+use super::journals::Found;
+use super::names::{guard_subject, stream_subject};
+use super::read::Which;
+use super::refusal::{Refusal, Verdict};
+use super::tails::Known;
+use super::wire::{Outgoing, Wire};
+use crate::seal::{COMMIT_MAX, peek};
+
+/// A sealed commit with the sequences that it expects.
+pub(super) struct Append {
+    wire: Wire,
+    journal: Arc<Found>,
+    subject: String,
+    /// Where the stream ends; zero: it does not exist yet.
+    after: u64,
+    guard: Option<Guard>,
+    payload: Bytes,
+    hash: CommitHash,
+    revision: Revision,
+    traceparent: Option<String>,
+}
+
+/// A second stream that must not have moved.
+struct Guard {
+    subject: String,
+    sequence: u64,
+    as_of: u64,
+}
+
+impl JetStreamJournal {
+    /// Seals a commit and finds the sequences that it expects.
+    pub(super) async fn prepare(&self, draft: &Draft) -> Result<Append, AppendError> {
+        let journal = self.journals.get(&draft.stream.journal).await?;
+        let after = self.end_of(&journal, &draft.stream, draft.expected).await?.sequence;
+        let guard = match &draft.guard {
+            None => None,
+            Some((stream, tail)) => Some(self.guard(&journal, stream, *tail).await?),
+        };
+        let sealed = self.sealer.seal(draft, draft.expected.revision.next(), draft.expected.hash).await?;
+        if sealed.bytes.len() > COMMIT_MAX {
+            return Err(AppendError::TooLarge { size: sealed.bytes.len(), max: COMMIT_MAX });
+        }
+        Ok(Append {
+            wire: self.wire.clone(),
+            journal,
+            subject: stream_subject(&draft.stream),
+            after,
+            guard,
+            payload: sealed.bytes.into(),
+            hash: sealed.hash,
+            revision: sealed.header.revision,
+            traceparent: draft.traceparent.clone().filter(|text| is_traceparent(text)),
+        })
+    }
+
+    /// Publishes a prepared commit until its outcome is known.
+    pub(super) async fn send(&self, stream: &StreamId, append: &Append) -> Result<Receipt, AppendError> {
+        let sequence = insist(append).await.map_err(|not_stored| match not_stored {
+            NotStored::Moved => AppendError::Conflict,
+            NotStored::Failed(failure) => AppendError::Failed(failure),
+        })?;
+        let tail = Tail { revision: append.revision, hash: append.hash };
+        append.journal.saw(sequence);
+        // Nothing stood between the acknowledged commit and the end of its stream.
+        self.tails.put(stream, Known { tail, sequence, as_of: sequence });
+        Ok(Receipt { tail, position: append.journal.position(sequence) })
+    }
+
+    async fn guard(&self, journal: &Found, stream: &StreamId, tail: Tail) -> Result<Guard, AppendError> {
+        if stream.journal != journal.id {
+            // An expectation reaches no further than its own journal stream.
+            return Err(Failure::missing(format!("{stream}, a guard, in journal stream {}", journal.name)).into());
+        }
+        let known = self.end_of(journal, stream, tail).await?;
+        Ok(Guard { subject: stream_subject(stream), sequence: known.sequence, as_of: known.as_of })
+    }
+
+    /// The sequence of the commit at which a stream is expected to end.
+    async fn end_of(&self, journal: &Found, stream: &StreamId, tail: Tail) -> Result<Known, AppendError> {
+        if tail == Tail::default() {
+            return Ok(Known { tail, sequence: 0, as_of: 0 });
+        }
+        if let Some(known) = self.tails.at(stream, tail) {
+            return Ok(known);
+        }
+        let as_of = journal.seen();
+        let subject = stream_subject(stream);
+        let last = self.wire.message(&journal.name, Which::LastOf(&subject)).await?.ok_or(AppendError::Conflict)?;
+        let peeked = peek(&last.payload)?;
+        if (Tail { revision: peeked.header.revision, hash: peeked.hash }) != tail {
+            return Err(AppendError::Conflict);
+        }
+        let known = Known { tail, sequence: last.sequence, as_of };
+        self.tails.put(stream, known);
+        Ok(known)
+    }
+}
+
+impl Append {
+    fn message(&self) -> Outgoing {
+        let mut message = Outgoing::new(self.subject.clone(), self.payload.clone()).expecting(self.after);
+        if let Some(traceparent) = &self.traceparent {
+            message.headers.insert(TRACEPARENT, traceparent.as_str());
+        }
+        message
+    }
+
+    /// A message has room for one expectation on a subject. On one replica, with nothing written since the guard was
+    /// read, the end of the whole journal stream says as much, at the price of a plain publish.
+    async fn publish_guarded(&self, guard: &Guard) -> Result<u64, Refusal> {
+        if self.journal.replicas == 1 && guard.sequence <= guard.as_of && guard.as_of == self.journal.seen() {
+            match self.wire.publish(self.message().expecting_journal_at(guard.as_of)).await {
+                Err(refusal) if refusal.verdict() == Verdict::Moved => {}
+                outcome => return outcome.map(|ack| ack.sequence),
+            }
+        }
+        let filler = Outgoing::new(guard_subject(&self.journal.id), Bytes::new());
+        let filler = filler.expecting_of(&guard.subject, guard.sequence);
+        // The filler first: then the batch's last sequence is the commit's.
+        self.wire.publish_batch(vec![filler, self.message()]).await.map(|ack| ack.last)
+    }
+}
+
+#[async_trait]
+impl Attempt for Append {
+    type Ack = u64;
+
+    async fn publish(&self) -> Result<u64, Refusal> {
+        match &self.guard {
+            Some(guard) => self.publish_guarded(guard).await,
+            None => self.wire.publish(self.message()).await.map(|ack| ack.sequence),
+        }
+    }
+
+    /// What follows the expected end is this very commit, with the own command id in its header, or never will be.
+    /// Another commit of the same command (sealed by somebody else) is `Other`: who loads again finds its command id.
+    async fn settle(&self) -> Result<Settled<u64>, Failure> {
+        let next = self.wire.message(&self.journal.name, Which::NextOf(&self.subject, self.after + 1)).await?;
+        Ok(match next {
+            None => Settled::Nothing,
+            Some(stored) if hash_of(&stored.payload) == self.hash => Settled::Own(stored.sequence),
+            Some(_) => Settled::Other,
+        })
+    }
+}
+
+/// The hash that the stream's next commit and projections name: over the stored bytes, whatever they are.
+pub(super) fn hash_of(payload: &[u8]) -> CommitHash {
+    CommitHash(Sha256::digest(payload).into())
+}
+
+/// W3C Trace Context, level 1: four hexadecimal fields of fixed length. A header takes nothing else from outside.
+fn is_traceparent(text: &str) -> bool {
+    let lower_hex = |field: &str| field.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let fields: Vec<&str> = text.split('-').collect();
+    fields.iter().map(|field| field.len()).eq([2, 32, 16, 2]) && fields.into_iter().all(lower_hex)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_trace_context_gets_into_the_header() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert!(is_traceparent(good));
+        for bad in ["", "Ada Lovelace", &good.to_uppercase(), &format!("{good}-x"), &good[..54], &good.replace('4', "é")] {
+            assert!(!is_traceparent(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Following a journal stream: everything from a sequence on, in order, then the news.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::{Message, Subscriber};
+use async_trait::async_trait;
+use domain::history::{Commit, StreamId};
+use domain::port::{Failure, Feed};
+use futures_util::{FutureExt as _, StreamExt as _};
+use serde_json::json;
+use tokio::time::{Instant, timeout};
+
+use super::journals::Found;
+use super::names::{Subject, parse_subject};
+use super::read::Stored;
+use super::wire::Wire;
+use crate::seal::Sealer;
+
+/// How many messages to ask for at once. The next request goes out when half of them are there.
+const PULL: usize = 512;
+
+/// How many bytes a request may bring, whatever it asked for.
+const PULL_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long the server keeps a request for news.
+const PULL_EXPIRES: Duration = Duration::from_secs(3);
+
+/// Silence for longer than a request lasts means that it was lost: the server ends every request with a word.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// The server forgets a consumer that nobody has asked for so long.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
+
+/// A consumer that lasted less is not made anew at once.
+const YOUNG: Duration = Duration::from_secs(1);
+
+const JOURNAL: &str = "the journal";
+const PENDING_MESSAGES: &str = "Nats-Pending-Messages";
+
+/// A journal stream, followed in order. Whatever breaks on the way, the consumer is made anew where it stood.
+pub(super) struct JetStreamFeed {
+    wire: Wire,
+    journal: Arc<Found>,
+    sealer: Arc<Sealer>,
+    /// Everything up to here has arrived.
+    arrived: u64,
+    /// Arrived and not handed out yet. Nothing leaves before it was opened, so a `next` that fails or is dropped
+    /// loses nothing.
+    waiting: VecDeque<(StreamId, Stored)>,
+    pull: Option<Pull>,
+}
+
+impl JetStreamFeed {
+    pub(super) fn new(wire: Wire, journal: Arc<Found>, sealer: Arc<Sealer>, after: u64) -> Self {
+        Self { wire, journal, sealer, arrived: after, waiting: VecDeque::new(), pull: None }
+    }
+
+    /// Waits for one message, then takes what else is there, up to `max` commits.
+    async fn gather(&mut self, max: usize) -> Result<(), Failure> {
+        while self.waiting.is_empty() {
+            let message = self.receive().await?;
+            self.arrive(message)?;
+        }
+        while self.waiting.len() < max {
+            let Some(message) = self.pull.as_mut().and_then(Pull::at_hand) else { return Ok(()) };
+            self.arrive(message)?;
+        }
+        Ok(())
+    }
+
+    async fn receive(&mut self) -> Result<Message, Failure> {
+        loop {
+            let pull = match &mut self.pull {
+                Some(pull) => pull,
+                None => self.pull.insert(Pull::start(&self.wire, &self.journal.name, self.arrived + 1).await?),
+            };
+            match pull.next().await {
+                Some(message) => return Ok(message),
+                None if pull.is_young() => {
+                    self.pull = None;
+                    return Err(Failure::unavailable(JOURNAL, "the server ended a new consumer"));
+                }
+                None => self.pull = None,
+            }
+        }
+    }
+
+    /// Checks that a message is the next one. Nothing is ever deleted, so there are no holes.
+    fn arrive(&mut self, message: Message) -> Result<(), Failure> {
+        let traceparent = message.headers.as_ref().and_then(|headers| headers.get(super::TRACEPARENT));
+        let traceparent = traceparent.map(|value| value.as_str().to_owned());
+        let context = jetstream::new(self.wire.client().clone());
+        let message = jetstream::Message { message, context };
+        let info = message.info().map_err(|_| Failure::unavailable(JOURNAL, "a delivery without a sequence"))?;
+        let sequence = info.stream_sequence;
+        if sequence <= self.arrived {
+            return Ok(());
+        }
+        if sequence != self.arrived + 1 {
+            let detail = format!("after sequence {} comes {sequence}", self.arrived);
+            self.pull = None;
+            return Err(Failure::damaged(format!("journal stream {}", self.journal.name), detail));
+        }
+        let (subject, payload) = (message.subject.to_string(), message.payload.clone());
+        match parse_subject(&subject) {
+            Some(Subject::Stream(stream)) if stream.journal == self.journal.id => {
+                self.waiting.push_back((stream, Stored { subject, sequence, payload, traceparent }));
+            }
+            Some(Subject::Guard(of)) if of == self.journal.id && payload.is_empty() => {}
+            Some(Subject::Stream(_) | Subject::Guard(_)) | None => {
+                let what = format!("message {sequence} of journal stream {}", self.journal.name);
+                return Err(Failure::damaged(what, "Lethe writes no such message"));
+            }
+        }
+        self.arrived = sequence;
+        self.journal.saw(sequence);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Feed for JetStreamFeed {
+    async fn next(&mut self, max: usize) -> Result<Vec<Commit>, Failure> {
+        let max = max.max(1);
+        self.gather(max).await?;
+        let count = self.waiting.len().min(max);
+        let mut commits = Vec::with_capacity(count);
+        for (stream, stored) in self.waiting.iter().take(count) {
+            let position = self.journal.position(stored.sequence);
+            commits.push(self.sealer.open(&stored.payload, stream, position, stored.traceparent.clone()).await?);
+        }
+        self.waiting.drain(..count);
+        Ok(commits)
+    }
+}
+
+/// What the server sends.
+enum Delivery {
+    /// A stored message.
+    Commit(Message),
+    /// Something about a request.
+    Word,
+    /// That the consumer is gone.
+    End,
+}
+
+/// A consumer of the server's, for as long as it lasts, and the requests it has.
+struct Pull {
+    wire: Wire,
+    subject: String,
+    inbox: String,
+    deliveries: Subscriber,
+    /// How many messages the server still owes.
+    requested: usize,
+    started: Instant,
+}
+
+impl Pull {
+    /// Asks for everything from a sequence on.
+    async fn start(wire: &Wire, journal: &str, from: u64) -> Result<Self, Failure> {
+        let lost = |error: &dyn std::fmt::Display| Failure::unavailable(JOURNAL, error);
+        let config = pull::Config {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
+            ack_policy: AckPolicy::None,
+            inactive_threshold: FORGOTTEN_AFTER,
+            num_replicas: 1,
+            memory_storage: true,
+            ..Default::default()
+        };
+        let context = jetstream::new(wire.client().clone());
+        let consumer = context.create_consumer_on_stream(config, journal).await.map_err(|error| lost(&error))?;
+        let inbox = wire.client().new_inbox();
+        let deliveries = wire.client().subscribe(inbox.clone()).await.map_err(|error| lost(&error))?;
+        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{journal}.{}", consumer.cached_info().name);
+        Ok(Self { wire: wire.clone(), subject, inbox, deliveries, requested: 0, started: Instant::now() })
+    }
+
+    /// Whether it has not lasted long enough to try another at once.
+    fn is_young(&self) -> bool {
+        self.started.elapsed() < YOUNG
+    }
+
+    /// The next message; none when this consumer is of no more use.
+    async fn next(&mut self) -> Option<Message> {
+        loop {
+            if self.requested <= PULL / 2 {
+                self.request().await?;
+            }
+            let delivery = timeout(SILENCE, self.deliveries.next()).await.ok()??;
+            match self.sort(delivery) {
+                Delivery::Commit(message) => return Some(message),
+                Delivery::Word => {}
+                Delivery::End => return None,
+            }
+        }
+    }
+
+    /// A message that has arrived already.
+    fn at_hand(&mut self) -> Option<Message> {
+        loop {
+            match self.deliveries.next().now_or_never()?.map(|delivery| self.sort(delivery))? {
+                Delivery::Commit(message) => return Some(message),
+                Delivery::Word => {}
+                Delivery::End => {
+                    // The next wait asks again, and finds out.
+                    self.requested = 0;
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn sort(&mut self, delivery: Message) -> Delivery {
+        let Some(status) = delivery.status else {
+            self.requested = self.requested.saturating_sub(1);
+            return Delivery::Commit(delivery);
+        };
+        let owed = delivery.headers.as_ref().and_then(|headers| headers.get_last(PENDING_MESSAGES));
+        match (status.as_u16(), owed.and_then(|owed| owed.as_str().parse::<usize>().ok())) {
+            (100, _) => Delivery::Word,
+            // A request has run out; so much of it is not owed any more.
+            (404 | 408 | 409, Some(owed)) => {
+                self.requested = self.requested.saturating_sub(owed);
+                Delivery::Word
+            }
+            _ => Delivery::End,
+        }
+    }
+
+    async fn request(&mut self) -> Option<()> {
+        let body = json!({ "batch": PULL, "max_bytes": PULL_BYTES, "expires": PULL_EXPIRES.as_nanos() as u64 }).to_string();
+        let client = self.wire.client();
+        client.publish_with_reply(self.subject.clone(), self.inbox.clone(), body.into()).await.ok()?;
+        self.requested += PULL;
+        Some(())
+    }
+}

@@ -1,0 +1,42 @@
+//! The journal on NATS JetStream.
+//!
+//! - [`names`]: which journal stream and which subject is whose. [`Provisioner`] creates journal streams, by explicit
+//!   command only.
+//! - [`JetStreamJournal`] is the port `Journal`: `append.rs` writes, `chain.rs` checks what `read.rs` gives, `feed.rs`
+//!   follows. [`JetStreamNodes`] is the key tree's port.
+//! - `wire.rs` and `batch.rs` speak to the server, `refusal.rs` says what its errors mean, and `insist.rs` finds out
+//!   what became of a message whose acknowledgement was lost.
+//!
+//! What must never be there: a create or a get-or-create at start; a wildcard in an expectation; a header of our own
+//! other than the trace context; an acknowledgement that was not the server's.
+
+mod append;
+mod batch;
+mod chain;
+mod connect;
+mod feed;
+mod insist;
+mod jetstream;
+mod journals;
+pub mod names;
+mod node_store;
+mod provision;
+mod read;
+mod refusal;
+mod tails;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+/// The one header of our own: W3C trace context, from the command to the projections.
+const TRACEPARENT: &str = "traceparent";
+
+pub use batch::{BatchAck, MAX_BATCH};
+pub use connect::connect;
+pub use jetstream::JetStreamJournal;
+pub use node_store::JetStreamNodes;
+pub use provision::{ProvisionError, Provisioned, Provisioner};
+pub use read::{Stored, Which};
+pub use refusal::{ApiError, Code, Refusal, Verdict};
+pub use wire::{Outgoing, Wire};

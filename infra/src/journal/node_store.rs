@@ -1,0 +1,105 @@
+//! The port of the key tree, on JetStream: the last message of each node.
+
+use async_nats::Client;
+use async_trait::async_trait;
+use domain::ids::TenantId;
+use domain::port::Failure;
+use serde_json::json;
+
+use super::insist::{Attempt, NotStored, Settled, insist};
+use super::names::{keys_stream, node_subject};
+use super::read::{Which, missing_or_unavailable};
+use super::refusal::Refusal;
+use super::wire::{Outgoing, Wire};
+use crate::keys::{NodeStore, NodeWrite, NodeWriteError};
+
+/// The nodes of one tenant's key tree. Every read asks the leader: a stale node would lose a fence.
+pub struct JetStreamNodes {
+    wire: Wire,
+    tenant: TenantId,
+    journal: String,
+}
+
+impl JetStreamNodes {
+    /// The nodes of a tenant, through the connection of its service login. Asks nothing yet; that the journal stream
+    /// is there, [`JetStreamJournal::open`](super::JetStreamJournal::open) checks.
+    pub fn new(client: Client, tenant: &TenantId) -> Self {
+        Self { wire: Wire::new(client), tenant: tenant.clone(), journal: keys_stream(tenant) }
+    }
+}
+
+#[async_trait]
+impl NodeStore for JetStreamNodes {
+    async fn read(&self, place: &str) -> Result<Option<(Vec<u8>, u64)>, Failure> {
+        let subject = node_subject(&self.tenant, place);
+        let last = self.wire.message(&self.journal, Which::LastOf(&subject)).await?;
+        Ok(last.map(|last| (last.payload.to_vec(), last.sequence)))
+    }
+
+    async fn write(&self, writes: Vec<NodeWrite>) -> Result<Vec<u64>, NodeWriteError> {
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        insist(&Writes { nodes: self, writes }).await.map_err(|not_stored| match not_stored {
+            NotStored::Moved => NodeWriteError::Conflict,
+            NotStored::Failed(failure) => NodeWriteError::Failed(failure),
+        })
+    }
+
+    async fn head(&self) -> Result<u64, Failure> {
+        let info = self.wire.api(&format!("STREAM.INFO.{}", self.journal), json!({})).await;
+        let info = info.map_err(|refusal| missing_or_unavailable(&self.journal, refusal))?;
+        let last = info["state"]["last_seq"].as_u64();
+        last.ok_or_else(|| Failure::unavailable("the key tree", "its journal stream does not say where it ends"))
+    }
+}
+
+/// Nodes to be written together.
+struct Writes<'a> {
+    nodes: &'a JetStreamNodes,
+    writes: Vec<NodeWrite>,
+}
+
+impl Writes<'_> {
+    fn messages(&self) -> Vec<Outgoing> {
+        let message = |write: &NodeWrite| {
+            let subject = node_subject(&self.nodes.tenant, &write.place);
+            Outgoing::new(subject, write.bytes.clone()).expecting(write.expected_sequence)
+        };
+        self.writes.iter().map(message).collect()
+    }
+}
+
+#[async_trait]
+impl Attempt for Writes<'_> {
+    type Ack = Vec<u64>;
+
+    async fn publish(&self) -> Result<Vec<u64>, Refusal> {
+        let mut messages = self.messages();
+        if messages.len() > 1 {
+            let ack = self.nodes.wire.publish_batch(messages).await?;
+            return Ok((ack.first..=ack.last).collect());
+        }
+        match messages.pop() {
+            Some(only) => Ok(vec![self.nodes.wire.publish(only).await?.sequence]),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// All or nothing: either every node is the one written here, or none will be.
+    async fn settle(&self) -> Result<Settled<Vec<u64>>, Failure> {
+        let mut sequences = Vec::with_capacity(self.writes.len());
+        for write in &self.writes {
+            match self.nodes.read(&write.place).await? {
+                Some((bytes, sequence)) if sequence > write.expected_sequence && bytes == write.bytes => {
+                    sequences.push(sequence);
+                }
+                stored if stored.as_ref().map_or(0, |(_, sequence)| *sequence) == write.expected_sequence => {
+                    return Ok(Settled::Nothing);
+                }
+                _ => return Ok(Settled::Other),
+            }
+        }
+        Ok(Settled::Own(sequences))
+    }
+}

@@ -1,0 +1,67 @@
+//! Roots in memory, for tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use domain::ids::TenantId;
+use domain::port::{Failure, Kms, KmsError};
+
+use super::{unwrap, wrap};
+use crate::keys::Key;
+
+/// A KMS that forgets everything when it is dropped.
+#[derive(Debug)]
+pub struct MemoryKms {
+    tenant: TenantId,
+    roots: Mutex<Roots>,
+}
+
+#[derive(Debug, Default)]
+struct Roots {
+    live: BTreeMap<u64, Key>,
+    newest: u64,
+}
+
+impl MemoryKms {
+    /// A KMS without roots.
+    pub fn new(tenant: TenantId) -> Self {
+        Self { tenant, roots: Mutex::default() }
+    }
+
+    fn roots(&self) -> std::sync::MutexGuard<'_, Roots> {
+        self.roots.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn root(&self, version: u64) -> Result<Key, KmsError> {
+        self.roots().live.get(&version).cloned().ok_or(KmsError::NoSuchVersion(version))
+    }
+}
+
+#[async_trait]
+impl Kms for MemoryKms {
+    async fn create_root(&self) -> Result<u64, Failure> {
+        let mut roots = self.roots();
+        roots.newest += 1;
+        let version = roots.newest;
+        roots.live.insert(version, Key::random());
+        Ok(version)
+    }
+
+    async fn wrap(&self, version: u64, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, KmsError> {
+        Ok(wrap(&self.root(version)?, &self.tenant, version, context, plain))
+    }
+
+    async fn unwrap(&self, version: u64, context: &[u8], wrapped: &[u8]) -> Result<Vec<u8>, KmsError> {
+        unwrap(&self.root(version)?, &self.tenant, version, context, wrapped)
+    }
+
+    async fn versions(&self) -> Result<BTreeSet<u64>, Failure> {
+        Ok(self.roots().live.keys().copied().collect())
+    }
+
+    async fn destroy(&self, version: u64) -> Result<(), Failure> {
+        self.roots().live.remove(&version);
+        Ok(())
+    }
+}

@@ -1,0 +1,209 @@
+//! Imports the participants of an ODM file: each through the ordinary commands, with a row for whatever was refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::BufReader;
+use std::sync::{Mutex, PoisonError};
+
+use command_svc::odm::{self, ParticipantData, Report, Row, Severity};
+use domain::design::StudyDesign;
+use domain::ids::{SiteId, SubjectNumber};
+use futures_util::{StreamExt, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+
+use super::Import;
+use crate::cli::study::counted;
+use crate::cli::{ApiError, CliError, Client};
+use crate::platform::random_id;
+
+/// How many participants are sent side by side.
+const SIDE_BY_SIDE: usize = 8;
+
+/// What became of the file.
+#[derive(Default)]
+struct Tally {
+    participants: u64,
+    values: u64,
+    report: Report,
+}
+
+/// What all participants of one run share.
+struct Run<'a> {
+    import: &'a Import,
+    client: &'a Client,
+    design: StudyDesign,
+    /// Subject number → id: an import matches people by subject number, those of earlier runs too.
+    known: Mutex<BTreeMap<String, uuid::Uuid>>,
+    sites: BTreeSet<SiteId>,
+}
+
+impl Import {
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        // The whole file is looked through first: one that is cut off or is not ODM changes nothing.
+        let survey = odm::survey(self.open()?, &odm::Limits::default()).map_err(|error| self.unreadable(&error))?;
+        let client = Client::of(&self.access)?;
+        let run = Run::prepare(&self, &client).await?;
+        let bar = progress(survey.participants);
+        let mut clinical = odm::read_clinical(self.open()?, &odm::Limits::default()).map_err(|error| self.unreadable(&error))?;
+        let mut tally = Tally::default();
+        loop {
+            let group: Vec<ParticipantData> = clinical
+                .by_ref()
+                .take(SIDE_BY_SIDE)
+                .collect::<Result<_, _>>()
+                .map_err(|error| self.unreadable(&error))?;
+            tally.report.append(clinical.take_report());
+            if group.is_empty() {
+                break;
+            }
+            let sent: Vec<_> = stream::iter(&group).map(|data| run.participant(data)).buffered(SIDE_BY_SIDE).collect().await;
+            bar.inc(group.len() as u64);
+            for outcome in sent {
+                let one = outcome?;
+                tally.participants += one.participants;
+                tally.values += one.values;
+                tally.report.append(one.report);
+            }
+        }
+        bar.finish_and_clear();
+        self.print(&tally);
+        Ok(())
+    }
+
+    fn open(&self) -> Result<BufReader<File>, CliError> {
+        let file = File::open(&self.file).map_err(|error| self.unreadable(&error))?;
+        Ok(BufReader::new(file))
+    }
+
+    fn unreadable(&self, error: &dyn std::fmt::Display) -> CliError {
+        CliError::input(format!("{}: {error}. Nothing more was sent", self.file.display()))
+    }
+
+    fn print(&self, tally: &Tally) {
+        let Tally { participants, values, report } = tally;
+        if self.json {
+            println!("{}", json!({"participants": participants, "values": values, "report": report}));
+            return;
+        }
+        for row in &report.rows {
+            println!("{row}");
+        }
+        eprintln!("{participants} participants, {values} values saved. {}", counted(report));
+    }
+}
+
+fn progress(participants: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("importing {bar:40} {pos}/{len} participants, {eta} left");
+    ProgressBar::new(participants).with_style(style.expect("the template is constant"))
+}
+
+impl<'a> Run<'a> {
+    async fn prepare(import: &'a Import, client: &'a Client) -> Result<Self, CliError> {
+        let study = format!("/v1/studies/{}", import.study);
+        let design = client.get(&format!("{study}/design")).await?.body;
+        let design = serde_json::from_value(design).map_err(|error| CliError::failed("the live design", error))?;
+        let sites = sites(&client.get(&study).await?.body);
+        Ok(Self { import, client, design, known: Mutex::new(known(client, &study).await?), sites })
+    }
+
+    /// One participant: refusals become rows; no answer ends the import.
+    async fn participant(&self, data: &ParticipantData) -> Result<Tally, CliError> {
+        let mut tally = Tally::default();
+        let id = self.id_of(&data.subject_number);
+        let captured_at = data.audit.as_ref().and_then(|audit| audit.at).and_then(|at| at.format(&Rfc3339).ok());
+        let captured_at = captured_at.as_deref();
+        let path = format!("/v1/studies/{}/participants/{id}", self.import.study);
+        let Some(site) = self.site_of(data) else {
+            tally.refuse(data.line, "SubjectData", "site", "the file names no site of the study: give --site".into());
+            return Ok(tally);
+        };
+        let consent = json!({"type": "give-consent", "version": self.import.consent, "reference": self.import.reference});
+        for (rule, body) in [("register", register(&site, &data.subject_number)), ("consent", consent)] {
+            if !self.send(&path, captured_at, &body, &mut tally, (data.line, "SubjectData", rule)).await? {
+                return Ok(tally);
+            }
+        }
+        tally.participants = 1;
+        let plan = odm::plan(data, &self.design);
+        tally.report.append(plan.report);
+        for save in plan.saves {
+            let body = serde_json::to_value(&save.command).map_err(|error| CliError::failed("a command", error))?;
+            if self.send(&path, captured_at, &body, &mut tally, (save.line, "FormData", "form")).await? {
+                tally.values += save.lines.len() as u64;
+            }
+        }
+        Ok(tally)
+    }
+
+    /// The file's site if the study has it; otherwise the one given, or the only one there is.
+    fn site_of(&self, data: &ParticipantData) -> Option<SiteId> {
+        let named = data.site.as_ref().and_then(|site| site.parse().ok()).filter(|site| self.sites.contains(site));
+        let only = if self.sites.len() == 1 { self.sites.first().cloned() } else { None };
+        named.or_else(|| self.import.site.clone()).or(only)
+    }
+
+    fn id_of(&self, number: &SubjectNumber) -> uuid::Uuid {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(number.to_string()).or_insert_with(random_id)
+    }
+
+    async fn send(
+        &self,
+        path: &str,
+        captured_at: Option<&str>,
+        body: &Value,
+        tally: &mut Tally,
+        (line, element, rule): (u64, &str, &'static str),
+    ) -> Result<bool, CliError> {
+        match self.client.command(path, random_id(), None, captured_at, body).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_answer(&error) => {
+                tally.refuse(line, element, rule, error.to_string());
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The platform said no to this one command; the others may go on.
+fn is_answer(error: &ApiError) -> bool {
+    matches!(error.status, Some(404 | 409 | 410 | 412 | 413 | 422 | 428))
+}
+
+fn register(site: &SiteId, number: &SubjectNumber) -> Value {
+    json!({"type": "register", "site": site, "subject_number": number})
+}
+
+impl Tally {
+    fn refuse(&mut self, line: u64, element: &str, rule: &'static str, what: String) {
+        let row = Row { line: Some(line), element: element.into(), oid: None, severity: Severity::Refused, rule, what };
+        self.report.rows.push(row);
+    }
+}
+
+fn sites(study: &Value) -> BTreeSet<SiteId> {
+    let sites = study["sites"].as_array().into_iter().flatten();
+    sites.filter_map(|site| site["site"].as_str()?.parse().ok()).collect()
+}
+
+/// Subject number → participant id, of everybody who is there.
+async fn known(client: &Client, study: &str) -> Result<BTreeMap<String, uuid::Uuid>, CliError> {
+    let mut known = BTreeMap::new();
+    let mut cursor = String::new();
+    loop {
+        let page = client.get(&format!("{study}/participants?limit=1000{cursor}")).await?.body;
+        for item in page["items"].as_array().into_iter().flatten() {
+            let text = |key: &str| item[key].as_str().unwrap_or_default();
+            if let Ok(id) = text("participant").parse() {
+                known.insert(text("subject_number").to_owned(), id);
+            }
+        }
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return Ok(known),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What a running platform consists of, and what its operator may do with it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use command_svc::Commands;
+use domain::history::Position;
+use domain::ids::{Environment, Label, StudyId, TenantId, TokenId, UserId};
+use domain::port::{Clock, Dice, Failure, Tenants};
+use infra::chance::SystemClock;
+use infra::journal::{Provisioner, connect};
+use infra::nats_server::{NatsServer, TenantAccount};
+use infra::telemetry::Metrics;
+use projection_svc::rebuild::{self, Which};
+use query_api::Queries;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::data_dir::DataDir;
+use super::registry::{Open, Registry};
+use super::{NewToken, StartError, open};
+
+/// How long the operator's commands wait for the read models to take in what they wrote.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One process, all services.
+pub(super) struct Inner {
+    pub(super) data_dir: DataDir,
+    pub(super) kms_dir: PathBuf,
+    pub(super) nats: NatsServer,
+    pub(super) registry: Arc<Registry>,
+    pub(super) commands: Arc<Commands>,
+    pub(super) queries: Arc<Queries>,
+    pub(super) metrics: Metrics,
+    pub(super) operator_token: String,
+    pub(super) dice: Arc<dyn Dice>,
+}
+
+impl Inner {
+    /// The tenants, as the services see them.
+    pub(super) fn tenants(&self) -> Arc<dyn Tenants> {
+        Arc::clone(&self.registry) as _
+    }
+
+    fn open(&self, id: &TenantId) -> Result<Arc<Open>, StartError> {
+        self.registry.get(id).ok_or_else(|| StartError::NoSuchTenant { tenant: id.clone() })
+    }
+
+    /// What is wrong right now; empty: ready.
+    pub(super) async fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.nats.pid().is_none() {
+            faults.push("the nats-server is not running".to_owned());
+        }
+        for open in self.registry.open() {
+            faults.extend(open.runner.health().into_iter().filter_map(|health| health.fault()));
+        }
+        faults
+    }
+
+    /// Creates an account, journal streams, a root key and the key tree. Done again, it changes nothing.
+    pub(super) async fn create_tenant(&self, id: &TenantId) -> Result<(), StartError> {
+        if self.registry.get(id).is_some() {
+            return Ok(());
+        }
+        let logins = match self.nats.credentials(id.as_str()) {
+            Some(logins) => logins,
+            None => self.nats.add_tenant(TenantAccount::new(id.as_str())?).await?,
+        };
+        let provisioner = connect(logins.provisioner.connect_options(), self.nats.url(), "lethe-provision").await?;
+        Provisioner::new(provisioner, 1).tenant(id).await.map_err(refused)?;
+        let client = open::service_client(&self.nats, id).await?;
+        open::key_tree(&client, &self.kms_dir, id)?.create().await?;
+        self.data_dir.remember_tenant(id)?;
+        self.registry.add(open::tenant(&self.nats, &self.data_dir, &self.kms_dir, id, &[]).await?);
+        Ok(())
+    }
+
+    /// Creates a study's journal stream and its first commit. Done again, it changes nothing.
+    pub(super) async fn create_study(
+        &self,
+        id: &TenantId,
+        study: &StudyId,
+        name: Label,
+        environment: Environment,
+    ) -> Result<(), StartError> {
+        let open = self.open(id)?;
+        let logins = self.nats.credentials(id.as_str()).ok_or_else(|| StartError::NoSuchTenant { tenant: id.clone() })?;
+        let provisioner = connect(logins.provisioner.connect_options(), self.nats.url(), "lethe-provision").await?;
+        let journal = open::journal_of(id, study);
+        Provisioner::new(provisioner, 1).journal(&journal).await.map_err(refused)?;
+        self.data_dir.remember_study(id, study)?;
+        open.runner.add_journal(journal).await?;
+        let position = self.commands.create_study(&open.ports, study, name, environment).await.map_err(rejected)?;
+        self.seen(&open, &position).await
+    }
+
+    /// Registers the user if need be, and issues a token.
+    pub(super) async fn create_token(&self, new: NewToken) -> Result<(TokenId, String), StartError> {
+        let open = self.open(&new.tenant)?;
+        let expires_at = SystemClock.now() + Duration::from_secs(u64::from(new.days) * 86_400);
+        let issued = self.commands.issue_token(&open.ports, new.into_grant(expires_at)).await.map_err(rejected)?;
+        self.seen(&open, &issued.position).await?;
+        Ok((issued.token, issued.secret))
+    }
+
+    /// Ends a token.
+    pub(super) async fn revoke_token(&self, id: &TenantId, user: UserId, token: TokenId) -> Result<(), StartError> {
+        let open = self.open(id)?;
+        let position = self.commands.revoke_token(&open.ports, user, token).await.map_err(rejected)?;
+        self.seen(&open, &position).await
+    }
+
+    async fn seen(&self, open: &Open, position: &Position) -> Result<(), StartError> {
+        if open.ports.progress.wait_for(position, PATIENCE).await? {
+            Ok(())
+        } else {
+            Err(Failure::unavailable("the read models", "they are behind; what was asked is done").into())
+        }
+    }
+
+    /// Starts a rebuild; its lines come through the channel.
+    pub(super) fn rebuild(&self, id: &TenantId, name: Option<String>) -> Result<mpsc::Receiver<String>, StartError> {
+        let open = self.open(id)?;
+        let which = match name {
+            None => Which::All,
+            Some(name) => Which::One(name),
+        };
+        let (lines, received) = mpsc::channel(64);
+        tokio::spawn(async move {
+            // Progress is told as far as somebody listens; the rebuild itself goes on.
+            let tell = |progress: rebuild::RebuildProgress| {
+                let _ = lines.try_send(json!({"kind": "progress", "projection": progress.projection, "done": progress.done, "total": progress.total}).to_string());
+            };
+            let outcome = rebuild::rebuild(&open.runner, which, tell).await;
+            match outcome {
+                Ok(report) => {
+                    for built in report.projections {
+                        let line = json!({"kind": "report", "projection": built.projection, "rows": built.rows, "differences": built.differences});
+                        let _ = lines.send(line.to_string()).await;
+                    }
+                }
+                Err(failure) => {
+                    let _ = lines.send(json!({"kind": "failed", "detail": failure.to_string()}).to_string()).await;
+                }
+            }
+        });
+        Ok(received)
+    }
+
+    /// Stops what follows the journal, then the nats-server.
+    pub(super) async fn stop(&self) {
+        for open in self.registry.open() {
+            open.runner.stop().await;
+        }
+        self.nats.shutdown().await;
+    }
+}
+
+fn refused(error: infra::journal::ProvisionError) -> StartError {
+    StartError::Refused { code: "not-provisioned", detail: error.to_string() }
+}
+
+fn rejected(refusal: command_svc::Refusal) -> StartError {
+    match refusal {
+        command_svc::Refusal::Failed(failure) => StartError::Failed(failure),
+        other => StartError::Refused { code: other.code(), detail: other.to_string() },
+    }
+}

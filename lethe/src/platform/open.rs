@@ -1,0 +1,111 @@
+//! Opening what is there: the nats-server, then each tenant. Creates nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use domain::history::JournalId;
+use domain::ids::{StudyId, TenantId};
+use domain::port::{Cells, Dice, Journal, Progress, ReadStore, Tenant, Tenants};
+use infra::chance::{SystemClock, SystemDice};
+use infra::journal::{JetStreamJournal, JetStreamNodes, connect};
+use infra::keys::{KeyTree, kms};
+use infra::nats_server::{NatsServer, NatsServerOptions, TenantAccount, locate, locate_or_install};
+use infra::seal::Sealer;
+use infra::store::{Opening, SledStore};
+use infra::telemetry::Metrics;
+use projection_svc::Runner;
+
+use super::data_dir::DataDir;
+use super::inner::Inner;
+use super::registry::{Open, Registry};
+use super::{Options, StartError};
+
+/// Opens everything under the data directory.
+pub(super) async fn all(options: &Options, metrics: Metrics) -> Result<Inner, StartError> {
+    kms::refuse_inside(&options.data_dir, &options.kms_dir)?;
+    let data_dir = DataDir::take(&options.data_dir)?;
+    let tenants = data_dir.tenants()?;
+    let nats = nats_server(options, &data_dir, &tenants).await?;
+    let registry = Arc::new(Registry::default());
+    for id in &tenants {
+        registry.add(tenant(&nats, &data_dir, &options.kms_dir, id, &data_dir.studies(id)?).await?);
+    }
+    let dice: Arc<dyn Dice> = Arc::new(SystemDice);
+    let tenants: Arc<dyn Tenants> = Arc::clone(&registry) as _;
+    let (erasures, worker) = command_svc::erasure::worker();
+    let commands = command_svc::Commands::new(Arc::clone(&tenants), Arc::new(SystemClock), Arc::clone(&dice), erasures);
+    let operator_token = dice.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let inner = Inner {
+        data_dir,
+        kms_dir: options.kms_dir.clone(),
+        nats,
+        queries: query_api::Queries::new(tenants),
+        registry,
+        commands,
+        metrics,
+        operator_token,
+        dice,
+    };
+    Ok(inner)
+}
+
+async fn nats_server(options: &Options, data_dir: &DataDir, tenants: &[TenantId]) -> Result<NatsServer, StartError> {
+    let install = options.install_nats_server;
+    let found = tokio::task::spawn_blocking(move || {
+        if install { locate_or_install(|step| eprintln!("{step}")) } else { locate() }
+    });
+    let binary = found.await.map_err(|error| domain::port::Failure::unavailable("the nats-server", error))??;
+    let accounts = tenants.iter().map(|tenant| TenantAccount::new(tenant.as_str())).collect::<Result<_, _>>()?;
+    Ok(NatsServer::start(NatsServerOptions::within(binary, data_dir.folder("nats"), accounts)).await?)
+}
+
+/// The key tree of a tenant over its service connection.
+pub(super) fn key_tree(client: &infra::journal::Client, kms_dir: &Path, id: &TenantId) -> Result<Arc<KeyTree>, StartError> {
+    let nodes = Arc::new(JetStreamNodes::new(client.clone(), id));
+    let kms = Arc::new(kms::FileKms::new(kms_dir, id)?);
+    Ok(Arc::new(KeyTree::new(id.clone(), nodes, kms, infra::keys::Options::default())))
+}
+
+/// A connection with a tenant's service login.
+pub(super) async fn service_client(nats: &NatsServer, id: &TenantId) -> Result<infra::journal::Client, StartError> {
+    let logins = nats.credentials(id.as_str()).ok_or_else(|| StartError::NoSuchTenant { tenant: id.clone() })?;
+    Ok(connect(logins.service.connect_options(), nats.url(), "lethe").await?)
+}
+
+/// Opens one tenant: its journal must hold every study that was created, and everything that its read models have seen.
+pub(super) async fn tenant(
+    nats: &NatsServer,
+    data_dir: &DataDir,
+    kms_dir: &Path,
+    id: &TenantId,
+    studies: &[StudyId],
+) -> Result<Open, StartError> {
+    let client = service_client(nats, id).await?;
+    let keys = key_tree(&client, kms_dir, id)?;
+    let sealer = Arc::new(Sealer::new(Arc::clone(&keys)));
+    let own = JournalId { tenant: id.clone(), study: None };
+    let expected: Vec<JournalId> =
+        std::iter::once(own).chain(studies.iter().map(|study| journal_of(id, study))).collect();
+    let journal: Arc<dyn Journal> =
+        Arc::new(JetStreamJournal::open(client, id, Arc::clone(&sealer), &expected).await?);
+    let cells: Arc<dyn Cells> = sealer;
+    let store: Arc<dyn ReadStore> = Arc::new(read_store(&data_dir.tenant(id).join("store"))?);
+    let runner = Runner::open(id.clone(), Arc::clone(&journal), Arc::clone(&cells), Arc::clone(&store)).await?;
+    runner.start().await?;
+    let progress: Arc<dyn Progress> = Arc::clone(&runner) as _;
+    let ports = Arc::new(Tenant { id: id.clone(), journal, keys, cells, store, progress });
+    Ok(Open { ports, runner })
+}
+
+fn read_store(dir: &Path) -> Result<SledStore, StartError> {
+    let (store, opening) = SledStore::open(dir)?;
+    if let Opening::SetAside(path) = opening {
+        tracing::warn!(path = %path.display(), "the read models did not open: they are set aside and built anew");
+    }
+    Ok(store)
+}
+
+/// The journal stream of a study.
+pub(super) fn journal_of(tenant: &TenantId, study: &StudyId) -> JournalId {
+    JournalId { tenant: tenant.clone(), study: Some(study.clone()) }
+}

@@ -1,0 +1,204 @@
+//! Builds read models again from the journal, beside those that serve; compares; switches.
+
+use domain::history::JournalId;
+use domain::port::Failure;
+use serde::Serialize;
+
+use crate::compare::Comparison;
+use crate::fold::Model;
+use crate::runner::{Runner, Shared, take};
+use crate::tables::{self, Live};
+
+/// How many commits are taken in at once. More than when following: each row is then written less often.
+const BATCH_COMMITS_MAX: usize = 2048;
+
+/// What to build again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// Every read model.
+    All,
+    /// The one of this name.
+    One(String),
+}
+
+/// How far a rebuild is, in positions of all journal streams together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RebuildProgress {
+    /// How far it is.
+    pub done: u64,
+    /// Where it ends.
+    pub total: u64,
+}
+
+/// What a rebuild found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RebuildReport {
+    /// One a read model.
+    pub projections: Vec<Rebuilt>,
+}
+
+/// A read model that was built again and now serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rebuilt {
+    /// Which.
+    pub projection: &'static str,
+    /// Its generation.
+    pub generation: u64,
+    /// How it compares with the one that served before.
+    #[serde(flatten)]
+    pub comparison: Comparison,
+}
+
+/// A table on its way.
+struct Building<'a> {
+    model: &'a dyn Model,
+    generation: u64,
+    table: String,
+}
+
+impl Building<'_> {
+    /// Drops the table, unless it serves already.
+    fn abandon(&self, shared: &Shared) -> Result<(), Failure> {
+        let store = shared.stores.store.as_ref();
+        if tables::live_table(store, self.model.name())? == self.table { Ok(()) } else { store.drop_table(&self.table) }
+    }
+}
+
+/// Builds, compares and switches. The tables that serve go on until the switch; while the last commits are taken in
+/// and the tables compared, the runner waits and readers do not.
+///
+/// # Errors
+/// A journal that has lost commits is `Damaged`: what serves knows more than a rebuild could. An unheard-of read
+/// model is `Missing`. After any error the tables that served still serve.
+pub async fn rebuild(
+    runner: &Runner,
+    which: &Which,
+    progress: impl Fn(RebuildProgress) + Send + Sync,
+) -> Result<RebuildReport, Failure> {
+    let shared = runner.shared.as_ref();
+    let _alone = shared.rebuilding.lock().await;
+    runner.check().await?;
+    let building = begin(shared, which)?;
+    let built = build_and_switch(shared, &building, &progress).await;
+    if built.is_err() {
+        for building in &building {
+            building.abandon(shared)?;
+        }
+    }
+    built
+}
+
+fn begin<'a>(shared: &'a Shared, which: &Which) -> Result<Vec<Building<'a>>, Failure> {
+    let store = shared.stores.store.as_ref();
+    let mut building = Vec::new();
+    for model in &shared.models {
+        if matches!(which, Which::One(name) if name != model.name()) {
+            continue;
+        }
+        let generation = tables::live(store, model.name())?.map_or(0, |live| live.generation) + 1;
+        let table = tables::table(model.name(), generation);
+        // A rebuild that was killed may have left one.
+        store.drop_table(&table)?;
+        building.push(Building { model: model.as_ref(), generation, table });
+    }
+    match which {
+        Which::One(name) if building.is_empty() => Err(Failure::missing(format!("the read model {name}"))),
+        Which::One(_) | Which::All => Ok(building),
+    }
+}
+
+async fn build_and_switch(
+    shared: &Shared,
+    building: &[Building<'_>],
+    progress: &(impl Fn(RebuildProgress) + Send + Sync),
+) -> Result<RebuildReport, Failure> {
+    let fresh: Vec<_> = building.iter().map(|building| (building.model, building.table.clone())).collect();
+    build(shared, &fresh, progress).await?;
+
+    let _closed = shared.gate.write().await;
+    // What came meanwhile, into the new tables and into those that serve: so both are compared at the same commit.
+    let store = shared.stores.store.as_ref();
+    let mut all = fresh;
+    for building in building {
+        all.push((building.model, tables::live_table(store, building.model.name())?));
+    }
+    build(shared, &all, progress).await?;
+
+    let mut report = RebuildReport { projections: Vec::new() };
+    for building in building {
+        let name = building.model.name();
+        let live = tables::live_table(store, name)?;
+        let comparison = building.model.compare(&shared.stores, &live, &building.table).await?;
+        report.projections.push(Rebuilt { projection: name, generation: building.generation, comparison });
+    }
+    for building in building {
+        let to = Live { generation: building.generation, version: building.model.version() };
+        tables::switch(store, building.model.name(), to)?;
+    }
+    Ok(report)
+}
+
+/// Takes every journal stream into the tables, as far as it goes now.
+async fn build(
+    shared: &Shared,
+    tables: &[(&dyn Model, String)],
+    progress: &(impl Fn(RebuildProgress) + Send + Sync),
+) -> Result<(), Failure> {
+    let mut targets = Vec::new();
+    for journal in shared.journal.journals().await? {
+        let target = last_commit(shared, &journal).await?;
+        targets.push((journal, target));
+    }
+    let total = targets.iter().map(|(_, target)| target).sum();
+    let mut before = 0;
+    for (journal, target) in targets {
+        fold_to(shared, &journal, tables, target, &|done| progress(RebuildProgress { done: before + done, total }))
+            .await?;
+        before += target;
+    }
+    Ok(())
+}
+
+/// The sequence of the journal stream's last commit; zero if it has none. Its last message need not be a commit.
+async fn last_commit(shared: &Shared, journal: &JournalId) -> Result<u64, Failure> {
+    let mut sequence = shared.journal.head(journal).await?.sequence;
+    while sequence > 0 && shared.journal.hash_at(journal, sequence).await?.is_none() {
+        sequence -= 1;
+    }
+    Ok(sequence)
+}
+
+async fn fold_to(
+    shared: &Shared,
+    journal: &JournalId,
+    tables: &[(&dyn Model, String)],
+    target: u64,
+    done: &(impl Fn(u64) + Send + Sync),
+) -> Result<(), Failure> {
+    let store = shared.stores.store.as_ref();
+    let mut reached = u64::MAX;
+    for (_, table) in tables {
+        reached = reached.min(tables::checkpoint(store, table, journal)?.map_or(0, |seen| seen.sequence));
+    }
+    done(reached.min(target));
+    if reached >= target {
+        return Ok(());
+    }
+    let mut feed = shared.journal.follow(journal, reached).await?;
+    while reached < target {
+        let commits = feed.next(BATCH_COMMITS_MAX).await?;
+        let mut folds = Vec::with_capacity(tables.len());
+        for (model, table) in tables {
+            folds.push(model.fold(&shared.stores, table.clone(), journal)?);
+        }
+        for commit in commits.iter().filter(|commit| commit.position.sequence <= target) {
+            take(&mut folds, commit).await?;
+        }
+        for fold in &mut folds {
+            fold.flush().await?;
+        }
+        reached = commits.last().map_or(reached, |last| last.position.sequence);
+        done(reached.min(target));
+    }
+    Ok(())
+}

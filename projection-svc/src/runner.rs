@@ -1,0 +1,304 @@
+//! Follows every journal stream of a tenant and keeps the read models up to date: one task a journal stream.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::history::{Commit, JournalId, Position};
+use domain::ids::{StudyId, TenantId};
+use domain::port::{Cells, Failure, Journal, Progress, ReadStore};
+use serde::Serialize;
+use tokio::sync::{RwLock, watch};
+use tokio::task::JoinHandle;
+use tracing::Instrument;
+
+use crate::check;
+use crate::fold::{Folding, Model, Stores};
+use crate::tables;
+
+/// How many commits are taken in at once.
+const BATCH_COMMITS_MAX: usize = 256;
+
+/// How long to wait after a failure, at first and at most.
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// Keeps one tenant's read models up to date. Ends its tasks when it is dropped.
+pub struct Runner {
+    pub(crate) shared: Arc<Shared>,
+    tasks: Mutex<BTreeMap<Option<StudyId>, JoinHandle<()>>>,
+}
+
+/// What the tasks share.
+pub(crate) struct Shared {
+    pub(crate) tenant: TenantId,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) stores: Stores,
+    pub(crate) models: Vec<Box<dyn Model>>,
+    /// Read: to take commits into the tables that serve. Write: to let others serve.
+    pub(crate) gate: RwLock<()>,
+    /// One rebuild at a time.
+    pub(crate) rebuilding: tokio::sync::Mutex<()>,
+    reached: Mutex<BTreeMap<Option<StudyId>, watch::Sender<Reached>>>,
+}
+
+/// How far a journal stream is taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Reached {
+    position: Position,
+    state: JournalState,
+}
+
+/// What a journal stream's task is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum JournalState {
+    /// It follows.
+    Following,
+    /// It tries again: something does not answer.
+    Retrying {
+        /// What went wrong.
+        reason: String,
+    },
+    /// It gave up: what it read is damaged.
+    Stopped {
+        /// What is damaged.
+        reason: String,
+    },
+}
+
+/// One line of the health report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JournalHealth {
+    /// The study; none for the tenant's own journal stream.
+    pub study: Option<StudyId>,
+    /// The last position that every read model has taken in.
+    pub reflected: String,
+    /// What its task is doing.
+    #[serde(flatten)]
+    pub state: JournalState,
+}
+
+impl Runner {
+    /// Prepares the tables: a projection that is new or has a new version begins an empty one. Follows nothing yet.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn open(
+        tenant: TenantId,
+        journal: Arc<dyn Journal>,
+        cells: Arc<dyn Cells>,
+        store: Arc<dyn ReadStore>,
+    ) -> Result<Self, Failure> {
+        let models = crate::projections();
+        for model in &models {
+            tables::prepare(store.as_ref(), model.name(), model.version())?;
+        }
+        let shared = Shared {
+            tenant,
+            journal,
+            stores: Stores { store, cells },
+            models,
+            gate: RwLock::new(()),
+            rebuilding: tokio::sync::Mutex::new(()),
+            reached: Mutex::new(BTreeMap::new()),
+        };
+        Ok(Self { shared: Arc::new(shared), tasks: Mutex::new(BTreeMap::new()) })
+    }
+
+    /// Checks every journal stream against what the read models have seen, then follows them all.
+    ///
+    /// # Errors
+    /// A journal that has lost commits is `Damaged`, and nothing is followed.
+    pub async fn start(&self) -> Result<(), Failure> {
+        self.check().await?;
+        for journal in self.shared.journal.journals().await? {
+            self.add_journal(journal).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the journal still holds every commit that the read models have seen.
+    ///
+    /// # Errors
+    /// `Damaged`, with what is lost and what to do.
+    pub async fn check(&self) -> Result<(), Failure> {
+        check::check(&self.shared).await
+    }
+
+    /// Follows one more journal stream, such as that of a new study. One that is followed already stays as it is.
+    ///
+    /// # Errors
+    /// What the journal says; `Damaged` if it has lost commits.
+    pub async fn add_journal(&self, journal: JournalId) -> Result<(), Failure> {
+        check::check_one(&self.shared, &journal).await?;
+        let head = self.shared.journal.head(&journal).await?;
+        let sequence = self.shared.checkpoint(&journal)?;
+        let mut tasks = lock(&self.tasks);
+        if tasks.get(&journal.study).is_some_and(|task| !task.is_finished()) {
+            return Ok(());
+        }
+        let position = Position { study: journal.study.clone(), incarnation: head.incarnation, sequence };
+        let reached = Reached { position, state: JournalState::Following };
+        let sender = watch::Sender::new(reached);
+        lock(&self.shared.reached).insert(journal.study.clone(), sender.clone());
+        let study = journal.study.clone();
+        let task = tokio::spawn(follow(Arc::clone(&self.shared), journal, sender));
+        tasks.insert(study, task);
+        Ok(())
+    }
+
+    /// How every journal stream fares.
+    pub fn health(&self) -> Vec<JournalHealth> {
+        let reached = lock(&self.shared.reached);
+        let line = |(study, sender): (&Option<StudyId>, &watch::Sender<Reached>)| {
+            let Reached { position, state } = sender.borrow().clone();
+            JournalHealth { study: study.clone(), reflected: position.to_string(), state }
+        };
+        reached.iter().map(line).collect()
+    }
+
+    /// Ends every task. A batch that is half taken in is taken in again by the next runner.
+    pub async fn stop(&self) {
+        let tasks = std::mem::take(&mut *lock(&self.tasks));
+        for task in tasks.values() {
+            task.abort();
+        }
+        for (_, task) in tasks {
+            // Aborted on purpose: how it ended says nothing.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        for task in lock(&self.tasks).values() {
+            task.abort();
+        }
+    }
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Runner({})", self.shared.tenant)
+    }
+}
+
+#[async_trait]
+impl Progress for Runner {
+    async fn wait_for(&self, position: &Position, patience: Duration) -> Result<bool, Failure> {
+        let mut reached = match lock(&self.shared.reached).get(&position.study) {
+            Some(sender) => sender.subscribe(),
+            None => return Err(Failure::missing("the journal stream of this position")),
+        };
+        if reached.borrow().position.incarnation != position.incarnation {
+            return Err(Failure::missing("this incarnation of the journal stream: it was restored since"));
+        }
+        let settled = |reached: &Reached| {
+            reached.position.sequence >= position.sequence || matches!(reached.state, JournalState::Stopped { .. })
+        };
+        match tokio::time::timeout(patience, reached.wait_for(settled)).await {
+            Ok(Ok(reached)) => Ok(reached.position.sequence >= position.sequence),
+            Ok(Err(_)) | Err(_) => Ok(false),
+        }
+    }
+
+    fn reflected(&self) -> Vec<Position> {
+        lock(&self.shared.reached).values().map(|sender| sender.borrow().position.clone()).collect()
+    }
+}
+
+/// Follows one journal stream until it is damaged.
+async fn follow(shared: Arc<Shared>, journal: JournalId, reached: watch::Sender<Reached>) {
+    let mut backoff = BACKOFF_FIRST;
+    loop {
+        let before = reached.borrow().position.sequence;
+        let Err(failure) = shared.follow(&journal, &reached).await;
+        let reason = failure.to_string();
+        if matches!(failure, Failure::Damaged { .. }) {
+            tracing::error!(error = %failure, "the read models stop following a journal stream");
+            reached.send_modify(|reached| reached.state = JournalState::Stopped { reason });
+            return;
+        }
+        if reached.borrow().position.sequence > before {
+            backoff = BACKOFF_FIRST;
+        }
+        tracing::warn!(error = %failure, "the read models try a journal stream again");
+        reached.send_modify(|reached| reached.state = JournalState::Retrying { reason });
+        tokio::time::sleep(backoff).await;
+        backoff = (backoff * 2).min(BACKOFF_MAX);
+    }
+}
+
+impl Shared {
+    async fn follow(&self, journal: &JournalId, reached: &watch::Sender<Reached>) -> Result<Infallible, Failure> {
+        let head = self.journal.head(journal).await?;
+        let mut feed = self.journal.follow(journal, self.checkpoint(journal)?).await?;
+        loop {
+            let commits = feed.next(BATCH_COMMITS_MAX).await?;
+            let Some(last) = commits.last() else { continue };
+            let caught_up = last.position.sequence > head.sequence;
+            self.take_in(journal, &commits, caught_up).await?;
+            reached.send_modify(|reached| {
+                reached.position.sequence = last.position.sequence;
+                reached.state = JournalState::Following;
+            });
+        }
+    }
+
+    /// The least that every read model has taken in of a journal stream.
+    pub(crate) fn checkpoint(&self, journal: &JournalId) -> Result<u64, Failure> {
+        let store = self.stores.store.as_ref();
+        let mut least = u64::MAX;
+        for model in &self.models {
+            let table = tables::live_table(store, model.name())?;
+            let sequence = tables::checkpoint(store, &table, journal)?.map_or(0, |checkpoint| checkpoint.sequence);
+            least = least.min(sequence);
+        }
+        Ok(least)
+    }
+
+    /// Takes commits into every table that serves.
+    async fn take_in(&self, journal: &JournalId, commits: &[Commit], traced: bool) -> Result<(), Failure> {
+        let _open = self.gate.read().await;
+        let mut folds = Vec::with_capacity(self.models.len());
+        for model in &self.models {
+            let table = tables::live_table(self.stores.store.as_ref(), model.name())?;
+            folds.push(model.fold(&self.stores, table, journal)?);
+        }
+        for commit in commits {
+            let span = if traced { span(commit) } else { tracing::Span::none() };
+            take(&mut folds, commit).instrument(span).await?;
+        }
+        for fold in &mut folds {
+            fold.flush().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes one commit into every table.
+pub(crate) async fn take(folds: &mut [Box<dyn Folding>], commit: &Commit) -> Result<(), Failure> {
+    for fold in folds {
+        fold.take(commit).await?;
+    }
+    Ok(())
+}
+
+/// The span that ends the trace of a command. None for a command that nobody traces: it would cost and show nothing.
+fn span(commit: &Commit) -> tracing::Span {
+    match commit.traceparent.as_deref() {
+        Some(traceparent) if !traceparent.ends_with("-00") => {
+            let aggregate = commit.header.stream.aggregate.as_str();
+            tracing::info_span!("projection.apply", traceparent, aggregate)
+        }
+        Some(_) | None => tracing::Span::none(),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nothing that can panic runs under this lock")
+}

@@ -1,0 +1,182 @@
+//! The studies of a tenant: what is set up, what is live.
+
+use domain::history::{Aggregate, Commit, CommitHash};
+use domain::ids::{Environment, Label, SiteId, StudyId};
+use domain::port::{Failure, Tenant};
+use domain::structural;
+use domain::study::Event;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::projection::{Projection, Rows, Stop};
+use crate::row::{Act, RowKey};
+use crate::view;
+
+// --- row
+
+/// A study as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Study {
+    /// Its id.
+    pub study: StudyId,
+    /// Its name, for people.
+    pub name: Label,
+    /// Its environment.
+    pub environment: Environment,
+    /// Whether participants may be registered.
+    pub state: StudyState,
+    /// Content hash of the design that is live.
+    pub live_design: Option<CommitHash>,
+    /// Every published design.
+    pub designs: Vec<Design>,
+    /// Every open site.
+    pub sites: Vec<Site>,
+    /// Who created it and when.
+    pub created: Act,
+}
+
+/// Whether a study takes participants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StudyState {
+    /// Being set up.
+    Configured,
+    /// Open for participants.
+    Live,
+}
+
+/// A published design.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Design {
+    /// Content hash of the whole.
+    pub design: CommitHash,
+    /// The version's name.
+    pub version: Label,
+    /// Content hashes of its parts, in order: their streams hold the text.
+    pub parts: Vec<CommitHash>,
+    /// Who published it and when.
+    pub published: Act,
+}
+
+/// An open site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Site {
+    /// Which.
+    pub site: SiteId,
+    /// Its name, for people.
+    pub name: Label,
+    /// Who opened it and when.
+    pub opened: Act,
+}
+
+structural!(Study);
+
+// --- apply
+
+/// The projection.
+#[derive(Debug)]
+pub struct Studies;
+
+impl Projection for Studies {
+    const NAME: &'static str = "studies";
+    const VERSION: u32 = 1;
+    type Row = Study;
+
+    fn takes(aggregate: Aggregate) -> bool {
+        aggregate == Aggregate::Study
+    }
+
+    fn apply(commit: &Commit, rows: &mut Rows<'_, Study>) -> Result<(), Stop> {
+        let Some(study) = &commit.header.stream.journal.study else { return Ok(()) };
+        let key = key(study);
+        for event in commit.facts::<Event>()? {
+            let row = match (rows.get(&key)?.cloned(), event) {
+                (_, Event::Created { name, environment }) => created(study, name, environment, commit),
+                (Some(study), event) => study.after(event, commit),
+                (None, _) => continue,
+            };
+            rows.put(key.clone(), row);
+        }
+        Ok(())
+    }
+}
+
+fn key(study: &StudyId) -> RowKey {
+    RowKey::plain(Some(study), "study")
+}
+
+fn created(study: &StudyId, name: Label, environment: Environment, commit: &Commit) -> Study {
+    Study {
+        study: study.clone(),
+        name,
+        environment,
+        state: StudyState::Configured,
+        live_design: None,
+        designs: Vec::new(),
+        sites: Vec::new(),
+        created: Act::of(commit),
+    }
+}
+
+impl Study {
+    fn after(mut self, event: Event, commit: &Commit) -> Self {
+        match event {
+            Event::Created { .. } => {}
+            Event::DesignPublished { design, version, parts } => {
+                self.designs.push(Design { design, version, parts, published: Act::of(commit) });
+            }
+            Event::SiteOpened { site, name } => self.sites.push(Site { site, name, opened: Act::of(commit) }),
+            Event::WentLive { design } => {
+                self.state = StudyState::Live;
+                self.live_design = Some(design);
+            }
+        }
+        self
+    }
+}
+
+// --- readers
+
+/// Every study of the tenant, by id.
+///
+/// # Errors
+/// What the store says.
+pub async fn list(tenant: &Tenant) -> Result<Vec<Study>, Failure> {
+    view::all::<Studies>(tenant).await
+}
+
+/// One study.
+///
+/// # Errors
+/// What the store says.
+pub async fn show(tenant: &Tenant, study: &StudyId) -> Result<Option<Study>, Failure> {
+    view::get::<Studies>(tenant, &key(study)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Story, World, json, label, site};
+
+    #[tokio::test]
+    async fn a_study_is_set_up_and_goes_live() {
+        let hash = CommitHash([1; 32]);
+        let mut story = Story::new();
+        story.study(Event::Created { name: label("Cardio"), environment: Environment::Test });
+        story.study(Event::DesignPublished { design: hash, version: label("1"), parts: vec![CommitHash([2; 32])] });
+        story.study(Event::SiteOpened { site: site("oslo"), name: label("Oslo") });
+        let world = World::of::<Studies>(&story).await;
+        let study = show(&world.tenant, &Story::study_id()).await.expect("reads").expect("is there");
+        assert_eq!((study.state, study.live_design), (StudyState::Configured, None));
+
+        story.study(Event::WentLive { design: hash });
+        let world = World::of::<Studies>(&story).await;
+        let studies = list(&world.tenant).await.expect("reads");
+        assert_eq!(studies.len(), 1);
+        assert_eq!((studies[0].state, studies[0].live_design), (StudyState::Live, Some(hash)));
+        let shown = json(&studies[0]);
+        assert_eq!(shown["sites"][0]["site"], "oslo");
+        assert_eq!(shown["designs"][0]["parts"][0], CommitHash([2; 32]).to_string());
+        assert_eq!(shown["created"]["revision"], 1);
+    }
+}
