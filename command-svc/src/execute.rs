@@ -60,15 +60,6 @@ impl Done {
     }
 }
 
-/// What was done, with the facts of the commit that says so.
-#[derive(Debug)]
-pub struct Carried<D: Decider> {
-    /// What is answered.
-    pub done: Done,
-    /// The facts of the command's commit; of the stream's last one if everything was so already.
-    pub facts: Vec<D::Event>,
-}
-
 impl Commands {
     /// Carries a command out, once.
     ///
@@ -81,13 +72,13 @@ impl Commands {
         stream: &StreamId,
         command: &D::Command,
         request: &Request,
-    ) -> Result<Carried<D>, Refusal> {
+    ) -> Result<Done, Refusal> {
         let (aggregate, name) = (stream.aggregate.as_str(), command.name());
         let begun = Instant::now();
         let span = tracing::info_span!("command.execute", aggregate, command = name, outcome = tracing::field::Empty);
         let result = self.carry_out::<D>(tenant, stream, command, request).instrument(span.clone()).await;
         let outcome = match &result {
-            Ok(carried) if carried.done.events == 0 => "unchanged",
+            Ok(done) if done.events == 0 => "unchanged",
             Ok(_) => "accepted",
             Err(refusal) => refusal.outcome(),
         };
@@ -102,7 +93,7 @@ impl Commands {
         stream: &StreamId,
         command: &D::Command,
         request: &Request,
-    ) -> Result<Carried<D>, Refusal> {
+    ) -> Result<Done, Refusal> {
         let name = format!("{}.{}", stream.aggregate.as_str(), command.name());
         if !may_command(request.principal.actor.role, &name) {
             return Err(Refusal::Forbidden(name));
@@ -144,14 +135,14 @@ impl Commands {
         longest * u32::from(u16::from_be_bytes([first, second])) / u32::from(u16::MAX)
     }
 
-    async fn attempt<D: Decider>(&self, work: &Work<'_, D>) -> Result<Carried<D>, Refusal> {
+    async fn attempt<D: Decider>(&self, work: &Work<'_, D>) -> Result<Done, Refusal> {
         let Work { tenant, stream, command, request, .. } = *work;
         let loaded = async { Ok(tenant.journal.load(stream, Tail::default()).await?) };
         let governor = D::governed_by(stream);
         let (commits, governing) =
-            futures_util::try_join!(loaded, self.governing_state::<D>(tenant, governor.as_ref()))?;
-        if let Some(carried) = work.carried_out_before(&commits)? {
-            return Ok(carried);
+            tokio::try_join!(loaded, self.governing_state::<D>(tenant, governor.as_ref()))?;
+        if let Some(done) = work.carried_out_before(&commits)? {
+            return Ok(done);
         }
         let state = work.fold(&commits)?;
         let tail = commits.last().map_or_else(Tail::default, Commit::tail);
@@ -177,7 +168,7 @@ impl Commands {
         // The first commit has no history of its own in which a marker could stand, so the governing stream guards it.
         let guard = governor.filter(|_| tail.revision == Revision::NONE).map(|stream| (stream, governing.tail));
         let draft = work.draft(&facts, tail, guard, &context);
-        Ok(work.appended(state, facts, tenant.journal.append(draft).await?))
+        Ok(work.appended(state, &facts, tenant.journal.append(draft).await?))
     }
 
     async fn governing_state<D: Decider>(
@@ -216,7 +207,7 @@ impl<D: Decider> Work<'_, D> {
 
     /// The recorded outcome, if this command id stands in the stream already. Where the digest of its body is
     /// erased, nobody can tell any more whether the body was the same.
-    fn carried_out_before(&self, commits: &[Commit]) -> Result<Option<Carried<D>>, Refusal> {
+    fn carried_out_before(&self, commits: &[Commit]) -> Result<Option<Done>, Refusal> {
         let Some(at) = commits.iter().position(|commit| commit.header.command == self.request.command) else {
             return Ok(None);
         };
@@ -226,18 +217,16 @@ impl<D: Decider> Work<'_, D> {
         }
         let revision = commit.header.revision;
         let tag = self.fold(&commits[..=at])?.tag(self.command, revision);
-        let facts = self.facts_of(commit)?;
-        let done = Done { revision, tag, position: commit.position.clone(), events: facts.len() };
-        Ok(Some(Carried { done, facts }))
+        Ok(Some(Done { revision, tag, position: commit.position.clone(), events: commit.events.len() }))
     }
 
     /// The answer where everything was so already.
-    async fn nothing_new(&self, state: &D, last: Option<&Commit>) -> Result<Carried<D>, Refusal> {
-        let (revision, position, facts) = match last {
-            Some(last) => (last.header.revision, last.position.clone(), self.facts_of(last)?),
-            None => (Revision::NONE, self.tenant.journal.head(&self.stream.journal).await?, Vec::new()),
+    async fn nothing_new(&self, state: &D, last: Option<&Commit>) -> Result<Done, Refusal> {
+        let (revision, position) = match last {
+            Some(last) => (last.header.revision, last.position.clone()),
+            None => (Revision::NONE, self.tenant.journal.head(&self.stream.journal).await?),
         };
-        Ok(Carried { done: Done { revision, tag: state.tag(self.command, revision), position, events: 0 }, facts })
+        Ok(Done { revision, tag: state.tag(self.command, revision), position, events: 0 })
     }
 
     fn draft(
@@ -265,11 +254,11 @@ impl<D: Decider> Work<'_, D> {
         }
     }
 
-    fn appended(&self, mut state: D, facts: Vec<D::Event>, receipt: Receipt) -> Carried<D> {
+    fn appended(&self, mut state: D, facts: &[D::Event], receipt: Receipt) -> Done {
         let revision = receipt.tail.revision;
         facts.iter().for_each(|fact| state.evolve(fact, revision));
         let tag = state.tag(self.command, revision);
-        Carried { done: Done { revision, tag, position: receipt.position, events: facts.len() }, facts }
+        Done { revision, tag, position: receipt.position, events: facts.len() }
     }
 }
 

@@ -41,8 +41,11 @@ pub fn join(bodies: &mut [Value], opened: &mut Sections) {
     }
 }
 
+/// What is done at a personal place: its pointer, scope and part, and the object that holds the value.
+type Found<'a> = dyn FnMut(&str, Scope, Part, &mut Map<String, Value>) + 'a;
+
 /// Calls `found` at every personal place, without descending into personal values.
-fn visit(node: &mut Value, place: &mut String, found: &mut dyn FnMut(&str, Scope, Part, &mut Map<String, Value>)) {
+fn visit(node: &mut Value, place: &mut String, found: &mut Found<'_>) {
     match node {
         Value::Object(fields) => {
             if let Some(Value::Object(inner)) = fields.get_mut(PERSONAL) {
@@ -68,7 +71,7 @@ fn descend(
     child: &mut Value,
     place: &mut String,
     step: &str,
-    found: &mut dyn FnMut(&str, Scope, Part, &mut Map<String, Value>),
+    found: &mut Found<'_>,
 ) {
     let length = place.len();
     place.push('/');

@@ -179,6 +179,8 @@ impl<T: Field> Field for Vec<T> {
 pub trait Fact: Sized + Clone + PartialEq + std::fmt::Debug {
     /// Whose facts they are.
     const AGGREGATE: Aggregate;
+    /// Every event type with the version of the shape that is written today.
+    const TYPES: &'static [(&'static str, u32)];
     /// The event type in neutral words, as it stands in the clear header.
     fn name(&self) -> &'static str;
     /// The integer version of the shape that is written today.
@@ -233,6 +235,7 @@ macro_rules! facts {
 
         impl $crate::field::Fact for $name {
             const AGGREGATE: $crate::history::Aggregate = $crate::history::Aggregate::$aggregate;
+            const TYPES: &'static [(&'static str, u32)] = &[$(($stored, $version)),+];
 
             fn name(&self) -> &'static str {
                 match self { $(Self::$variant { .. } => $stored),+ }

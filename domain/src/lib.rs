@@ -16,6 +16,8 @@ pub mod design_part;
 pub mod history;
 pub mod identity;
 pub mod ids;
+#[cfg(test)]
+mod laws;
 pub mod participant;
 pub mod permit;
 pub mod policy;
@@ -57,6 +59,20 @@ structural!(
     u32,
     u64,
 );
+
+/// Which field of which fact holds which kind of personal data: generated from the types, so it is never out of date.
+pub fn data_map() -> Vec<field::DataMapRow> {
+    use field::Fact;
+    [
+        study::Event::data_map(),
+        design_part::Event::data_map(),
+        participant::Event::data_map(),
+        identity::Event::data_map(),
+        privacy::Event::data_map(),
+        user::Event::data_map(),
+    ]
+    .concat()
+}
 
 /// A time of an act, RFC 3339 in UTC. Not for dates about a person: those are personal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

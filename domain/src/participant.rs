@@ -10,7 +10,7 @@ use crate::design::ItemValue;
 use crate::history::{Aggregate, Revision, StreamId};
 use crate::ids::{ConsentVersion, ErasureId, Oid, SiteId, SubjectNumber};
 use crate::rejection::{Fault, Kind, Rejection};
-use crate::scope::{DesignScoped, Erasable, Part, Personal, Scope, tag};
+use crate::scope::{DesignScoped, Erasable, Part, Personal, Plain, Scope, tag};
 use crate::study::Study;
 
 mod save;
@@ -161,7 +161,7 @@ pub enum Command {
         version: ConsentVersion,
         /// Where the signed form is found.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        reference: Option<String>,
+        reference: Option<Plain>,
     },
     /// Saves values of one form: all or none.
     SaveItems {
@@ -175,7 +175,7 @@ pub enum Command {
     Withdraw {
         /// Why, if the participant said so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
+        reason: Option<Plain>,
     },
     /// Marks scopes as erased. The platform's own.
     Fence {
@@ -205,7 +205,7 @@ pub struct ItemToSave {
     pub value: Option<ItemValue>,
     /// Why, if a saved value is changed or cleared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub reason: Option<Plain>,
 }
 
 impl ItemToSave {
@@ -415,7 +415,7 @@ impl Participant {
     fn give_consent(
         &self,
         version: &ConsentVersion,
-        reference: Option<&String>,
+        reference: Option<&Plain>,
         context: &Context<'_, Study>,
     ) -> Result<Vec<Event>, Refused> {
         let record = self.writable(context)?;
@@ -462,7 +462,7 @@ impl Participant {
 /// A free text with a key of its own; refused where that scope is erased.
 fn free_text(
     record: &Record,
-    text: Option<&String>,
+    text: Option<&Plain>,
     context: &Context<'_, Study>,
 ) -> Result<Option<Personal<String, tag::HealthFreeText>>, Refused> {
     match text {
@@ -470,7 +470,7 @@ fn free_text(
         Some(_) if record.fenced.contains(&Scope::HealthFreeText) => Err(Refused::Erased(Scope::HealthFreeText)),
         Some(text) => {
             let part = Part::of_command(context.command, 0);
-            Ok(Some(Personal::in_part(part, Erasable::Known(text.clone()))))
+            Ok(Some(Personal::in_part(part, Erasable::Known(text.0.clone()))))
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Tests as data: given facts, when a command, then facts or a rejection.
 
+use std::sync::Arc;
+
 use time::macros::datetime;
 use uuid::Uuid;
 
@@ -12,6 +14,7 @@ use crate::history::{
 use crate::ids::{CommandId, CorrelationId, Environment, Label, Oid, SiteId, TenantId, UserId};
 use crate::permit::{Principal, Role, Sites};
 use crate::rejection::Rejection;
+use crate::study::{Setup, Study};
 
 /// A history, about to be asked something.
 pub(crate) struct Given<D: Decider> {
@@ -202,6 +205,18 @@ pub(crate) fn design() -> StudyDesign {
         items: vec![item("SYSBP", DataType::Integer, None), item("AETERM", DataType::Text, Some(20))],
         ..StudyDesign::default()
     }
+}
+
+/// A live study under [`design`], with two sites.
+pub(crate) fn live_study() -> Study {
+    let design = design();
+    let hash = design.hash();
+    let setup = Setup {
+        environment: Environment::Test,
+        designs: [(hash, vec![CommitHash([2; 32])])].into(),
+        sites: [site("oslo"), site("bergen")].into(),
+    };
+    Study::Live { setup, design: hash, content: Some(Arc::new(design)) }
 }
 
 /// Folds nothing: proves that unit is a governing state.

@@ -6,3 +6,4 @@ pub mod chance;
 pub(crate) mod frame;
 pub mod keys;
 pub mod seal;
+pub mod journal;

@@ -34,7 +34,7 @@ pub struct Participant {
     pub state: ParticipantState,
     /// The consent that holds.
     pub consent: Option<ConsentVersion>,
-    /// How many forms hold something.
+    /// How many forms were saved.
     pub forms: usize,
     /// When something was last recorded.
     pub last_activity: Moment,

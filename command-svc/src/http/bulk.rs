@@ -21,7 +21,6 @@ use serde_json::Value;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tracing::{Instrument, Span};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::lines::{Line, lines};
 use super::reply::{Problems, Reply, status};
@@ -51,7 +50,7 @@ pub(super) struct BulkCommand {
     command: Value,
     /// As the header `Idempotency-Key`.
     #[serde(default)]
-    #[schema(value_type = Option<Uuid>)]
+    #[schema(value_type = Option<uuid::Uuid>)]
     idempotency_key: Option<String>,
     /// As the header `If-Match`.
     #[serde(default)]
@@ -186,11 +185,11 @@ impl Bulk {
         match command.aggregate {
             BulkAggregate::Participant => {
                 let (stream, command) = (stream(Aggregate::Participant), json::shape(command.command)?);
-                Ok(commands.execute::<Participant>(tenant, &stream, &command, request).await?.done)
+                Ok(commands.execute::<Participant>(tenant, &stream, &command, request).await?)
             }
             BulkAggregate::Identity => {
                 let (stream, command) = (stream(Aggregate::Identity), json::shape(command.command)?);
-                Ok(commands.execute::<Identity>(tenant, &stream, &command, request).await?.done)
+                Ok(commands.execute::<Identity>(tenant, &stream, &command, request).await?)
             }
             BulkAggregate::Privacy => {
                 let (stream, command) = (stream(Aggregate::Privacy), json::shape(command.command)?);

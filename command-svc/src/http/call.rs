@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::commands::Commands;
 use crate::execute::Request;
+use crate::follow_up::derived;
 
 /// Who calls, for which tenant, under which conditions.
 pub(super) struct Call {
@@ -39,14 +40,6 @@ impl Call {
     pub(super) fn part_of(&self, what: &str) -> CommandId {
         derived(self.request.command, what)
     }
-}
-
-/// A command id that follows from another one.
-pub(crate) fn derived(command: CommandId, what: &str) -> CommandId {
-    let hash = domain::design::content_hash(format!("{command}/{what}").as_bytes());
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash.0[..16]);
-    CommandId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
 
 /// The headers of a command, for the description.

@@ -67,7 +67,7 @@ pub(super) async fn publish(
     let parts = parts.iter().map(address).collect();
     let command = study::Command::PublishDesign { design: hash, version: version.clone(), parts };
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Study, &study);
-    let done = commands.execute::<Study>(&call.tenant, &stream, &command, &call.request).await?.done;
+    let done = commands.execute::<Study>(&call.tenant, &stream, &command, &call.request).await?;
     let published = Published { design: hash, version, reply: Reply::of(&done) };
     Ok(with_headers(&done, (status(&done), Json(published))))
 }

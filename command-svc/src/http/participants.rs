@@ -40,8 +40,7 @@ pub(super) async fn record(
     JsonBody(command): JsonBody<participant::Command>,
 ) -> Result<Done, Problem> {
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Participant, participant);
-    let carried = commands.execute::<Participant>(&call.tenant, &stream, &command, &call.request).await?;
-    Ok(carried.done)
+    Ok(commands.execute::<Participant>(&call.tenant, &stream, &command, &call.request).await?)
 }
 
 /// Records or rectifies who the participant is.
@@ -64,8 +63,7 @@ pub(super) async fn identity(
     JsonBody(command): JsonBody<identity::Command>,
 ) -> Result<Done, Problem> {
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Identity, participant);
-    let carried = commands.execute::<Identity>(&call.tenant, &stream, &command, &call.request).await?;
-    Ok(carried.done)
+    Ok(commands.execute::<Identity>(&call.tenant, &stream, &command, &call.request).await?)
 }
 
 /// Places and lifts holds and restrictions; requests, approves and refuses erasures.

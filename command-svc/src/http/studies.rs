@@ -36,6 +36,5 @@ pub(super) async fn command(
         return Err(Refusal::Forbidden("study.publish-design here: send the design to …/designs".into()).into());
     }
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Study, &study);
-    let carried = commands.execute::<Study>(&call.tenant, &stream, &command, &call.request).await?;
-    Ok(carried.done)
+    Ok(commands.execute::<Study>(&call.tenant, &stream, &command, &call.request).await?)
 }

@@ -126,7 +126,7 @@ impl<R: BufRead> Clinical<R> {
                         self.seen = true;
                         self.data = Some(element);
                     }
-                    Some(other) => self.file.not_kept.count(&other.name, other.at, "not-kept"),
+                    Some(other) => self.file.not_kept.inside("ODM", &other),
                     None => return self.end(),
                 }
                 continue;
@@ -138,7 +138,7 @@ impl<R: BufRead> Clinical<R> {
                         return Ok(Some(draft.participant(&mut self.file, data)));
                     }
                 }
-                Some(other) => self.file.not_kept.count(&other.name, other.at, "not-kept"),
+                Some(other) => self.file.not_kept.inside("ClinicalData", &other),
                 None => self.data = None,
             }
         }
@@ -240,7 +240,7 @@ impl<R: BufRead> ClinicalFile<R> {
                         self.row(Severity::Warning, at, "no-time", "it is no date and time with an offset: not kept");
                     }
                 }
-                _ => self.not_kept.count(&format!("{} of an AuditRecord", element.name), element.at, "not-kept"),
+                _ => self.not_kept.inside("AuditRecord", &element),
             }
         }
         Ok((audit, location))

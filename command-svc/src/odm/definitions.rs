@@ -81,7 +81,7 @@ impl Draft {
                 "CodeList" => draft.code_list(file, &element)?,
                 "ConditionDef" => draft.condition(file, &element)?,
                 "MethodDef" => draft.method(file, &element)?,
-                _ => file.not_kept.count(&element.name, element.at, "not-kept"),
+                _ => file.not_kept.inside(&version.name, &element),
             }
         }
         Ok(draft)
@@ -100,10 +100,10 @@ impl Draft {
                     self.refers(&element, Kind::Visit, oid);
                     self.protocol.push((number(&element, "OrderNumber"), oid.to_owned()));
                     if element.attribute("CollectionExceptionConditionOID").is_some() {
-                        file.not_kept.count("CollectionExceptionConditionOID of a StudyEventRef", element.at, "not-kept");
+                        file.not_kept.count("CollectionExceptionConditionOID in StudyEventRef", element.at, "not-kept");
                     }
                 }
-                _ => file.not_kept.count(&element.name, element.at, "not-kept"),
+                _ => file.not_kept.inside(&protocol.name, &element),
             }
         }
         Ok(())
@@ -161,7 +161,7 @@ impl Draft {
                     let mandatory = yes(&element, "Mandatory");
                     parts.push((number(&element, "OrderNumber"), Ref { oid, mandatory, skip_condition, method }));
                 }
-                _ => file.not_kept.count(&element.name, element.at, "not-kept"),
+                _ => file.not_kept.inside(&parent.name, &element),
             }
         }
         Ok((labels, in_order(parts)))
@@ -179,7 +179,7 @@ impl Draft {
                     codes.push((number(&element, "OrderNumber"), Code { value: value.to_owned(), labels }));
                 }
                 ("ExternalCodeList", _) => external = Some(element),
-                _ => file.not_kept.count(&element.name, element.at, "not-kept"),
+                _ => file.not_kept.inside(&list.name, &element),
             }
         }
         let Some(oid) = self.named(list, Kind::CodeList) else { return Ok(()) };
@@ -202,7 +202,7 @@ impl Draft {
         while let Some(element) = file.xml.child(code)? {
             match element.name.as_str() {
                 "Decode" | "Description" => labels.extend(file.labels(&element)?),
-                _ => file.not_kept.count(&element.name, element.at, "not-kept"),
+                _ => file.not_kept.inside(&code.name, &element),
             }
         }
         Ok(labels)
@@ -231,7 +231,7 @@ impl Draft {
         while let Some(element) = file.xml.child(of)? {
             match element.name.as_str() {
                 "FormalExpression" => expressions.push(self.expression(file, &element, of)?),
-                _ => file.not_kept.count(&format!("{} of a {}", element.name, of.name), element.at, "not-kept"),
+                _ => file.not_kept.inside(&of.name, &element),
             }
         }
         Ok(expressions)

@@ -20,7 +20,7 @@ pub fn read_design(input: impl BufRead, limits: &Limits) -> Result<(StudyDesign,
         match element.name.as_str() {
             "Study" if study.is_some() => return Err(OdmError::SeveralStudies { at: element.at }),
             "Study" => study = Some(file.study(&element)?),
-            _ => file.not_kept.count(&element.name, element.at, "not-kept"),
+            _ => file.not_kept.inside(&root.name, &element),
         }
     }
     file.xml.finish()?;
@@ -75,7 +75,7 @@ impl<R: BufRead> File<R> {
                 "GlobalVariables" => read.name = self.study_name(&element)?,
                 "BasicDefinitions" => self.units(&element, &mut read.units)?,
                 "MetaDataVersion" => read.versions.push(Draft::read(self, &element)?),
-                _ => self.not_kept.count(&element.name, element.at, "not-kept"),
+                _ => self.not_kept.inside(&study.name, &element),
             }
         }
         Ok(read)
@@ -96,14 +96,14 @@ impl<R: BufRead> File<R> {
     fn units(&mut self, definitions: &Element, units: &mut Vec<Unit>) -> Result<(), OdmError> {
         while let Some(unit) = self.xml.child(definitions)? {
             let Some(oid) = unit.attribute("OID").filter(|_| unit.name == "MeasurementUnit") else {
-                self.not_kept.count(&unit.name, unit.at, "not-kept");
+                self.not_kept.inside(&definitions.name, &unit);
                 continue;
             };
             let mut symbol = Labels::new();
             while let Some(element) = self.xml.child(&unit)? {
                 match element.name.as_str() {
                     "Symbol" => symbol = self.labels(&element)?,
-                    _ => self.not_kept.count(&element.name, element.at, "not-kept"),
+                    _ => self.not_kept.inside(&unit.name, &element),
                 }
             }
             if symbol.is_empty() {

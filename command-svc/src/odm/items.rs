@@ -34,7 +34,7 @@ impl Draft {
             self.warn(element, Some(oid.as_str()), "several-units", what);
         }
         if element.attribute("SignificantDigits").is_some() {
-            file.not_kept.count("SignificantDigits of an ItemDef", element.at, "not-kept");
+            file.not_kept.count("SignificantDigits in ItemDef", element.at, "not-kept");
         }
         let item = ItemDef {
             name: name(element),
@@ -68,7 +68,7 @@ impl Draft {
                 "Alias" if element.attribute("Context") == Some(SCOPE_CONTEXT) => {
                     inside.scope = self.scope(&element, item);
                 }
-                _ => file.not_kept.count(&element.name, element.at, "not-kept"),
+                _ => file.not_kept.inside(&item.name, &element),
             }
         }
         Ok(inside)
@@ -147,7 +147,7 @@ impl Draft {
                 "MeasurementUnitRef" => read.unit = self.optional(&element, "MeasurementUnitOID", Kind::Unit),
                 "ErrorMessage" => read.message = file.labels(&element)?,
                 "FormalExpression" => read.expressions.push(self.expression(file, &element, item)?),
-                _ => file.not_kept.count(&element.name, element.at, "not-kept"),
+                _ => file.not_kept.inside(&check.name, &element),
             }
         }
         self.range_checks.count("RangeCheck", check.at, "range-check-not-executed");

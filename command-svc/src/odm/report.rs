@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::error::{Place, shown};
+use super::reader::Element;
 
 /// How much a row matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -157,6 +158,11 @@ impl Tally {
     pub(super) fn count(&mut self, element: &str, at: Place, rule: &'static str) {
         let entry = self.seen.entry((element.to_owned(), rule)).or_insert((at, 0));
         entry.1 += 1;
+    }
+
+    /// One more `element` in a `parent` for which there is no place.
+    pub(super) fn inside(&mut self, parent: &str, element: &Element) {
+        self.count(&format!("{} in {parent}", shown(&element.name)), element.at, "not-kept");
     }
 
     /// One row for each kind; `say` puts it in words.

@@ -52,7 +52,7 @@ impl Draft {
         subject: &Element,
         limit: u64,
     ) -> Result<Option<Self>, OdmError> {
-        if !takes(file, subject) {
+        if !takes(file, subject, None) {
             return Ok(None);
         }
         let subject_number = match subject.attribute("SubjectKey").unwrap_or_default().parse() {
@@ -84,7 +84,7 @@ impl Draft {
                     draft.location = location;
                 }
                 "SiteRef" => draft.site = place(&element),
-                _ => file.not_kept.count(&format!("{} of a SubjectData", element.name), element.at, "not-kept"),
+                _ => file.not_kept.inside("SubjectData", &element),
             }
         }
         file.xml.end_budget();
@@ -96,7 +96,7 @@ impl Draft {
         while let Some(inner) = file.xml.child(element)? {
             match inner.name.as_str() {
                 "FormData" => self.form(file, &inner, &visit)?,
-                _ => file.not_kept.count(&format!("{} of a StudyEventData", inner.name), inner.at, "not-kept"),
+                _ => file.not_kept.inside("StudyEventData", &inner),
             }
         }
         Ok(())
@@ -113,7 +113,7 @@ impl Draft {
         while let Some(inner) = file.xml.child(element)? {
             match inner.name.as_str() {
                 "ItemGroupData" => group(file, &inner, &mut items)?,
-                _ => file.not_kept.count(&format!("{} of a FormData", inner.name), inner.at, "not-kept"),
+                _ => file.not_kept.inside("FormData", &inner),
             }
         }
         self.forms.push(RawForm { visit: visit.clone(), form, items });
@@ -219,7 +219,7 @@ fn group<R: BufRead>(
     while let Some(inner) = file.xml.child(element)? {
         match inner.name.strip_prefix("ItemData") {
             Some(kind) => items.extend(item(file, &inner, kind, &group)?),
-            None => file.not_kept.count(&format!("{} of an ItemGroupData", inner.name), inner.at, "not-kept"),
+            None => file.not_kept.inside("ItemGroupData", &inner),
         }
     }
     Ok(())
@@ -231,14 +231,16 @@ fn item<R: BufRead>(
     kind: &str,
     group: &Keyed,
 ) -> Result<Option<RawItem>, OdmError> {
-    let Some(item) = oid(file, element, "ItemOID").filter(|_| takes(file, element)) else { return Ok(None) };
+    let Some(item) = oid(file, element, "ItemOID").filter(|oid| takes(file, element, Some(oid))) else {
+        return Ok(None);
+    };
     let mut value = element.attribute("Value").map(str::to_owned);
     let mut unit = element.attribute("MeasurementUnitOID").map(str::to_owned);
     if kind.is_empty() {
         while let Some(inner) = file.xml.child(element)? {
             match inner.name.as_str() {
                 "MeasurementUnitRef" => unit = inner.attribute("MeasurementUnitOID").map(str::to_owned),
-                _ => file.not_kept.count(&format!("{} of an ItemData", inner.name), inner.at, "not-kept"),
+                _ => file.not_kept.inside("ItemData", &inner),
             }
         }
     } else {
@@ -251,7 +253,7 @@ fn item<R: BufRead>(
 
 /// The OID and repeat key of an element that is to be taken.
 fn keyed<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, oid_of: &str, key_of: &str) -> Option<Keyed> {
-    let oid = oid(file, element, oid_of).filter(|_| takes(file, element))?;
+    let oid = oid(file, element, oid_of).filter(|oid| takes(file, element, Some(oid)))?;
     Some(Keyed { oid, key: element.attribute(key_of).map(str::to_owned), line: element.at.line })
 }
 
@@ -267,14 +269,14 @@ fn oid<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, attribute: &st
 }
 
 /// Whether a transaction adds values. Changes and removals need the history that they change.
-fn takes<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element) -> bool {
+fn takes<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, oid: Option<&Oid>) -> bool {
     let is_value = element.name.starts_with("ItemData");
     match element.attribute("TransactionType") {
         None | Some("Insert" | "Upsert") => true,
         Some("Context") if !is_value => true,
         Some(other) => {
             let what = format!("its TransactionType is {}, not Insert or Upsert: nothing in it was taken", shown(other));
-            file.row(Severity::Refused, (element.at.line, &element.name, None), "transaction", what);
+            file.row(Severity::Refused, (element.at.line, &element.name, oid), "transaction", what);
             false
         }
     }

@@ -8,7 +8,7 @@ use crate::decider::Context;
 use crate::design::{ItemDef, ItemValue, StudyDesign};
 use crate::history::Revision;
 use crate::rejection::Fault;
-use crate::scope::{DesignScoped, Erasable, Part, Personal, Scope};
+use crate::scope::{DesignScoped, Erasable, Part, Personal, Plain, Scope};
 use crate::study::Study;
 
 pub(super) fn decide(
@@ -103,7 +103,7 @@ impl Saving<'_> {
             None if item.value.is_none() => Ok(Outcome::Unchanged),
             None => Ok(Outcome::Saved(self.saved(n, item, scope))),
             Some(before) if same(before.as_ref(), item.value.as_ref()) => Ok(Outcome::Unchanged),
-            Some(_) if item.reason.as_ref().is_none_or(|reason| reason.trim().is_empty()) => {
+            Some(_) if item.reason.as_ref().is_none_or(Plain::is_blank) => {
                 Err(ItemRefused::Fault("/reason", format!("{} was saved before: say why it changes", item.item)))
             }
             Some(_) if self.record.fenced.contains(&Scope::HealthFreeText) => {
@@ -142,7 +142,7 @@ impl Saving<'_> {
         let value =
             item.value.clone().map(|value| DesignScoped { scope, part, value: Erasable::Known(value) });
         let reason = item.reason.clone().map(|reason| {
-            Personal::in_part(Part::of_command(self.context.command, 2 * n + 1), Erasable::Known(reason))
+            Personal::in_part(Part::of_command(self.context.command, 2 * n + 1), Erasable::Known(reason.0))
         });
         SavedItem { item: item.key(), value, reason }
     }

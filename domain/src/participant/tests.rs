@@ -1,20 +1,6 @@
 use super::*;
-use crate::history::CommitHash;
-use crate::ids::Environment;
 use crate::permit::{Role, Sites};
-use crate::study::Setup;
-use crate::testing::{Given, design, given, oid, principal, site};
-
-fn live() -> Study {
-    let design = design();
-    let hash = design.hash();
-    let setup = Setup {
-        environment: Environment::Test,
-        designs: [(hash, vec![CommitHash([2; 32])])].into(),
-        sites: [site("oslo"), site("bergen")].into(),
-    };
-    Study::Live { setup, design: hash, content: Some(std::sync::Arc::new(design)) }
-}
+use crate::testing::{Given, given, live_study, oid, principal, site};
 
 fn registered() -> Event {
     Event::Registered { site: site("oslo"), subject_number: "001".parse().expect("valid") }
@@ -53,7 +39,7 @@ fn save(items: Vec<ItemToSave>) -> Command {
 }
 
 fn record(events: impl IntoIterator<Item = Event>) -> Given<Participant> {
-    given::<Participant>(events).governed(live())
+    given::<Participant>(events).governed(live_study())
 }
 
 #[test]
@@ -112,7 +98,7 @@ fn what_does_not_fit_the_design_is_refused_whole_and_by_place() {
     ];
     for (wrong, pointer) in cases {
         let command = save(vec![second("120"), wrong]);
-        let study = live();
+        let study = live_study();
         let stream = StreamId::in_tenant(&crate::testing::tenant(), Aggregate::Participant, 1);
         let mut state = Participant::default();
         [registered(), consented()].iter().for_each(|event| state.evolve(event, Revision(1)));

@@ -177,7 +177,9 @@ mod tests {
     fn only_a_trace_context_gets_into_the_header() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert!(is_traceparent(good));
-        for bad in ["", "Ada Lovelace", &good.to_uppercase(), &format!("{good}-x"), &good[..54], &good.replace('4', "é")] {
+        for bad in
+            ["", "Ada Lovelace", &good.to_uppercase(), &format!("{good}-x"), &good[..54], &good.replace('4', "é")]
+        {
             assert!(!is_traceparent(bad), "{bad}");
         }
     }

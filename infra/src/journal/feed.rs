@@ -66,7 +66,9 @@ impl JetStreamFeed {
             self.arrive(message)?;
         }
         while self.waiting.len() < max {
-            let Some(message) = self.pull.as_mut().and_then(Pull::at_hand) else { return Ok(()) };
+            let Some(message) = self.pull.as_mut().and_then(Pull::at_hand) else {
+                return Ok(());
+            };
             self.arrive(message)?;
         }
         Ok(())
@@ -232,7 +234,8 @@ impl Pull {
     }
 
     async fn request(&mut self) -> Option<()> {
-        let body = json!({ "batch": PULL, "max_bytes": PULL_BYTES, "expires": PULL_EXPIRES.as_nanos() as u64 }).to_string();
+        let body =
+            json!({ "batch": PULL, "max_bytes": PULL_BYTES, "expires": PULL_EXPIRES.as_nanos() as u64 }).to_string();
         let client = self.wire.client();
         client.publish_with_reply(self.subject.clone(), self.inbox.clone(), body.into()).await.ok()?;
         self.requested += PULL;

@@ -152,9 +152,7 @@ impl Wire {
 /// Tells a journal stream that is not there from a server that is not there.
 pub(super) fn missing_or_unavailable(journal: &str, refusal: Refusal) -> Failure {
     match &refusal {
-        Refusal::Server(error) if error.code() == Code::NoSuchStream => {
-            missing(journal)
-        }
+        Refusal::Server(error) if error.code() == Code::NoSuchStream => missing(journal),
         _ => refusal.into_failure(JOURNAL),
     }
 }

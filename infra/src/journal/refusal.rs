@@ -108,7 +108,9 @@ pub enum Verdict {
 impl Refusal {
     /// What it says about what was sent.
     pub fn verdict(&self) -> Verdict {
-        let Self::Server(error) = self else { return Verdict::Unclear };
+        let Self::Server(error) = self else {
+            return Verdict::Unclear;
+        };
         match error.code() {
             Code::WrongLastSequence | Code::WriteInFlight => Verdict::Moved,
             Code::DuplicateInFlight | Code::DuplicateInBatch | Code::BatchIncomplete | Code::TooManyBatches => {

@@ -35,6 +35,11 @@ impl Queue {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(wanted);
     }
 
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn take(&self) -> Vec<Wanted> {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = queue.len().min(SHARERS_MAX);

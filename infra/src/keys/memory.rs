@@ -12,7 +12,7 @@ use super::store::{NodeStore, NodeWrite, NodeWriteError, WRITES_MAX};
 #[derive(Debug, Default)]
 pub struct MemoryNodes(Mutex<Nodes>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Nodes {
     last: BTreeMap<String, (Vec<u8>, u64)>,
     head: u64,
@@ -23,6 +23,12 @@ impl MemoryNodes {
     pub fn copy(&self) -> super::TreeCopy {
         let nodes = self.lock();
         nodes.last.iter().map(|(place, (bytes, _))| (place.clone(), bytes.clone())).collect()
+    }
+
+    /// Another store that begins as this one is now.
+    #[cfg(test)]
+    pub(crate) fn fork(&self) -> Self {
+        Self(Mutex::new(self.lock().clone()))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Nodes> {

@@ -1,0 +1,9 @@
+//! The tree as a whole.
+
+mod crash;
+mod leases;
+mod mistakes;
+mod outcomes;
+mod property;
+mod shared_writes;
+mod world;

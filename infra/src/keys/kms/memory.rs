@@ -17,7 +17,7 @@ pub struct MemoryKms {
     roots: Mutex<Roots>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Roots {
     live: BTreeMap<u64, Key>,
     newest: u64,
@@ -27,6 +27,12 @@ impl MemoryKms {
     /// A KMS without roots.
     pub fn new(tenant: TenantId) -> Self {
         Self { tenant, roots: Mutex::default() }
+    }
+
+    /// Another KMS that begins as this one is now.
+    #[cfg(test)]
+    pub(crate) fn fork(&self) -> Self {
+        Self { tenant: self.tenant.clone(), roots: Mutex::new(self.roots().clone()) }
     }
 
     fn roots(&self) -> std::sync::MutexGuard<'_, Roots> {

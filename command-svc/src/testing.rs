@@ -1,0 +1,394 @@
+//! The ports in memory, for tests: one world with a journal, keys and read models that are always current.
+//!
+//! Fences and shreds mean here what they mean in the real ones: a value whose key is fenced is not opened, and a
+//! shredded key never opens again. Any call of a port can be told to fail, before or after it took effect.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::body::{self, Sections};
+use domain::design::content_hash;
+use domain::history::{Commit, CommitHash, DataSubject, Header, JournalId, OpenEvent, Position, Revision, StreamId, Tail};
+use domain::ids::{Environment, StudyId, TenantId, UserId};
+use domain::permit::{Principal, Role, Sites};
+use domain::port::*;
+use domain::scope::{Part, Scope};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::commands::Commands;
+use crate::erasure::ErasureTrigger;
+
+/// One key of a person.
+type Key = (DataSubject, Scope, Part);
+
+/// A commit as stored: structure and values apart.
+#[derive(Clone)]
+struct Stored {
+    header: Header,
+    hash: CommitHash,
+    position: Position,
+    structure: Vec<OpenEvent>,
+    values: Sections,
+    body_digest: [u8; 32],
+}
+
+/// When a call that is to fail does so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Nothing happened.
+    Before,
+    /// It took effect, and the caller does not learn of it.
+    After,
+}
+
+#[derive(Default)]
+struct State {
+    journals: BTreeSet<JournalId>,
+    commits: Vec<Stored>,
+    keys: BTreeSet<Key>,
+    shredded: BTreeSet<Key>,
+    fenced: BTreeSet<Target>,
+    root: u64,
+    behind: bool,
+    conflicts: u32,
+    appends: u32,
+    calls: u64,
+    fail_at: Option<(u64, When)>,
+    draws: u64,
+}
+
+/// All ports at once.
+#[derive(Default)]
+pub(crate) struct World(Mutex<State>);
+
+impl World {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no test panics while it holds the lock")
+    }
+
+    pub(crate) fn provision(&self, tenant: &TenantId, study: Option<&StudyId>) {
+        self.state().journals.insert(JournalId { tenant: tenant.clone(), study: study.cloned() });
+    }
+
+    /// The next appends find that the stream has moved.
+    pub(crate) fn conflict_next(&self, times: u32) {
+        self.state().conflicts = times;
+    }
+
+    /// How many commits there are.
+    pub(crate) fn commits(&self) -> usize {
+        self.state().commits.len()
+    }
+
+    /// How many appends were tried.
+    pub(crate) fn appends(&self) -> u32 {
+        self.state().appends
+    }
+
+    /// The event types of a stream, in order.
+    pub(crate) fn events(&self, stream: &StreamId) -> Vec<String> {
+        let state = self.state();
+        let commits = state.commits.iter().filter(|commit| commit.header.stream == *stream);
+        commits.flat_map(|commit| commit.header.events.iter().map(|event| event.name.clone())).collect()
+    }
+
+    /// Lets the `n`th call from now fail.
+    pub(crate) fn fail_at(&self, n: u64, when: When) {
+        let mut state = self.state();
+        state.calls = 0;
+        state.fail_at = Some((n, when));
+    }
+
+    /// Whether the failure that was ordered has not come yet; from now on nothing fails.
+    pub(crate) fn heal(&self) -> bool {
+        self.state().fail_at.take().is_some()
+    }
+
+    pub(crate) fn set_behind(&self, behind: bool) {
+        self.state().behind = behind;
+    }
+
+    /// How many keys of `person` are not destroyed.
+    pub(crate) fn live_keys(&self, person: DataSubject) -> usize {
+        self.state().keys.iter().filter(|(data_subject, ..)| *data_subject == person).count()
+    }
+
+    fn call<T>(&self, effect: impl FnOnce(&mut State) -> T) -> Result<T, Failure> {
+        let mut state = self.state();
+        let now = state.calls;
+        state.calls += 1;
+        let failure = || Failure::unavailable("the test's world", "as ordered");
+        match state.fail_at {
+            Some((at, when)) if at == now => {
+                state.fail_at = None;
+                if when == When::After {
+                    effect(&mut state);
+                }
+                Err(failure())
+            }
+            _ => Ok(effect(&mut state)),
+        }
+    }
+}
+
+impl State {
+    fn is_fenced(&self, (data_subject, scope, part): &Key) -> bool {
+        let covers = |part| Target { data_subject: *data_subject, scope: *scope, part };
+        self.fenced.contains(&covers(None)) || self.fenced.contains(&covers(Some(part.clone())))
+    }
+
+    fn covered(&self, targets: &[Target]) -> Vec<Key> {
+        let covers = |target: &Target, (data_subject, scope, part): &Key| {
+            target.data_subject == *data_subject
+                && target.scope == *scope
+                && target.part.as_ref().is_none_or(|one| one == part)
+        };
+        self.keys.iter().filter(|key| targets.iter().any(|target| covers(target, key))).cloned().collect()
+    }
+
+    fn open(&self, stored: &Stored) -> Commit {
+        let mut opened = stored.values.clone();
+        let mut erased = BTreeSet::new();
+        if let Some(person) = stored.header.stream.data_subject() {
+            for (scope, part) in stored.values.keys() {
+                let key = (person, *scope, part.clone());
+                if self.is_fenced(&key) || self.shredded.contains(&key) {
+                    erased.insert((*scope, part.clone()));
+                }
+            }
+        }
+        erased.iter().for_each(|section| drop(opened.remove(section)));
+        let digest_lives = stored.values.keys().next().is_none_or(|first| !erased.contains(first));
+        let mut bodies: Vec<_> = stored.structure.iter().map(|event| event.body.clone()).collect();
+        body::join(&mut bodies, &mut opened);
+        let kinds = stored.structure.iter().map(|event| event.kind.clone());
+        Commit {
+            header: stored.header.clone(),
+            hash: stored.hash,
+            position: stored.position.clone(),
+            events: kinds.zip(bodies).map(|(kind, body)| OpenEvent { kind, body }).collect(),
+            body_digest: digest_lives.then_some(stored.body_digest),
+            erased,
+            traceparent: None,
+        }
+    }
+
+    fn tail(&self, stream: &StreamId) -> Tail {
+        let last = self.commits.iter().rev().find(|commit| commit.header.stream == *stream);
+        last.map_or_else(Tail::default, |commit| Tail { revision: commit.header.revision, hash: commit.hash })
+    }
+
+    fn append(&mut self, draft: Draft) -> Result<Receipt, AppendError> {
+        self.appends += 1;
+        if self.conflicts > 0 {
+            self.conflicts -= 1;
+            return Err(AppendError::Conflict);
+        }
+        let guarded = draft.guard.as_ref().is_none_or(|(stream, tail)| self.tail(stream) == *tail);
+        if self.tail(&draft.stream) != draft.expected || !guarded {
+            return Err(AppendError::Conflict);
+        }
+        let mut structure = draft.events;
+        let mut bodies: Vec<_> = structure.iter().map(|event| event.body.clone()).collect();
+        let values = body::split(&mut bodies);
+        structure.iter_mut().zip(bodies).for_each(|(event, body)| event.body = body);
+        for (scope, part) in values.keys() {
+            let person = draft.stream.data_subject().expect("values are a person's");
+            let key = (person, *scope, part.clone());
+            if self.is_fenced(&key) {
+                return Err(AppendError::Erased(*scope));
+            }
+            self.keys.insert(key);
+        }
+        let sequence = self.commits.len() as u64 + 1;
+        let header = Header {
+            environment: draft.environment,
+            revision: draft.expected.revision.next(),
+            events: structure.iter().map(|event| event.kind.clone()).collect(),
+            stored_at: draft.stored_at,
+            captured_at: draft.captured_at,
+            actor: draft.actor,
+            command: draft.command,
+            causation: draft.causation,
+            correlation: draft.correlation,
+            previous: draft.expected.hash,
+            stream: draft.stream,
+        };
+        let position = Position { study: header.stream.journal.study.clone(), incarnation: 1, sequence };
+        let hash = content_hash(&sequence.to_be_bytes());
+        let tail = Tail { revision: header.revision, hash };
+        let body_digest = draft.body_digest;
+        self.commits.push(Stored { header, hash, position: position.clone(), structure, values, body_digest });
+        Ok(Receipt { tail, position })
+    }
+}
+
+#[async_trait]
+impl Journal for World {
+    async fn load(&self, stream: &StreamId, after: Tail) -> Result<Vec<Commit>, Failure> {
+        self.call(|state| {
+            if !state.journals.contains(&stream.journal) {
+                return Err(Failure::missing("the journal stream"));
+            }
+            let commits = state.commits.iter().filter(|commit| commit.header.stream == *stream);
+            Ok(commits.filter(|commit| commit.header.revision > after.revision).map(|commit| state.open(commit)).collect())
+        })?
+    }
+
+    async fn append(&self, draft: Draft) -> Result<Receipt, AppendError> {
+        tokio::task::yield_now().await;
+        self.call(|state| state.append(draft))?
+    }
+
+    async fn follow(&self, _: &JournalId, _: u64) -> Result<Box<dyn Feed>, Failure> {
+        unimplemented!("the write side follows nothing")
+    }
+
+    async fn head(&self, journal: &JournalId) -> Result<Position, Failure> {
+        let study = journal.study.clone();
+        self.call(|state| Position { study, incarnation: 1, sequence: state.commits.len() as u64 })
+    }
+
+    async fn hash_at(&self, _: &JournalId, _: u64) -> Result<Option<CommitHash>, Failure> {
+        unimplemented!("the write side checks no projection")
+    }
+
+    async fn journals(&self) -> Result<Vec<JournalId>, Failure> {
+        self.call(|state| state.journals.iter().cloned().collect())
+    }
+}
+
+#[async_trait]
+impl Keys for World {
+    async fn fence(&self, targets: &[Target]) -> Result<(), Failure> {
+        self.call(|state| state.fenced.extend(targets.iter().cloned()))
+    }
+
+    async fn shred(&self, targets: &[Target]) -> Result<ShredReceipt, Failure> {
+        self.call(|state| {
+            let doomed = state.covered(targets);
+            assert!(doomed.iter().all(|key| state.is_fenced(key)), "a key is fenced before it is destroyed");
+            doomed.iter().for_each(|key| drop(state.keys.remove(key)));
+            let keys_destroyed = doomed.len() as u64;
+            state.shredded.extend(doomed);
+            state.root += 1;
+            ShredReceipt { keys_destroyed, root_before: state.root - 1, root_after: state.root }
+        })
+    }
+
+    async fn probe(&self, targets: &[Target]) -> Result<u64, Failure> {
+        self.call(|state| state.covered(targets).len() as u64)
+    }
+}
+
+#[async_trait]
+impl Cells for World {
+    async fn seal(&self, _: &CellPlace, _: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        unimplemented!("the write side keeps no read model")
+    }
+    async fn open(&self, _: &CellPlace, _: &[u8]) -> Result<Opened, Failure> {
+        unimplemented!("the write side keeps no read model")
+    }
+}
+
+impl ReadStore for World {
+    fn get(&self, _: &str, _: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        unimplemented!("the write side keeps no read model")
+    }
+    fn scan(&self, _: &str, _: &[u8], _: Option<&[u8]>, _: usize) -> Result<Vec<Row>, Failure> {
+        unimplemented!("the write side keeps no read model")
+    }
+    fn apply(&self, _: &str, _: &[Change]) -> Result<(), Failure> {
+        unimplemented!("the write side keeps no read model")
+    }
+    fn drop_table(&self, _: &str) -> Result<(), Failure> {
+        unimplemented!("the write side keeps no read model")
+    }
+}
+
+#[async_trait]
+impl Progress for World {
+    async fn wait_for(&self, _: &Position, _: Duration) -> Result<bool, Failure> {
+        self.call(|state| !state.behind)
+    }
+    fn reflected(&self) -> Vec<Position> {
+        Vec::new()
+    }
+}
+
+/// Two tenants, each with a world of its own.
+pub(crate) struct TwoTenants(pub(crate) BTreeMap<TenantId, Arc<Tenant>>);
+
+impl Tenants for TwoTenants {
+    fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.0.get(id).cloned()
+    }
+    fn all(&self) -> Vec<Arc<Tenant>> {
+        self.0.values().cloned().collect()
+    }
+}
+
+pub(crate) fn tenant(id: &str, world: &Arc<World>) -> Arc<Tenant> {
+    Arc::new(Tenant {
+        id: id.parse().expect("valid"),
+        journal: world.clone(),
+        keys: world.clone(),
+        cells: world.clone(),
+        store: world.clone(),
+        progress: world.clone(),
+    })
+}
+
+impl Clock for World {
+    fn now(&self) -> OffsetDateTime {
+        time::macros::datetime!(2026-11-22 12:00 UTC)
+    }
+}
+
+impl Dice for World {
+    fn uuid(&self) -> Uuid {
+        let mut state = self.state();
+        state.draws += 1;
+        Uuid::from_u128(u128::from(state.draws) << 64 | 0xd1ce)
+    }
+    fn bytes(&self) -> [u8; 32] {
+        content_hash(self.uuid().as_bytes()).0
+    }
+}
+
+pub(crate) fn acme() -> TenantId {
+    "acme".parse().expect("valid")
+}
+
+pub(crate) fn cardio() -> StudyId {
+    "cardio".parse().expect("valid")
+}
+
+/// A person of tenant acme in a role; `n` tells people apart.
+pub(crate) fn person(role: Role, n: u128) -> Principal {
+    let mut principal = Principal::system(acme(), Environment::Test);
+    principal.actor.id = UserId(Uuid::from_u128(n));
+    principal.actor.kind = domain::history::ActorKind::User;
+    principal.actor.role = role;
+    principal.sites = Sites::All;
+    principal
+}
+
+/// The write side of tenants acme and other, with acme's world; acme's journal streams are provisioned.
+pub(crate) fn commands() -> (Arc<World>, Arc<Commands>, Arc<Tenant>) {
+    let (world, elsewhere) = (World::new(), World::new());
+    world.provision(&acme(), None);
+    world.provision(&acme(), Some(&cardio()));
+    let acme_tenant = tenant("acme", &world);
+    let tenants = [acme_tenant.clone(), tenant("other", &elsewhere)];
+    let tenants = TwoTenants(tenants.into_iter().map(|tenant| (tenant.id.clone(), tenant)).collect());
+    let commands = Commands::new(Arc::new(tenants), world.clone(), world.clone(), ErasureTrigger::default());
+    (world, commands, acme_tenant)
+}

@@ -1,0 +1,376 @@
+//! The commands that each aggregate is tried with, drawn from few ids so that they meet.
+
+use std::collections::BTreeSet;
+
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use uuid::Uuid;
+
+use crate::decider::Decider;
+use crate::design::{ItemValue, content_hash};
+use crate::design_part::{self, DesignPart, PartText};
+use crate::history::{Aggregate, CommitHash, Revision, StreamId};
+use crate::identity::{self, Detail, Identity, PlainDetails};
+use crate::ids::{Environment, ErasureId, HoldId, StudyId, TokenId};
+use crate::participant::{self, FormKey, ItemToSave, Participant};
+use crate::permit::{Principal, Role, Sites};
+use crate::privacy::{self, Justification, Next, Privacy, RefusalGround, RestrictionGround, Step};
+use crate::scope::{Plain, Scope};
+use crate::study::{self, Study};
+use crate::testing::{design, label, live_study, oid, principal, site, tenant};
+use crate::user::{self, AccountKind, Grant, User};
+use crate::{Day, Moment};
+
+/// What every personal value here contains, and nothing else does.
+pub(super) const CANARIES: [&str; 3] = ["CANARY", "98765", "9876-05"];
+
+/// An aggregate with all that can happen to it.
+pub(super) trait World: Decider<Command: std::fmt::Debug + PartialEq, Governing: std::fmt::Debug> + std::fmt::Debug {
+    /// Any command.
+    fn commands() -> BoxedStrategy<Self::Command>;
+
+    /// Any state of the stream that governs it.
+    fn governing() -> BoxedStrategy<Self::Governing>;
+
+    /// Its stream.
+    fn stream() -> StreamId;
+
+    /// Whether the decision compares personal values, so that an erasure may change it.
+    fn compares_values(command: &Self::Command) -> bool;
+
+    /// The command that brings it forward, if its state asks for one.
+    fn asks_for(&self) -> Option<Self::Command> {
+        None
+    }
+}
+
+pub(super) fn principals() -> impl Strategy<Value = Principal> {
+    let people = (select(Role::ALL), 1..4_u128, any::<bool>()).prop_map(|(role, n, everywhere)| {
+        let mut somebody = principal(role, n);
+        if !everywhere {
+            somebody.sites = Sites::Only([site("oslo")].into());
+        }
+        somebody
+    });
+    prop_oneof![4 => people, 1 => Just(Principal::system(tenant(), Environment::Test))]
+}
+
+pub(super) fn scopes() -> impl Strategy<Value = BTreeSet<Scope>> {
+    subsequence(Scope::ALL, 0..=Scope::ALL.len()).prop_map(|scopes| scopes.into_iter().collect())
+}
+
+fn some_scopes() -> impl Strategy<Value = Option<BTreeSet<Scope>>> {
+    let few = subsequence(Scope::of_participants().collect::<Vec<_>>(), 1..3);
+    option::weighted(0.8, few.prop_map(|scopes| scopes.into_iter().collect()))
+}
+
+fn text() -> impl Strategy<Value = Plain> {
+    select(vec!["CANARY one", "CANARY two"]).prop_map(Into::into)
+}
+
+fn reason() -> impl Strategy<Value = Option<Plain>> {
+    option::weighted(0.8, text())
+}
+
+fn erasures() -> impl Strategy<Value = ErasureId> {
+    (1..4_u128).prop_map(|n| ErasureId(Uuid::from_u128(n)))
+}
+
+fn in_study(aggregate: Aggregate, id: impl std::fmt::Display) -> StreamId {
+    let study: StudyId = "cardio".parse().expect("valid");
+    StreamId::in_study(&tenant(), &study, aggregate, id)
+}
+
+/// A participant in Oslo, to whom this or that has happened.
+fn participants() -> BoxedStrategy<Participant> {
+    use participant::Event;
+    let fence = scopes().prop_map(|scopes| Event::Fenced {
+        erasure: ErasureId(Uuid::nil()),
+        scopes: scopes.into_iter().collect(),
+    });
+    let news = prop_oneof![Just(Event::Restricted {}), Just(Event::Withdrawn { reason: None }), fence];
+    let some = prop_oneof![6 => Just(vec![]), 1 => prop::collection::vec(news, 1..3)];
+    some.prop_map(|news| {
+        let mut participant = Participant::default();
+        let registered = Event::Registered { site: site("oslo"), subject_number: "001".parse().expect("valid") };
+        [registered].iter().chain(&news).for_each(|event| participant.evolve(event, Revision(1)));
+        participant
+    })
+    .boxed()
+}
+
+impl World for Study {
+    fn commands() -> BoxedStrategy<study::Command> {
+        use study::Command::{Create, GoLive, OpenSite, PublishDesign};
+        let hashes = || select(vec![design().hash(), CommitHash([1; 32])]);
+        let environments = select(vec![Environment::Test, Environment::Prod]);
+        prop_oneof![
+            environments.prop_map(|environment| Create { name: label("Cardio"), environment }),
+            hashes().prop_map(|design| PublishDesign { design, version: label("1"), parts: vec![design] }),
+            select(vec!["oslo", "bergen"]).prop_map(|id| OpenSite { site: site(id), name: label(id) }),
+            hashes().prop_map(|design| GoLive { design }),
+        ]
+        .boxed()
+    }
+
+    fn governing() -> BoxedStrategy<()> {
+        Just(()).boxed()
+    }
+
+    fn stream() -> StreamId {
+        in_study(Aggregate::Study, "cardio")
+    }
+
+    fn compares_values(_: &study::Command) -> bool {
+        false
+    }
+}
+
+impl World for DesignPart {
+    fn commands() -> BoxedStrategy<design_part::Command> {
+        select(vec!["a part", "another"])
+            .prop_map(|text| design_part::Command::Store { content: PartText(text.to_owned()) })
+            .boxed()
+    }
+
+    fn governing() -> BoxedStrategy<()> {
+        Just(()).boxed()
+    }
+
+    fn stream() -> StreamId {
+        in_study(Aggregate::DesignPart, content_hash(b"a part"))
+    }
+
+    fn compares_values(_: &design_part::Command) -> bool {
+        false
+    }
+}
+
+fn items_to_save() -> impl Strategy<Value = Vec<ItemToSave>> {
+    let value = |texts: Vec<&'static str>| option::weighted(0.9, select(texts).prop_map(|text| ItemValue(text.into())));
+    let item = prop_oneof![
+        value(vec!["98765", "98765000"]).prop_map(|value| ("SYSBP", value)),
+        value(vec!["CANARY one", "CANARY two", "CANARY: far too long to be taken"]).prop_map(|value| ("AETERM", value)),
+    ];
+    let saved = (item, 1..3_u32, reason()).prop_map(|((item, value), group_repeat, reason)| ItemToSave {
+        group: oid("G"),
+        group_repeat,
+        item: oid(item),
+        value,
+        reason,
+    });
+    prop::collection::vec(saved, 0..4)
+}
+
+impl World for Participant {
+    fn commands() -> BoxedStrategy<participant::Command> {
+        use participant::Command::{Fence, GiveConsent, LiftRestriction, Register, Restrict, SaveItems, Withdraw};
+        let register = (select(vec!["oslo", "oslo", "paris"]), select(vec!["001", "002"])).prop_map(|(at, number)| {
+            Register { site: site(at), subject_number: number.parse().expect("valid") }
+        });
+        let consent = (select(vec!["1.0", "2.0"]), reason()).prop_map(|(version, reference)| GiveConsent {
+            version: version.parse().expect("valid"),
+            reference,
+        });
+        let form = FormKey { visit: oid("V1"), visit_repeat: 1, form: oid("VS"), form_repeat: 1 };
+        let fence = (erasures(), some_scopes())
+            .prop_map(|(erasure, scopes)| Fence { erasure, scopes: scopes.unwrap_or_default() });
+        prop_oneof![
+            4 => register,
+            4 => consent,
+            12 => items_to_save().prop_map(move |items| SaveItems { form: form.clone(), items }),
+            1 => reason().prop_map(|reason| Withdraw { reason }),
+            1 => fence,
+            1 => Just(Restrict {}),
+            2 => Just(LiftRestriction {}),
+        ]
+        .boxed()
+    }
+
+    fn governing() -> BoxedStrategy<Study> {
+        prop_oneof![9 => Just(live_study()), 1 => Just(Study::Absent)].boxed()
+    }
+
+    fn stream() -> StreamId {
+        in_study(Aggregate::Participant, Uuid::from_u128(7))
+    }
+
+    fn compares_values(command: &participant::Command) -> bool {
+        matches!(command, participant::Command::SaveItems { .. })
+    }
+}
+
+fn details() -> impl Strategy<Value = PlainDetails> {
+    let one_of = |texts: [&'static str; 3]| option::of(select(texts.to_vec()).prop_map(Plain::from));
+    let names = (one_of(["CANARY Ada", "CANARY Eva", "\u{7}CANARY"]), one_of(["CANARY L", "CANARY M", "CANARY N"]));
+    let contact = (
+        one_of(["CANARY@example.org", "x@CANARY.org", "CANARY"]),
+        one_of(["98765", "+98765 1", "98765 CANARY"]),
+        one_of(["CANARY street\n1", "CANARY street\n2", "CANARY street\n3"]),
+    );
+    let rest = (one_of(["9876-05-04", "9876-05", "9876-05-99"]), one_of(["98765 1", "98765 2", "98765\n"]));
+    (names, contact, rest).prop_map(|((given_name, family_name), (email, telephone, postal_address), rest)| {
+        let (date_of_birth, national_id) = rest;
+        PlainDetails { given_name, family_name, date_of_birth, email, telephone, postal_address, national_id }
+    })
+}
+
+impl World for Identity {
+    fn commands() -> BoxedStrategy<identity::Command> {
+        use identity::Command::{Fence, LiftRestriction, Record, Rectify, Restrict};
+        let clear = subsequence(Detail::ALL.to_vec(), 0..3).prop_map(|clear| clear.into_iter().collect());
+        let fence = (erasures(), some_scopes())
+            .prop_map(|(erasure, scopes)| Fence { erasure, scopes: scopes.unwrap_or_default() });
+        prop_oneof![
+            6 => details().prop_map(|details| Record { details }),
+            6 => (details(), clear, reason()).prop_map(|(details, clear, reason)| Rectify { details, clear, reason }),
+            1 => fence,
+            1 => Just(Restrict {}),
+            2 => Just(LiftRestriction {}),
+        ]
+        .boxed()
+    }
+
+    fn governing() -> BoxedStrategy<Participant> {
+        participants()
+    }
+
+    fn stream() -> StreamId {
+        in_study(Aggregate::Identity, Uuid::from_u128(7))
+    }
+
+    fn compares_values(command: &identity::Command) -> bool {
+        matches!(command, identity::Command::Record { .. } | identity::Command::Rectify { .. })
+    }
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        Just(Step::Begun {}),
+        Just(Step::Committed {}),
+        (0..3_u64).prop_map(|keys| Step::KeysDestroyed { keys, root_before: 1, root_after: 2 }),
+        Just(Step::DerivedPurged {}),
+        Just(Step::RecipientsNotified { recipients: 0 }),
+        (0..9_u64, 0..2_u64).prop_map(|(probed, opened)| Step::Verified { probed, opened }),
+        Just(Step::Completed {}),
+    ]
+}
+
+fn holds() -> impl Strategy<Value = privacy::Command> {
+    use privacy::Command::{LiftHold, PlaceHold};
+    let ids = || (1..3_u128).prop_map(|n| HoldId(Uuid::from_u128(n)));
+    let days = select(vec!["2020-01-01", "2027-01-31", "2028-01-31"])
+        .prop_map(|day| serde_json::from_value::<Day>(day.into()).expect("a day"));
+    prop_oneof![
+        (ids(), some_scopes(), days, reason()).prop_map(|(hold, scopes, review_on, reason)| PlaceHold {
+            hold,
+            scopes,
+            authority: "court".parse().expect("valid"),
+            review_on,
+            reason
+        }),
+        (ids(), reason()).prop_map(|(hold, reason)| LiftHold { hold, reason }),
+    ]
+}
+
+fn approve(erasure: ErasureId, accept_single_copy: bool) -> privacy::Command {
+    let instruction = "DPA-1".parse().expect("valid");
+    privacy::Command::ApproveErasure { erasure, instruction, accept_single_copy }
+}
+
+impl World for Privacy {
+    fn commands() -> BoxedStrategy<privacy::Command> {
+        use privacy::Command::{
+            AcceptSingleCopy, LiftRestriction, PlaceRestriction, RecordProgress, RefuseErasure, RequestErasure,
+        };
+        let grounds = select(vec![RestrictionGround::LegalClaims, RestrictionGround::AccuracyContested]);
+        let request = (erasures(), some_scopes(), reason()).prop_map(|(erasure, scopes, reason)| RequestErasure {
+            erasure,
+            scopes,
+            justification: Justification::ConsentWithdrawn,
+            reason,
+        });
+        prop_oneof![
+            2 => holds(),
+            1 => (grounds, reason()).prop_map(|(ground, reason)| PlaceRestriction { ground, reason }),
+            1 => reason().prop_map(|reason| LiftRestriction { reason }),
+            4 => request,
+            4 => (erasures(), any::<bool>()).prop_map(|(erasure, accept)| approve(erasure, accept)),
+            1 => (erasures(), reason()).prop_map(|(erasure, reason)| {
+                RefuseErasure { erasure, ground: RefusalGround::Research, reason }
+            }),
+            1 => erasures().prop_map(|erasure| AcceptSingleCopy { erasure }),
+            2 => (erasures(), steps()).prop_map(|(erasure, step)| RecordProgress { erasure, step }),
+        ]
+        .boxed()
+    }
+
+    fn governing() -> BoxedStrategy<Participant> {
+        participants()
+    }
+
+    fn stream() -> StreamId {
+        in_study(Aggregate::Privacy, Uuid::from_u128(7))
+    }
+
+    fn compares_values(_: &privacy::Command) -> bool {
+        false
+    }
+
+    fn asks_for(&self) -> Option<privacy::Command> {
+        self.erasures.iter().find_map(|(id, erasure)| {
+            let erasure_id = *id;
+            let step = match erasure.next() {
+                Next::Decide => return Some(approve(erasure_id, false)),
+                Next::AcceptSingleCopy => return Some(privacy::Command::AcceptSingleCopy { erasure: erasure_id }),
+                Next::Begin => Step::Begun {},
+                Next::Commit(_) => Step::Committed {},
+                Next::DestroyKeys(_) => Step::KeysDestroyed { keys: 2, root_before: 1, root_after: 2 },
+                Next::PurgeDerived(_) => Step::DerivedPurged {},
+                Next::NotifyRecipients(_) => Step::RecipientsNotified { recipients: 0 },
+                Next::Verify(scopes) => Step::Verified { probed: scopes.len() as u64, opened: 0 },
+                Next::Complete => Step::Completed {},
+                Next::Nothing => return None,
+            };
+            Some(privacy::Command::RecordProgress { erasure: erasure_id, step })
+        })
+    }
+}
+
+impl World for User {
+    fn commands() -> BoxedStrategy<user::Command> {
+        use user::Command::{IssueToken, Register, RevokeToken};
+        let tokens = || (1..3_u128).prop_map(|n| TokenId(Uuid::from_u128(n)));
+        let grants = (select(Role::ALL), any::<bool>(), 2025..2029_i32).prop_map(|(role, everywhere, year)| Grant {
+            token_hash: CommitHash([7; 32]),
+            role,
+            environment: Environment::Test,
+            organisation: "hospital".parse().expect("valid"),
+            sites: if everywhere { Sites::All } else { Sites::Only(BTreeSet::new()) },
+            expires_at: Moment(time::macros::datetime!(2026-01-01 0:00 UTC).replace_year(year).expect("a year")),
+        });
+        let names = prop_oneof![4 => text(), 1 => Just(Plain::from("\u{7}CANARY"))];
+        let kinds = select(vec![AccountKind::User, AccountKind::ServiceAccount]);
+        prop_oneof![
+            (kinds, names).prop_map(|(kind, name)| {
+                Register { kind, organisation: "hospital".parse().expect("valid"), name }
+            }),
+            (tokens(), grants).prop_map(|(token, grant)| IssueToken { token, grant }),
+            tokens().prop_map(|token| RevokeToken { token }),
+        ]
+        .boxed()
+    }
+
+    fn governing() -> BoxedStrategy<()> {
+        Just(()).boxed()
+    }
+
+    fn stream() -> StreamId {
+        StreamId::in_tenant(&tenant(), Aggregate::User, Uuid::from_u128(7))
+    }
+
+    fn compares_values(command: &user::Command) -> bool {
+        matches!(command, user::Command::Register { .. })
+    }
+}

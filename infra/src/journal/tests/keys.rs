@@ -1,0 +1,132 @@
+//! The key tree's nodes.
+
+use std::sync::Arc;
+
+use domain::port::{Journal as _, Keys as _, Target};
+use domain::scope::Scope;
+
+use super::proxy::Proxy;
+use super::world::{START, World, cardio, consent, consented, facts, participant, tenant};
+use crate::journal::{JetStreamJournal, JetStreamNodes};
+use crate::keys::kms::MemoryKms;
+use crate::keys::{KeyTree, NodeStore as _, NodeWrite, NodeWriteError, Options};
+use crate::seal::Sealer;
+
+fn write(place: &str, bytes: &str, expected_sequence: u64) -> NodeWrite {
+    NodeWrite { place: place.to_owned(), bytes: bytes.as_bytes().to_vec(), expected_sequence }
+}
+
+async fn nodes(world: &World) -> JetStreamNodes {
+    JetStreamNodes::new(world.client().await, &tenant())
+}
+
+fn known(bytes: &str, sequence: u64) -> Option<(Vec<u8>, u64)> {
+    Some((bytes.as_bytes().to_vec(), sequence))
+}
+
+fn is_conflict(outcome: Result<Vec<u64>, NodeWriteError>) -> bool {
+    match outcome {
+        Err(NodeWriteError::Conflict) => true,
+        Ok(_) => false,
+        Err(NodeWriteError::Failed(failure)) => panic!("{failure}"),
+    }
+}
+
+#[tokio::test]
+async fn a_node_is_written_only_where_it_was_read() {
+    let world = World::new().await;
+    let nodes = nodes(&world).await;
+    assert_eq!(nodes.read("top").await.unwrap(), None);
+    assert_eq!(nodes.head().await.unwrap(), 0);
+
+    assert_eq!(nodes.write(vec![write("top", "a", 0)]).await.unwrap(), vec![1]);
+    assert_eq!(nodes.read("top").await.unwrap(), known("a", 1));
+    assert!(is_conflict(nodes.write(vec![write("top", "b", 0)]).await));
+    assert_eq!(nodes.write(vec![write("top", "b", 1)]).await.unwrap(), vec![2]);
+    assert!(is_conflict(nodes.write(vec![write("top", "c", 1)]).await));
+    assert_eq!(nodes.read("top").await.unwrap(), known("b", 2));
+    assert_eq!(nodes.head().await.unwrap(), 2);
+    assert_eq!(nodes.write(vec![]).await.unwrap(), Vec::<u64>::new());
+}
+
+#[tokio::test]
+async fn several_nodes_are_written_together_or_not_at_all() {
+    let world = World::new().await;
+    let nodes = nodes(&world).await;
+    nodes.write(vec![write("node/7f", "old", 0)]).await.unwrap();
+    let path = |expected| vec![write("top", "a", 0), write("node/7f", "b", expected), write("bucket/7f3a", "c", 0)];
+
+    assert!(is_conflict(nodes.write(path(0)).await));
+    assert_eq!(nodes.read("top").await.unwrap(), None);
+    assert_eq!(nodes.read("bucket/7f3a").await.unwrap(), None);
+    assert_eq!(nodes.read("node/7f").await.unwrap(), known("old", 1));
+    assert_eq!(nodes.head().await.unwrap(), 1);
+
+    assert_eq!(nodes.write(path(1)).await.unwrap(), vec![2, 3, 4]);
+    for (place, bytes, sequence) in [("top", "a", 2), ("node/7f", "b", 3), ("bucket/7f3a", "c", 4)] {
+        assert_eq!(nodes.read(place).await.unwrap(), known(bytes, sequence), "{place}");
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_nodes_fit_and_one_more_does_not() {
+    let world = World::new().await;
+    let nodes = nodes(&world).await;
+    let many = |count: usize| (0..count).map(|n| write(&format!("bucket/{n:04x}"), "x", 0)).collect::<Vec<_>>();
+    assert!(matches!(nodes.write(many(1001)).await, Err(NodeWriteError::Failed(_))));
+    assert_eq!(nodes.head().await.unwrap(), 0);
+    let sequences = nodes.write(many(1000)).await.unwrap();
+    assert_eq!(sequences, (1..=1000).collect::<Vec<_>>());
+    assert_eq!(nodes.read("bucket/03e7").await.unwrap(), known("x", 1000));
+}
+
+#[tokio::test]
+async fn a_lost_acknowledgement_of_nodes_is_found_out() {
+    let world = World::new().await;
+    let proxy = Proxy::before(world.server.url()).await;
+    let behind = Arc::new(JetStreamNodes::new(world.client_at(&proxy.url()).await, &tenant()));
+    let direct = nodes(&world).await;
+    let single = vec![write("top", "a", 0)];
+    let batch = vec![write("top", "b", 1), write("node/00", "c", 0)];
+
+    for (writes, sequences) in [(single, vec![1]), (batch, vec![2, 3])] {
+        proxy.swallow_answers(true);
+        let nodes = behind.clone();
+        let task = tokio::spawn(async move { nodes.write(writes).await });
+        while direct.head().await.unwrap() < *sequences.last().unwrap() {
+            assert!(!task.is_finished(), "an answer came through");
+        }
+        proxy.swallow_answers(false);
+        proxy.cut();
+        assert_eq!(task.await.unwrap().unwrap(), sequences);
+        assert_eq!(direct.head().await.unwrap(), *sequences.last().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_key_tree_lives_on_it_and_forgets() {
+    let world = World::new().await;
+    let kms = Arc::new(MemoryKms::new(tenant()));
+    let tree = |nodes| Arc::new(KeyTree::new(tenant(), Arc::new(nodes), kms.clone(), Options::default()));
+    let first = tree(nodes(&world).await);
+    first.create().await.unwrap();
+    let sealer = Arc::new(Sealer::new(first.clone()));
+    let journal = JetStreamJournal::open(world.client().await, &tenant(), sealer, &[cardio()]).await.unwrap();
+    let (forgotten, kept) = (participant(), participant());
+    for stream in [&forgotten, &kept] {
+        journal.append(consented(stream, START, "binder 1")).await.unwrap();
+    }
+    let target = Target { data_subject: forgotten.data_subject().unwrap(), scope: Scope::HealthFreeText, part: None };
+    first.fence(std::slice::from_ref(&target)).await.unwrap();
+    assert_eq!(first.shred(std::slice::from_ref(&target)).await.unwrap().keys_destroyed, 1);
+
+    // Another process, which knows only what was stored.
+    let second = tree(nodes(&world).await);
+    assert_eq!(second.probe(&[target]).await.unwrap(), 0);
+    let sealer = Arc::new(Sealer::new(second));
+    let journal = JetStreamJournal::open(world.client().await, &tenant(), sealer, &[cardio()]).await.unwrap();
+    assert_eq!(facts(&journal.load(&kept, START).await.unwrap()), vec![consent("binder 1")]);
+    let commits = journal.load(&forgotten, START).await.unwrap();
+    assert_eq!(commits[0].erased.len(), 1);
+    assert_ne!(facts(&commits), vec![consent("binder 1")]);
+}

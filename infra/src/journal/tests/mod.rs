@@ -1,0 +1,11 @@
+//! The journal on a real nats-server.
+
+mod append;
+mod crash;
+mod damage;
+mod follow;
+mod keys;
+mod provisioning;
+mod proxy;
+mod world;
+mod speed;

@@ -1,0 +1,170 @@
+//! The audit trail: every change of every field, and every other fact, about one participant. Who, when and what stay
+//! for ever; values and reasons are in sealed cells and go with their keys.
+//!
+//! An entry does not repeat the value that was there before: it names the entry that wrote it. So a value is sealed
+//! once, erasing or redacting it reaches the old and the new side alike, and an entry is never written again.
+//!
+//! Facts that are not about a field are shown as they stand in the journal, so a new kind of event appears here
+//! without a line of code.
+
+mod entry;
+mod read;
+
+pub use read::{AuditEntry, page};
+
+use domain::history::{Aggregate, Commit, DataSubject};
+use domain::ids::StudyId;
+use domain::participant::{FormKey, ItemKey};
+use domain::scope::{DesignScoped, Personal, tag};
+use domain::structural;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::casebook::{form_path, item_path};
+use crate::kinds;
+use crate::projection::{Projection, Rows, Stop};
+use crate::row::{Act, Named, RowKey};
+
+// --- row
+
+/// What an entry is about. Structure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// Which stream of the participant says so.
+    pub aggregate: Aggregate,
+    /// The event's stored name.
+    pub event: String,
+    /// What was done.
+    pub action: Action,
+    /// The form, of an item.
+    pub form: Option<FormKey>,
+    /// The item.
+    pub item: Option<ItemKey>,
+    /// The field of an identity.
+    pub field: Option<String>,
+    /// The rest of the fact.
+    pub details: Value,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = AuditAction)]
+pub enum Action {
+    /// A field got its first value.
+    Entered,
+    /// A field got another value.
+    Changed,
+    /// A field has no value any more.
+    Cleared,
+    /// Something else happened: see `event`.
+    Recorded,
+}
+
+/// The entry that wrote a field last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EntryId(pub String);
+
+structural!(Subject, EntryId);
+
+domain::fields! {
+    /// One entry.
+    pub struct EntryRow {
+        /// What it is about.
+        pub subject: Subject,
+        /// Who and when.
+        pub act: Act,
+        /// The value that the field got; none: cleared, or not about a field.
+        pub value: Option<DesignScoped<Value>>,
+        /// The entry that wrote the field before.
+        pub previous: Option<EntryId>,
+        /// Why it was changed.
+        pub reason: Option<Personal<String, tag::HealthFreeText>>,
+        /// The personal places of a fact that is not about a field, by their path in it.
+        pub values: Named<DesignScoped<Value>>,
+    }
+}
+
+kinds! {
+    /// What the table holds.
+    pub enum AuditRow {
+        /// An entry.
+        "entry" Entry(EntryRow),
+        /// Which entry wrote each field of one form (or the identity) last.
+        "last" Last(Named<EntryId>),
+    }
+}
+
+// --- apply
+
+/// The projection.
+#[derive(Debug)]
+pub struct Audit;
+
+impl Projection for Audit {
+    const NAME: &'static str = "audit";
+    const VERSION: u32 = 1;
+    type Row = AuditRow;
+
+    fn takes(aggregate: Aggregate) -> bool {
+        matches!(aggregate, Aggregate::Participant | Aggregate::Identity | Aggregate::Privacy)
+    }
+
+    fn apply(commit: &Commit, rows: &mut Rows<'_, AuditRow>) -> Result<(), Stop> {
+        let stream = &commit.header.stream;
+        let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else { return Ok(()) };
+        for (n, entry) in entry::of_commit(commit)?.into_iter().enumerate() {
+            let id = EntryId(format!("{:020}/{n:06}", commit.position.sequence));
+            write(rows, study, person, id, entry)?;
+        }
+        Ok(())
+    }
+}
+
+const ENTRIES: &str = "entry/";
+
+fn entry_key(study: &StudyId, person: DataSubject, id: &EntryId) -> RowKey {
+    RowKey::about(Some(study), person, format!("{ENTRIES}{}", id.0))
+}
+
+/// Writes an entry, and notes it as the last one of its field.
+fn write(
+    rows: &mut Rows<'_, AuditRow>,
+    study: &StudyId,
+    person: DataSubject,
+    id: EntryId,
+    mut entry: EntryRow,
+) -> Result<(), Stop> {
+    if let Some((group, field)) = entry.subject.field_path() {
+        let key = RowKey::about(Some(study), person, format!("last/{group}"));
+        let mut last = match rows.get(&key)? {
+            Some(AuditRow::Last(last)) => last.clone(),
+            Some(AuditRow::Entry(_)) | None => Named::default(),
+        };
+        entry.previous = last.0.insert(field, id.clone());
+        entry.subject.action = match (&entry.previous, &entry.value) {
+            (_, None) => Action::Cleared,
+            (None, Some(_)) => Action::Entered,
+            (Some(_), Some(_)) => Action::Changed,
+        };
+        rows.put(key, AuditRow::Last(last));
+    }
+    rows.put(entry_key(study, person, &id), AuditRow::Entry(entry));
+    Ok(())
+}
+
+impl Subject {
+    /// The form (or the identity) that the field belongs to, and the field in it; none of a fact about no field.
+    fn field_path(&self) -> Option<(String, String)> {
+        match (&self.form, &self.item, &self.field) {
+            (Some(form), Some(item), _) => Some((form_path(form), item_path(item))),
+            (_, _, Some(field)) => Some(("identity".to_owned(), field.clone())),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! What a commit says to the audit trail.
+
+use std::collections::BTreeMap;
+
+use domain::field::{Field, Malformed, PERSONAL};
+use domain::history::{Aggregate, Commit, OpenEvent};
+use domain::identity::{self, Detail, Details};
+use domain::participant::{self, SavedItem};
+use domain::scope::{DesignScoped, Part, Personal, tag};
+use domain::upcast::upcast;
+use serde_json::{Map, Value};
+
+use super::{Action, EntryRow, Subject};
+use crate::row::{Act, Named};
+
+/// Why something was changed.
+type Reason = Option<Personal<String, tag::HealthFreeText>>;
+
+/// The entries of a commit, in order. Links to earlier entries are not set yet.
+pub(super) fn of_commit(commit: &Commit) -> Result<Vec<EntryRow>, Malformed> {
+    let mut entries = Vec::new();
+    match commit.header.stream.aggregate {
+        Aggregate::Participant => {
+            for (event, fact) in commit.events.iter().zip(commit.facts::<participant::Event>()?) {
+                match fact {
+                    participant::Event::ItemsSaved { form, items } => {
+                        entries.extend(items.into_iter().map(|saved| of_item(commit, event, &form, saved)));
+                    }
+                    _ => entries.push(of_fact(commit, event)?),
+                }
+            }
+        }
+        Aggregate::Identity => {
+            for (event, fact) in commit.events.iter().zip(commit.facts::<identity::Event>()?) {
+                match fact {
+                    identity::Event::Recorded { details } => {
+                        entries.extend(of_details(commit, event, &details, &[], &None)?);
+                    }
+                    identity::Event::Rectified { details, cleared, reason } => {
+                        entries.extend(of_details(commit, event, &details, &cleared, &reason)?);
+                    }
+                    _ => entries.push(of_fact(commit, event)?),
+                }
+            }
+        }
+        Aggregate::Study | Aggregate::DesignPart | Aggregate::Privacy | Aggregate::User => {
+            for event in &commit.events {
+                entries.push(of_fact(commit, event)?);
+            }
+        }
+    }
+    Ok(entries)
+}
+
+fn blank(commit: &Commit, event: &OpenEvent) -> EntryRow {
+    let subject = Subject {
+        aggregate: commit.header.stream.aggregate,
+        event: event.kind.name.clone(),
+        action: Action::Recorded,
+        form: None,
+        item: None,
+        field: None,
+        details: Value::Null,
+    };
+    EntryRow { subject, act: Act::of(commit), value: None, previous: None, reason: None, values: Named::default() }
+}
+
+fn of_item(commit: &Commit, event: &OpenEvent, form: &participant::FormKey, saved: SavedItem) -> EntryRow {
+    let SavedItem { item, value, reason } = saved;
+    let mut entry = blank(commit, event);
+    entry.subject.form = Some(form.clone());
+    entry.subject.item = Some(item);
+    entry.value = value.map(|value| DesignScoped {
+        scope: value.scope,
+        part: value.part,
+        value: value.value.map(|value| Value::String(value.0)),
+    });
+    entry.reason = reason;
+    entry
+}
+
+/// One entry a detail, those included that were cleared.
+fn of_details(
+    commit: &Commit,
+    event: &OpenEvent,
+    details: &Details,
+    cleared: &[Detail],
+    reason: &Reason,
+) -> Result<Vec<EntryRow>, Malformed> {
+    let entry = |detail: Detail, value| {
+        let mut entry = blank(commit, event);
+        entry.subject.field = Some(name_of(detail)?);
+        entry.value = value;
+        entry.reason.clone_from(reason);
+        Ok(entry)
+    };
+    // Details have no parts of their own: only texts can be redacted one by one.
+    let known = details.present().map(|(detail, scope, value)| {
+        let value = value.clone().map(Value::String);
+        entry(detail, Some(DesignScoped { scope, part: Part::all(), value }))
+    });
+    let cleared = cleared.iter().map(|detail| entry(*detail, None));
+    known.chain(cleared).collect()
+}
+
+/// The detail's name as in the API.
+pub(crate) fn name_of(detail: Detail) -> Result<String, Malformed> {
+    match detail.write() {
+        Value::String(name) => Ok(name),
+        _ => Err(Malformed::at("detail")),
+    }
+}
+
+/// Any other fact: its structure as it stands, its personal places apart.
+fn of_fact(commit: &Commit, event: &OpenEvent) -> Result<EntryRow, Malformed> {
+    let event = upcast(commit.header.stream.aggregate, event);
+    let mut entry = blank(commit, &event);
+    let mut values = BTreeMap::new();
+    entry.subject.details = structure_of(&event.body, "", &mut values)?.unwrap_or_default();
+    entry.values = Named(values);
+    Ok(entry)
+}
+
+/// The structure of an open body; none if it is itself a personal place. Those go into `values` under their path.
+fn structure_of(
+    node: &Value,
+    path: &str,
+    values: &mut BTreeMap<String, DesignScoped<Value>>,
+) -> Result<Option<Value>, Malformed> {
+    let below = |step: &str| if path.is_empty() { step.to_owned() } else { format!("{path}.{step}") };
+    match node {
+        Value::Object(fields) if fields.contains_key(PERSONAL) => {
+            values.insert(path.to_owned(), DesignScoped::read(node)?);
+            Ok(None)
+        }
+        Value::Object(fields) => {
+            let mut kept = Map::new();
+            for (name, field) in fields {
+                if let Some(field) = structure_of(field, &below(name), values)? {
+                    kept.insert(name.clone(), field);
+                }
+            }
+            Ok(Some(Value::Object(kept)))
+        }
+        Value::Array(items) => {
+            let mut kept = Vec::new();
+            for (n, item) in items.iter().enumerate() {
+                kept.extend(structure_of(item, &below(&n.to_string()), values)?);
+            }
+            Ok(Some(Value::Array(kept)))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(Some(node.clone())),
+    }
+}

@@ -1,0 +1,152 @@
+//! Erased is erased: in every answer, after a restart, after a rebuild, and in an old copy beside the live root keys.
+
+use domain::permit::Role;
+use lethe::cli::{Client, follow};
+use lethe::platform::random_id;
+use serde_json::{Value, json};
+use tests::api::{adverse_event, enrol, identity, participant, send, vital_signs};
+use tests::home::{Folder, Home};
+
+/// Every answer about a participant, and the study's counts.
+async fn answers(investigator: &Client, at: &str) -> Vec<Value> {
+    let mut answers = Vec::new();
+    for path in [at.to_owned(), format!("{at}/casebook"), format!("{at}/identity"), format!("{at}/audit")] {
+        answers.push(match investigator.get(&path).await {
+            Ok(reply) => reply.body,
+            Err(error) => json!({"refused": error.code}),
+        });
+    }
+    answers.push(investigator.get(&format!("/v1/studies/{}/overview", lethe::demo::study::STUDY)).await.expect("counts").body);
+    answers
+}
+
+async fn erase(home: &Home, at: &str, scopes: Option<Value>) -> Value {
+    let (dpo, controller) = (home.client(Role::Dpo).await, home.client(Role::Controller).await);
+    let (path, erasure) = (format!("{at}/privacy"), random_id());
+    let mut request = json!({"type": "request-erasure", "erasure": erasure, "justification": "consent-withdrawn"});
+    if let Some(scopes) = scopes {
+        request["scopes"] = scopes;
+    }
+    send(&dpo, &path, request).await.expect("asked for");
+    let approve = json!({"type": "approve-erasure", "erasure": erasure, "instruction": "DPA-1", "accept_single_copy": true});
+    send(&controller, &path, approve).await.expect("approved");
+    follow(&dpo, erasure, |_| {}).await.expect("followed")
+}
+
+/// Two participants of one study with everything about them; the second is the control.
+async fn two_people(home: &Home) -> (Client, String, String) {
+    home.live_study().await;
+    let investigator = home.client(Role::Investigator).await;
+    let mut places = Vec::new();
+    for (number, name) in [("N-1", "Ingrid"), ("N-2", "Matthias")] {
+        let at = participant(enrol(&investigator, "oslo", number).await);
+        let vault = identity(name, "Kvistberg-Secret", &format!("{name}@post.example"));
+        send(&investigator, &format!("{at}/identity"), vault).await.expect("recorded");
+        send(&investigator, &at, vital_signs("137")).await.expect("saved");
+        let last = send(&investigator, &at, adverse_event("a headache nobody else had")).await.expect("saved");
+        let position = last.position.expect("a position");
+        investigator.get(&format!("{at}/casebook?min_position={position}")).await.expect("readable");
+        places.push(at);
+    }
+    (investigator, places.remove(0), places.remove(0))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_person_is_gone_from_every_answer_and_the_rest_stays() {
+    let home = Home::new().await;
+    let (investigator, erased, control) = two_people(&home).await;
+    let control_before = answers(&investigator, &control).await;
+    let before = answers(&investigator, &erased).await;
+    assert!(Value::from(before.clone()).to_string().contains("a headache nobody else had"));
+
+    let done = erase(&home, &erased, None).await;
+    assert_eq!(done["phase"], "completed", "{done}");
+    let after = answers(&investigator, &erased).await;
+    let text = Value::from(after.clone()).to_string();
+    for value in ["137", "headache", "Ingrid", "Kvistberg", "post.example"] {
+        assert!(!text.contains(value), "{value} is still shown: {text}");
+    }
+    assert_eq!((&after[1]["refused"], &after[2]["refused"]), (&json!("erased"), &json!("erased")));
+    let entries = |answer: &Value| answer["items"].as_array().map_or(0, Vec::len);
+    assert!(entries(&after[3]) >= entries(&before[3]), "the audit trail keeps its structure");
+    assert_eq!(after[4]["total"]["registered"], 2);
+    assert_eq!(after[4]["total"]["erased"], 1);
+
+    let control_after = answers(&investigator, &control).await;
+    assert_eq!(control_before[..4], control_after[..4], "nobody else is touched");
+    let late = send(&investigator, &erased, vital_signs("140")).await.expect_err("late data is refused, loudly");
+    assert_eq!((late.status, late.code.as_str()), (Some(410), "erased"));
+    home.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_scope_goes_and_the_others_stay() {
+    let home = Home::new().await;
+    let (investigator, erased, _) = two_people(&home).await;
+    let done = erase(&home, &erased, Some(json!(["identity.contact"]))).await;
+    assert_eq!(done["phase"], "completed", "{done}");
+    let after = answers(&investigator, &erased).await;
+    let identity = after[2].to_string();
+    assert!(identity.contains("Ingrid") && !identity.contains("post.example"), "{identity}");
+    assert!(identity.contains(r#"{"erased":"identity.contact"}"#), "erased is said, not null: {identity}");
+    assert!(after[1].to_string().contains("137"), "the values are still there: {}", after[1]);
+    home.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_and_a_restart_give_the_same_answers() {
+    let home = Home::new().await;
+    let (investigator, erased, control) = two_people(&home).await;
+    erase(&home, &erased, None).await;
+    let before = [answers(&investigator, &erased).await, answers(&investigator, &control).await];
+
+    let operator = Client::new(home.platform.url(), home.platform.operator_token());
+    let mut reports = Vec::new();
+    let all = json!({"tenant": "acme", "projection": null});
+    operator.lines("/v1/admin/rebuild", &all, |line| reports.push(line)).await.expect("it is rebuilt");
+    let rebuilt: Vec<_> = reports.iter().filter(|line| line["kind"] == "report").collect();
+    assert!(rebuilt.len() >= 5 && rebuilt.iter().all(|line| line["differences"] == 0), "{reports:?}");
+    let token_outlives = answers(&investigator, &erased).await;
+    assert_eq!(before[0], token_outlives);
+
+    // From nothing: the store directory is gone.
+    let folder = home.stop().await;
+    std::fs::remove_dir_all(folder.data().join("tenants/acme/store")).expect("there was a store");
+    let home = Home::start(folder).await;
+    let investigator = home.client(Role::Investigator).await;
+    for (place, before) in [(&erased, &before[0]), (&control, &before[1])] {
+        assert_eq!(*before, answers(&investigator, place).await);
+    }
+    home.stop().await;
+}
+
+/// Copies a folder, as a backup would.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn yesterdays_data_beside_the_live_root_keys_opens_nobodys_erased_values() {
+    let home = Home::new().await;
+    let (_, erased, _) = two_people(&home).await;
+    let folder = home.stop().await;
+    let backup = Folder::new();
+    copy(&folder.data(), &backup.data());
+    let home = Home::start(folder).await;
+    assert_eq!(erase(&home, &erased, None).await["phase"], "completed");
+    let folder = home.stop().await;
+    // The old data directory with the root keys of today.
+    copy(&folder.kms(), &backup.kms());
+    let options = lethe::platform::Options::new(&backup.data(), &backup.kms()).install_nats_server();
+    let refused = lethe::platform::Platform::start(options).await;
+    // The old tree's root is destroyed: nothing of it can be served, and it is said so.
+    assert!(refused.is_err(), "an old copy of the key tree must not open under today's root keys");
+}

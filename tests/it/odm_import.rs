@@ -1,0 +1,113 @@
+//! Real studies, imported through the command line. Needs ../shared/data, and says so where it is absent.
+
+use std::path::PathBuf;
+
+use domain::ids::Environment;
+use domain::permit::Role;
+use lethe::cli::Client;
+use lethe::platform::{NewToken, random_id};
+use serde_json::{Value, json};
+use tests::binary::Server;
+use tests::home::{Folder, Home, acme};
+
+fn shared(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")).join(name);
+    if path.exists() {
+        Some(path)
+    } else {
+        eprintln!("skipped: ../shared/data/{name} is absent");
+        None
+    }
+}
+
+/// Two studies to import into, served, with a token for each role.
+async fn prepared() -> (Folder, Server, [String; 3]) {
+    let home = Home::new().await;
+    for study in ["ces", "openedc"] {
+        let (study, name) = (study.parse().expect("valid"), "An import".parse().expect("valid"));
+        home.platform.create_study(&acme(), &study, name, Environment::Test).await.expect("a study");
+    }
+    let mut tokens = Vec::new();
+    for role in [Role::StudyDesigner, Role::Integrator, Role::Investigator] {
+        let new = NewToken::new(&acme(), domain::ids::UserId(random_id()), role, "importer", false);
+        tokens.push(home.platform.create_token(new).await.expect("a token"));
+    }
+    let folder = home.stop().await;
+    let server = super::binary().serve(&folder, |_| {});
+    (folder, server, tokens.try_into().expect("three"))
+}
+
+fn run(folder: &Folder, token: &str, arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let mut command = super::binary().command(folder);
+    let done = command.env("LETHE_TOKEN", token).args(arguments).output().expect("it runs");
+    let out = serde_json::from_slice(&done.stdout).unwrap_or(Value::Null);
+    (done.status.code(), out, String::from_utf8_lossy(&done.stderr).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_designs_and_the_ninety_participants_of_one_are_imported() {
+    let (Some(ces), Some(openedc), Some(clinical)) = (
+        shared("odm132_study_ces_metadata.xml"),
+        shared("odm132_openedc_metadata.xml"),
+        shared("odm132_openedc_clinicaldata.xml"),
+    ) else {
+        return;
+    };
+    let (folder, server, [designer, integrator, investigator]) = prepared().await;
+    for (file, study, expressions) in [(&ces, "ces", 13), (&openedc, "openedc", 7)] {
+        let (code, out, err) = run(&folder, &designer, &["study", "import", file.to_str().expect("a path"), "--study", study, "--json"]);
+        assert_eq!(code, Some(0), "{err}");
+        let rows = out["report"]["rows"].as_array().expect("rows");
+        let not_executed = rows.iter().filter(|row| row["what"].as_str().is_some_and(|what| what.contains("not executed"))).count();
+        assert!(not_executed >= expressions, "{not_executed}: {rows:?}");
+    }
+    let designs = Client::new(&server.url, &designer);
+    designs.post("/v1/studies/openedc", &json!({"type": "open-site", "site": "muenster", "name": "Münster"})).await.expect("open");
+    let (code, _, err) = run(&folder, &designer, &["study", "go-live", "--study", "openedc"]);
+    assert_eq!(code, Some(0), "{err}");
+
+    let import = ["data", "import", clinical.to_str().expect("a path"), "--study", "openedc", "--consent", "1.0", "--reference", "paper archive 7", "--json"];
+    let (code, out, err) = run(&folder, &integrator, &import);
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(out["participants"], 90);
+    let (saved, refused) = (out["values"].as_u64().expect("a number"), out["report"]["rows"].as_array().expect("rows").iter().filter(|row| row["severity"] == "refused").count() as u64);
+    assert!(saved > 1500 && saved + refused >= 1684, "every value is saved or its refusal is reported: {saved} + {refused}");
+
+    let reader = Client::new(&server.url, &investigator);
+    let overview = reader.get("/v1/studies/openedc/overview").await.expect("counts").body;
+    assert_eq!((&overview["total"]["registered"], &overview["total"]["consented"]), (&json!(90), &json!(90)));
+    let first = reader.get("/v1/studies/openedc/participants?limit=1").await.expect("a list").body["items"][0].clone();
+    let at = format!("/v1/studies/openedc/participants/{}", first["participant"].as_str().expect("an id"));
+    let audit = reader.get(&format!("{at}/audit")).await.expect("a trail").body.to_string();
+    assert!(audit.contains("paper archive 7"), "under which consent it was taken is in the audit trail");
+    let casebook = reader.get(&format!("{at}/casebook")).await.expect("a casebook").body.to_string();
+    assert!(casebook.contains("49.20059"), "values are exactly as captured: {casebook}");
+
+    // Again: the same people, nothing twice.
+    let (code, out, err) = run(&folder, &integrator, &import);
+    assert_eq!((code, &out["participants"]), (Some(0), &json!(90)), "{err}");
+    let again = reader.get("/v1/studies/openedc/overview").await.expect("counts").body;
+    assert_eq!(overview["total"], again["total"]);
+    assert_eq!(audit, reader.get(&format!("{at}/audit")).await.expect("a trail").body.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_read_whole_changes_nothing() {
+    let (folder, server, [designer, _, _]) = prepared().await;
+    let good = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/vital-signs.odm.xml")).expect("an example");
+    let files = [
+        ("not-odm.xml", "<html><body/></html>".to_owned(), "not an ODM"),
+        ("not-xml.txt", "hello".to_owned(), ""),
+        ("cut.xml", good[..good.len() / 2].to_owned(), "cut off"),
+        ("large.xml", format!("{}<!--{}-->", &good[..200], "x".repeat(100 * 1024 * 1024)), ""),
+    ];
+    for (name, content, what) in files {
+        let file = folder.path().join(name);
+        std::fs::write(&file, content).expect("a file");
+        let (code, out, err) = run(&folder, &designer, &["study", "import", file.to_str().expect("a path"), "--study", "ces", "--json"]);
+        assert_eq!((code, out), (Some(2), Value::Null), "{name}: {err}");
+        assert!(err.contains(name) && err.contains(what) && err.contains("Nothing was changed"), "{err}");
+    }
+    let study = Client::new(&server.url, &designer).get("/v1/studies/ces").await.expect("a study").body;
+    assert_eq!(study["designs"], json!([]));
+}
