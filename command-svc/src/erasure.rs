@@ -80,18 +80,19 @@ pub struct Outcome {
 pub struct ErasureWorker {
     commands: Arc<Commands>,
     open: Arc<dyn OpenErasures>,
+    retry_after: Duration,
 }
 
 impl ErasureWorker {
     /// A worker; [`ErasureWorker::run`] lets it work.
     pub fn new(commands: Arc<Commands>, open: Arc<dyn OpenErasures>) -> Self {
-        Self { commands, open }
+        Self { commands, open, retry_after: RETRY_AFTER }
     }
 
     /// Works until it is dropped. What fails is tried again, later each time.
     pub async fn run(&self) {
         self.find_open().await;
-        let mut pause = RETRY_AFTER;
+        let mut pause = self.retry_after;
         let mut failed = BTreeSet::new();
         loop {
             let mut streams = tokio::select! {
@@ -100,7 +101,7 @@ impl ErasureWorker {
             };
             streams.append(&mut failed);
             failed = self.work_on(&streams).await;
-            pause = if failed.is_empty() { RETRY_AFTER } else { (pause * 2).min(RETRY_AFTER_MAX) };
+            pause = if failed.is_empty() { self.retry_after } else { (pause * 2).min(RETRY_AFTER_MAX) };
         }
     }
 
@@ -109,7 +110,7 @@ impl ErasureWorker {
         for tenant in self.commands.tenants.all() {
             while let Err(failure) = self.find_open_of(&tenant).await {
                 tracing::warn!(tenant = %tenant.id, %failure, "unfinished erasures are not known yet; asking again");
-                tokio::time::sleep(RETRY_AFTER).await;
+                tokio::time::sleep(self.retry_after).await;
             }
         }
     }

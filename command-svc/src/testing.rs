@@ -8,14 +8,19 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request as HttpRequest};
 use domain::body::{self, Sections};
 use domain::design::content_hash;
-use domain::history::{Commit, CommitHash, DataSubject, Header, JournalId, OpenEvent, Position, Revision, StreamId, Tail};
+use domain::history::{Commit, CommitHash, DataSubject, Header, JournalId, OpenEvent, Position, StreamId, Tail};
 use domain::ids::{Environment, StudyId, TenantId, UserId};
 use domain::permit::{Principal, Role, Sites};
 use domain::port::*;
 use domain::scope::{Part, Scope};
+use serde_json::{Value, json};
 use time::OffsetDateTime;
+use tower::ServiceExt;
 use uuid::Uuid;
 
 use crate::commands::Commands;
@@ -118,6 +123,11 @@ impl World {
     /// How many keys of `person` are not destroyed.
     pub(crate) fn live_keys(&self, person: DataSubject) -> usize {
         self.state().keys.iter().filter(|(data_subject, ..)| *data_subject == person).count()
+    }
+
+    /// A key that was destroyed is back, as from a copy that nobody knew of.
+    pub(crate) fn resurrect(&self, person: DataSubject, scope: Scope) {
+        self.state().keys.insert((person, scope, Part::all()));
     }
 
     fn call<T>(&self, effect: impl FnOnce(&mut State) -> T) -> Result<T, Failure> {
@@ -275,7 +285,7 @@ impl Keys for World {
         self.call(|state| {
             let doomed = state.covered(targets);
             assert!(doomed.iter().all(|key| state.is_fenced(key)), "a key is fenced before it is destroyed");
-            doomed.iter().for_each(|key| drop(state.keys.remove(key)));
+            state.keys.retain(|key| !doomed.contains(key));
             let keys_destroyed = doomed.len() as u64;
             state.shredded.extend(doomed);
             state.root += 1;
@@ -391,4 +401,111 @@ pub(crate) fn commands() -> (Arc<World>, Arc<Commands>, Arc<Tenant>) {
     let tenants = TwoTenants(tenants.into_iter().map(|tenant| (tenant.id.clone(), tenant)).collect());
     let commands = Commands::new(Arc::new(tenants), world.clone(), world.clone(), ErasureTrigger::default());
     (world, commands, acme_tenant)
+}
+
+/// A live study with one open site, "oslo", and the design of [`design_json`].
+pub(crate) async fn live_study() -> (Arc<World>, Arc<Commands>, Arc<Tenant>, Http) {
+    let (world, commands, tenant) = commands();
+    let name = "Cardio".parse().expect("valid");
+    commands.create_study(&tenant, &cardio(), name, Environment::Test).await.expect("provisioned");
+    let http = Http::new(&commands);
+    let published = http.post("designer", "/designs", &design_json()).await;
+    assert_eq!(published.status, 200, "{}", published.body);
+    let open_site = json!({"type": "open-site", "site": "oslo", "name": "Oslo"});
+    let go_live = json!({"type": "go-live", "design": published.body["design"]});
+    for command in [open_site, go_live] {
+        let reply = http.post("designer", "", &command).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+    }
+    (world, commands, tenant, http)
+}
+
+/// One visit with one form of two items.
+pub(crate) fn design_json() -> Value {
+    let item = |oid: &str, data_type: &str| json!({"oid": oid, "name": oid, "data_type": data_type});
+    json!({
+        "name": "Cardio",
+        "version": "1",
+        "visits": [{"oid": "V1", "name": "Visit 1", "forms": [{"oid": "VS"}]}],
+        "forms": [{"oid": "VS", "name": "Vital signs", "item_groups": [{"oid": "G"}]}],
+        "item_groups": [{"oid": "G", "name": "G", "items": [{"oid": "SYSBP"}, {"oid": "AETERM"}]}],
+        "items": [item("SYSBP", "integer"), item("AETERM", "text")],
+    })
+}
+
+/// Who a token is: the role's name, or one of a few others.
+struct Tokens;
+
+#[async_trait]
+impl Credentials for Tokens {
+    async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Failure> {
+        let role = match token {
+            "designer" => Role::StudyDesigner,
+            "prod" | "elsewhere" | "bergen" => Role::Investigator,
+            role => match role.parse() {
+                Ok(role) => role,
+                Err(_) => return Ok(None),
+            },
+        };
+        let mut principal = person(role, u128::from(token.as_bytes()[0]) << 8 | u128::from(token.as_bytes()[1]));
+        match token {
+            "prod" => principal.environment = Environment::Prod,
+            "elsewhere" => principal.tenant = "other".parse().expect("valid"),
+            "bergen" => principal.sites = Sites::Only(["bergen".parse().expect("valid")].into()),
+            _ => {}
+        }
+        Ok(Some(principal))
+    }
+}
+
+/// The write side as its clients see it.
+pub(crate) struct Http(Router);
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
+    }
+}
+
+impl Http {
+    pub(crate) fn new(commands: &Arc<Commands>) -> Self {
+        let routes = edge::authenticated(crate::router(commands.clone()), Arc::new(Tokens));
+        Self(edge::traced(edge::fallbacks(routes), || None))
+    }
+
+    /// Posts below `/v1/studies/cardio`.
+    pub(crate) async fn post(&self, token: &str, path: &str, body: &Value) -> Answer {
+        self.send(token, path, &[], body.to_string().into_bytes()).await
+    }
+
+    /// Posts below `/v1/studies/cardio` with headers.
+    pub(crate) async fn send(&self, token: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        let mut request = HttpRequest::post(format!("/v1/studies/cardio{path}"))
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.ask(request.body(Body::from(body)).expect("a request")).await
+    }
+
+    pub(crate) async fn ask(&self, request: HttpRequest<Body>) -> Answer {
+        let (parts, body) = self.0.clone().oneshot(request).await.expect("infallible").into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.expect("in memory").to_vec();
+        let body = serde_json::from_slice(&bytes).unwrap_or_default();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, bytes, body }
+    }
 }

@@ -67,12 +67,7 @@ fn visit(node: &mut Value, place: &mut String, found: &mut Found<'_>) {
     }
 }
 
-fn descend(
-    child: &mut Value,
-    place: &mut String,
-    step: &str,
-    found: &mut Found<'_>,
-) {
+fn descend(child: &mut Value, place: &mut String, step: &str, found: &mut Found<'_>) {
     let length = place.len();
     place.push('/');
     place.push_str(step);

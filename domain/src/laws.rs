@@ -45,8 +45,8 @@ struct Played<W: World> {
 
 fn acts<W: World>() -> impl Strategy<Value = (W::Governing, Vec<Act<W::Command>>)> {
     let command = prop_oneof![2 => W::commands().prop_map(Some), 1 => Just(None)];
-    let act = (world::principals(), command, any::<bool>())
-        .prop_map(|(who, command, tagged)| Act { who, command, tagged });
+    let act =
+        (world::principals(), command, any::<bool>()).prop_map(|(who, command, tagged)| Act { who, command, tagged });
     (W::governing(), prop::collection::vec(act, 1..40))
 }
 
@@ -73,7 +73,9 @@ fn play<W: World>(governing: W::Governing, acts: Vec<Act<W::Command>>) -> Played
     let mut facts = Vec::new();
     let mut sent = Vec::new();
     for (n, act) in acts.into_iter().enumerate() {
-        let Some((answer, command)) = ask(&state, n, &act, &governing) else { continue };
+        let Some((answer, command)) = ask(&state, n, &act, &governing) else {
+            continue;
+        };
         let revision = Revision(n as u64 + 1);
         for event in answer.into_iter().flatten() {
             state.evolve(&event, revision);
@@ -144,7 +146,9 @@ fn no_decision_hangs_on_an_erased_value<W: World>(played: &Played<W>, scopes: &B
 fn no_command_is_carried_out_twice<W: World>(played: &Played<W>) {
     let mut state = W::default();
     for (n, act) in &played.sent {
-        let Some((Ok(facts), command)) = ask(&state, *n, act, &played.governing) else { continue };
+        let Some((Ok(facts), command)) = ask(&state, *n, act, &played.governing) else {
+            continue;
+        };
         facts.iter().for_each(|fact| state.evolve(fact, Revision(*n as u64 + 1)));
         if let Some((Ok(again), _)) = ask(&state, *n, &Act { tagged: true, ..act.clone() }, &played.governing) {
             assert_eq!(again, vec![], "{} twice", command.name());
@@ -159,7 +163,9 @@ fn no_value_is_seen_outside_its_section<W: World>(played: &Played<W>) {
     body::split(&mut bodies);
     seen.extend(bodies.iter().map(ToString::to_string));
     for (n, act) in &played.sent {
-        let Some((answer, command)) = ask(&fold::<W>(&played.facts), *n, act, &played.governing) else { continue };
+        let Some((answer, command)) = ask(&fold::<W>(&played.facts), *n, act, &played.governing) else {
+            continue;
+        };
         seen.push(format!("{command:?}"));
         if let Err(refused) = answer {
             seen.push(format!("{refused} {refused:?} {:?}", refused.faults()));
@@ -187,7 +193,8 @@ fn the_histories_leave_nothing_out<W: World>() {
         let (governing, acts) = acts::<W>().new_tree(&mut runner).expect("a history").current();
         let played = play::<W>(governing, acts);
         facts.extend(played.facts.iter().map(|(_, fact)| (fact.name(), fact.version())));
-        commands.extend(played.sent.iter().filter_map(|(_, act)| act.command.as_ref()).map(|one| one.name().to_owned()));
+        commands
+            .extend(played.sent.iter().filter_map(|(_, act)| act.command.as_ref()).map(|one| one.name().to_owned()));
     }
     assert_eq!(facts, W::Event::TYPES.iter().copied().collect());
     assert_eq!(commands, tables::names_of::<W::Command>());

@@ -121,14 +121,12 @@ mod tests {
         let placed = Event::RestrictionPlaced { ground: RestrictionGround::LegalClaims, reason: None };
         let lifted = Event::RestrictionLifted { reason: None };
         let follow_ups = follow_ups(&commit(privacy(), 1, &[placed, lifted])).expect("well formed");
-        let expected = [
-            "participant restrict",
-            "identity restrict",
-            "participant lift-restriction",
-            "identity lift-restriction",
-        ];
+        let expected =
+            ["participant restrict", "identity restrict", "participant lift-restriction", "identity lift-restriction"];
         assert_eq!(summary(&follow_ups), expected);
-        assert!(follow_ups.iter().all(|one| one.stream().id == privacy().id && one.stream().journal == privacy().journal));
+        assert!(
+            follow_ups.iter().all(|one| one.stream().id == privacy().id && one.stream().journal == privacy().journal)
+        );
     }
 
     #[test]

@@ -303,6 +303,7 @@ impl User {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scope::Part;
     use crate::testing::given;
     use time::macros::datetime;
     use uuid::Uuid;
@@ -341,6 +342,14 @@ mod tests {
         given::<User>([registered()]).when(register("Alan Turing")).rejected("registered-otherwise");
         given::<User>([]).when(register("  ")).rejected("invalid-name");
         assert!(!format!("{:?}", register("Grace Hopper")).contains("Grace"));
+    }
+
+    #[test]
+    fn an_erased_name_is_not_taken_again() {
+        let organisation = "hospital".parse().expect("valid");
+        let name = Personal::in_part(Part::all(), Erasable::Erased);
+        let erased = Event::Registered { kind: AccountKind::User, organisation, name };
+        given::<User>([erased]).when(register("Grace Hopper")).rejected("erased");
     }
 
     #[test]

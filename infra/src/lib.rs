@@ -7,3 +7,4 @@ pub(crate) mod frame;
 pub mod keys;
 pub mod seal;
 pub mod journal;
+pub mod store;

@@ -13,7 +13,7 @@ use domain::scope::Scope;
 use crate::cells::{self, OpenRow, Place, SealedCells};
 use crate::compare::{self, Comparison};
 use crate::marker;
-use crate::projection::{Lookup, Projection, Rows, Stop};
+use crate::projection::{Lookup, Projection, Rows, Stop, Written};
 use crate::row::RowKey;
 use crate::tables::{self, Checkpoint};
 
@@ -94,10 +94,8 @@ struct Fold<P: Projection> {
 }
 
 /// The rows in memory.
-#[derive(Debug)]
 struct Loaded<R>(BTreeMap<RowKey, LoadedRow<R>>);
 
-#[derive(Debug)]
 struct LoadedRow<R> {
     /// The row as it is now; none: there is no such row.
     row: Option<R>,
@@ -107,7 +105,7 @@ struct LoadedRow<R> {
     changed: bool,
 }
 
-impl<R: std::fmt::Debug> Lookup<R> for Loaded<R> {
+impl<R> Lookup<R> for Loaded<R> {
     fn lookup(&self, key: &RowKey) -> Option<Option<&R>> {
         self.0.get(key).map(|loaded| loaded.row.as_ref())
     }
@@ -150,12 +148,9 @@ impl<P: Projection> Folding for Fold<P> {
 impl<P: Projection> Fold<P> {
     async fn apply(&mut self, commit: &Commit) -> Result<(), Failure> {
         loop {
-            let mut rows = Rows::over(&self.rows);
-            match P::apply(commit, &mut rows) {
-                Ok(()) => {
-                    for (key, row) in rows.into_written() {
-                        self.write(key, row);
-                    }
+            match self.attempt(commit) {
+                Ok(written) => {
+                    written.into_iter().for_each(|(key, row)| self.write(key, row));
                     return Ok(());
                 }
                 Err(Stop::Needs(key)) => self.load(key).await?,
@@ -165,6 +160,13 @@ impl<P: Projection> Fold<P> {
                 }
             }
         }
+    }
+
+    /// What the commit writes, if every row that it needs is in memory.
+    fn attempt(&self, commit: &Commit) -> Result<Written<P::Row>, Stop> {
+        let mut rows = Rows::over(&self.rows);
+        P::apply(commit, &mut rows)?;
+        Ok(rows.into_written())
     }
 
     fn write(&mut self, key: RowKey, row: Option<P::Row>) {

@@ -10,7 +10,7 @@ use crate::cells::Cell;
 
 /// A row as stored.
 #[derive(Debug)]
-pub struct StoredRow {
+pub(crate) struct StoredRow {
     /// The structure.
     pub clear: Value,
     /// The cells, sealed.
@@ -18,7 +18,7 @@ pub struct StoredRow {
 }
 
 /// Writes a row down.
-pub fn encode(clear: &Value, cells: &BTreeMap<Cell, Vec<u8>>) -> Vec<u8> {
+pub(crate) fn encode(clear: &Value, cells: &BTreeMap<Cell, Vec<u8>>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
     bytes.extend_from_slice(&length(cells.len()));
     push(&mut bytes, clear.to_string().as_bytes());
@@ -40,7 +40,7 @@ fn push(bytes: &mut Vec<u8>, piece: &[u8]) {
 }
 
 /// Reads a row; otherwise what does not fit.
-pub fn decode(bytes: &[u8]) -> Result<StoredRow, String> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<StoredRow, String> {
     let mut rest = bytes;
     let count = number(&mut rest)?;
     let clear = serde_json::from_slice(pull(&mut rest)?).map_err(|_| "its clear part is no JSON".to_owned())?;

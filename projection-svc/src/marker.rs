@@ -14,7 +14,7 @@ const SCOPES_FENCED: &str = "scopes-fenced";
 ///
 /// # Errors
 /// A marker that does not name its scopes is `Damaged`: passing over it would keep what must go.
-pub fn erased_by(commit: &Commit) -> Result<Option<(DataSubject, BTreeSet<Scope>)>, Failure> {
+pub(crate) fn erased_by(commit: &Commit) -> Result<Option<(DataSubject, BTreeSet<Scope>)>, Failure> {
     let mut scopes = BTreeSet::new();
     for event in commit.events.iter().filter(|event| event.kind.name == SCOPES_FENCED) {
         let named = event.body.get("scopes").map(BTreeSet::<Scope>::deserialize);

@@ -46,14 +46,16 @@ impl From<Malformed> for Stop {
 }
 
 /// The rows as a commit finds them and leaves them. What is written is kept aside until the whole commit is taken in.
-#[derive(Debug)]
 pub struct Rows<'a, R> {
     loaded: &'a dyn Lookup<R>,
-    written: BTreeMap<RowKey, Option<R>>,
+    written: Written<R>,
 }
 
+/// Rows that a commit wrote; none: removed.
+pub type Written<R> = BTreeMap<RowKey, Option<R>>;
+
 /// Rows in memory: outer none: not loaded; inner none: there is no such row.
-pub trait Lookup<R>: std::fmt::Debug {
+pub trait Lookup<R> {
     /// Looks a row up.
     fn lookup(&self, key: &RowKey) -> Option<Option<&R>>;
 }
@@ -86,7 +88,7 @@ impl<'a, R: Clone> Rows<'a, R> {
     }
 
     /// What the commit wrote.
-    pub fn into_written(self) -> BTreeMap<RowKey, Option<R>> {
+    pub fn into_written(self) -> Written<R> {
         self.written
     }
 }

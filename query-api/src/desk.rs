@@ -46,9 +46,7 @@ pub(crate) struct Paging {
 impl Paging {
     /// The reader's key after which to go on.
     pub(crate) fn after(&self) -> Result<Option<String>, Problem> {
-        let Some(cursor) = &self.cursor else { return Ok(None) };
-        let wrong = |_| Problem::bad_request("invalid-cursor", "cursor takes what an earlier page gave, unchanged");
-        String::from_utf8(edge::cursor::decode(cursor)?).map_err(wrong).map(Some)
+        after(self.cursor.as_deref())
     }
 
     /// How many to show: 100 unless said.
@@ -58,6 +56,13 @@ impl Paging {
             _ => Err(Problem::bad_request("invalid-limit", "limit takes 1 to 1000")),
         }
     }
+}
+
+/// The reader's key in a cursor.
+pub(crate) fn after(cursor: Option<&str>) -> Result<Option<String>, Problem> {
+    let Some(cursor) = cursor else { return Ok(None) };
+    let wrong = |_| Problem::bad_request("invalid-cursor", "cursor takes what an earlier page gave, unchanged");
+    String::from_utf8(edge::cursor::decode(cursor)?).map_err(wrong).map(Some)
 }
 
 /// A caller who may ask, at the tenant's read models, which are far enough.

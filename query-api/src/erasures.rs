@@ -1,27 +1,30 @@
-//! `GET /v1/erasures` and `/v1/erasures/{erasure}`.
+//! `GET /v1/studies/{study}/erasures` and `/v1/erasures/{erasure}`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use domain::ids::{ErasureId, StudyId};
+use domain::ids::{ErasureId, ParticipantId, StudyId};
 use domain::permit::Principal;
 use domain::port::Tenant;
 use domain::scope::Scope;
 use edge::{Caller, Ids, Parameters, Problem};
-use projection_svc::erasures::{self, Erasure};
-use projection_svc::{participants, studies};
+use projection_svc::erasures::{self, Erasure, Hold, Restriction};
+use projection_svc::{Visible, participants, studies};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::answer::{Answer, List};
-use crate::desk::{Queries, Since};
+use crate::desk::{self, Queries, Since};
 
 pub(crate) fn routes() -> Router<Arc<Queries>> {
-    Router::new().route("/v1/erasures", get(list)).route("/v1/erasures/{erasure}", get(show))
+    Router::new()
+        .route("/v1/studies/{study}/erasures", get(list))
+        .route("/v1/studies/{study}/holds", get(holds))
+        .route("/v1/studies/{study}/restrictions", get(restrictions))
+        .route("/v1/erasures/{erasure}", get(show))
 }
 
 /// A casebook or vault of which nothing can be left is gone, not empty.
@@ -34,46 +37,26 @@ pub(crate) fn refuse_if_erased<'a>(erased: impl IntoIterator<Item = &'a Scope>, 
     Ok(())
 }
 
-/// Query parameters of the list.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Wanted {
-    /// A `Lethe-Position`: the answer reflects at least this.
-    min_position: Option<String>,
-    /// Only those of one study.
-    study: Option<String>,
-    /// Only those that are not completed or refused.
-    open: Option<bool>,
-    /// Where an earlier page ended: its `next`.
-    cursor: Option<String>,
-}
-
-/// How many erasures a page shows.
-const PAGE: usize = 100;
-
-/// The erasures of the caller's environment, with their steps and grounds.
-#[utoipa::path(get, path = "/v1/erasures", tag = "queries", params(Wanted),
+/// The erasures of a study, with their steps and grounds.
+#[utoipa::path(get, path = "/v1/studies/{study}/erasures", tag = "queries", params(("study" = String, Path), Wanted),
     responses((status = 200, body = List<Erasure>), (status = 403, body = edge::ProblemBody)))]
 pub(crate) async fn list(
     State(queries): State<Arc<Queries>>,
     Caller(caller): Caller,
+    Ids(study): Ids<StudyId>,
     Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Answer<List<Erasure>>, Problem> {
-    let entered = queries.enter(&caller, "erasure.list", wanted.min_position.as_deref()).await?;
-    let study = wanted.study.as_deref().map(str::parse::<StudyId>).transpose()?;
-    let cursor = wanted.cursor.as_deref().map(edge::cursor::decode).transpose()?;
-    let after = cursor.and_then(|cursor| String::from_utf8(cursor).ok());
-    let open = wanted.open.unwrap_or(false);
-    let mut page = erasures::list(&entered.tenant, study.as_ref(), open, after.as_deref(), PAGE).await?;
-    let mut seen = BTreeMap::new();
-    let mut kept = Vec::new();
+    let (entered, _) = queries.enter_study(&caller, "erasure.list", &study, wanted.min_position.as_deref()).await?;
+    let after = desk::after(wanted.cursor.as_deref())?;
+    let (open, visible) = (wanted.open.unwrap_or(false), Visible::of(caller.actor.role));
+    let mut page = erasures::list(&entered.tenant, &study, open, &visible, after.as_deref(), PAGE).await?;
+    let mut reached = Vec::new();
     for erasure in page.items {
-        if is_callers(&entered.tenant, &caller, &erasure, &mut seen).await? {
-            kept.push(erasure);
+        if reaches(&entered.tenant, &caller, &study, &erasure.participant).await? {
+            reached.push(erasure);
         }
     }
-    page.items = kept;
+    page.items = reached;
     Ok(Answer { reflected: entered.reflected, body: page.into() })
 }
 
@@ -87,27 +70,87 @@ pub(crate) async fn show(
     Parameters(since): Parameters<Since>,
 ) -> Result<Answer<Erasure>, Problem> {
     let entered = queries.enter(&caller, "erasure.show", since.min_position.as_deref()).await?;
+    let body = find(&entered.tenant, &caller, &erasure).await?;
     let missing = || Problem::not_found("no-such-erasure", "there is no such erasure for this credential");
-    let body = erasures::show(&entered.tenant, &erasure).await?.ok_or_else(missing)?;
-    if is_callers(&entered.tenant, &caller, &body, &mut BTreeMap::new()).await? {
-        Ok(Answer { reflected: entered.reflected, body })
-    } else {
-        Err(missing())
-    }
+    Ok(Answer { reflected: entered.reflected, body: body.ok_or_else(missing)? })
 }
 
-/// Whether the erasure is in the caller's environment, at a site that the caller reaches.
-async fn is_callers(
+/// The erasure, if it is in a study of the caller's environment and at a site that the caller reaches.
+async fn find(tenant: &Tenant, caller: &Principal, erasure: &ErasureId) -> Result<Option<Erasure>, Problem> {
+    let visible = Visible::of(caller.actor.role);
+    for study in studies::list(tenant).await? {
+        if study.environment != caller.environment {
+            continue;
+        }
+        if let Some(found) = erasures::show(tenant, &study.study, erasure, &visible).await? {
+            let reached = reaches(tenant, caller, &study.study, &found.participant).await?;
+            return Ok(reached.then_some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The holds that are in force in a study.
+#[utoipa::path(get, path = "/v1/studies/{study}/holds", tag = "queries", params(("study" = String, Path), Since),
+    responses((status = 200, body = Vec<Hold>), (status = 403, body = edge::ProblemBody)))]
+pub(crate) async fn holds(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Ids(study): Ids<StudyId>,
+    Parameters(since): Parameters<Since>,
+) -> Result<Answer<Vec<Hold>>, Problem> {
+    let (entered, _) = queries.enter_study(&caller, "erasure.list", &study, since.min_position.as_deref()).await?;
+    let mut body = Vec::new();
+    for hold in erasures::holds(&entered.tenant, &study, &Visible::of(caller.actor.role)).await? {
+        if reaches(&entered.tenant, &caller, &study, &hold.participant).await? {
+            body.push(hold);
+        }
+    }
+    Ok(Answer { reflected: entered.reflected, body })
+}
+
+/// The restrictions (GDPR Art 18) that are in force in a study.
+#[utoipa::path(get, path = "/v1/studies/{study}/restrictions", tag = "queries", params(("study" = String, Path), Since),
+    responses((status = 200, body = Vec<Restriction>), (status = 403, body = edge::ProblemBody)))]
+pub(crate) async fn restrictions(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Ids(study): Ids<StudyId>,
+    Parameters(since): Parameters<Since>,
+) -> Result<Answer<Vec<Restriction>>, Problem> {
+    let (entered, _) = queries.enter_study(&caller, "erasure.list", &study, since.min_position.as_deref()).await?;
+    let mut body = Vec::new();
+    for restriction in erasures::restrictions(&entered.tenant, &study, &Visible::of(caller.actor.role)).await? {
+        if reaches(&entered.tenant, &caller, &study, &restriction.participant).await? {
+            body.push(restriction);
+        }
+    }
+    Ok(Answer { reflected: entered.reflected, body })
+}
+
+/// Whether the participant is at a site that the caller reaches.
+async fn reaches(
     tenant: &Tenant,
     caller: &Principal,
-    erasure: &Erasure,
-    environments: &mut BTreeMap<StudyId, bool>,
+    study: &StudyId,
+    participant: &ParticipantId,
 ) -> Result<bool, Problem> {
-    if !environments.contains_key(&erasure.study) {
-        let study = studies::show(tenant, &erasure.study).await?;
-        let own = study.is_some_and(|study| study.environment == caller.environment);
-        environments.insert(erasure.study.clone(), own);
-    }
-    let site = participants::show(tenant, &erasure.study, &erasure.participant).await?.map(|found| found.site);
-    Ok(environments[&erasure.study] && site.is_none_or(|site| caller.sites.contains(&site)))
+    let person = participants::show(tenant, study, participant).await?;
+    Ok(person.is_none_or(|person| caller.sites.contains(&person.site)))
 }
+
+/// Query parameters of the list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Wanted {
+    /// A `Lethe-Position`: the answer reflects at least this.
+    min_position: Option<String>,
+    /// Only those that are not completed or refused.
+    open: Option<bool>,
+    /// Where an earlier page ended: its `next`.
+    cursor: Option<String>,
+}
+
+/// How many erasures a page shows.
+const PAGE: usize = 100;

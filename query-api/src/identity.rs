@@ -8,6 +8,7 @@ use axum::routing::get;
 use domain::ids::{ParticipantId, StudyId};
 use domain::scope::Scope;
 use edge::{Caller, Ids, Parameters, Problem};
+use projection_svc::Visible;
 use projection_svc::identity::{self, Identity};
 
 use crate::answer::Answer;
@@ -33,7 +34,7 @@ pub(crate) async fn show(
     let (entered, found) =
         queries.enter_participant(&caller, "participant.identity", place, since.min_position.as_deref()).await?;
     refuse_if_erased(&found.erased, &[Scope::IdentityContact, Scope::IdentityCodeList, Scope::IdentityNationalId])?;
-    let recorded = identity::show(&entered.tenant, &study, &participant).await?;
+    let recorded = identity::show(&entered.tenant, &study, &participant, &Visible::of(caller.actor.role)).await?;
     let body = recorded.ok_or_else(|| Problem::not_found("no-identity", "no identity is recorded for this participant"))?;
     Ok(Answer { reflected: entered.reflected, body })
 }

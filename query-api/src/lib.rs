@@ -46,6 +46,8 @@ pub fn router(queries: Arc<Queries>) -> Router {
         audit::page,
         erasures::list,
         erasures::show,
+        erasures::holds,
+        erasures::restrictions,
     ),
     tags((name = "queries", description = "What dashboards and people ask."))
 )]

@@ -1,5 +1,6 @@
 //! The OpenAPI description of the write side.
 
+use domain::ids::{ParticipantId, StudyId};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -15,7 +16,7 @@ use super::{bulk, designs, participants, studies};
         participants::identity,
         participants::privacy,
     ),
-    components(schemas(edge::ProblemBody)),
+    components(schemas(StudyId, ParticipantId, edge::ProblemBody)),
     tags((name = "commands", description = "What is to happen. Every command is stored durably before it is answered.")),
     security(("token" = [])),
     modifiers(&Token)

@@ -100,7 +100,11 @@ impl Draft {
                     self.refers(&element, Kind::Visit, oid);
                     self.protocol.push((number(&element, "OrderNumber"), oid.to_owned()));
                     if element.attribute("CollectionExceptionConditionOID").is_some() {
-                        file.not_kept.count("CollectionExceptionConditionOID in StudyEventRef", element.at, "not-kept");
+                        file.not_kept.count(
+                            "CollectionExceptionConditionOID in StudyEventRef",
+                            element.at,
+                            "not-kept",
+                        );
                     }
                 }
                 _ => file.not_kept.inside(&protocol.name, &element),
@@ -112,7 +116,13 @@ impl Draft {
     fn visit<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
         let (labels, forms) = self.parts(file, element, ("FormRef", "FormOID", Kind::Form))?;
         if let Some(oid) = self.defines(element, Kind::Visit) {
-            let visit = VisitDef { name: name(element), repeating: yes(element, "Repeating"), oid, labels, forms };
+            let visit = VisitDef {
+                name: name(element),
+                repeating: yes(element, "Repeating"),
+                oid,
+                labels,
+                forms,
+            };
             self.design.visits.push(visit);
         }
         Ok(())
@@ -122,7 +132,13 @@ impl Draft {
         let (labels, groups) = self.parts(file, element, ("ItemGroupRef", "ItemGroupOID", Kind::ItemGroup))?;
         if let Some(oid) = self.defines(element, Kind::Form) {
             let repeating = yes(element, "Repeating");
-            self.design.forms.push(FormDef { name: name(element), repeating, oid, labels, item_groups: groups });
+            self.design.forms.push(FormDef {
+                name: name(element),
+                repeating,
+                oid,
+                labels,
+                item_groups: groups,
+            });
         }
         Ok(())
     }
@@ -130,7 +146,13 @@ impl Draft {
     fn item_group<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
         let (labels, items) = self.parts(file, element, ("ItemRef", "ItemOID", Kind::Item))?;
         if let Some(oid) = self.defines(element, Kind::ItemGroup) {
-            let group = ItemGroupDef { name: name(element), repeating: yes(element, "Repeating"), oid, labels, items };
+            let group = ItemGroupDef {
+                name: name(element),
+                repeating: yes(element, "Repeating"),
+                oid,
+                labels,
+                items,
+            };
             self.design.item_groups.push(group);
         }
         Ok(())
@@ -149,7 +171,9 @@ impl Draft {
             match element.name.as_str() {
                 "Description" => labels = file.labels(&element)?,
                 name if name == reference => {
-                    let Some(oid) = self.oid(&element, attribute) else { continue };
+                    let Some(oid) = self.oid(&element, attribute) else {
+                        continue;
+                    };
                     if parts.iter().any(|(_, part)| part.oid == oid) {
                         let what = "referred to twice here: the second time is left out";
                         self.warn(&element, Some(oid.as_str()), "twice", what);
@@ -159,7 +183,15 @@ impl Draft {
                     let skip_condition = self.optional(&element, "CollectionExceptionConditionOID", Kind::Condition);
                     let method = self.optional(&element, "MethodOID", Kind::Method);
                     let mandatory = yes(&element, "Mandatory");
-                    parts.push((number(&element, "OrderNumber"), Ref { oid, mandatory, skip_condition, method }));
+                    parts.push((
+                        number(&element, "OrderNumber"),
+                        Ref {
+                            oid,
+                            mandatory,
+                            skip_condition,
+                            method,
+                        },
+                    ));
                 }
                 _ => file.not_kept.inside(&parent.name, &element),
             }
@@ -176,13 +208,21 @@ impl Draft {
             match (element.name.as_str(), element.attribute("CodedValue")) {
                 ("CodeListItem" | "EnumeratedItem", Some(value)) => {
                     let labels = self.decode(file, &element)?;
-                    codes.push((number(&element, "OrderNumber"), Code { value: value.to_owned(), labels }));
+                    codes.push((
+                        number(&element, "OrderNumber"),
+                        Code {
+                            value: value.to_owned(),
+                            labels,
+                        },
+                    ));
                 }
                 ("ExternalCodeList", _) => external = Some(element),
                 _ => file.not_kept.inside(&list.name, &element),
             }
         }
-        let Some(oid) = self.named(list, Kind::CodeList) else { return Ok(()) };
+        let Some(oid) = self.named(list, Kind::CodeList) else {
+            return Ok(());
+        };
         if let Some(external) = external.filter(|_| codes.is_empty()) {
             let dictionary = shown(external.attribute("Dictionary").unwrap_or("another system"));
             let what = format!("its codes are kept elsewhere ({dictionary}): values are not checked against them");
@@ -193,7 +233,11 @@ impl Draft {
         if codes.is_empty() {
             self.warn(list, Some(&oid), "empty-code-list", "it has no codes: no value fits it");
         }
-        self.design.code_lists.push(CodeListDef { oid, name: name(list), codes: in_order(codes) });
+        self.design.code_lists.push(CodeListDef {
+            oid,
+            name: name(list),
+            codes: in_order(codes),
+        });
         Ok(())
     }
 
@@ -213,7 +257,11 @@ impl Draft {
     fn condition<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
         let expressions = self.expressions(file, element)?;
         if let Some(oid) = self.named(element, Kind::Condition) {
-            self.design.conditions.push(ExpressionDef { oid, name: name(element), expressions });
+            self.design.conditions.push(ExpressionDef {
+                oid,
+                name: name(element),
+                expressions,
+            });
         }
         Ok(())
     }
@@ -221,7 +269,11 @@ impl Draft {
     fn method<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
         let expressions = self.expressions(file, element)?;
         if let Some(oid) = self.named(element, Kind::Method) {
-            self.design.methods.push(ExpressionDef { oid, name: name(element), expressions });
+            self.design.methods.push(ExpressionDef {
+                oid,
+                name: name(element),
+                expressions,
+            });
         }
         Ok(())
     }
@@ -246,7 +298,10 @@ impl Draft {
     ) -> Result<Expression, OdmError> {
         let context = element.attribute("Context").unwrap_or_default().to_owned();
         let text = file.xml.text(element)?;
-        let what = format!("its expression in the context \"{}\" is kept, not executed", shown(&context));
+        let what = format!(
+            "its expression in the context \"{}\" is kept, not executed",
+            shown(&context)
+        );
         let at = (element.at, of.name.as_str(), of.attribute("OID"));
         self.report.add(Severity::Note, at, "expression-not-executed", what);
         Ok(Expression { context, text })
@@ -272,7 +327,12 @@ impl Draft {
     fn is_new(&mut self, element: &Element, kind: Kind, oid: &str) -> bool {
         let new = self.defined.insert((kind, oid.to_owned()));
         if !new {
-            self.report.add(Severity::Refused, (element.at, &element.name, Some(oid)), "twice", "it is defined twice");
+            self.report.add(
+                Severity::Refused,
+                (element.at, &element.name, Some(oid)),
+                "twice",
+                "it is defined twice",
+            );
         }
         new
     }
@@ -294,7 +354,12 @@ impl Draft {
     }
 
     pub(super) fn refers(&mut self, element: &Element, kind: Kind, oid: &str) {
-        self.pending.push(Pending { at: element.at, element: element.name.clone(), kind, oid: oid.to_owned() });
+        self.pending.push(Pending {
+            at: element.at,
+            element: element.name.clone(),
+            kind,
+            oid: oid.to_owned(),
+        });
     }
 
     pub(super) fn optional(&mut self, element: &Element, attribute: &str, kind: Kind) -> Option<String> {
@@ -316,7 +381,8 @@ impl Draft {
             };
             if !there {
                 let at = (pending.at, pending.element.as_str(), Some(pending.oid.as_str()));
-                self.report.add(severity, at, "dangling", "what it refers to is not defined in the file");
+                self.report
+                    .add(severity, at, "dangling", "what it refers to is not defined in the file");
             }
         }
     }
@@ -328,10 +394,22 @@ impl Draft {
         if rank.is_empty() {
             return;
         }
-        self.design.visits.sort_by_key(|visit| rank.get(visit.oid.as_str()).copied().unwrap_or(usize::MAX));
-        for visit in self.design.visits.iter().filter(|visit| !rank.contains_key(visit.oid.as_str())) {
+        self.design
+            .visits
+            .sort_by_key(|visit| rank.get(visit.oid.as_str()).copied().unwrap_or(usize::MAX));
+        for visit in self
+            .design
+            .visits
+            .iter()
+            .filter(|visit| !rank.contains_key(visit.oid.as_str()))
+        {
             let at = (self.at, "StudyEventDef", Some(visit.oid.as_str()));
-            self.report.add(Severity::Note, at, "not-in-protocol", "the protocol does not name it: it comes last");
+            self.report.add(
+                Severity::Note,
+                at,
+                "not-in-protocol",
+                "the protocol does not name it: it comes last",
+            );
         }
     }
 
@@ -339,11 +417,13 @@ impl Draft {
 
     pub(super) fn fault(&mut self, element: &Element, rule: &'static str, what: impl Into<String>) {
         // An OID that does not fit may be anything, so it is not repeated.
-        self.report.add(Severity::Refused, (element.at, &element.name, None), rule, what);
+        self.report
+            .add(Severity::Refused, (element.at, &element.name, None), rule, what);
     }
 
     pub(super) fn warn(&mut self, element: &Element, oid: Option<&str>, rule: &'static str, what: impl Into<String>) {
-        self.report.add(Severity::Warning, (element.at, &element.name, oid), rule, what);
+        self.report
+            .add(Severity::Warning, (element.at, &element.name, oid), rule, what);
     }
 }
 
@@ -354,7 +434,11 @@ fn in_order<T>(mut things: Vec<(Option<u32>, T)>) -> Vec<T> {
 }
 
 pub(super) fn name(element: &Element) -> String {
-    element.attribute("Name").or(element.attribute("OID")).unwrap_or_default().to_owned()
+    element
+        .attribute("Name")
+        .or(element.attribute("OID"))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 pub(super) fn yes(element: &Element, attribute: &str) -> bool {

@@ -83,7 +83,9 @@ pub enum OdmError {
         limit: u64,
     },
     /// Elements within elements beyond the limit.
-    #[error("elements stand more than {limit} deep inside {element} ({at}): this is no ODM file as any system writes it")]
+    #[error(
+        "elements stand more than {limit} deep inside {element} ({at}): this is no ODM file as any system writes it"
+    )]
     TooDeep {
         /// Where the limit was passed.
         at: Place,
@@ -118,10 +120,16 @@ pub enum OdmError {
 }
 
 fn first(report: &Report) -> String {
-    report.refused().next().map_or_else(String::new, |row| format!("the first: {row}"))
+    report
+        .refused()
+        .next()
+        .map_or_else(String::new, |row| format!("the first: {row}"))
 }
 
 /// At most 64 characters of a word of the file, for people: element names, data types, contexts.
 pub(super) fn shown(word: &str) -> String {
-    word.chars().take(64).map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+    word.chars()
+        .take(64)
+        .map(|letter| if letter.is_control() { '?' } else { letter })
+        .collect()
 }

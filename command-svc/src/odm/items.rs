@@ -27,18 +27,25 @@ struct Inside {
 impl Draft {
     pub(super) fn item<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
         let inside = self.inside_item(file, element)?;
-        let Some(oid) = self.defines(element, Kind::Item) else { return Ok(()) };
+        let Some(oid) = self.defines(element, Kind::Item) else {
+            return Ok(());
+        };
         let data_type = self.data_type(element);
         if inside.units.len() > 1 {
             let what = "it may be given in several units: only the first is kept";
             self.warn(element, Some(oid.as_str()), "several-units", what);
         }
         if element.attribute("SignificantDigits").is_some() {
-            file.not_kept.count("SignificantDigits in ItemDef", element.at, "not-kept");
+            file.not_kept
+                .count("SignificantDigits in ItemDef", element.at, "not-kept");
         }
         let item = ItemDef {
             name: name(element),
-            labels: if inside.question.is_empty() { inside.description } else { inside.question },
+            labels: if inside.question.is_empty() {
+                inside.description
+            } else {
+                inside.question
+            },
             data_type,
             length: self.length(element),
             code_list: inside.code_list,
@@ -58,7 +65,9 @@ impl Draft {
                 "Question" => inside.question = file.labels(&element)?,
                 "Description" => inside.description = file.labels(&element)?,
                 "MeasurementUnitRef" => {
-                    inside.units.extend(self.optional(&element, "MeasurementUnitOID", Kind::Unit));
+                    inside
+                        .units
+                        .extend(self.optional(&element, "MeasurementUnitOID", Kind::Unit));
                 }
                 "CodeListRef" => inside.code_list = self.optional(&element, "CodeListOID", Kind::CodeList),
                 "RangeCheck" => {
@@ -99,7 +108,12 @@ impl Draft {
             "datetime" => DataType::DateTime,
             "boolean" => DataType::Boolean,
             "partialTime" => {
-                self.warn(element, oid, "partial", "a partialTime is taken as a time: only whole values fit");
+                self.warn(
+                    element,
+                    oid,
+                    "partial",
+                    "a partialTime is taken as a time: only whole values fit",
+                );
                 DataType::Time
             }
             "partialDatetime" | "incompleteDatetime" => {
@@ -108,7 +122,10 @@ impl Draft {
                 DataType::DateTime
             }
             other => {
-                let what = format!("the data type \"{}\" is taken as text, its rules are not checked", shown(other));
+                let what = format!(
+                    "the data type \"{}\" is taken as text, its rules are not checked",
+                    shown(other)
+                );
                 self.warn(element, oid, "data-type-as-text", what);
                 DataType::Text
             }
@@ -150,14 +167,19 @@ impl Draft {
                 _ => file.not_kept.inside(&check.name, &element),
             }
         }
-        self.range_checks.count("RangeCheck", check.at, "range-check-not-executed");
+        self.range_checks
+            .count("RangeCheck", check.at, "range-check-not-executed");
         Ok(read)
     }
 
     /// Items of a list that is kept elsewhere: coded, though nothing here knows the codes, so no free text.
     pub(super) fn settle_external_lists(&mut self) {
         for item in &mut self.design.items {
-            if item.code_list.as_ref().is_some_and(|list| self.external_lists.contains(list)) {
+            if item
+                .code_list
+                .as_ref()
+                .is_some_and(|list| self.external_lists.contains(list))
+            {
                 item.code_list = None;
                 item.scope = item.scope.or(Some(Scope::HealthClinical));
             }

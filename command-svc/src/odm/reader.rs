@@ -28,7 +28,12 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         const MIB: u64 = 1024 * 1024;
-        Self { design_bytes: 32 * MIB, participant_bytes: 32 * MIB, piece_bytes: 4 * MIB, depth: 64 }
+        Self {
+            design_bytes: 32 * MIB,
+            participant_bytes: 32 * MIB,
+            piece_bytes: 4 * MIB,
+            depth: 64,
+        }
     }
 }
 
@@ -51,7 +56,10 @@ pub(super) struct Element {
 impl Element {
     /// The value of an attribute.
     pub(super) fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.attributes
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     fn is_odm(&self) -> bool {
@@ -89,7 +97,10 @@ impl<R: BufRead> Xml<R> {
     pub(super) fn open(input: R, limits: &Limits) -> Result<(Self, Element), OdmError> {
         let mut source = Source::new(input, limits.piece_bytes);
         if source.is_wide().map_err(|error| OdmError::Unreadable(error.kind()))? {
-            return Err(OdmError::NotOdm { at: Place::START, what: "it is not in UTF-8: save it in UTF-8".into() });
+            return Err(OdmError::NotOdm {
+                at: Place::START,
+                what: "it is not in UTF-8: save it in UTF-8".into(),
+            });
         }
         let mut reader = NsReader::from_reader(source);
         reader.config_mut().expand_empty_elements = true;
@@ -111,7 +122,10 @@ impl<R: BufRead> Xml<R> {
             match self.next()? {
                 Token::Start(root) => return check_root(root),
                 Token::Eof => {
-                    return Err(OdmError::NotOdm { at: self.place(), what: "it holds no XML element".into() });
+                    return Err(OdmError::NotOdm {
+                        at: self.place(),
+                        what: "it holds no XML element".into(),
+                    });
                 }
                 Token::End | Token::Text(_) => {}
             }
@@ -130,7 +144,11 @@ impl<R: BufRead> Xml<R> {
 
     /// From here on, at most `limit` bytes are read until [`Self::end_budget`].
     pub(super) fn begin_budget(&mut self, what: &'static str, limit: u64) {
-        self.budget = Some(Budget { what, limit, end: self.bytes().saturating_add(limit) });
+        self.budget = Some(Budget {
+            what,
+            limit,
+            end: self.bytes().saturating_add(limit),
+        });
     }
 
     /// What was limited is over.
@@ -160,7 +178,11 @@ impl<R: BufRead> Xml<R> {
                 text.push_str(&piece);
             }
             if text.len() as u64 > self.piece_limit {
-                return Err(OdmError::TooLarge { at: self.place(), what: "a text", limit: self.piece_limit });
+                return Err(OdmError::TooLarge {
+                    at: self.place(),
+                    what: "a text",
+                    limit: self.piece_limit,
+                });
             }
         }
         Ok(text.trim().to_owned())
@@ -190,7 +212,11 @@ impl<R: BufRead> Xml<R> {
     fn piece(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Token>, OdmError> {
         let at = self.place();
         if let Some(Budget { what, limit, .. }) = self.budget.as_ref().filter(|budget| self.bytes() > budget.end) {
-            return Err(OdmError::TooLarge { at, what, limit: *limit });
+            return Err(OdmError::TooLarge {
+                at,
+                what,
+                limit: *limit,
+            });
         }
         self.reader.get_mut().begin_piece();
         let event = match self.reader.read_event_into(buffer) {
@@ -198,7 +224,9 @@ impl<R: BufRead> Xml<R> {
             Err(error) => return Err(self.explain(&error, at)),
         };
         match event {
-            Event::Start(start) | Event::Empty(start) => self.start(&start, at).map(|element| Some(Token::Start(element))),
+            Event::Start(start) | Event::Empty(start) => {
+                self.start(&start, at).map(|element| Some(Token::Start(element)))
+            }
             Event::End(_) => {
                 self.open.pop();
                 Ok(Some(Token::End))
@@ -212,7 +240,10 @@ impl<R: BufRead> Xml<R> {
                 };
                 match letter.or_else(|| predefined(&reference)) {
                     Some(letter) => self.words(letter.encode_utf8(&mut [0; 4]), at),
-                    None if self.begun => Err(OdmError::Entities { at, what: "a reference to an entity of its own" }),
+                    None if self.begun => Err(OdmError::Entities {
+                        at,
+                        what: "a reference to an entity of its own",
+                    }),
                     None => Err(no_xml(at)),
                 }
             }
@@ -226,7 +257,10 @@ impl<R: BufRead> Xml<R> {
             },
             Event::Comment(_) | Event::PI(_) => Ok(None),
             Event::Eof if self.open.is_empty() => Ok(Some(Token::Eof)),
-            Event::Eof => Err(OdmError::CutOff { at, element: self.inside() }),
+            Event::Eof => Err(OdmError::CutOff {
+                at,
+                element: self.inside(),
+            }),
         }
     }
 
@@ -235,7 +269,11 @@ impl<R: BufRead> Xml<R> {
             return Err(self.damaged(at, "a second root element begins"));
         }
         if self.open.len() == self.depth_limit {
-            return Err(OdmError::TooDeep { at, element: self.inside(), limit: self.depth_limit });
+            return Err(OdmError::TooDeep {
+                at,
+                element: self.inside(),
+                limit: self.depth_limit,
+            });
         }
         let (namespace, name) = self.reader.resolver().resolve_element(start.name());
         let namespace = match namespace {
@@ -248,14 +286,21 @@ impl<R: BufRead> Xml<R> {
         let mut attributes = Vec::new();
         for attribute in start.attributes() {
             let attribute = attribute.map_err(|error| self.explain(&error.into(), at))?;
-            let value =
-                attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|error| self.explain(&error, at))?;
+            let value = attribute
+                .normalized_value(XmlVersion::Implicit1_0)
+                .map_err(|error| self.explain(&error, at))?;
             if !value.chars().all(is_xml) {
                 return Err(self.damaged(at, "an attribute holds a character that XML does not allow"));
             }
             attributes.push((attribute.key.as_ref().to_owned(), value.into_owned()));
         }
-        Ok(Element { name, at, namespace, depth: self.open.len(), attributes })
+        Ok(Element {
+            name,
+            at,
+            namespace,
+            depth: self.open.len(),
+            attributes,
+        })
     }
 
     fn words(&self, text: &str, at: Place) -> Result<Option<Token>, OdmError> {
@@ -273,11 +318,17 @@ impl<R: BufRead> Xml<R> {
     }
 
     fn inside(&self) -> String {
-        self.open.last().map_or_else(|| "the file".to_owned(), |name| shown(name))
+        self.open
+            .last()
+            .map_or_else(|| "the file".to_owned(), |name| shown(name))
     }
 
     fn damaged(&self, at: Place, what: impl Into<String>) -> OdmError {
-        OdmError::Damaged { at, element: self.inside(), what: what.into() }
+        OdmError::Damaged {
+            at,
+            element: self.inside(),
+            what: what.into(),
+        }
     }
 
     /// Whether what the library finds wrong is only that the file ends here.
@@ -285,7 +336,9 @@ impl<R: BufRead> Xml<R> {
         let unfinished = match error {
             Error::Syntax(_) | Error::IllFormed(IllFormedError::UnclosedReference) => true,
             Error::Encoding(_) => self.begun,
-            Error::Io(_) | Error::IllFormed(_) | Error::InvalidAttr(_) | Error::Escape(_) | Error::Namespace(_) => false,
+            Error::Io(_) | Error::IllFormed(_) | Error::InvalidAttr(_) | Error::Escape(_) | Error::Namespace(_) => {
+                false
+            }
         };
         let expects_more = !self.begun || !self.open.is_empty();
         unfinished && expects_more && self.reader.get_mut().at_end()
@@ -294,13 +347,20 @@ impl<R: BufRead> Xml<R> {
     /// The error in our words. Those of the library may repeat what stands in the file.
     fn explain(&mut self, error: &Error, at: Place) -> OdmError {
         if self.reader.get_ref().exceeded() {
-            return OdmError::TooLarge { at, what: "one tag, text or comment", limit: self.piece_limit };
+            return OdmError::TooLarge {
+                at,
+                what: "one tag, text or comment",
+                limit: self.piece_limit,
+            };
         }
         if let Error::Io(cause) = error {
             return OdmError::Unreadable(cause.kind());
         }
         if self.is_cut(error) {
-            return OdmError::CutOff { at: self.place(), element: self.inside() };
+            return OdmError::CutOff {
+                at: self.place(),
+                element: self.inside(),
+            };
         }
         let what = match error {
             Error::Encoding(_) => "it is not in UTF-8".to_owned(),
@@ -315,18 +375,28 @@ impl<R: BufRead> Xml<R> {
             Error::IllFormed(_) => "it is not well-formed".to_owned(),
             Error::InvalidAttr(_) => "an attribute stands twice, or not as name=\"value\"".to_owned(),
             Error::Escape(EscapeError::UnrecognizedEntity(..)) => {
-                return OdmError::Entities { at, what: "a reference to an entity of its own" };
+                return OdmError::Entities {
+                    at,
+                    what: "a reference to an entity of its own",
+                };
             }
             Error::Escape(_) => "an & is not written as &amp;, or a &#…; names no character".to_owned(),
             Error::Namespace(_) => "a namespace is not declared as XML allows".to_owned(),
             Error::Io(_) => "it cannot be read".to_owned(),
         };
-        if self.begun { self.damaged(at, what) } else { OdmError::NotOdm { at, what } }
+        if self.begun {
+            self.damaged(at, what)
+        } else {
+            OdmError::NotOdm { at, what }
+        }
     }
 }
 
 fn no_xml(at: Place) -> OdmError {
-    OdmError::NotOdm { at, what: "it does not begin with an XML element".into() }
+    OdmError::NotOdm {
+        at,
+        what: "it does not begin with an XML element".into(),
+    }
 }
 
 fn check_root(root: Element) -> Result<Element, OdmError> {
@@ -335,16 +405,25 @@ fn check_root(root: Element) -> Result<Element, OdmError> {
     if root.name != "ODM" || !namespace.starts_with(ODM_ANY) {
         let what = match namespace.starts_with(ODM_ANY) {
             true => format!("its root element is {}, not ODM", shown(&root.name)),
-            false => format!("its root element is {} in another namespace than {ODM_1_3}", shown(&root.name)),
+            false => format!(
+                "its root element is {} in another namespace than {ODM_1_3}",
+                shown(&root.name)
+            ),
         };
         return Err(OdmError::NotOdm { at: root.at, what });
     }
     match (namespace, version) {
         (ODM_1_3, None | Some("1.3" | "1.3.0" | "1.3.1" | "1.3.2")) => Ok(root),
-        (ODM_1_3, Some(other)) => Err(OdmError::Version { at: root.at, version: shown(other) }),
+        (ODM_1_3, Some(other)) => Err(OdmError::Version {
+            at: root.at,
+            version: shown(other),
+        }),
         (other, version) => {
             let of_namespace = other.trim_start_matches(ODM_ANY);
-            Err(OdmError::Version { at: root.at, version: shown(version.unwrap_or(of_namespace)) })
+            Err(OdmError::Version {
+                at: root.at,
+                version: shown(version.unwrap_or(of_namespace)),
+            })
         }
     }
 }

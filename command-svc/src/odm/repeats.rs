@@ -18,20 +18,26 @@ pub(super) fn occurrences<S: Ord + Clone>(keys: &[(S, Option<String>)]) -> BTree
     let mut found: BTreeMap<(S, Option<String>), Occurrence> = BTreeMap::new();
     let mut taken: BTreeMap<S, BTreeMap<u32, Option<String>>> = BTreeMap::new();
     for (scope, key) in keys {
-        let Some(number) = as_number(key.as_deref()) else { continue };
-        let owner = taken.entry(scope.clone()).or_default().entry(number).or_insert_with(|| key.clone());
+        let Some(number) = as_number(key.as_deref()) else {
+            continue;
+        };
+        let owner = taken
+            .entry(scope.clone())
+            .or_default()
+            .entry(number)
+            .or_insert_with(|| key.clone());
         // No key and the key "1" mean the same occurrence; "01" beside "1" does not.
         if owner == key || (key.is_none() || owner.is_none()) {
             found.insert((scope.clone(), key.clone()), Occurrence { number, counted: false });
         }
     }
     for (scope, key) in keys {
-        if !found.contains_key(&(scope.clone(), key.clone())) {
+        found.entry((scope.clone(), key.clone())).or_insert_with(|| {
             let numbers = taken.entry(scope.clone()).or_default();
             let number = numbers.last_key_value().map_or(1, |(last, _)| last + 1);
             numbers.insert(number, key.clone());
-            found.insert((scope.clone(), key.clone()), Occurrence { number, counted: true });
-        }
+            Occurrence { number, counted: true }
+        });
     }
     found
 }

@@ -59,13 +59,24 @@ impl Draft {
             Ok(subject_number) => subject_number,
             Err(invalid) => {
                 let what = format!("its SubjectKey is {invalid}; nothing of it was taken");
-                file.row(Severity::Refused, (subject.at.line, "SubjectData", None), "bad-subject-number", what);
+                file.row(
+                    Severity::Refused,
+                    (subject.at.line, "SubjectData", None),
+                    "bad-subject-number",
+                    what,
+                );
                 return Ok(None);
             }
         };
         file.xml.begin_budget("one SubjectData", limit);
-        let mut draft =
-            Self { at: subject.at, subject_number, audit: None, site: None, location: None, forms: Vec::new() };
+        let mut draft = Self {
+            at: subject.at,
+            subject_number,
+            audit: None,
+            site: None,
+            location: None,
+            forms: Vec::new(),
+        };
         let mut visits = false;
         while let Some(element) = file.xml.child(subject)? {
             match element.name.as_str() {
@@ -76,7 +87,8 @@ impl Draft {
                 "AuditRecord" => {
                     if visits {
                         let at = (element.at.line, "AuditRecord", None);
-                        let what = "it stands after StudyEventData, where the ODM schema does not allow it: read all the same";
+                        let what =
+                            "it stands after StudyEventData, where the ODM schema does not allow it: read all the same";
                         file.row(Severity::Note, at, "out-of-place", what);
                     }
                     let (audit, location) = file.audit(&element)?;
@@ -92,7 +104,9 @@ impl Draft {
     }
 
     fn visit<R: BufRead>(&mut self, file: &mut ClinicalFile<R>, element: &Element) -> Result<(), OdmError> {
-        let Some(visit) = keyed(file, element, "StudyEventOID", "StudyEventRepeatKey") else { return Ok(()) };
+        let Some(visit) = keyed(file, element, "StudyEventOID", "StudyEventRepeatKey") else {
+            return Ok(());
+        };
         while let Some(inner) = file.xml.child(element)? {
             match inner.name.as_str() {
                 "FormData" => self.form(file, &inner, &visit)?,
@@ -108,7 +122,9 @@ impl Draft {
         element: &Element,
         visit: &Keyed,
     ) -> Result<(), OdmError> {
-        let Some(form) = keyed(file, element, "FormOID", "FormRepeatKey") else { return Ok(()) };
+        let Some(form) = keyed(file, element, "FormOID", "FormRepeatKey") else {
+            return Ok(());
+        };
         let mut items = Vec::new();
         while let Some(inner) = file.xml.child(element)? {
             match inner.name.as_str() {
@@ -116,7 +132,11 @@ impl Draft {
                 _ => file.not_kept.inside("FormData", &inner),
             }
         }
-        self.forms.push(RawForm { visit: visit.clone(), form, items });
+        self.forms.push(RawForm {
+            visit: visit.clone(),
+            form,
+            items,
+        });
         Ok(())
     }
 
@@ -148,10 +168,18 @@ fn forms<R: BufRead>(file: &mut ClinicalFile<R>, raw: Vec<RawForm>) -> Vec<Clini
     let key = |form: &RawForm| {
         let (visit, visit_repeat) = in_visit(form);
         let form_repeat = repeats.number(&(visit.clone(), visit_repeat), &form.form);
-        FormKey { visit, visit_repeat, form: form.form.oid.clone(), form_repeat }
+        FormKey {
+            visit,
+            visit_repeat,
+            form: form.form.oid.clone(),
+            form_repeat,
+        }
     };
     let keys: Vec<FormKey> = raw.iter().map(key).collect();
-    let all_items = raw.iter().zip(&keys).flat_map(|(form, key)| form.items.iter().map(move |item| (key.clone(), item)));
+    let all_items = raw
+        .iter()
+        .zip(&keys)
+        .flat_map(|(form, key)| form.items.iter().map(move |item| (key.clone(), item)));
     let groups = Counted::of("ItemGroupData", all_items.map(|(key, item)| (key, &item.group)));
     groups.report(file);
 
@@ -159,17 +187,23 @@ fn forms<R: BufRead>(file: &mut ClinicalFile<R>, raw: Vec<RawForm>) -> Vec<Clini
     let mut places: BTreeMap<FormKey, usize> = BTreeMap::new();
     for (form, key) in raw.into_iter().zip(keys) {
         let place = *places.entry(key.clone()).or_insert_with(|| {
-            forms.push(ClinicalForm { key: key.clone(), items: Vec::new(), line: form.form.line });
+            forms.push(ClinicalForm {
+                key: key.clone(),
+                items: Vec::new(),
+                line: form.form.line,
+            });
             forms.len() - 1
         });
-        forms[place].items.extend(form.items.into_iter().map(|item| ClinicalItem {
-            group_repeat: groups.number(&key, &item.group),
-            group: item.group.oid,
-            item: item.item,
-            value: item.value,
-            unit: item.unit,
-            line: item.line,
-        }));
+        forms[place]
+            .items
+            .extend(form.items.into_iter().map(|item| ClinicalItem {
+                group_repeat: groups.number(&key, &item.group),
+                group: item.group.oid,
+                item: item.item,
+                value: item.value,
+                unit: item.unit,
+                line: item.line,
+            }));
     }
     forms
 }
@@ -184,8 +218,10 @@ struct Counted<S: Ord> {
 impl<S: Ord + Clone> Counted<S> {
     fn of<'a>(element: &'static str, all: impl Iterator<Item = (S, &'a Keyed)>) -> Self {
         let all: Vec<(S, &Keyed)> = all.collect();
-        let keys: Vec<_> =
-            all.iter().map(|(scope, keyed)| ((scope.clone(), keyed.oid.clone()), keyed.key.clone())).collect();
+        let keys: Vec<_> = all
+            .iter()
+            .map(|(scope, keyed)| ((scope.clone(), keyed.oid.clone()), keyed.key.clone()))
+            .collect();
         let numbers = occurrences(&keys);
         let mut told = BTreeSet::new();
         let mut counted = Vec::new();
@@ -195,7 +231,11 @@ impl<S: Ord + Clone> Counted<S> {
                 counted.push((keyed.oid.clone(), keyed.line, occurrence.number));
             }
         }
-        Self { element, numbers, counted }
+        Self {
+            element,
+            numbers,
+            counted,
+        }
     }
 
     fn number(&self, scope: &S, keyed: &Keyed) -> u32 {
@@ -205,17 +245,20 @@ impl<S: Ord + Clone> Counted<S> {
     fn report<R: BufRead>(&self, file: &mut ClinicalFile<R>) {
         for (oid, line, number) in &self.counted {
             let what = format!("its repeat key is not a number from 1 up, or is taken: counted as occurrence {number}");
-            file.row(Severity::Note, (*line, self.element, Some(oid)), "repeat-key-counted", what);
+            file.row(
+                Severity::Note,
+                (*line, self.element, Some(oid)),
+                "repeat-key-counted",
+                what,
+            );
         }
     }
 }
 
-fn group<R: BufRead>(
-    file: &mut ClinicalFile<R>,
-    element: &Element,
-    items: &mut Vec<RawItem>,
-) -> Result<(), OdmError> {
-    let Some(group) = keyed(file, element, "ItemGroupOID", "ItemGroupRepeatKey") else { return Ok(()) };
+fn group<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, items: &mut Vec<RawItem>) -> Result<(), OdmError> {
+    let Some(group) = keyed(file, element, "ItemGroupOID", "ItemGroupRepeatKey") else {
+        return Ok(());
+    };
     while let Some(inner) = file.xml.child(element)? {
         match inner.name.strip_prefix("ItemData") {
             Some(kind) => items.extend(item(file, &inner, kind, &group)?),
@@ -248,13 +291,23 @@ fn item<R: BufRead>(
     }
     let null = element.attribute("IsNull") == Some("Yes");
     let value = value.filter(|value| !null && !value.is_empty()).map(ItemValue);
-    Ok(Some(RawItem { group: group.clone(), item, value, unit, line: element.at.line }))
+    Ok(Some(RawItem {
+        group: group.clone(),
+        item,
+        value,
+        unit,
+        line: element.at.line,
+    }))
 }
 
 /// The OID and repeat key of an element that is to be taken.
 fn keyed<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, oid_of: &str, key_of: &str) -> Option<Keyed> {
     let oid = oid(file, element, oid_of).filter(|oid| takes(file, element, Some(oid)))?;
-    Some(Keyed { oid, key: element.attribute(key_of).map(str::to_owned), line: element.at.line })
+    Some(Keyed {
+        oid,
+        key: element.attribute(key_of).map(str::to_owned),
+        line: element.at.line,
+    })
 }
 
 fn oid<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, attribute: &str) -> Option<Oid> {
@@ -262,7 +315,12 @@ fn oid<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, attribute: &st
         Ok(oid) => Some(oid),
         Err(invalid) => {
             let what = format!("its {attribute} is {invalid}; nothing in it was taken");
-            file.row(Severity::Refused, (element.at.line, &element.name, None), "bad-oid", what);
+            file.row(
+                Severity::Refused,
+                (element.at.line, &element.name, None),
+                "bad-oid",
+                what,
+            );
             None
         }
     }
@@ -275,8 +333,16 @@ fn takes<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, oid: Option<
         None | Some("Insert" | "Upsert") => true,
         Some("Context") if !is_value => true,
         Some(other) => {
-            let what = format!("its TransactionType is {}, not Insert or Upsert: nothing in it was taken", shown(other));
-            file.row(Severity::Refused, (element.at.line, &element.name, oid), "transaction", what);
+            let what = format!(
+                "its TransactionType is {}, not Insert or Upsert: nothing in it was taken",
+                shown(other)
+            );
+            file.row(
+                Severity::Refused,
+                (element.at.line, &element.name, oid),
+                "transaction",
+                what,
+            );
             false
         }
     }

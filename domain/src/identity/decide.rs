@@ -20,9 +20,7 @@ pub(super) fn decide(identity: &Identity, command: &Command, context: &Here<'_>)
         Command::Rectify { details, clear, reason } => identity.rectify(details, clear, reason.as_ref(), context),
         Command::Fence { erasure, scopes } => Ok(identity.fence(*erasure, scopes)),
         Command::Restrict {} => Ok(if identity.restricted { vec![] } else { vec![Event::Restricted {}] }),
-        Command::LiftRestriction {} => {
-            Ok(if identity.restricted { vec![Event::RestrictionLifted {}] } else { vec![] })
-        }
+        Command::LiftRestriction {} => Ok(if identity.restricted { vec![Event::RestrictionLifted {}] } else { vec![] }),
     }
 }
 
@@ -52,7 +50,9 @@ impl Identity {
         context: &Here<'_>,
     ) -> Facts {
         let record = self.writable(context)?;
-        let Vault::Recorded { details, tag } = &self.vault else { return Err(Refused::NothingRecorded) };
+        let Vault::Recorded { details, tag } = &self.vault else {
+            return Err(Refused::NothingRecorded);
+        };
         self.refuse_erased(wanted.present().map(|(detail, _)| detail).chain(clear.iter().copied()), record)?;
         let text_erased = self.is_fenced(Scope::HealthFreeText, record);
         let reason = reason.filter(|reason| !reason.is_blank());
@@ -79,7 +79,11 @@ impl Identity {
     fn writable<'a>(&self, context: &'a Here<'_>) -> Result<&'a Record, Refused> {
         match context.governing.record() {
             Some(record) if context.principal.sites.contains(&record.site) => {
-                if self.restricted || record.restricted { Err(Refused::Restricted) } else { Ok(record) }
+                if self.restricted || record.restricted {
+                    Err(Refused::Restricted)
+                } else {
+                    Ok(record)
+                }
             }
             Some(_) | None => Err(Refused::NoSuchParticipant),
         }

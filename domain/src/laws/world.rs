@@ -26,7 +26,9 @@ use crate::{Day, Moment};
 pub(super) const CANARIES: [&str; 3] = ["CANARY", "98765", "9876-05"];
 
 /// An aggregate with all that can happen to it.
-pub(super) trait World: Decider<Command: std::fmt::Debug + PartialEq, Governing: std::fmt::Debug> + std::fmt::Debug {
+pub(super) trait World:
+    Decider<Command: std::fmt::Debug + PartialEq, Governing: std::fmt::Debug> + std::fmt::Debug
+{
     /// Any command.
     fn commands() -> BoxedStrategy<Self::Command>;
 
@@ -85,10 +87,8 @@ fn in_study(aggregate: Aggregate, id: impl std::fmt::Display) -> StreamId {
 /// A participant in Oslo, to whom this or that has happened.
 fn participants() -> BoxedStrategy<Participant> {
     use participant::Event;
-    let fence = scopes().prop_map(|scopes| Event::Fenced {
-        erasure: ErasureId(Uuid::nil()),
-        scopes: scopes.into_iter().collect(),
-    });
+    let fence = scopes()
+        .prop_map(|scopes| Event::Fenced { erasure: ErasureId(Uuid::nil()), scopes: scopes.into_iter().collect() });
     let news = prop_oneof![Just(Event::Restricted {}), Just(Event::Withdrawn { reason: None }), fence];
     let some = prop_oneof![6 => Just(vec![]), 1 => prop::collection::vec(news, 1..3)];
     some.prop_map(|news| {
@@ -166,13 +166,10 @@ fn items_to_save() -> impl Strategy<Value = Vec<ItemToSave>> {
 impl World for Participant {
     fn commands() -> BoxedStrategy<participant::Command> {
         use participant::Command::{Fence, GiveConsent, LiftRestriction, Register, Restrict, SaveItems, Withdraw};
-        let register = (select(vec!["oslo", "oslo", "paris"]), select(vec!["001", "002"])).prop_map(|(at, number)| {
-            Register { site: site(at), subject_number: number.parse().expect("valid") }
-        });
-        let consent = (select(vec!["1.0", "2.0"]), reason()).prop_map(|(version, reference)| GiveConsent {
-            version: version.parse().expect("valid"),
-            reference,
-        });
+        let register = (select(vec!["oslo", "oslo", "paris"]), select(vec!["001", "002"]))
+            .prop_map(|(at, number)| Register { site: site(at), subject_number: number.parse().expect("valid") });
+        let consent = (select(vec!["1.0", "2.0"]), reason())
+            .prop_map(|(version, reference)| GiveConsent { version: version.parse().expect("valid"), reference });
         let form = FormKey { visit: oid("V1"), visit_repeat: 1, form: oid("VS"), form_repeat: 1 };
         let fence = (erasures(), some_scopes())
             .prop_map(|(erasure, scopes)| Fence { erasure, scopes: scopes.unwrap_or_default() });
@@ -353,9 +350,8 @@ impl World for User {
         let names = prop_oneof![4 => text(), 1 => Just(Plain::from("\u{7}CANARY"))];
         let kinds = select(vec![AccountKind::User, AccountKind::ServiceAccount]);
         prop_oneof![
-            (kinds, names).prop_map(|(kind, name)| {
-                Register { kind, organisation: "hospital".parse().expect("valid"), name }
-            }),
+            (kinds, names)
+                .prop_map(|(kind, name)| { Register { kind, organisation: "hospital".parse().expect("valid"), name } }),
             (tokens(), grants).prop_map(|(token, grant)| IssueToken { token, grant }),
             tokens().prop_map(|token| RevokeToken { token }),
         ]

@@ -296,13 +296,18 @@ impl Erasure {
 impl Stage {
     fn after(&self, event: &Event) -> Option<Self> {
         match (self, event) {
-            (Self::Requested | Self::Assessed(_) | Self::Approved(_), Event::ErasureAssessed { granted, refused, .. }) => {
+            (
+                Self::Requested | Self::Assessed(_) | Self::Approved(_),
+                Event::ErasureAssessed { granted, refused, .. },
+            ) => {
                 let granted = granted.iter().copied().collect();
                 Some(Self::Assessed(Assessment { granted, refused: refused.clone() }))
             }
-            (Self::Assessed(assessment), Event::ErasureApproved { approved_by, instruction, accept_single_copy, .. }) => {
-                let destroy =
-                    if *accept_single_copy { Destroy::SingleCopyAccepted } else { Destroy::WaitsForOffSite };
+            (
+                Self::Assessed(assessment),
+                Event::ErasureApproved { approved_by, instruction, accept_single_copy, .. },
+            ) => {
+                let destroy = if *accept_single_copy { Destroy::SingleCopyAccepted } else { Destroy::WaitsForOffSite };
                 Some(Self::Approved(Order {
                     assessment: assessment.clone(),
                     approved_by: *approved_by,
@@ -310,9 +315,10 @@ impl Stage {
                     destroy,
                 }))
             }
-            (Self::Assessed(assessment) | Self::Approved(Order { assessment, .. }), Event::ErasureRefused { ground, .. }) => {
-                Some(Self::Refused { assessment: assessment.clone(), ground: *ground })
-            }
+            (
+                Self::Assessed(assessment) | Self::Approved(Order { assessment, .. }),
+                Event::ErasureRefused { ground, .. },
+            ) => Some(Self::Refused { assessment: assessment.clone(), ground: *ground }),
             (Self::Approved(order), Event::SingleCopyAccepted { .. }) => Some(Self::Approved(order.accepting())),
             (Self::Begun(order), Event::SingleCopyAccepted { .. }) => Some(Self::Begun(order.accepting())),
             (Self::Committed(order), Event::SingleCopyAccepted { .. }) => Some(Self::Committed(order.accepting())),

@@ -76,7 +76,11 @@ fn by_hold(scope: Scope) -> RefusedScope {
 }
 
 fn approve() -> Command {
-    Command::ApproveErasure { erasure: E, instruction: "DPA-2026/14".parse().expect("valid"), accept_single_copy: false }
+    Command::ApproveErasure {
+        erasure: E,
+        instruction: "DPA-2026/14".parse().expect("valid"),
+        accept_single_copy: false,
+    }
 }
 
 fn approved(accept_single_copy: bool) -> Event {
@@ -183,7 +187,8 @@ fn an_erasure_takes_two_persons() {
     before().by(program.clone()).when(approve()).rejected("not-a-person");
     orders([]).by(program).when(request(&CONTACT_AND_NAMES)).rejected("not-a-person");
     before().by(controller()).when(approve()).then([approved(false)]);
-    let other = Command::ApproveErasure { erasure: E, instruction: "X".parse().expect("valid"), accept_single_copy: false };
+    let other =
+        Command::ApproveErasure { erasure: E, instruction: "X".parse().expect("valid"), accept_single_copy: false };
     orders(carried_out(0)).by(controller()).when(other).rejected("approved-otherwise");
     orders([]).by(controller()).when(approve()).rejected("no-such-erasure");
 }

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::{self, Context};
 use async_nats::{Message, Subscriber};
 use async_trait::async_trait;
 use domain::history::{Commit, StreamId};
@@ -51,12 +51,16 @@ pub(super) struct JetStreamFeed {
     /// Arrived and not handed out yet. Nothing leaves before it was opened, so a `next` that fails or is dropped
     /// loses nothing.
     waiting: VecDeque<(StreamId, Stored)>,
+    /// After which sequence a message was missing once.
+    hole: Option<u64>,
+    context: Context,
     pull: Option<Pull>,
 }
 
 impl JetStreamFeed {
     pub(super) fn new(wire: Wire, journal: Arc<Found>, sealer: Arc<Sealer>, after: u64) -> Self {
-        Self { wire, journal, sealer, arrived: after, waiting: VecDeque::new(), pull: None }
+        let context = jetstream::new(wire.client().clone());
+        Self { wire, journal, sealer, arrived: after, waiting: VecDeque::new(), hole: None, context, pull: None }
     }
 
     /// Waits for one message, then takes what else is there, up to `max` commits.
@@ -78,7 +82,10 @@ impl JetStreamFeed {
         loop {
             let pull = match &mut self.pull {
                 Some(pull) => pull,
-                None => self.pull.insert(Pull::start(&self.wire, &self.journal.name, self.arrived + 1).await?),
+                None => {
+                    let (name, from) = (&self.journal.name, self.arrived + 1);
+                    self.pull.insert(Pull::start(&self.wire, &self.context, name, from).await?)
+                }
             };
             match pull.next().await {
                 Some(message) => return Ok(message),
@@ -95,17 +102,14 @@ impl JetStreamFeed {
     fn arrive(&mut self, message: Message) -> Result<(), Failure> {
         let traceparent = message.headers.as_ref().and_then(|headers| headers.get(super::TRACEPARENT));
         let traceparent = traceparent.map(|value| value.as_str().to_owned());
-        let context = jetstream::new(self.wire.client().clone());
-        let message = jetstream::Message { message, context };
+        let message = jetstream::Message { message, context: self.context.clone() };
         let info = message.info().map_err(|_| Failure::unavailable(JOURNAL, "a delivery without a sequence"))?;
         let sequence = info.stream_sequence;
         if sequence <= self.arrived {
             return Ok(());
         }
         if sequence != self.arrived + 1 {
-            let detail = format!("after sequence {} comes {sequence}", self.arrived);
-            self.pull = None;
-            return Err(Failure::damaged(format!("journal stream {}", self.journal.name), detail));
+            return self.hole_before(sequence);
         }
         let (subject, payload) = (message.subject.to_string(), message.payload.clone());
         match parse_subject(&subject) {
@@ -120,6 +124,16 @@ impl JetStreamFeed {
         }
         self.arrived = sequence;
         self.journal.saw(sequence);
+        Ok(())
+    }
+
+    /// A delivery can get lost on the way; what is missing a second time is not there.
+    fn hole_before(&mut self, sequence: u64) -> Result<(), Failure> {
+        self.pull = None;
+        if self.hole.replace(self.arrived) == Some(self.arrived) {
+            let detail = format!("after sequence {} comes {sequence}", self.arrived);
+            return Err(Failure::damaged(format!("journal stream {}", self.journal.name), detail));
+        }
         Ok(())
     }
 }
@@ -163,7 +177,7 @@ struct Pull {
 
 impl Pull {
     /// Asks for everything from a sequence on.
-    async fn start(wire: &Wire, journal: &str, from: u64) -> Result<Self, Failure> {
+    async fn start(wire: &Wire, context: &Context, journal: &str, from: u64) -> Result<Self, Failure> {
         let lost = |error: &dyn std::fmt::Display| Failure::unavailable(JOURNAL, error);
         let config = pull::Config {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
@@ -173,7 +187,6 @@ impl Pull {
             memory_storage: true,
             ..Default::default()
         };
-        let context = jetstream::new(wire.client().clone());
         let consumer = context.create_consumer_on_stream(config, journal).await.map_err(|error| lost(&error))?;
         let inbox = wire.client().new_inbox();
         let deliveries = wire.client().subscribe(inbox.clone()).await.map_err(|error| lost(&error))?;

@@ -32,6 +32,7 @@ mod tests;
 /// The one header of our own: W3C trace context, from the command to the projections.
 const TRACEPARENT: &str = "traceparent";
 
+pub use async_nats::Client;
 pub use batch::{BatchAck, MAX_BATCH};
 pub use connect::connect;
 pub use jetstream::JetStreamJournal;

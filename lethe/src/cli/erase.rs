@@ -185,7 +185,7 @@ pub async fn follow(client: &Client, erasure: uuid::Uuid, mut each: impl FnMut(&
             each(&phase);
             shown.clone_from(&phase);
         }
-        let waits = phase == "committed" && found.get("accept_single_copy") == Some(&Value::Bool(false));
+        let waits = phase == "committed" && found.get("single_copy_accepted") == Some(&Value::Bool(false));
         if matches!(phase.as_str(), "completed" | "refused") || waits {
             return Ok(found);
         }

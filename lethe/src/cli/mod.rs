@@ -92,6 +92,14 @@ fn start_telemetry(format: LogFormat, filter: &str) -> Result<Telemetry, CliErro
     Telemetry::start(options).map_err(|error| CliError::failed("logs and traces cannot be started", error))
 }
 
+/// Sends what is still to be sent. Blocks, so it runs where that harms nobody.
+async fn end_telemetry(telemetry: Telemetry) {
+    let ended = tokio::task::spawn_blocking(|| telemetry.shutdown()).await;
+    if let Ok(Err(error)) = ended {
+        eprintln!("lethe: {error}");
+    }
+}
+
 /// Ctrl-C, or SIGTERM from whoever supervises us.
 async fn until_told_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::design::content_hash;
+use command_svc::admin::{tenant_of_token, token_hash};
 use domain::permit::Principal;
 use domain::port::{Clock, Credentials, Failure, Tenants};
 
@@ -16,10 +16,8 @@ pub(super) struct TokenCredentials {
 #[async_trait]
 impl Credentials for TokenCredentials {
     async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Failure> {
-        // lethe_<tenant>_<secret>: tenant ids hold no underscore.
-        let Some(tenant) = token.strip_prefix("lethe_").and_then(|rest| rest.split_once('_')) else { return Ok(None) };
-        let Ok(id) = tenant.0.parse() else { return Ok(None) };
+        let Some(id) = tenant_of_token(token) else { return Ok(None) };
         let Some(tenant) = self.tenants.tenant(&id) else { return Ok(None) };
-        projection_svc::tokens::principal_of(&tenant, &content_hash(token.as_bytes()), self.clock.now()).await
+        projection_svc::tokens::principal_of(&tenant, &token_hash(token), self.clock.now()).await
     }
 }

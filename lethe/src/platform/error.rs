@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use domain::ids::TenantId;
 use domain::port::Failure;
+use infra::keys::kms::KmsDirError;
 use infra::nats_server::NatsServerError;
 
 use crate::cli::{ApiError, CliError};
@@ -49,6 +50,9 @@ pub enum StartError {
         /// Which.
         tenant: TenantId,
     },
+    /// The root keys may not be kept there.
+    #[error(transparent)]
+    KmsDir(#[from] KmsDirError),
     /// The rules say no.
     #[error("{detail}")]
     Refused {
@@ -74,7 +78,7 @@ impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
         match error {
             StartError::InUse { .. } | StartError::Refused { .. } => Self::conflict(error),
-            StartError::NotLoopback { .. } | StartError::NoSuchTenant { .. } => Self::input(error),
+            StartError::NotLoopback { .. } | StartError::NoSuchTenant { .. } | StartError::KmsDir(_) => Self::input(error),
             StartError::DataDir { .. } | StartError::Listen { .. } | StartError::Nats(_) | StartError::Failed(_) => {
                 Self::unavailable(error)
             }

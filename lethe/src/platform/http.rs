@@ -7,15 +7,15 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use domain::port::{Credentials, Dice};
+use domain::port::Credentials;
 use serde_json::{Value, json};
 
 use super::admin;
 use super::inner::Inner;
 
 /// Puts the routes together.
-pub(super) fn router(inner: Arc<Inner>, credentials: Arc<dyn Credentials>, dice: Arc<dyn Dice>) -> Router {
-    let services = command_svc::router(Arc::clone(&inner.commands)).merge(query_api::router(inner.queries()));
+pub(super) fn router(inner: Arc<Inner>, credentials: Arc<dyn Credentials>) -> Router {
+    let services = command_svc::router(Arc::clone(&inner.commands)).merge(query_api::router(Arc::clone(&inner.queries)));
     let open = Router::new()
         .route("/livez", get(|| async { "live\n" }))
         .route("/readyz", get(readyz))
@@ -23,7 +23,7 @@ pub(super) fn router(inner: Arc<Inner>, credentials: Arc<dyn Credentials>, dice:
         .route("/openapi.json", get(|| async { Json(openapi()) }))
         .with_state(Arc::clone(&inner));
     let all = edge::authenticated(services, credentials).merge(admin::router(inner)).merge(open);
-    edge::traced(edge::fallbacks(all), dice, infra::telemetry::current_traceparent)
+    edge::traced(edge::fallbacks(all), infra::telemetry::current_traceparent)
 }
 
 /// The description of the API, put together from both services.

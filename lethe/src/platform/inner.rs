@@ -5,17 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use command_svc::Commands;
+use command_svc::admin::Terms;
 use domain::history::Position;
 use domain::ids::{Environment, Label, StudyId, TenantId, TokenId, UserId};
 use domain::port::{Clock, Dice, Failure, Tenants};
+use domain::user::AccountKind;
 use infra::chance::SystemClock;
 use infra::journal::{Provisioner, connect};
 use infra::nats_server::{NatsServer, TenantAccount};
 use infra::telemetry::Metrics;
 use projection_svc::rebuild::{self, Which};
+use projection_svc::{JournalHealth, JournalState};
 use query_api::Queries;
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::data_dir::DataDir;
 use super::registry::{Open, Registry};
@@ -35,6 +39,7 @@ pub(super) struct Inner {
     pub(super) metrics: Metrics,
     pub(super) operator_token: String,
     pub(super) dice: Arc<dyn Dice>,
+    pub(super) erasing: JoinHandle<()>,
 }
 
 impl Inner {
@@ -54,7 +59,7 @@ impl Inner {
             faults.push("the nats-server is not running".to_owned());
         }
         for open in self.registry.open() {
-            faults.extend(open.runner.health().into_iter().filter_map(|health| health.fault()));
+            faults.extend(open.runner.health().iter().filter_map(|health| fault(&open.ports.id, health)));
         }
         faults
     }
@@ -71,7 +76,11 @@ impl Inner {
         let provisioner = connect(logins.provisioner.connect_options(), self.nats.url(), "lethe-provision").await?;
         Provisioner::new(provisioner, 1).tenant(id).await.map_err(refused)?;
         let client = open::service_client(&self.nats, id).await?;
-        open::key_tree(&client, &self.kms_dir, id)?.create().await?;
+        let keys = open::key_tree(&client, &self.kms_dir, id);
+        // It is there already if this was interrupted just after.
+        if keys.structure_key().await.is_err() {
+            keys.create().await?;
+        }
         self.data_dir.remember_tenant(id)?;
         self.registry.add(open::tenant(&self.nats, &self.data_dir, &self.kms_dir, id, &[]).await?);
         Ok(())
@@ -92,24 +101,35 @@ impl Inner {
         Provisioner::new(provisioner, 1).journal(&journal).await.map_err(refused)?;
         self.data_dir.remember_study(id, study)?;
         open.runner.add_journal(journal).await?;
-        let position = self.commands.create_study(&open.ports, study, name, environment).await.map_err(rejected)?;
-        self.seen(&open, &position).await
+        let done = self.commands.create_study(&open.ports, study, name, environment).await.map_err(rejected)?;
+        self.seen(&open, &done.position).await
     }
 
     /// Registers the user if need be, and issues a token.
     pub(super) async fn create_token(&self, new: NewToken) -> Result<(TokenId, String), StartError> {
         let open = self.open(&new.tenant)?;
         let expires_at = SystemClock.now() + Duration::from_secs(u64::from(new.days) * 86_400);
-        let issued = self.commands.issue_token(&open.ports, new.into_grant(expires_at)).await.map_err(rejected)?;
+        let kind = if new.service_account { AccountKind::ServiceAccount } else { AccountKind::User };
+        let (user, organisation) = (new.user, new.organisation.clone());
+        let registered = self.commands.register_user(&open.ports, user, kind, organisation, new.name.into()).await;
+        registered.map_err(rejected)?;
+        let terms = Terms {
+            role: new.role,
+            environment: new.environment,
+            organisation: new.organisation,
+            sites: new.sites,
+            expires_at,
+        };
+        let issued = self.commands.issue_token(&open.ports, user, terms).await.map_err(rejected)?;
         self.seen(&open, &issued.position).await?;
-        Ok((issued.token, issued.secret))
+        Ok((issued.id, issued.text))
     }
 
     /// Ends a token.
     pub(super) async fn revoke_token(&self, id: &TenantId, user: UserId, token: TokenId) -> Result<(), StartError> {
         let open = self.open(id)?;
-        let position = self.commands.revoke_token(&open.ports, user, token).await.map_err(rejected)?;
-        self.seen(&open, &position).await
+        let done = self.commands.revoke_token(&open.ports, user, token).await.map_err(rejected)?;
+        self.seen(&open, &done.position).await
     }
 
     async fn seen(&self, open: &Open, position: &Position) -> Result<(), StartError> {
@@ -131,13 +151,13 @@ impl Inner {
         tokio::spawn(async move {
             // Progress is told as far as somebody listens; the rebuild itself goes on.
             let tell = |progress: rebuild::RebuildProgress| {
-                let _ = lines.try_send(json!({"kind": "progress", "projection": progress.projection, "done": progress.done, "total": progress.total}).to_string());
+                let _ = lines.try_send(json!({"kind": "progress", "done": progress.done, "total": progress.total}).to_string());
             };
-            let outcome = rebuild::rebuild(&open.runner, which, tell).await;
+            let outcome = rebuild::rebuild(&open.runner, &which, tell).await;
             match outcome {
                 Ok(report) => {
                     for built in report.projections {
-                        let line = json!({"kind": "report", "projection": built.projection, "rows": built.rows, "differences": built.differences});
+                        let line = json!({"kind": "report", "projection": built.projection, "rows": built.comparison.rows, "differences": built.comparison.differences});
                         let _ = lines.send(line.to_string()).await;
                     }
                 }
@@ -151,6 +171,7 @@ impl Inner {
 
     /// Stops what follows the journal, then the nats-server.
     pub(super) async fn stop(&self) {
+        self.erasing.abort();
         for open in self.registry.open() {
             open.runner.stop().await;
         }
@@ -165,6 +186,15 @@ fn refused(error: infra::journal::ProvisionError) -> StartError {
 fn rejected(refusal: command_svc::Refusal) -> StartError {
     match refusal {
         command_svc::Refusal::Failed(failure) => StartError::Failed(failure),
-        other => StartError::Refused { code: other.code(), detail: other.to_string() },
+        other => StartError::Refused { code: "refused", detail: other.to_string() },
+    }
+}
+
+fn fault(tenant: &TenantId, health: &JournalHealth) -> Option<String> {
+    let journal = health.study.as_ref().map_or_else(|| tenant.to_string(), |study| format!("{tenant}/{study}"));
+    match &health.state {
+        JournalState::Following => None,
+        JournalState::Retrying { reason } => Some(format!("the read models of {journal} wait: {reason}")),
+        JournalState::Stopped { reason } => Some(format!("the read models of {journal} stopped: {reason}")),
     }
 }

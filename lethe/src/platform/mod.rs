@@ -18,6 +18,7 @@ use domain::ids::{Environment, Label, OrganisationId, StudyId, TenantId, UserId}
 use domain::permit::{Role, Sites};
 use domain::port::Dice;
 use infra::chance::{SystemClock, SystemDice};
+use infra::telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -36,19 +37,27 @@ pub struct Options {
     kms_dir: PathBuf,
     listen: SocketAddr,
     install_nats_server: bool,
+    metrics: Metrics,
 }
 
 impl Options {
     /// On a free port on loopback, with a nats-server that is installed already.
     pub fn new(data_dir: &Path, kms_dir: &Path) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { data_dir: data_dir.to_owned(), kms_dir: kms_dir.to_owned(), listen, install_nats_server: false }
+        Self { data_dir: data_dir.to_owned(), kms_dir: kms_dir.to_owned(), listen, install_nats_server: false, metrics: Metrics::default() }
     }
 
     /// On this address.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
+        self
+    }
+
+    /// Shows these metrics at `/metrics`.
+    #[must_use]
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
         self
     }
 

@@ -3,17 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use domain::history::JournalId;
+use async_trait::async_trait;
+use command_svc::Commands;
+use command_svc::erasure::{ErasureTrigger, ErasureWorker, OpenErasures};
+use domain::history::{Aggregate, JournalId, StreamId};
 use domain::ids::{StudyId, TenantId};
-use domain::port::{Cells, Dice, Journal, Progress, ReadStore, Tenant, Tenants};
+use domain::port::{Cells, Dice, Failure, Journal, Progress, ReadStore, Tenant, Tenants};
 use infra::chance::{SystemClock, SystemDice};
 use infra::journal::{JetStreamJournal, JetStreamNodes, connect};
 use infra::keys::{KeyTree, kms};
 use infra::nats_server::{NatsServer, NatsServerOptions, TenantAccount, locate, locate_or_install};
 use infra::seal::Sealer;
 use infra::store::{Opening, SledStore};
-use infra::telemetry::Metrics;
-use projection_svc::Runner;
+use projection_svc::{Runner, Visible, erasures, studies};
 
 use super::data_dir::DataDir;
 use super::inner::Inner;
@@ -21,7 +23,7 @@ use super::registry::{Open, Registry};
 use super::{Options, StartError};
 
 /// Opens everything under the data directory.
-pub(super) async fn all(options: &Options, metrics: Metrics) -> Result<Inner, StartError> {
+pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     kms::refuse_inside(&options.data_dir, &options.kms_dir)?;
     let data_dir = DataDir::take(&options.data_dir)?;
     let tenants = data_dir.tenants()?;
@@ -32,8 +34,9 @@ pub(super) async fn all(options: &Options, metrics: Metrics) -> Result<Inner, St
     }
     let dice: Arc<dyn Dice> = Arc::new(SystemDice);
     let tenants: Arc<dyn Tenants> = Arc::clone(&registry) as _;
-    let (erasures, worker) = command_svc::erasure::worker();
-    let commands = command_svc::Commands::new(Arc::clone(&tenants), Arc::new(SystemClock), Arc::clone(&dice), erasures);
+    let trigger = ErasureTrigger::default();
+    let commands = Commands::new(Arc::clone(&tenants), Arc::new(SystemClock), Arc::clone(&dice), trigger);
+    let worker = ErasureWorker::new(Arc::clone(&commands), Arc::new(ProjectedErasures));
     let operator_token = dice.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let inner = Inner {
         data_dir,
@@ -42,9 +45,10 @@ pub(super) async fn all(options: &Options, metrics: Metrics) -> Result<Inner, St
         queries: query_api::Queries::new(tenants),
         registry,
         commands,
-        metrics,
+        metrics: options.metrics.clone(),
         operator_token,
         dice,
+        erasing: tokio::spawn(async move { worker.run().await }),
     };
     Ok(inner)
 }
@@ -54,16 +58,16 @@ async fn nats_server(options: &Options, data_dir: &DataDir, tenants: &[TenantId]
     let found = tokio::task::spawn_blocking(move || {
         if install { locate_or_install(|step| eprintln!("{step}")) } else { locate() }
     });
-    let binary = found.await.map_err(|error| domain::port::Failure::unavailable("the nats-server", error))??;
+    let binary = found.await.map_err(|error| Failure::unavailable("the nats-server", error))??;
     let accounts = tenants.iter().map(|tenant| TenantAccount::new(tenant.as_str())).collect::<Result<_, _>>()?;
     Ok(NatsServer::start(NatsServerOptions::within(binary, data_dir.folder("nats"), accounts)).await?)
 }
 
 /// The key tree of a tenant over its service connection.
-pub(super) fn key_tree(client: &infra::journal::Client, kms_dir: &Path, id: &TenantId) -> Result<Arc<KeyTree>, StartError> {
+pub(super) fn key_tree(client: &infra::journal::Client, kms_dir: &Path, id: &TenantId) -> Arc<KeyTree> {
     let nodes = Arc::new(JetStreamNodes::new(client.clone(), id));
-    let kms = Arc::new(kms::FileKms::new(kms_dir, id)?);
-    Ok(Arc::new(KeyTree::new(id.clone(), nodes, kms, infra::keys::Options::default())))
+    let kms = Arc::new(kms::FileKms::new(kms_dir, id));
+    Arc::new(KeyTree::new(id.clone(), nodes, kms, infra::keys::Options::default()))
 }
 
 /// A connection with a tenant's service login.
@@ -81,7 +85,9 @@ pub(super) async fn tenant(
     studies: &[StudyId],
 ) -> Result<Open, StartError> {
     let client = service_client(nats, id).await?;
-    let keys = key_tree(&client, kms_dir, id)?;
+    let keys = key_tree(&client, kms_dir, id);
+    // A root key that is lost is found out now, not at the first read.
+    keys.structure_key().await.map_err(Failure::from)?;
     let sealer = Arc::new(Sealer::new(Arc::clone(&keys)));
     let own = JournalId { tenant: id.clone(), study: None };
     let expected: Vec<JournalId> =
@@ -90,7 +96,8 @@ pub(super) async fn tenant(
         Arc::new(JetStreamJournal::open(client, id, Arc::clone(&sealer), &expected).await?);
     let cells: Arc<dyn Cells> = sealer;
     let store: Arc<dyn ReadStore> = Arc::new(read_store(&data_dir.tenant(id).join("store"))?);
-    let runner = Runner::open(id.clone(), Arc::clone(&journal), Arc::clone(&cells), Arc::clone(&store)).await?;
+    let runner = Runner::open(id.clone(), Arc::clone(&journal), Arc::clone(&cells), Arc::clone(&store))?;
+    let runner = Arc::new(runner);
     runner.start().await?;
     let progress: Arc<dyn Progress> = Arc::clone(&runner) as _;
     let ports = Arc::new(Tenant { id: id.clone(), journal, keys, cells, store, progress });
@@ -103,6 +110,31 @@ fn read_store(dir: &Path) -> Result<SledStore, StartError> {
         tracing::warn!(path = %path.display(), "the read models did not open: they are set aside and built anew");
     }
     Ok(store)
+}
+
+/// The erasures that are open, as the read models know them.
+struct ProjectedErasures;
+
+#[async_trait]
+impl OpenErasures for ProjectedErasures {
+    async fn open(&self, tenant: &Tenant) -> Result<Vec<StreamId>, Failure> {
+        let mut streams = Vec::new();
+        for study in studies::list(tenant).await? {
+            let mut after = None;
+            loop {
+                let page = erasures::list(tenant, &study.study, true, &Visible::none(), after.as_deref(), 100).await?;
+                let stream = |erasure: &erasures::Erasure| {
+                    StreamId::in_study(&tenant.id, &study.study, Aggregate::Privacy, erasure.participant)
+                };
+                streams.extend(page.items.iter().map(stream));
+                match page.next {
+                    Some(next) => after = Some(next),
+                    None => break,
+                }
+            }
+        }
+        Ok(streams)
+    }
 }
 
 /// The journal stream of a study.

@@ -34,10 +34,10 @@ pub(super) fn of_commit(commit: &Commit) -> Result<Vec<EntryRow>, Malformed> {
             for (event, fact) in commit.events.iter().zip(commit.facts::<identity::Event>()?) {
                 match fact {
                     identity::Event::Recorded { details } => {
-                        entries.extend(of_details(commit, event, &details, &[], &None)?);
+                        entries.extend(of_details(commit, event, &details, &[], &None));
                     }
                     identity::Event::Rectified { details, cleared, reason } => {
-                        entries.extend(of_details(commit, event, &details, &cleared, &reason)?);
+                        entries.extend(of_details(commit, event, &details, &cleared, &reason));
                     }
                     _ => entries.push(of_fact(commit, event)?),
                 }
@@ -86,13 +86,13 @@ fn of_details(
     details: &Details,
     cleared: &[Detail],
     reason: &Reason,
-) -> Result<Vec<EntryRow>, Malformed> {
+) -> Vec<EntryRow> {
     let entry = |detail: Detail, value| {
         let mut entry = blank(commit, event);
-        entry.subject.field = Some(name_of(detail)?);
+        entry.subject.field = Some(detail.as_str().to_owned());
         entry.value = value;
         entry.reason.clone_from(reason);
-        Ok(entry)
+        entry
     };
     // Details have no parts of their own: only texts can be redacted one by one.
     let known = details.present().map(|(detail, scope, value)| {
@@ -101,14 +101,6 @@ fn of_details(
     });
     let cleared = cleared.iter().map(|detail| entry(*detail, None));
     known.chain(cleared).collect()
-}
-
-/// The detail's name as in the API.
-pub(crate) fn name_of(detail: Detail) -> Result<String, Malformed> {
-    match detail.write() {
-        Value::String(name) => Ok(name),
-        _ => Err(Malformed::at("detail")),
-    }
 }
 
 /// Any other fact: its structure as it stands, its personal places apart.

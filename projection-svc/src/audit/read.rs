@@ -75,7 +75,8 @@ pub async fn page(
                 Some(previous) => value_of(tenant, study, participant, previous, visible).await?,
                 None => None,
             };
-            items.push(shown(key.rest.trim_start_matches(ENTRIES).to_owned(), entry, old, &open.withheld));
+            let id = key.rest.strip_prefix(ENTRIES).unwrap_or(&key.rest).to_owned();
+            items.push(shown(id, entry, old, &open.withheld));
         }
     }
     let next = if more { items.last().map(|last| last.id.clone()) } else { None };

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use domain::history::{Revision, Tail};
-use domain::port::{AppendError, Draft, Journal as _};
+use domain::history::{JournalId, Revision, StreamId, Tail};
+use domain::port::{AppendError, Draft, Failure, Journal as _};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use super::proxy::Proxy;
 use super::world::{
-    START, TRACEPARENT, World, cardio, consent, consented, facts, open_sites, participant, site_opened, study,
+    START, TRACEPARENT, World, cardio, consent, consented, facts, open_sites, participant, site_opened, study, tenant,
 };
 use crate::journal::insist::{Attempt as _, Settled};
 
@@ -117,25 +117,32 @@ async fn a_guard_that_stands_lets_the_commit_through() {
     let journal = world.journal().await;
     let one = journal.append(site_opened(START, "oslo")).await.unwrap();
 
-    // Nothing was written since the guard was: a plain publish is enough.
-    let receipt = journal.append(guarded(one.tail)).await.unwrap();
-    assert_eq!(receipt.position.sequence, 2);
-
-    // Now something was: the second expectation takes a filler, which no reader sees.
+    // A plain publish is enough as long as nobody else writes.
+    for sequence in [2, 3] {
+        assert_eq!(journal.append(guarded(one.tail)).await.unwrap().position.sequence, sequence);
+    }
+    // Now somebody does: the second expectation takes a filler, which no reader sees.
+    let other = world.journal().await;
+    other.append(consented(&participant(), START, "4")).await.unwrap();
     let draft = guarded(one.tail);
     let stream = draft.stream.clone();
-    let receipt = journal.append(draft).await.unwrap();
-    assert_eq!(receipt.position.sequence, 4);
+    assert_eq!(journal.append(draft).await.unwrap().position.sequence, 6);
     assert_eq!(facts(&journal.load(&stream, START).await.unwrap()), vec![consent("1")]);
 
-    // Read again, it holds as of now.
-    assert!(journal.load(&study(), one.tail).await.unwrap().is_empty());
-    assert_eq!(journal.append(guarded(one.tail)).await.unwrap().position.sequence, 5);
+    // A guard on a stream that does not exist, and one in a process that knows nothing.
+    let absent = || Draft { guard: Some((participant(), START)), ..consented(&participant(), START, "1") };
+    assert_eq!(journal.append(absent()).await.unwrap().position.sequence, 7);
+    assert_eq!(other.append(absent()).await.unwrap().position.sequence, 9);
+    assert_eq!(world.journal().await.append(guarded(one.tail)).await.unwrap().position.sequence, 10);
+}
 
-    // A process that has read nothing, and a guard on a stream that does not exist.
-    assert_eq!(world.journal().await.append(guarded(one.tail)).await.unwrap().position.sequence, 6);
-    let absent = Draft { guard: Some((participant(), START)), ..consented(&participant(), START, "1") };
-    assert_eq!(journal.append(absent).await.unwrap().position.sequence, 8);
+#[tokio::test]
+async fn a_guard_reaches_no_further_than_its_journal_stream() {
+    let world = World::new().await;
+    let elsewhere = StreamId { journal: JournalId { tenant: tenant(), study: None }, ..participant() };
+    let draft = Draft { guard: Some((elsewhere, START)), ..consented(&participant(), START, "1") };
+    let error = world.journal().await.append(draft).await.unwrap_err();
+    assert!(matches!(error, AppendError::Failed(Failure::Missing { .. })), "{error:?}");
 }
 
 #[tokio::test]
@@ -218,8 +225,7 @@ async fn a_lost_acknowledgement_is_no_lost_commit_and_no_second_one() {
     let tail = direct.load(&study(), START).await.unwrap()[0].tail();
     let plain = consented(&participant(), START, "1");
 
-    // The second guard was read before the last commit: it takes a filler.
-    for (draft, stored) in [(plain, 2), (guarded(tail), 3), (guarded(tail), 5)] {
+    for (draft, stored) in [(plain, 2), (guarded(tail), 3)] {
         let stream = draft.stream.clone();
         // The server hears everything and its answers get lost.
         let append = journal.prepare(&draft).await.unwrap();
@@ -287,9 +293,9 @@ async fn the_hash_of_a_commit_is_found_by_its_sequence() {
     let world = World::new().await;
     let journal = world.journal().await;
     let one = journal.append(site_opened(START, "oslo")).await.unwrap();
-    journal.append(consented(&participant(), START, "1")).await.unwrap();
+    world.journal().await.append(consented(&participant(), START, "1")).await.unwrap();
     let guarded = journal.append(guarded(one.tail)).await.unwrap();
-    assert_eq!(guarded.position.sequence, 4);
+    assert_eq!(guarded.position.sequence, 4, "with a filler at 3");
 
     let journal = world.journal().await;
     assert_eq!(journal.hash_at(&cardio(), 1).await.unwrap(), Some(one.tail.hash));

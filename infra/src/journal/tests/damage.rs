@@ -2,10 +2,11 @@
 
 use domain::history::{Commit, StreamId, Tail};
 use domain::port::{Draft, Failure, Journal as _};
+use tokio::time::timeout;
 
-use super::world::{START, World, cardio, consented, participant, study};
+use super::world::{HANGS, START, World, cardio, consented, participant, study};
 use crate::journal::names::stream_subject;
-use crate::journal::{JetStreamJournal, Outgoing};
+use crate::journal::{JetStreamJournal, Outgoing, Which};
 
 /// Writes as no journal would.
 async fn publish_raw(world: &World, stream: &StreamId, bytes: Vec<u8>) {
@@ -134,5 +135,43 @@ async fn a_feed_hands_out_what_is_whole_and_stops_at_damage() {
     for _ in 0..2 {
         let text = damage(feed.next(10).await);
         assert!(text.contains("cardio:1:2"), "{text}");
+    }
+}
+
+/// The server does not say a word about a message that it cannot read: it leaves it out.
+#[tokio::test]
+async fn a_message_that_the_disk_lost_is_missed() {
+    for (lost, is_last) in [("the second", false), ("the third", true)] {
+        let mut world = World::new().await;
+        let journal = world.journal().await;
+        let stream = participant();
+        let mut tail = START;
+        let mut stored = Vec::new();
+        for n in 1..=3 {
+            tail = journal.append(consented(&stream, tail, &n.to_string())).await.unwrap().tail;
+            stored.push(world.wire().await.message("EVT_acme_cardio", Which::At(n)).await.unwrap().unwrap().payload);
+        }
+        let bytes = &stored[if is_last { 2 } else { 1 }];
+        world
+            .change_on_disk(|block| {
+                let at = block.windows(bytes.len()).position(|window| window == bytes).expect("the message is on disk");
+                block[at + bytes.len() / 2] ^= 1;
+            })
+            .await;
+
+        let journal = world.journal().await;
+        let outcome = journal.load(&stream, START).await;
+        eprintln!("{lost}: {outcome:?}");
+        damage(outcome);
+        let mut feed = journal.follow(&cardio(), 0).await.unwrap();
+        let mut seen = 0;
+        let failure = loop {
+            match timeout(HANGS, feed.next(1)).await.expect("no news") {
+                Ok(commits) => seen += commits.len(),
+                Err(failure) => break failure,
+            }
+        };
+        eprintln!("{lost}: {failure} after {seen}");
+        assert!(matches!(failure, Failure::Damaged { .. }), "{lost}: {failure}");
     }
 }

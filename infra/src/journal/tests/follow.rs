@@ -75,7 +75,7 @@ async fn fillers_of_guards_are_not_seen() {
     let world = World::new().await;
     let journal = world.journal().await;
     let one = journal.append(site_opened(START, "oslo")).await.unwrap();
-    journal.append(consented(&participant(), START, "1")).await.unwrap();
+    world.journal().await.append(consented(&participant(), START, "1")).await.unwrap();
     let guarded = Draft { guard: Some((study(), one.tail)), ..consented(&participant(), START, "2") };
     assert_eq!(journal.append(guarded).await.unwrap().position.sequence, 4);
     let mut feed = journal.follow(&cardio(), 0).await.unwrap();

@@ -8,4 +8,3 @@ mod keys;
 mod provisioning;
 mod proxy;
 mod world;
-mod speed;

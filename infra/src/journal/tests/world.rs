@@ -54,7 +54,7 @@ pub(super) struct World {
     pub(super) server: NatsServer,
     pub(super) sealer: Arc<Sealer>,
     // Removed last: fields are dropped in order.
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl World {
@@ -70,9 +70,7 @@ impl World {
     /// Nothing is provisioned.
     pub(super) async fn bare() -> Self {
         let folder = Folder::new();
-        let binary = locate_or_install(|line| eprintln!("{line}")).unwrap();
-        let accounts = vec![TenantAccount::new("acme").unwrap()];
-        let server = NatsServer::start(NatsServerOptions::within(binary, folder.path(), accounts)).await.unwrap();
+        let server = start(&folder).await;
         let tree = KeyTree::new(
             tenant(),
             Arc::new(MemoryNodes::default()),
@@ -80,7 +78,7 @@ impl World {
             Options::default(),
         );
         tree.create().await.unwrap();
-        Self { server, sealer: Arc::new(Sealer::new(Arc::new(tree))), _folder: folder }
+        Self { server, sealer: Arc::new(Sealer::new(Arc::new(tree))), folder }
     }
 
     pub(super) async fn client(&self) -> Client {
@@ -121,6 +119,17 @@ impl World {
         self.sealer.seal(draft, previous.revision.next(), previous.hash).await.unwrap()
     }
 
+    /// Stops the server, lets `change` at the file of the study's messages, and starts it again. Connections of
+    /// before are of no more use.
+    pub(super) async fn change_on_disk(&mut self, change: impl FnOnce(&mut [u8])) {
+        self.server.shutdown().await;
+        let block = self.folder.path().join("store/jetstream/acme/streams/EVT_acme_cardio/msgs/1.blk");
+        let mut bytes = std::fs::read(&block).unwrap();
+        change(&mut bytes);
+        std::fs::write(&block, bytes).unwrap();
+        self.server = start(&self.folder).await;
+    }
+
     /// Kills the server and waits until it runs again.
     pub(super) async fn kill_and_wait(&self) {
         let pid = self.server.pid().expect("it runs");
@@ -128,6 +137,12 @@ impl World {
         let runs_again = |state: &ServerState| matches!(state, ServerState::Running { pid: new, .. } if *new != pid);
         tokio::time::timeout(HANGS, self.server.state().wait_for(runs_again)).await.unwrap().unwrap();
     }
+}
+
+async fn start(folder: &Folder) -> NatsServer {
+    let binary = locate_or_install(|line| eprintln!("{line}")).unwrap();
+    let accounts = vec![TenantAccount::new("acme").unwrap()];
+    NatsServer::start(NatsServerOptions::within(binary, folder.path(), accounts)).await.unwrap()
 }
 
 pub(super) fn tenant() -> TenantId {

@@ -72,8 +72,8 @@ async fn helper_parent() {
     std::future::pending::<()>().await;
 }
 
-/// Starts a process that supervises a server, and kills it -9 once the server runs. Gives the server's process id.
-async fn kill_a_parent(folder: &Folder) -> u32 {
+/// Starts a process that supervises a server, and kills it -9 once the server runs and has stored one message.
+async fn kill_a_parent(folder: &Folder) -> Bereft {
     let mut parent = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "nats_server::tests::lifetime::helper_parent", "--ignored"])
         .env("LETHE_TEST_FOLDER", folder.path())
@@ -85,18 +85,38 @@ async fn kill_a_parent(folder: &Folder) -> u32 {
         child.exists() || parent.try_wait().unwrap().is_some()
     })
     .await;
-    let pid = std::fs::read_to_string(child).unwrap().parse().unwrap();
-    assert!(lives(pid));
+    let server = Bereft(std::fs::read_to_string(child).unwrap().parse().unwrap());
+    assert!(lives(server.0));
     parent.kill().unwrap();
     parent.wait().unwrap();
-    pid
+    server
+}
+
+/// A server whose parent was killed. A failing test leaves none behind.
+struct Bereft(u32);
+
+impl Drop for Bereft {
+    fn drop(&mut self) {
+        if lives(self.0) {
+            signal("-KILL", self.0);
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_killed_parent_takes_its_server_with_it() {
     let folder = Folder::new();
-    let pid = kill_a_parent(&folder).await;
-    until("the server of the killed process has ended", || !lives(pid)).await;
+    let server = kill_a_parent(&folder).await;
+    until("the server of the killed process has ended", || !lives(server.0)).await;
+}
+
+#[tokio::test]
+async fn a_start_right_after_a_kill_finds_everything() {
+    let folder = Folder::new();
+    let _old = kill_a_parent(&folder).await;
+    let server = start(&folder, &["acme"]).await;
+    assert_eq!(messages(&service(&server, "acme").await, "EVT_acme").await, 1);
+    server.shutdown().await;
 }
 
 #[tokio::test]

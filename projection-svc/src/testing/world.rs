@@ -1,0 +1,133 @@
+//! A tenant whose world is in memory.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use domain::history::{Commit, DataSubject, JournalId};
+use domain::port::{ReadStore, Tenant};
+use domain::scope::Scope;
+use uuid::Uuid;
+
+use super::{FakeCells, FakeJournal, FakeKeys, MemoryStore, Story, tenant};
+use crate::fold::{Stores, model};
+use crate::projection::Projection;
+use crate::runner::Runner;
+use crate::tables;
+
+pub(crate) struct World {
+    pub(crate) keys: Arc<FakeKeys>,
+    pub(crate) cells: Arc<FakeCells>,
+    pub(crate) journal: FakeJournal,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) tenant: Tenant,
+    pub(crate) runner: Arc<Runner>,
+    story: Story,
+}
+
+impl World {
+    /// A tenant to whom all this happened, and whose read models have seen nothing of it.
+    pub(crate) fn told(story: &Story) -> Self {
+        let keys = Arc::new(FakeKeys::default());
+        let journal = FakeJournal::new(Arc::clone(&keys));
+        journal.tell(&story.commits);
+        Self::with_store(story, keys, journal, Arc::new(MemoryStore::default()))
+    }
+
+    /// The same world with another read store: what a process finds that starts again.
+    pub(crate) fn restarted(&self, store: Arc<MemoryStore>) -> Self {
+        Self::with_store(&self.story, Arc::clone(&self.keys), self.journal.clone(), store)
+    }
+
+    fn with_store(story: &Story, keys: Arc<FakeKeys>, journal: FakeJournal, store: Arc<MemoryStore>) -> Self {
+        let cells = Arc::new(FakeCells::new(Arc::clone(&keys)));
+        let runner = Runner::open(tenant(), Arc::new(journal.clone()), cells.clone(), store.clone()).expect("opens");
+        let runner = Arc::new(runner);
+        let tenant = Tenant {
+            id: tenant(),
+            journal: Arc::new(journal.clone()),
+            keys: keys.clone(),
+            cells: cells.clone(),
+            store: store.clone(),
+            progress: runner.clone(),
+        };
+        Self { keys, cells, journal, store, tenant, runner, story: story.clone() }
+    }
+
+    /// Folds a story into one projection. Holds every projection to three laws on the way: a commit that is delivered
+    /// twice counts once, how commits fall into batches does not matter, and a row reads back as it was written.
+    pub(crate) async fn of<P: Projection>(story: &Story) -> Self {
+        let world = Self::told(story);
+        world.fold::<P>(&story.commits, 1).await;
+        let once = world.store.dump();
+        world.fold::<P>(&story.commits, usize::MAX).await;
+        assert_eq!(world.store.dump(), once, "a commit that is delivered twice counts once");
+        world.assert_as_rebuilt::<P>("how commits fall into batches does not matter").await;
+        world
+    }
+
+    /// Forgets scopes of a participant: fences the keys, folds the markers. What is left must be what a rebuild from
+    /// nothing would give, and no sealed cell of an erased scope may stay behind.
+    pub(crate) async fn erase<P: Projection>(&mut self, n: u128, scopes: &[Scope]) {
+        let person = DataSubject(Uuid::from_u128(n));
+        self.keys.erase(person, scopes);
+        let before = self.story.commits.len();
+        self.story.fenced(n, scopes);
+        let markers = self.story.commits[before..].to_vec();
+        self.journal.tell(&markers);
+        self.fold::<P>(&markers, 1).await;
+        self.assert_as_rebuilt::<P>("what an erasure leaves is what a rebuild gives").await;
+        self.assert_no_cells::<P>(person, scopes);
+    }
+
+    async fn fold<P: Projection>(&self, commits: &[Commit], batch: usize) {
+        let live = tables::live_table(self.store.as_ref(), P::NAME).expect("was prepared");
+        self.fold_into::<P>(&live, commits, batch).await;
+    }
+
+    async fn fold_into<P: Projection>(&self, table: &str, commits: &[Commit], batch: usize) {
+        let journals: BTreeSet<JournalId> = commits.iter().map(|c| c.header.stream.journal.clone()).collect();
+        for journal in journals {
+            let of_journal: Vec<_> = commits.iter().filter(|c| c.header.stream.journal == journal).collect();
+            for commits in of_journal.chunks(batch.min(of_journal.len())) {
+                let mut fold = model::<P>().fold(&self.stores(), table.to_owned(), &journal).expect("reads");
+                for commit in commits {
+                    fold.take(commit).await.expect("folds");
+                }
+                fold.flush().await.expect("writes");
+            }
+        }
+    }
+
+    async fn assert_as_rebuilt<P: Projection>(&self, law: &str) {
+        use domain::port::Journal as _;
+        let mut commits = Vec::new();
+        for journal in self.journal.journals().await.expect("reads") {
+            let head = self.journal.head(&journal).await.expect("reads").sequence;
+            let mut feed = self.journal.follow(&journal, 0).await.expect("follows");
+            let read = feed.next(usize::MAX).await.expect("reads");
+            assert_eq!(read.last().map(|last| last.position.sequence), Some(head));
+            commits.extend(read);
+        }
+        self.fold_into::<P>("rebuilt", &commits, usize::MAX).await;
+        let live = tables::live_table(self.store.as_ref(), P::NAME).expect("was prepared");
+        let comparison = model::<P>().compare(&self.stores(), &live, "rebuilt").await.expect("compares");
+        assert_eq!(comparison.named, Vec::<String>::new(), "{law}");
+        assert_eq!(comparison.differences, 0, "{law}");
+        self.store.drop_table("rebuilt").expect("drops");
+    }
+
+    fn assert_no_cells<P: Projection>(&self, person: DataSubject, scopes: &[Scope]) {
+        let live = tables::live_table(self.store.as_ref(), P::NAME).expect("was prepared");
+        for (key, value) in self.store.scan(&live, b"", None, usize::MAX).expect("reads") {
+            let about = crate::row::RowKey::parse(&key).and_then(|key| key.person);
+            if about == Some(person) {
+                let cells = crate::frame::decode(&value).expect("reads").cells;
+                assert!(cells.iter().all(|((scope, _), _)| !scopes.contains(scope)), "a cell stayed behind");
+            }
+        }
+    }
+
+    fn stores(&self) -> Stores {
+        Stores { store: self.store.clone(), cells: self.cells.clone() }
+    }
+}
