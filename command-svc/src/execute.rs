@@ -277,3 +277,6 @@ fn measure(aggregate: &'static str, command: &'static str, outcome: &'static str
     tracing::event!(target: "metrics", Level::INFO, monotonic_counter.lethe_commands = 1_u64, aggregate, command, outcome);
     tracing::event!(target: "metrics", Level::INFO, histogram.lethe_command_seconds = seconds, aggregate, command);
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,7 +59,7 @@ struct State {
     root: u64,
     behind: bool,
     conflicts: u32,
-    appends: u32,
+    drafts: Vec<Draft>,
     calls: u64,
     fail_at: Option<(u64, When)>,
     draws: u64,
@@ -92,9 +92,9 @@ impl World {
         self.state().commits.len()
     }
 
-    /// How many appends were tried.
-    pub(crate) fn appends(&self) -> u32 {
-        self.state().appends
+    /// What was tried to append, in order.
+    pub(crate) fn drafts(&self) -> Vec<Draft> {
+        self.state().drafts.clone()
     }
 
     /// The event types of a stream, in order.
@@ -196,7 +196,7 @@ impl State {
     }
 
     fn append(&mut self, draft: Draft) -> Result<Receipt, AppendError> {
-        self.appends += 1;
+        self.drafts.push(draft.clone());
         if self.conflicts > 0 {
             self.conflicts -= 1;
             return Err(AppendError::Conflict);

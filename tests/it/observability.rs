@@ -80,7 +80,7 @@ async fn nothing_personal_leaves_in_logs_traces_metrics_or_errors_and_a_request_
         (at.clone(), json!({"type": "save-items", "visit": "BASELINE", "form": "VS", "items": [{"group": "VS", "item": "SYSBP", "value": CANARIES[5], "reason": CANARIES[4]}]})),
         (at.clone(), json!({"type": CANARIES[0]})),
         (at.clone(), json!({"type": "withdraw", "reason": {"nested": CANARIES[4]}})),
-        (format!("{at}/identity"), json!({"type": "record", "given_name": [CANARIES[0]], "email": CANARIES[2]})),
+        (format!("{at}/identity"), json!({"type": "record", "details": {"given_name": [CANARIES[0]], "email": CANARIES[2]}})),
     ];
     let mut position = String::new();
     for (path, body) in commands {

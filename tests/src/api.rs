@@ -36,5 +36,5 @@ pub fn adverse_event(term: &str) -> Value {
 
 /// A command that records an identity.
 pub fn identity(given: &str, family: &str, email: &str) -> Value {
-    json!({"type": "record", "given_name": given, "family_name": family, "email": email})
+    json!({"type": "record", "details": {"given_name": given, "family_name": family, "email": email}})
 }

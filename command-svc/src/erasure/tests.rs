@@ -154,7 +154,8 @@ async fn a_crash_at_any_call_costs_nothing_but_the_step() {
                 assert!(went_through);
                 break;
             }
-            assert!(!went_through, "{when:?} {n}: a failed call is told");
+            let complete = clinic.way(ADA).len() == WHOLE_WAY.len();
+            assert_eq!(went_through, complete, "{when:?} {n}: a failure is told, unless the journal says that all is done");
             clinic.check(ADA);
             calls.insert(n, clinic.way(ADA).len());
             assert_eq!(clinic.run_once(&[ADA]).await, [true], "{when:?} {n}");
@@ -206,7 +207,7 @@ async fn a_hold_that_came_first_stops_it_before_anything_is_fenced() {
     let hold = json!({"type": "place-hold", "hold": Uuid::from_u128(9), "authority": "court", "review_on": "2027-01-01", "reason": "a trial"});
     assert_eq!(clinic.send("dpo", ADA, "/privacy", hold).await.status, 200);
     assert_eq!(clinic.run_once(&[ADA]).await, [true]);
-    assert_eq!(clinic.world.live_keys(subject(ADA)), 4);
+    assert_eq!(clinic.world.live_keys(subject(ADA)), 5, "all, and that of the hold's reason");
     assert!(!clinic.way(ADA).contains(&"erasure-begun".to_owned()));
     let save = json!({"type": "save-items", "visit": "V1", "form": "VS", "items": [{"group": "G", "item": "SYSBP", "value": "120"}]});
     assert_eq!(clinic.send("investigator", ADA, "", save).await.status, 200);

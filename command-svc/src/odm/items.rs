@@ -171,18 +171,4 @@ impl Draft {
             .count("RangeCheck", check.at, "range-check-not-executed");
         Ok(read)
     }
-
-    /// Items of a list that is kept elsewhere: coded, though nothing here knows the codes, so no free text.
-    pub(super) fn settle_external_lists(&mut self) {
-        for item in &mut self.design.items {
-            if item
-                .code_list
-                .as_ref()
-                .is_some_and(|list| self.external_lists.contains(list))
-            {
-                item.code_list = None;
-                item.scope = item.scope.or(Some(Scope::HealthClinical));
-            }
-        }
-    }
 }

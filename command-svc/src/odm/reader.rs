@@ -3,14 +3,15 @@
 use std::io::BufRead;
 
 use quick_xml::XmlVersion;
-use quick_xml::errors::{Error, IllFormedError};
-use quick_xml::escape::EscapeError;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::{Namespace, ResolveResult};
 use quick_xml::reader::NsReader;
 
 use super::error::{OdmError, Place, shown};
 use super::source::Source;
+
+mod explain;
+mod root;
 
 /// How much is read at most. Whoever knows better may ask for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +38,6 @@ impl Default for Limits {
     }
 }
 
-const ODM_1_3: &str = "http://www.cdisc.org/ns/odm/v1.3";
-const ODM_ANY: &str = "http://www.cdisc.org/ns/odm/v";
-
 /// An element that has begun.
 #[derive(Debug)]
 pub(super) struct Element {
@@ -63,7 +61,7 @@ impl Element {
     }
 
     fn is_odm(&self) -> bool {
-        self.namespace.as_deref() == Some(ODM_1_3)
+        self.namespace.as_deref() == Some(root::ODM_1_3)
     }
 }
 
@@ -120,7 +118,7 @@ impl<R: BufRead> Xml<R> {
     fn root(&mut self) -> Result<Element, OdmError> {
         loop {
             match self.next()? {
-                Token::Start(root) => return check_root(root),
+                Token::Start(root) => return root::check(root),
                 Token::Eof => {
                     return Err(OdmError::NotOdm {
                         at: self.place(),
@@ -244,7 +242,7 @@ impl<R: BufRead> Xml<R> {
                         at,
                         what: "a reference to an entity of its own",
                     }),
-                    None => Err(no_xml(at)),
+                    None => Err(explain::no_xml(at)),
                 }
             }
             Event::DocType(_) => Err(OdmError::Entities { at, what: "a DOCTYPE" }),
@@ -313,117 +311,7 @@ impl<R: BufRead> Xml<R> {
         match text.trim_start_matches('\u{FEFF}').trim().is_empty() {
             true => Ok(None),
             false if self.begun => Err(self.damaged(at, "text follows the end of the root element")),
-            false => Err(no_xml(at)),
-        }
-    }
-
-    fn inside(&self) -> String {
-        self.open
-            .last()
-            .map_or_else(|| "the file".to_owned(), |name| shown(name))
-    }
-
-    fn damaged(&self, at: Place, what: impl Into<String>) -> OdmError {
-        OdmError::Damaged {
-            at,
-            element: self.inside(),
-            what: what.into(),
-        }
-    }
-
-    /// Whether what the library finds wrong is only that the file ends here.
-    fn is_cut(&mut self, error: &Error) -> bool {
-        let unfinished = match error {
-            Error::Syntax(_) | Error::IllFormed(IllFormedError::UnclosedReference) => true,
-            Error::Encoding(_) => self.begun,
-            Error::Io(_) | Error::IllFormed(_) | Error::InvalidAttr(_) | Error::Escape(_) | Error::Namespace(_) => {
-                false
-            }
-        };
-        let expects_more = !self.begun || !self.open.is_empty();
-        unfinished && expects_more && self.reader.get_mut().at_end()
-    }
-
-    /// The error in our words. Those of the library may repeat what stands in the file.
-    fn explain(&mut self, error: &Error, at: Place) -> OdmError {
-        if self.reader.get_ref().exceeded() {
-            return OdmError::TooLarge {
-                at,
-                what: "one tag, text or comment",
-                limit: self.piece_limit,
-            };
-        }
-        if let Error::Io(cause) = error {
-            return OdmError::Unreadable(cause.kind());
-        }
-        if self.is_cut(error) {
-            return OdmError::CutOff {
-                at: self.place(),
-                element: self.inside(),
-            };
-        }
-        let what = match error {
-            Error::Encoding(_) => "it is not in UTF-8".to_owned(),
-            Error::Syntax(_) => "a < does not begin any markup that XML knows, or it is never closed".to_owned(),
-            Error::IllFormed(IllFormedError::MismatchedEndTag { expected, found }) => {
-                format!("</{}> stands where </{}> must stand", shown(found), shown(expected))
-            }
-            Error::IllFormed(IllFormedError::UnmatchedEndTag(found)) => {
-                format!("</{}> ends what never began", shown(found))
-            }
-            Error::IllFormed(IllFormedError::UnclosedReference) => "an & is not written as &amp;".to_owned(),
-            Error::IllFormed(_) => "it is not well-formed".to_owned(),
-            Error::InvalidAttr(_) => "an attribute stands twice, or not as name=\"value\"".to_owned(),
-            Error::Escape(EscapeError::UnrecognizedEntity(..)) => {
-                return OdmError::Entities {
-                    at,
-                    what: "a reference to an entity of its own",
-                };
-            }
-            Error::Escape(_) => "an & is not written as &amp;, or a &#…; names no character".to_owned(),
-            Error::Namespace(_) => "a namespace is not declared as XML allows".to_owned(),
-            Error::Io(_) => "it cannot be read".to_owned(),
-        };
-        if self.begun {
-            self.damaged(at, what)
-        } else {
-            OdmError::NotOdm { at, what }
-        }
-    }
-}
-
-fn no_xml(at: Place) -> OdmError {
-    OdmError::NotOdm {
-        at,
-        what: "it does not begin with an XML element".into(),
-    }
-}
-
-fn check_root(root: Element) -> Result<Element, OdmError> {
-    let namespace = root.namespace.as_deref().unwrap_or_default();
-    let version = root.attribute("ODMVersion");
-    if root.name != "ODM" || !namespace.starts_with(ODM_ANY) {
-        let what = match namespace.starts_with(ODM_ANY) {
-            true => format!("its root element is {}, not ODM", shown(&root.name)),
-            false => format!(
-                "its root element is {} in another namespace than {ODM_1_3}",
-                shown(&root.name)
-            ),
-        };
-        return Err(OdmError::NotOdm { at: root.at, what });
-    }
-    match (namespace, version) {
-        (ODM_1_3, None | Some("1.3" | "1.3.0" | "1.3.1" | "1.3.2")) => Ok(root),
-        (ODM_1_3, Some(other)) => Err(OdmError::Version {
-            at: root.at,
-            version: shown(other),
-        }),
-        (other, version) => {
-            let of_namespace = other.trim_start_matches(ODM_ANY);
-            Err(OdmError::Version {
-                at: root.at,
-                version: shown(version.unwrap_or(of_namespace)),
-            })
+            false => Err(explain::no_xml(at)),
         }
     }
 }

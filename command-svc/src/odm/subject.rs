@@ -1,17 +1,16 @@
 //! One `SubjectData`: its visits, forms, item groups and values, as they stand.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
 use domain::design::ItemValue;
 use domain::ids::{Oid, SubjectNumber};
-use domain::participant::FormKey;
 
-use super::clinical::{Audit, ClinicalFile, ClinicalForm, ClinicalItem, ParticipantData, place};
+use super::clinical::{Audit, ClinicalFile, ParticipantData, place};
 use super::error::{OdmError, Place, shown};
 use super::reader::Element;
-use super::repeats::{Occurrence, occurrences};
 use super::report::Severity;
+
+mod forms;
 
 /// An OID and, if the file has one, the repeat key beside it.
 #[derive(Clone)]
@@ -150,107 +149,10 @@ impl Draft {
             subject_number: self.subject_number,
             site: self.site.or(self.location),
             audit: self.audit,
-            forms: forms(file, self.forms),
+            forms: forms::under_their_keys(file, self.forms),
             study: clinical_data.attribute("StudyOID").map(str::to_owned),
             design_version: clinical_data.attribute("MetaDataVersionOID").map(str::to_owned),
             line: self.at.line,
-        }
-    }
-}
-
-/// The forms under their keys, visits first: which occurrence a form is depends on which the visit is.
-fn forms<R: BufRead>(file: &mut ClinicalFile<R>, raw: Vec<RawForm>) -> Vec<ClinicalForm> {
-    let visits = Counted::of("StudyEventData", raw.iter().map(|form| ((), &form.visit)));
-    visits.report(file);
-    let in_visit = |form: &RawForm| (form.visit.oid.clone(), visits.number(&(), &form.visit));
-    let repeats = Counted::of("FormData", raw.iter().map(|form| (in_visit(form), &form.form)));
-    repeats.report(file);
-    let key = |form: &RawForm| {
-        let (visit, visit_repeat) = in_visit(form);
-        let form_repeat = repeats.number(&(visit.clone(), visit_repeat), &form.form);
-        FormKey {
-            visit,
-            visit_repeat,
-            form: form.form.oid.clone(),
-            form_repeat,
-        }
-    };
-    let keys: Vec<FormKey> = raw.iter().map(key).collect();
-    let all_items = raw
-        .iter()
-        .zip(&keys)
-        .flat_map(|(form, key)| form.items.iter().map(move |item| (key.clone(), item)));
-    let groups = Counted::of("ItemGroupData", all_items.map(|(key, item)| (key, &item.group)));
-    groups.report(file);
-
-    let mut forms: Vec<ClinicalForm> = Vec::new();
-    let mut places: BTreeMap<FormKey, usize> = BTreeMap::new();
-    for (form, key) in raw.into_iter().zip(keys) {
-        let place = *places.entry(key.clone()).or_insert_with(|| {
-            forms.push(ClinicalForm {
-                key: key.clone(),
-                items: Vec::new(),
-                line: form.form.line,
-            });
-            forms.len() - 1
-        });
-        forms[place]
-            .items
-            .extend(form.items.into_iter().map(|item| ClinicalItem {
-                group_repeat: groups.number(&key, &item.group),
-                group: item.group.oid,
-                item: item.item,
-                value: item.value,
-                unit: item.unit,
-                line: item.line,
-            }));
-    }
-    forms
-}
-
-/// The occurrences of one element: a number for each key of each OID in each scope.
-struct Counted<S: Ord> {
-    element: &'static str,
-    numbers: BTreeMap<((S, Oid), Option<String>), Occurrence>,
-    counted: Vec<(Oid, u64, u32)>,
-}
-
-impl<S: Ord + Clone> Counted<S> {
-    fn of<'a>(element: &'static str, all: impl Iterator<Item = (S, &'a Keyed)>) -> Self {
-        let all: Vec<(S, &Keyed)> = all.collect();
-        let keys: Vec<_> = all
-            .iter()
-            .map(|(scope, keyed)| ((scope.clone(), keyed.oid.clone()), keyed.key.clone()))
-            .collect();
-        let numbers = occurrences(&keys);
-        let mut told = BTreeSet::new();
-        let mut counted = Vec::new();
-        for (key, (_, keyed)) in keys.iter().zip(&all) {
-            let occurrence = numbers[key];
-            if occurrence.counted && told.insert(key) {
-                counted.push((keyed.oid.clone(), keyed.line, occurrence.number));
-            }
-        }
-        Self {
-            element,
-            numbers,
-            counted,
-        }
-    }
-
-    fn number(&self, scope: &S, keyed: &Keyed) -> u32 {
-        self.numbers[&((scope.clone(), keyed.oid.clone()), keyed.key.clone())].number
-    }
-
-    fn report<R: BufRead>(&self, file: &mut ClinicalFile<R>) {
-        for (oid, line, number) in &self.counted {
-            let what = format!("its repeat key is not a number from 1 up, or is taken: counted as occurrence {number}");
-            file.row(
-                Severity::Note,
-                (*line, self.element, Some(oid)),
-                "repeat-key-counted",
-                what,
-            );
         }
     }
 }

@@ -36,6 +36,7 @@ fn report(event: &Event) {
         Event::Connected => tracing::info!("connected to the NATS server"),
         Event::Disconnected => tracing::warn!("the connection to the NATS server is lost; connecting again"),
         Event::SlowConsumer(_) => tracing::warn!("deliveries came faster than they were taken; reading again"),
+        Event::Closed => tracing::debug!("the connection to the NATS server is closed"),
         other => tracing::warn!(event = %other, "NATS"),
     }
 }

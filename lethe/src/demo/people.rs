@@ -40,8 +40,10 @@ pub fn person(dice: &dyn Dice) -> Person {
     let address = format!("{} {}, {:05} Invented", pick(4, &STREETS), bytes[5], number(6) % 100_000);
     let birth = format!("19{:02}-{:02}-{:02}", 40 + bytes[6] % 60, 1 + bytes[7] % 12, 1 + bytes[8] % 28);
     let identity = json!({
-        "type": "record", "given_name": given, "family_name": family, "date_of_birth": birth, "email": email,
-        "telephone": telephone, "postal_address": address, "national_id": national_id,
+        "type": "record", "details": {
+            "given_name": given, "family_name": family, "date_of_birth": birth, "email": email,
+            "telephone": telephone, "postal_address": address, "national_id": national_id,
+        },
     });
     Person { id, identity, canaries: vec![email, telephone, national_id, address, format!("{given} {family}")] }
 }

@@ -109,8 +109,9 @@ fn name_of(identity: &Answer) -> String {
     match identity {
         Answer::Refused(why) => why.clone(),
         Answer::Shown(identity) => {
-            let text = |key: &str| identity[key].as_str().unwrap_or("(erased)").to_owned();
-            format!("{} {}", text("given_name"), text("family_name"))
+            let details = identity["details"].as_array().into_iter().flatten();
+            let names = details.filter(|detail| detail["detail"].as_str().is_some_and(|name| name.ends_with("_name")));
+            names.map(|name| name["value"].as_str().unwrap_or("(erased)")).collect::<Vec<_>>().join(" ")
         }
     }
 }

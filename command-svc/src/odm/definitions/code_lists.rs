@@ -1,0 +1,78 @@
+//! Code lists: our own, and those that are kept elsewhere.
+
+use std::io::BufRead;
+
+use domain::design::{Code, CodeListDef, Labels};
+use domain::scope::Scope;
+
+use super::{Draft, Kind, in_order, name, number};
+use crate::odm::design::File;
+use crate::odm::error::{OdmError, shown};
+use crate::odm::reader::Element;
+
+impl Draft {
+    pub(super) fn code_list<R: BufRead>(&mut self, file: &mut File<R>, list: &Element) -> Result<(), OdmError> {
+        let mut codes = Vec::new();
+        let mut external = None;
+        while let Some(element) = file.xml.child(list)? {
+            match (element.name.as_str(), element.attribute("CodedValue")) {
+                ("CodeListItem" | "EnumeratedItem", Some(value)) => {
+                    let labels = self.decode(file, &element)?;
+                    codes.push((
+                        number(&element, "OrderNumber"),
+                        Code {
+                            value: value.to_owned(),
+                            labels,
+                        },
+                    ));
+                }
+                ("ExternalCodeList", _) => external = Some(element),
+                _ => file.not_kept.inside(&list.name, &element),
+            }
+        }
+        let Some(oid) = self.named(list, Kind::CodeList) else {
+            return Ok(());
+        };
+        if let Some(external) = external.filter(|_| codes.is_empty()) {
+            let dictionary = shown(external.attribute("Dictionary").unwrap_or("another system"));
+            let what = format!("its codes are kept elsewhere ({dictionary}): values are not checked against them");
+            self.warn(list, Some(&oid), "external-code-list", what);
+            self.external_lists.insert(oid);
+            return Ok(());
+        }
+        if codes.is_empty() {
+            self.warn(list, Some(&oid), "empty-code-list", "it has no codes: no value fits it");
+        }
+        self.design.code_lists.push(CodeListDef {
+            oid,
+            name: name(list),
+            codes: in_order(codes),
+        });
+        Ok(())
+    }
+
+    fn decode<R: BufRead>(&mut self, file: &mut File<R>, code: &Element) -> Result<Labels, OdmError> {
+        let mut labels = Labels::new();
+        while let Some(element) = file.xml.child(code)? {
+            match element.name.as_str() {
+                "Decode" | "Description" => labels.extend(file.labels(&element)?),
+                _ => file.not_kept.inside(&code.name, &element),
+            }
+        }
+        Ok(labels)
+    }
+
+    /// Items of a list that is kept elsewhere: coded, though nothing here knows the codes, so no free text.
+    pub(in crate::odm) fn settle_external_lists(&mut self) {
+        for item in &mut self.design.items {
+            if item
+                .code_list
+                .as_ref()
+                .is_some_and(|list| self.external_lists.contains(list))
+            {
+                item.code_list = None;
+                item.scope = item.scope.or(Some(Scope::HealthClinical));
+            }
+        }
+    }
+}
