@@ -155,7 +155,7 @@ async fn a_crash_at_any_call_costs_nothing_but_the_step() {
                 break;
             }
             let complete = clinic.way(ADA).len() == WHOLE_WAY.len();
-            assert_eq!(went_through, complete, "{when:?} {n}: a failure is told, unless the journal says that all is done");
+            assert!(complete || !went_through, "{when:?} {n}: a failure is told, unless the journal says that all is done");
             clinic.check(ADA);
             calls.insert(n, clinic.way(ADA).len());
             assert_eq!(clinic.run_once(&[ADA]).await, [true], "{when:?} {n}");

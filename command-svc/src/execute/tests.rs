@@ -4,7 +4,7 @@ use domain::history::{Aggregate, StreamId};
 use domain::ids::Environment;
 use domain::participant::{self, Participant};
 use domain::permit::Role;
-use domain::port::{Dice, Failure, Journal};
+use domain::port::{Dice, Failure};
 use domain::study::Study;
 use futures_util::future::join_all;
 use uuid::Uuid;
@@ -105,7 +105,8 @@ async fn the_commit_says_who_when_and_under_which_command() {
 #[tokio::test]
 async fn a_study_is_created_once_and_only_where_its_journal_stream_is() {
     let (_, commands, tenant) = commands();
-    let create = |environment| commands.create_study(&tenant, &cardio(), "Cardio".parse().expect("valid"), environment);
+    let study = cardio();
+    let create = |environment| commands.create_study(&tenant, &study, "Cardio".parse().expect("valid"), environment);
     assert_eq!(create(Environment::Test).await.expect("provisioned").events, 1);
     assert_eq!(create(Environment::Test).await.expect("provisioned").events, 0);
     assert!(matches!(create(Environment::Prod).await, Err(Refusal::NoSuchStudy)));

@@ -301,6 +301,24 @@ fn lifting_a_hold_assesses_anew_what_waits_and_starts_nothing() {
     let facts = orders(waiting().into_iter().chain([approved(false)])).by(controller()).when(lift()).facts();
     assert_eq!(facts.len(), 1, "an approval is not widened");
     orders([]).by(controller()).when(lift()).rejected("no-such-hold");
+    let lifted = Event::HoldLifted { hold: H, reason: None };
+    orders([held(&[contact]), lifted]).by(controller()).when(lift()).then([]);
+}
+
+#[test]
+fn a_refused_scope_falls_due_with_the_last_of_its_holds() {
+    let contact = [Scope::IdentityContact];
+    let other = HoldId(Uuid::from_u128(4));
+    let earlier = Event::HoldPlaced {
+        hold: other,
+        scopes: contact.to_vec(),
+        authority: "court-15".parse().expect("valid"),
+        review_on: day("2026-12-24"),
+        reason: None,
+    };
+    let facts = orders([held(&contact), earlier]).when(request(&contact)).facts();
+    let Event::ErasureAssessed { refused, .. } = &facts[1] else { panic!("{facts:?}") };
+    assert_eq!(refused[..], [by_hold(Scope::IdentityContact)]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::journals::Found;
 use super::names::{Subject, parse_subject};
-use super::read::Stored;
+use super::read::{Stored, Which};
 use super::wire::Wire;
 use crate::seal::Sealer;
 
@@ -51,8 +51,6 @@ pub(super) struct JetStreamFeed {
     /// Arrived and not handed out yet. Nothing leaves before it was opened, so a `next` that fails or is dropped
     /// loses nothing.
     waiting: VecDeque<(StreamId, Stored)>,
-    /// After which sequence a message was missing once.
-    hole: Option<u64>,
     context: Context,
     pull: Option<Pull>,
 }
@@ -60,20 +58,20 @@ pub(super) struct JetStreamFeed {
 impl JetStreamFeed {
     pub(super) fn new(wire: Wire, journal: Arc<Found>, sealer: Arc<Sealer>, after: u64) -> Self {
         let context = jetstream::new(wire.client().clone());
-        Self { wire, journal, sealer, arrived: after, waiting: VecDeque::new(), hole: None, context, pull: None }
+        Self { wire, journal, sealer, arrived: after, waiting: VecDeque::new(), context, pull: None }
     }
 
     /// Waits for one message, then takes what else is there, up to `max` commits.
     async fn gather(&mut self, max: usize) -> Result<(), Failure> {
         while self.waiting.is_empty() {
             let message = self.receive().await?;
-            self.arrive(message)?;
+            self.arrive(message).await?;
         }
         while self.waiting.len() < max {
             let Some(message) = self.pull.as_mut().and_then(Pull::at_hand) else {
                 return Ok(());
             };
-            self.arrive(message)?;
+            self.arrive(message).await?;
         }
         Ok(())
     }
@@ -88,18 +86,20 @@ impl JetStreamFeed {
                 }
             };
             match pull.next().await {
-                Some(message) => return Ok(message),
-                None if pull.is_young() => {
+                Delivery::Commit(message) => return Ok(message),
+                Delivery::Word if self.journal.seen() > self.arrived => self.miss().await?,
+                Delivery::Word => {}
+                Delivery::End if pull.is_young() => {
                     self.pull = None;
                     return Err(Failure::unavailable(JOURNAL, "the server ended a new consumer"));
                 }
-                None => self.pull = None,
+                Delivery::End => self.pull = None,
             }
         }
     }
 
-    /// Checks that a message is the next one. Nothing is ever deleted, so there are no holes.
-    fn arrive(&mut self, message: Message) -> Result<(), Failure> {
+    /// Checks that a message is the next one.
+    async fn arrive(&mut self, message: Message) -> Result<(), Failure> {
         let traceparent = message.headers.as_ref().and_then(|headers| headers.get(super::TRACEPARENT));
         let traceparent = traceparent.map(|value| value.as_str().to_owned());
         let message = jetstream::Message { message, context: self.context.clone() };
@@ -109,7 +109,8 @@ impl JetStreamFeed {
             return Ok(());
         }
         if sequence != self.arrived + 1 {
-            return self.hole_before(sequence);
+            self.journal.saw(sequence);
+            return self.miss().await;
         }
         let (subject, payload) = (message.subject.to_string(), message.payload.clone());
         match parse_subject(&subject) {
@@ -127,14 +128,19 @@ impl JetStreamFeed {
         Ok(())
     }
 
-    /// A delivery can get lost on the way; what is missing a second time is not there.
-    fn hole_before(&mut self, sequence: u64) -> Result<(), Failure> {
+    /// Something should have come. A delivery can get lost on the way; but what is not in the journal stream either
+    /// was destroyed there: nothing is ever deleted.
+    async fn miss(&mut self) -> Result<(), Failure> {
         self.pull = None;
-        if self.hole.replace(self.arrived) == Some(self.arrived) {
-            let detail = format!("after sequence {} comes {sequence}", self.arrived);
-            return Err(Failure::damaged(format!("journal stream {}", self.journal.name), detail));
+        let missed = self.arrived + 1;
+        match self.wire.message(&self.journal.name, Which::At(missed)).await? {
+            Some(_) => Ok(()),
+            None => {
+                let detail =
+                    format!("message {missed} cannot be read, and sequence {} was reached", self.journal.seen());
+                Err(Failure::damaged(format!("journal stream {}", self.journal.name), detail))
+            }
         }
-        Ok(())
     }
 }
 
@@ -158,7 +164,7 @@ impl Feed for JetStreamFeed {
 enum Delivery {
     /// A stored message.
     Commit(Message),
-    /// Something about a request.
+    /// That a request has run out: for the moment there is nothing more.
     Word,
     /// That the consumer is gone.
     End,
@@ -199,18 +205,14 @@ impl Pull {
         self.started.elapsed() < YOUNG
     }
 
-    /// The next message; none when this consumer is of no more use.
-    async fn next(&mut self) -> Option<Message> {
-        loop {
-            if self.requested <= PULL / 2 {
-                self.request().await?;
-            }
-            let delivery = timeout(SILENCE, self.deliveries.next()).await.ok()??;
-            match self.sort(delivery) {
-                Delivery::Commit(message) => return Some(message),
-                Delivery::Word => {}
-                Delivery::End => return None,
-            }
+    /// Waits for a delivery.
+    async fn next(&mut self) -> Delivery {
+        if self.requested <= PULL / 2 && self.request().await.is_none() {
+            return Delivery::End;
+        }
+        match timeout(SILENCE, self.deliveries.next()).await {
+            Ok(Some(delivery)) => self.sort(delivery),
+            Ok(None) | Err(_) => Delivery::End,
         }
     }
 
@@ -236,8 +238,7 @@ impl Pull {
         };
         let owed = delivery.headers.as_ref().and_then(|headers| headers.get_last(PENDING_MESSAGES));
         match (status.as_u16(), owed.and_then(|owed| owed.as_str().parse::<usize>().ok())) {
-            (100, _) => Delivery::Word,
-            // A request has run out; so much of it is not owed any more.
+            // So much of the request is not owed any more.
             (404 | 408 | 409, Some(owed)) => {
                 self.requested = self.requested.saturating_sub(owed);
                 Delivery::Word

@@ -58,7 +58,7 @@ pub(super) async fn read_models(cast: &Cast, position: &str, voice: &Voice) -> R
         voice.say(&format!("{name:<12} {a:>10} {b:>10} {c:>10} {d:>10}"));
     };
     for site in overview["sites"].as_array().into_iter().flatten() {
-        row(site["site"].as_str().unwrap_or_default(), &site["counts"]);
+        row(site["site"].as_str().unwrap_or_default(), &site["total"]);
     }
     row("all", &overview["total"]);
     Ok(())
