@@ -106,11 +106,9 @@ impl Refusal {
             Self::Rejected(rejection) if rejection.kind() == Kind::Erased => "erased",
             Self::Contended => "conflict",
             Self::Failed(_) => "failed",
-            Self::Forbidden(_)
-            | Self::NoSuchStudy
-            | Self::KeyReused
-            | Self::Rejected(_)
-            | Self::TooLarge { .. } => "rejected",
+            Self::Forbidden(_) | Self::NoSuchStudy | Self::KeyReused | Self::Rejected(_) | Self::TooLarge { .. } => {
+                "rejected"
+            }
         }
     }
 }

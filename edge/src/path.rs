@@ -1,8 +1,8 @@
 //! Ids in addresses.
 
+use axum::extract::FromRequestParts;
 use axum::extract::path::{ErrorKind, Path};
 use axum::extract::rejection::PathRejection;
-use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 

@@ -29,7 +29,11 @@ async fn trace(State(current): State<CurrentTraceparent>, request: Request, next
     let begun = Instant::now();
     let method = method_name(&request);
     // The route's pattern and not the address: an address holds ids.
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("", MatchedPath::as_str)
+        .to_owned();
     let span = tracing::info_span!(
         "http.request",
         otel.kind = "server",
@@ -38,7 +42,9 @@ async fn trace(State(current): State<CurrentTraceparent>, request: Request, next
         route,
         status = tracing::field::Empty,
     );
-    let response = async { with_trace(next.run(request).await, current()) }.instrument(span.clone()).await;
+    let response = async { with_trace(next.run(request).await, current()) }
+        .instrument(span.clone())
+        .await;
     let status = u64::from(response.status().as_u16());
     span.record("status", status);
     measure(method, &route, status, begun.elapsed().as_secs_f64());
@@ -63,7 +69,9 @@ fn measure(method: &'static str, route: &str, status: u64, seconds: f64) {
 
 /// Adds the header, and the trace id to a problem.
 fn with_trace(mut response: Response, traceparent: Option<String>) -> Response {
-    let Some(traceparent) = traceparent else { return response };
+    let Some(traceparent) = traceparent else {
+        return response;
+    };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let allow = response.headers_mut().remove(header::ALLOW);
         response = problem.response(traceparent.split('-').nth(1).map(str::to_owned));
@@ -79,9 +87,8 @@ fn with_trace(mut response: Response, traceparent: Option<String>) -> Response {
 fn parent(headers: &HeaderMap) -> Option<&str> {
     let text = headers.get(TRACEPARENT)?.to_str().ok()?;
     let parts: Vec<_> = text.split('-').collect();
-    let hex = |part: &str, length| {
-        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
+    let hex =
+        |part: &str, length| part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let something = |part: &str| part.bytes().any(|byte| byte != b'0');
     let valid = matches!(parts[..], ["00", trace, span, flags]
         if hex(trace, 32) && something(trace) && hex(span, 16) && something(span) && hex(flags, 2));

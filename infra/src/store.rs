@@ -103,8 +103,11 @@ fn database(dir: &Path) -> Result<(Db, Opening), Trouble> {
     match db.get(FORMAT_KEY).map_err(|error| trouble(&error))? {
         Some(format) if format.as_ref() == FORMAT.as_bytes() => Ok((db, Opening::Existing)),
         Some(_) => Err(Trouble::Damaged("it has another layout".to_owned())),
-        // New, or killed before anything in it reached the disk.
+        // New; or killed before anything in it reached the disk; or damaged so that sled recovered nothing.
         None if db.is_empty() && db.tree_names().len() == 1 => {
+            if db.was_recovered() {
+                tracing::warn!("the read store was there and holds nothing: it will be built again from the journal");
+            }
             db.insert(FORMAT_KEY, FORMAT).map_err(|error| trouble(&error))?;
             Ok((db, Opening::Fresh))
         }

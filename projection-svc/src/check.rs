@@ -87,3 +87,6 @@ fn name(study: Option<&StudyId>) -> String {
 fn commit(seen: Checkpoint) -> String {
     format!("commit {} (hash {})", seen.sequence, seen.hash)
 }
+
+#[cfg(test)]
+mod tests;

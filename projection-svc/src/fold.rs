@@ -230,3 +230,6 @@ impl<P: Projection> Fold<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

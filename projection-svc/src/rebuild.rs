@@ -202,3 +202,6 @@ async fn fold_to(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

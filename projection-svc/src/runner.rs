@@ -302,3 +302,6 @@ fn span(commit: &Commit) -> tracing::Span {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("nothing that can panic runs under this lock")
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,3 +122,25 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 fn read<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, Failure> {
     serde_json::from_slice(bytes).map_err(|_| Failure::damaged(what, "it does not read"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::MemoryStore;
+
+    #[test]
+    fn a_new_version_begins_an_empty_table_and_the_same_one_goes_on() {
+        let store = MemoryStore::default();
+        prepare(&store, "p", 1).expect("prepares");
+        store.apply("p@1", &[Change::Put { key: b"a".into(), value: b"1".into() }]).expect("writes");
+        prepare(&store, "p", 1).expect("prepares");
+        assert_eq!(live_table(&store, "p").expect("serves"), "p@1");
+        assert!(store.contains_bytes(b"1"));
+        // What a rebuild that was killed left behind must not become part of the new table.
+        store.apply("p@2", &[Change::Put { key: b"b".into(), value: b"left behind".into() }]).expect("writes");
+        prepare(&store, "p", 2).expect("prepares");
+        assert_eq!(live(&store, "p").expect("reads"), Some(Live { generation: 2, version: 2 }));
+        assert_eq!(store.dump().keys().collect::<Vec<_>>(), ["meta"], "no row of another version");
+        assert!(matches!(live_table(&store, "q"), Err(Failure::Missing { .. })));
+    }
+}

@@ -120,12 +120,20 @@ pub(super) async fn commands(
     http: HttpRequest,
 ) -> Result<Response, Problem> {
     json::media_type(http.headers(), NDJSON)?;
-    let tenant = commands.tenants.tenant(&principal.tenant).ok_or_else(Problem::no_such_study)?;
+    let tenant = commands
+        .tenants
+        .tenant(&principal.tenant)
+        .ok_or_else(Problem::no_such_study)?;
     if commands.governing.environment(&tenant, &study).await? != Some(principal.environment) {
         return Err(Problem::no_such_study());
     }
     let request = commands.request(principal);
-    let bulk = Arc::new(Bulk { commands, tenant, study, request });
+    let bulk = Arc::new(Bulk {
+        commands,
+        tenant,
+        study,
+        request,
+    });
     let mut order = Order::default();
     let span = Span::current();
     let results = lines(http.into_body())
@@ -150,7 +158,12 @@ struct Bulk {
 
 impl Bulk {
     /// Starts a line's command as a task of its own, so that it is finished even if the client goes away.
-    fn begin(self: Arc<Self>, (line, bytes): Line, order: &mut Order, span: &Span) -> impl Future<Output = Vec<u8>> + use<> {
+    fn begin(
+        self: Arc<Self>,
+        (line, bytes): Line,
+        order: &mut Order,
+        span: &Span,
+    ) -> impl Future<Output = Vec<u8>> + use<> {
         let command = bytes.and_then(|bytes| json::parse::<BulkCommand>(&bytes));
         let command = command.map(|command| (order.turn(command.id), command));
         let task = async move {
@@ -171,12 +184,25 @@ impl Bulk {
     }
 
     fn request_of(&self, command: &BulkCommand) -> Result<Request, Problem> {
-        let key = command.idempotency_key.as_deref().map(parse_idempotency_key).transpose()?;
+        let key = command
+            .idempotency_key
+            .as_deref()
+            .map(parse_idempotency_key)
+            .transpose()?;
         let expected = command.if_match.as_deref().map(parse_etag).transpose()?;
         let now = self.commands.clock.now();
-        let captured_at = command.captured_at.as_deref().map(|text| parse_captured_at(text, now)).transpose()?;
+        let captured_at = command
+            .captured_at
+            .as_deref()
+            .map(|text| parse_captured_at(text, now))
+            .transpose()?;
         let command = key.unwrap_or_else(|| CommandId(self.commands.dice.uuid()));
-        Ok(Request { command, expected, captured_at, ..self.request.clone() })
+        Ok(Request {
+            command,
+            expected,
+            captured_at,
+            ..self.request.clone()
+        })
     }
 
     async fn execute(&self, command: BulkCommand, request: &Request) -> Result<Done, Problem> {
@@ -185,7 +211,9 @@ impl Bulk {
         match command.aggregate {
             BulkAggregate::Participant => {
                 let (stream, command) = (stream(Aggregate::Participant), json::shape(command.command)?);
-                Ok(commands.execute::<Participant>(tenant, &stream, &command, request).await?)
+                Ok(commands
+                    .execute::<Participant>(tenant, &stream, &command, request)
+                    .await?)
             }
             BulkAggregate::Identity => {
                 let (stream, command) = (stream(Aggregate::Identity), json::shape(command.command)?);
@@ -207,7 +235,10 @@ fn written(line: u64, result: Result<Done, Problem>) -> Vec<u8> {
             etag: etag_text(done.tag),
             reply: Reply::of(&done),
         },
-        Err(problem) => BulkResult::Refused { line, problem: problem.body(None) },
+        Err(problem) => BulkResult::Refused {
+            line,
+            problem: problem.body(None),
+        },
     };
     let mut text = serde_json::to_vec(&result).expect("a result is plain data with text keys");
     text.push(b'\n');
@@ -234,10 +265,14 @@ struct Turn {
 impl Order {
     fn turn(&mut self, participant: ParticipantId) -> Turn {
         if self.last.len() > 4 * WINDOW {
-            self.last.retain(|_, last| matches!(last.try_recv(), Err(TryRecvError::Empty)));
+            self.last
+                .retain(|_, last| matches!(last.try_recv(), Err(TryRecvError::Empty)));
         }
         let (done, next) = oneshot::channel();
-        Turn { before: self.last.insert(participant, next), _done: done }
+        Turn {
+            before: self.last.insert(participant, next),
+            _done: done,
+        }
     }
 }
 

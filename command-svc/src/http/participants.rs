@@ -40,7 +40,9 @@ pub(super) async fn record(
     JsonBody(command): JsonBody<participant::Command>,
 ) -> Result<Done, Problem> {
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Participant, participant);
-    Ok(commands.execute::<Participant>(&call.tenant, &stream, &command, &call.request).await?)
+    Ok(commands
+        .execute::<Participant>(&call.tenant, &stream, &command, &call.request)
+        .await?)
 }
 
 /// Records or rectifies who the participant is.
@@ -63,7 +65,9 @@ pub(super) async fn identity(
     JsonBody(command): JsonBody<identity::Command>,
 ) -> Result<Done, Problem> {
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Identity, participant);
-    Ok(commands.execute::<Identity>(&call.tenant, &stream, &command, &call.request).await?)
+    Ok(commands
+        .execute::<Identity>(&call.tenant, &stream, &command, &call.request)
+        .await?)
 }
 
 /// Places and lifts holds and restrictions; requests, approves and refuses erasures.
@@ -88,5 +92,7 @@ pub(super) async fn privacy(
     JsonBody(command): JsonBody<privacy::Command>,
 ) -> Result<Done, Problem> {
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Privacy, participant);
-    Ok(commands.execute_privacy(&call.tenant, &stream, &command, &call.request).await?)
+    Ok(commands
+        .execute_privacy(&call.tenant, &stream, &command, &call.request)
+        .await?)
 }

@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use edge::headers::{LETHE_POSITION, etag, positions_text, positions_value};
 use edge::ProblemBody;
+use edge::headers::{LETHE_POSITION, etag, positions_text, positions_value};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
@@ -25,13 +25,21 @@ pub(super) struct Reply {
 impl Reply {
     pub(super) fn of(done: &Done) -> Self {
         let position = positions_text(std::slice::from_ref(&done.position));
-        Self { revision: done.revision.0, position, events: done.events }
+        Self {
+            revision: done.revision.0,
+            position,
+            events: done.events,
+        }
     }
 }
 
 /// The status of what was done: 201 if it began a stream.
 pub(super) fn status(done: &Done) -> StatusCode {
-    if done.created() { StatusCode::CREATED } else { StatusCode::OK }
+    if done.created() {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    }
 }
 
 impl IntoResponse for Done {

@@ -17,7 +17,7 @@ use super::read::Which;
 use super::refusal::{Refusal, Verdict};
 use super::tails::Known;
 use super::wire::{Outgoing, Wire};
-use crate::seal::{COMMIT_MAX, peek};
+use crate::seal::peek;
 use crate::telemetry::traceparent_for;
 
 /// So often a guarded commit is sent the plain way while this process writes other things beside it.
@@ -54,9 +54,6 @@ impl JetStreamJournal {
             Some((stream, tail)) => Some(self.guard(&journal, stream, *tail).await?),
         };
         let sealed = self.sealer.seal(draft, draft.expected.revision.next(), draft.expected.hash).await?;
-        if sealed.bytes.len() > COMMIT_MAX {
-            return Err(AppendError::TooLarge { size: sealed.bytes.len(), max: COMMIT_MAX });
-        }
         Ok(Append {
             wire: self.wire.clone(),
             journal,

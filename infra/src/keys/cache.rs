@@ -149,3 +149,68 @@ impl Cache {
         self.weight
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: BucketPlace = BucketPlace { node: 1, bucket: 2 };
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn bucket(sequence: u64) -> Bucket {
+        Bucket { sequence, ..Bucket::default() }
+    }
+
+    fn leased(head: u64) -> Cache {
+        let mut cache = Cache::default();
+        cache.renew(head, SECOND);
+        cache
+    }
+
+    fn held(cache: &mut Cache) -> Option<u64> {
+        cache.bucket(PLACE).map(|bucket| bucket.sequence)
+    }
+
+    #[test]
+    fn a_copy_that_was_on_its_way_during_an_own_write_is_not_remembered() {
+        let mut cache = leased(5);
+        let epoch = cache.epoch();
+        cache.wrote([(PLACE, bucket(5))], &[6], 100);
+        assert_eq!(held(&mut cache), Some(6));
+        cache.remember_bucket(epoch, PLACE, &Arc::new(bucket(5)), 100);
+        assert_eq!(held(&mut cache), Some(6));
+        cache.forget_bucket(PLACE);
+        cache.remember_bucket(epoch, PLACE, &Arc::new(bucket(5)), 100);
+        assert_eq!(held(&mut cache), None, "not even when there is nothing newer in memory");
+    }
+
+    #[test]
+    fn what_was_read_before_all_was_forgotten_is_not_remembered_after() {
+        let mut cache = leased(5);
+        let epoch = cache.epoch();
+        cache.forget();
+        cache.remember_bucket(epoch, PLACE, &Arc::new(bucket(5)), 100);
+        assert_eq!(held(&mut cache), None);
+    }
+
+    #[test]
+    fn own_writes_move_the_head_and_foreign_ones_make_it_forget() {
+        let mut cache = leased(5);
+        cache.remember_bucket(cache.epoch(), PLACE, &Arc::new(bucket(5)), 100);
+        cache.wrote([], &[6, 7], 100);
+        cache.renew(7, SECOND);
+        assert_eq!(held(&mut cache), Some(5), "nothing but own writes");
+        cache.renew(8, SECOND);
+        assert_eq!(held(&mut cache), None, "somebody wrote 8");
+        cache.remember_bucket(cache.epoch(), PLACE, &Arc::new(bucket(8)), 100);
+        cache.wrote([], &[10], 100);
+        assert_eq!((held(&mut cache), cache.is_leased(Duration::ZERO)), (None, false), "somebody wrote 9");
+    }
+
+    #[test]
+    fn a_lease_ends() {
+        let cache = leased(5);
+        assert!(cache.is_leased(SECOND - Duration::from_nanos(1)) && !cache.is_leased(SECOND));
+        assert!(!Cache::default().is_leased(Duration::ZERO));
+    }
+}

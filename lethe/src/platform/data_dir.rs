@@ -43,6 +43,8 @@ impl DataDir {
             .open(path.join(LOCK))
             .map_err(fault)?;
         lock.try_lock().map_err(|_| StartError::InUse { path: path.to_owned() })?;
+        // What a process that was killed left behind would send others to an address where nobody is.
+        let _ = fs::remove_file(path.join(RUN));
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
@@ -107,7 +109,6 @@ impl DataDir {
     /// Says where this process is found.
     pub(super) fn announce(&self, run: &Run) -> Result<(), StartError> {
         let fault = |error: std::io::Error| StartError::DataDir { path: self.path.clone(), cause: error.to_string() };
-        let _ = fs::remove_file(self.path.join(RUN));
         let mut file =
             OpenOptions::new().create_new(true).write(true).mode(0o600).open(self.path.join(RUN)).map_err(fault)?;
         let text = serde_json::to_vec(run).expect("plain data");

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use command_svc::Commands;
@@ -15,12 +16,15 @@ use infra::keys::{KeyTree, kms};
 use infra::nats_server::{NatsServer, NatsServerOptions, TenantAccount, locate, locate_or_install};
 use infra::seal::Sealer;
 use infra::store::{Opening, SledStore};
-use projection_svc::{Runner, Visible, erasures, studies};
+use projection_svc::{JournalState, Runner, Visible, erasures, studies};
 
 use super::data_dir::DataDir;
 use super::inner::Inner;
 use super::registry::{Open, Registry};
 use super::{Options, StartError};
+
+/// How often a long start says how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// Opens everything under the data directory.
 pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
@@ -100,8 +104,33 @@ pub(super) async fn tenant(
     let runner = Arc::new(runner);
     runner.start().await?;
     let progress: Arc<dyn Progress> = Arc::clone(&runner) as _;
+    catch_up(id, journal.as_ref(), progress.as_ref(), &runner).await?;
     let ports = Arc::new(Tenant { id: id.clone(), journal, keys, cells, store, progress });
     Ok(Open { ports, runner })
+}
+
+/// Waits until the read models have taken in what the journal held at the start: half of it would be wrong answers.
+async fn catch_up(
+    id: &TenantId,
+    journal: &dyn Journal,
+    progress: &dyn Progress,
+    runner: &Runner,
+) -> Result<(), StartError> {
+    for stream in journal.journals().await? {
+        let head = journal.head(&stream).await?;
+        while !progress.wait_for(&head, TELL_EVERY).await? {
+            let stopped = runner.health().into_iter().find_map(|health| match health.state {
+                JournalState::Stopped { reason } => Some(reason),
+                JournalState::Following | JournalState::Retrying { .. } => None,
+            });
+            if let Some(reason) = stopped {
+                return Err(Failure::damaged(format!("the journal of tenant {id}"), reason).into());
+            }
+            let reached: Vec<String> = progress.reflected().iter().map(ToString::to_string).collect();
+            tracing::info!(tenant = %id, reached = reached.join(","), head = %head, "the read models catch up with the journal");
+        }
+    }
+    Ok(())
 }
 
 fn read_store(dir: &Path) -> Result<SledStore, StartError> {
