@@ -7,13 +7,18 @@ use domain::port::{Clock, Dice};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+#[expect(clippy::disallowed_methods, reason = "the one place that asks for the time")]
+fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
 /// The system's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> OffsetDateTime {
-        OffsetDateTime::from(SystemTime::now())
+        OffsetDateTime::from(wall())
     }
 }
 
@@ -39,6 +44,7 @@ impl Dice for SystemDice {
 ///
 /// # Panics
 /// When the system has no random numbers. No key, nonce or id may be made then, so there is nothing to go on with.
+#[expect(clippy::disallowed_methods, reason = "the one place that asks for chance")]
 pub(crate) fn fill_random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the operating system gives random numbers");
 }
@@ -67,14 +73,14 @@ struct Passed {
 
 impl Default for SystemLeaseClock {
     fn default() -> Self {
-        Self(Mutex::new(Passed { monotonic: Instant::now(), wall: SystemTime::now(), total: Duration::ZERO }))
+        Self(Mutex::new(Passed { monotonic: Instant::now(), wall: wall(), total: Duration::ZERO }))
     }
 }
 
 impl LeaseClock for SystemLeaseClock {
     fn passed(&self) -> Duration {
         let mut passed = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        passed.advance(Instant::now(), SystemTime::now())
+        passed.advance(Instant::now(), wall())
     }
 }
 
@@ -95,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_suspension_counts_and_a_wall_clock_set_back_takes_nothing_away() {
-        let (monotonic, wall) = (Instant::now(), SystemTime::now());
+        let (monotonic, wall) = (Instant::now(), wall());
         let second = Duration::from_secs(1);
         let mut passed = Passed { monotonic, wall, total: Duration::ZERO };
         assert_eq!(passed.advance(monotonic + second, wall + 60 * second), 60 * second, "slept for 59 s");

@@ -33,8 +33,10 @@ impl Nonce {
 
     /// For the test vectors, which must come out the same each time.
     #[cfg(test)]
-    pub(crate) fn fixed(number: u8) -> Self {
-        Self([number; NONCE_LENGTH])
+    pub(crate) fn fixed(number: u32) -> Self {
+        let mut nonce = [0; NONCE_LENGTH];
+        nonce[NONCE_LENGTH - 4..].copy_from_slice(&number.to_be_bytes());
+        Self(nonce)
     }
 }
 

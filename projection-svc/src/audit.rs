@@ -109,12 +109,17 @@ impl Projection for Audit {
     type Row = AuditRow;
 
     fn takes(aggregate: Aggregate) -> bool {
-        matches!(aggregate, Aggregate::Participant | Aggregate::Identity | Aggregate::Privacy)
+        matches!(
+            aggregate,
+            Aggregate::Participant | Aggregate::Identity | Aggregate::Privacy
+        )
     }
 
     fn apply(commit: &Commit, rows: &mut Rows<'_, AuditRow>) -> Result<(), Stop> {
         let stream = &commit.header.stream;
-        let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else { return Ok(()) };
+        let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else {
+            return Ok(());
+        };
         for (n, entry) in entry::of_commit(commit)?.into_iter().enumerate() {
             let id = EntryId(format!("{:020}/{n:06}", commit.position.sequence));
             write(rows, study, person, id, entry)?;

@@ -163,9 +163,14 @@ impl Projection for Erasures {
 
     fn apply(commit: &Commit, rows: &mut Rows<'_, PrivacyRow>) -> Result<(), Stop> {
         let stream = &commit.header.stream;
-        let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else { return Ok(()) };
+        let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else {
+            return Ok(());
+        };
         let about = About { commit, study, person };
-        commit.facts::<Event>()?.into_iter().try_for_each(|event| about.take(event, rows))
+        commit
+            .facts::<Event>()?
+            .into_iter()
+            .try_for_each(|event| about.take(event, rows))
     }
 }
 
@@ -179,10 +184,25 @@ struct About<'a> {
 impl About<'_> {
     fn take(&self, event: Event, rows: &mut Rows<'_, PrivacyRow>) -> Result<(), Stop> {
         match event {
-            Event::HoldPlaced { hold, scopes, authority, review_on, reason } => {
+            Event::HoldPlaced {
+                hold,
+                scopes,
+                authority,
+                review_on,
+                reason,
+            } => {
                 let (listed, placed) = (self.commit.position.sequence, Act::of(self.commit));
                 let participant = self.participant();
-                let row = HoldRow { hold, participant, listed, scopes, authority, review_on, reason, placed };
+                let row = HoldRow {
+                    hold,
+                    participant,
+                    listed,
+                    scopes,
+                    authority,
+                    review_on,
+                    reason,
+                    placed,
+                };
                 rows.put(self.plain(hold_entry(&row)), self.listed());
                 rows.put(self.own(hold_key(hold)), PrivacyRow::Hold(row));
             }
@@ -196,7 +216,12 @@ impl About<'_> {
             }
             Event::RestrictionPlaced { ground, reason } => {
                 let (participant, placed) = (self.participant(), Act::of(self.commit));
-                let row = RestrictionRow { participant, ground, reason, placed };
+                let row = RestrictionRow {
+                    participant,
+                    ground,
+                    reason,
+                    placed,
+                };
                 rows.put(self.plain(restriction_entry(participant)), self.listed());
                 rows.put(self.own(RESTRICTION.to_owned()), PrivacyRow::Restriction(row));
             }
@@ -211,7 +236,16 @@ impl About<'_> {
     }
 
     fn request(&self, event: Event, rows: &mut Rows<'_, PrivacyRow>) {
-        let Event::ErasureRequested { erasure, scopes, justification, requested_by, reason } = event else { return };
+        let Event::ErasureRequested {
+            erasure,
+            scopes,
+            justification,
+            requested_by,
+            reason,
+        } = event
+        else {
+            return;
+        };
         let row = ErasureRow {
             erasure,
             participant: self.participant(),
@@ -230,7 +264,10 @@ impl About<'_> {
             destroyed: None,
             recipients: None,
             probed: None,
-            steps: vec![StepDone { phase: Phase::Requested, act: Act::of(self.commit) }],
+            steps: vec![StepDone {
+                phase: Phase::Requested,
+                act: Act::of(self.commit),
+            }],
         };
         rows.put(self.plain(by_id(erasure)), self.listed());
         rows.put(self.plain(in_list(ALL, &row)), self.listed());
@@ -239,9 +276,13 @@ impl About<'_> {
     }
 
     fn go_on(&self, event: &Event, rows: &mut Rows<'_, PrivacyRow>) -> Result<(), Stop> {
-        let Some(erasure) = erasure_of(event) else { return Ok(()) };
+        let Some(erasure) = erasure_of(event) else {
+            return Ok(());
+        };
         let key = self.own(erasure_key(erasure));
-        let Some(PrivacyRow::Erasure(row)) = rows.get(&key)? else { return Ok(()) };
+        let Some(PrivacyRow::Erasure(row)) = rows.get(&key)? else {
+            return Ok(());
+        };
         let row = row.clone().after(event, self.commit);
         if !row.is_open() {
             rows.delete(self.plain(in_list(OPEN, &row)));
@@ -255,7 +296,9 @@ impl About<'_> {
     }
 
     fn listed(&self) -> PrivacyRow {
-        PrivacyRow::Listed(Listed { participant: self.participant() })
+        PrivacyRow::Listed(Listed {
+            participant: self.participant(),
+        })
     }
 
     fn own(&self, rest: String) -> RowKey {
@@ -286,7 +329,12 @@ impl ErasureRow {
                 self.granted.clone_from(granted);
                 self.refused.clone_from(refused);
             }
-            Event::ErasureApproved { approved_by, instruction, accept_single_copy, .. } => {
+            Event::ErasureApproved {
+                approved_by,
+                instruction,
+                accept_single_copy,
+                ..
+            } => {
                 self.approved_by = Some(*approved_by);
                 self.instruction = Some(instruction.clone());
                 self.single_copy_accepted = *accept_single_copy;
@@ -296,15 +344,27 @@ impl ErasureRow {
                 self.refusal = Some(*ground);
                 self.refusal_reason.clone_from(reason);
             }
-            Event::KeysDestroyed { keys, root_before, root_after, .. } => {
+            Event::KeysDestroyed {
+                keys,
+                root_before,
+                root_after,
+                ..
+            } => {
                 let (keys, root_before, root_after) = (*keys, *root_before, *root_after);
-                self.destroyed = Some(Destroyed { keys, root_before, root_after });
+                self.destroyed = Some(Destroyed {
+                    keys,
+                    root_before,
+                    root_after,
+                });
             }
             Event::RecipientsNotified { recipients, .. } => self.recipients = Some(*recipients),
             Event::ErasureVerified { probed, .. } => self.probed = Some(*probed),
             _ => {}
         }
-        self.steps.extend(phase_of(event).map(|phase| StepDone { phase, act: Act::of(commit) }));
+        self.steps.extend(phase_of(event).map(|phase| StepDone {
+            phase,
+            act: Act::of(commit),
+        }));
         self
     }
 }

@@ -134,7 +134,9 @@ impl<P: Projection> Folding for Fold<P> {
     }
 
     async fn flush(&mut self) -> Result<(), Failure> {
-        let Some(checkpoint) = self.checkpoint else { return Ok(()) };
+        let Some(checkpoint) = self.checkpoint else {
+            return Ok(());
+        };
         let mut changes = vec![checkpoint.change(&self.journal)];
         for (key, loaded) in std::mem::take(&mut self.rows.0) {
             if loaded.changed {
@@ -178,7 +180,14 @@ impl<P: Projection> Fold<P> {
             }
             // Written without having been read: whatever lies there is replaced, cells and all.
             None => {
-                self.rows.0.insert(key, LoadedRow { row, sealed: SealedCells::new(), changed: true });
+                self.rows.0.insert(
+                    key,
+                    LoadedRow {
+                        row,
+                        sealed: SealedCells::new(),
+                        changed: true,
+                    },
+                );
             }
         }
     }
@@ -187,14 +196,31 @@ impl<P: Projection> Fold<P> {
         if let Some(bytes) = self.stores.store.get(&self.table, &key.bytes())? {
             return self.take_up(key, &bytes).await;
         }
-        self.rows.0.insert(key, LoadedRow { row: None, sealed: SealedCells::new(), changed: false });
+        self.rows.0.insert(
+            key,
+            LoadedRow {
+                row: None,
+                sealed: SealedCells::new(),
+                changed: false,
+            },
+        );
         Ok(())
     }
 
     async fn take_up(&mut self, key: RowKey, bytes: &[u8]) -> Result<(), Failure> {
-        let place = Place { projection: P::NAME, key: &key };
+        let place = Place {
+            projection: P::NAME,
+            key: &key,
+        };
         let OpenRow { row, sealed, .. } = cells::open(self.stores.cells.as_ref(), place, bytes, |_| true).await?;
-        self.rows.0.insert(key, LoadedRow { row: Some(row), sealed, changed: false });
+        self.rows.0.insert(
+            key,
+            LoadedRow {
+                row: Some(row),
+                sealed,
+                changed: false,
+            },
+        );
         Ok(())
     }
 
@@ -220,11 +246,17 @@ impl<P: Projection> Fold<P> {
     }
 
     async fn change(&self, key: &RowKey, loaded: &LoadedRow<P::Row>) -> Result<Change, Failure> {
-        let place = Place { projection: P::NAME, key };
+        let place = Place {
+            projection: P::NAME,
+            key,
+        };
         match &loaded.row {
             Some(row) => {
                 let value = cells::close(self.stores.cells.as_ref(), place, row, &loaded.sealed).await?;
-                Ok(Change::Put { key: key.bytes(), value })
+                Ok(Change::Put {
+                    key: key.bytes(),
+                    value,
+                })
             }
             None => Ok(Change::Delete { key: key.bytes() }),
         }

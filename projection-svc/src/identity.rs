@@ -54,7 +54,9 @@ impl Projection for Identities {
 
     fn apply(commit: &Commit, rows: &mut Rows<'_, IdentityRow>) -> Result<(), Stop> {
         let stream = &commit.header.stream;
-        let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else { return Ok(()) };
+        let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else {
+            return Ok(());
+        };
         let key = RowKey::about(Some(study), person, "identity");
         for event in commit.facts::<Event>()? {
             let (details, cleared) = match event {
@@ -70,7 +72,10 @@ impl Projection for Identities {
 }
 
 fn empty() -> IdentityRow {
-    IdentityRow { tag: Tag(Revision::NONE), details: Named::default() }
+    IdentityRow {
+        tag: Tag(Revision::NONE),
+        details: Named::default(),
+    }
 }
 
 impl IdentityRow {
@@ -81,8 +86,19 @@ impl IdentityRow {
         }
         for (detail, scope, value) in details.present() {
             // Details have no parts of their own: only texts can be redacted one by one.
-            let value = DesignScoped { scope, part: Part::all(), value: value.clone() };
-            self.details.0.insert(detail.as_str().to_owned(), DetailRow { detail, value, act: Act::of(commit) });
+            let value = DesignScoped {
+                scope,
+                part: Part::all(),
+                value: value.clone(),
+            };
+            self.details.0.insert(
+                detail.as_str().to_owned(),
+                DetailRow {
+                    detail,
+                    value,
+                    act: Act::of(commit),
+                },
+            );
         }
         self
     }
@@ -123,14 +139,19 @@ pub async fn show(
     visible: &Visible,
 ) -> Result<Option<Identity>, Failure> {
     let key = RowKey::about(Some(study), person(*participant), "identity");
-    let Some(open) = view::get_visible::<Identities>(tenant, &key, visible).await? else { return Ok(None) };
+    let Some(open) = view::get_visible::<Identities>(tenant, &key, visible).await? else {
+        return Ok(None);
+    };
     let detail = |DetailRow { detail, value, act }: DetailRow| DetailShown {
         detail,
         value: Shown::of_scoped(value, &open.withheld),
         act,
     };
     let IdentityRow { tag, details } = open.row;
-    Ok(Some(Identity { tag: tag.0, details: details.0.into_values().map(detail).collect() }))
+    Ok(Some(Identity {
+        tag: tag.0,
+        details: details.0.into_values().map(detail).collect(),
+    }))
 }
 
 #[cfg(test)]
@@ -161,8 +182,15 @@ mod tests {
     }
 
     async fn values(world: &World, visible: &Visible) -> Vec<(Detail, Value)> {
-        let identity = show(&world.tenant, &Story::study_id(), &participant(1), visible).await.expect("reads");
-        identity.expect("is there").details.iter().map(|shown| (shown.detail, json(&shown.value))).collect()
+        let identity = show(&world.tenant, &Story::study_id(), &participant(1), visible)
+            .await
+            .expect("reads");
+        identity
+            .expect("is there")
+            .details
+            .iter()
+            .map(|shown| (shown.detail, json(&shown.value)))
+            .collect()
     }
 
     #[tokio::test]
@@ -170,7 +198,10 @@ mod tests {
         let world = World::of::<Identities>(&story()).await;
         assert_eq!(
             values(&world, &Visible::all()).await,
-            [(Detail::Email, json!("ada@example.org")), (Detail::FamilyName, json!("King"))]
+            [
+                (Detail::Email, json!("ada@example.org")),
+                (Detail::FamilyName, json!("King"))
+            ]
         );
         assert!(!world.store.contains_bytes(b"King") && world.store.contains_bytes(b"family_name"));
         let none = show(&world.tenant, &Story::study_id(), &participant(2), &Visible::all()).await;
@@ -183,7 +214,10 @@ mod tests {
         world.erase::<Identities>(1, &[Scope::IdentityContact]).await;
         assert_eq!(
             values(&world, &Visible::all()).await,
-            [(Detail::Email, json!({"erased": "identity.contact"})), (Detail::FamilyName, json!("King"))]
+            [
+                (Detail::Email, json!({"erased": "identity.contact"})),
+                (Detail::FamilyName, json!("King"))
+            ]
         );
     }
 }

@@ -18,7 +18,9 @@ pub(crate) fn erased_by(commit: &Commit) -> Result<Option<(DataSubject, BTreeSet
     let mut scopes = BTreeSet::new();
     for event in commit.events.iter().filter(|event| event.kind.name == SCOPES_FENCED) {
         let named = event.body.get("scopes").map(BTreeSet::<Scope>::deserialize);
-        let Some(Ok(named)) = named else { return Err(damaged(commit, "a marker does not name its scopes")) };
+        let Some(Ok(named)) = named else {
+            return Err(damaged(commit, "a marker does not name its scopes"));
+        };
         scopes.extend(named);
     }
     if scopes.is_empty() {
@@ -31,5 +33,8 @@ pub(crate) fn erased_by(commit: &Commit) -> Result<Option<(DataSubject, BTreeSet
 }
 
 fn damaged(commit: &Commit, detail: &str) -> Failure {
-    Failure::damaged(format!("commit {} of {}", commit.header.revision, commit.header.stream), detail)
+    Failure::damaged(
+        format!("commit {} of {}", commit.header.revision, commit.header.stream),
+        detail,
+    )
 }

@@ -81,7 +81,9 @@ impl Projection for Overviews {
 
     fn apply(commit: &Commit, rows: &mut Rows<'_, OverviewRow>) -> Result<(), Stop> {
         let stream = &commit.header.stream;
-        let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else { return Ok(()) };
+        let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else {
+            return Ok(());
+        };
         let key = RowKey::about(Some(study), person, "counted");
         for event in commit.facts::<Event>()? {
             let before = match rows.get(&key)? {
@@ -108,15 +110,28 @@ fn count(before: Option<Counted>, event: &Event) -> Option<(Counted, Counts)> {
     let none = Counts::default();
     match (before, event) {
         (None, Event::Registered { site, .. }) => {
-            let counted = Counted { site: site.clone(), consented: false, withdrawn: false, erased: false };
+            let counted = Counted {
+                site: site.clone(),
+                consented: false,
+                withdrawn: false,
+                erased: false,
+            };
             Some((counted, Counts { registered: 1, ..none }))
         }
-        (Some(before), Event::ConsentGiven { .. }) if !before.consented => {
-            Some((Counted { consented: true, ..before }, Counts { consented: 1, ..none }))
-        }
-        (Some(before), Event::Withdrawn { .. }) if !before.withdrawn => {
-            Some((Counted { withdrawn: true, ..before }, Counts { withdrawn: 1, ..none }))
-        }
+        (Some(before), Event::ConsentGiven { .. }) if !before.consented => Some((
+            Counted {
+                consented: true,
+                ..before
+            },
+            Counts { consented: 1, ..none },
+        )),
+        (Some(before), Event::Withdrawn { .. }) if !before.withdrawn => Some((
+            Counted {
+                withdrawn: true,
+                ..before
+            },
+            Counts { withdrawn: 1, ..none },
+        )),
         (Some(before), Event::Fenced { .. }) if !before.erased => {
             Some((Counted { erased: true, ..before }, Counts { erased: 1, ..none }))
         }
@@ -171,7 +186,9 @@ pub async fn show(tenant: &Tenant, study: &StudyId, sites: &Sites) -> Result<Ove
     let mut by_site: BTreeMap<SiteId, SiteOverview> = BTreeMap::new();
     let mut overview = Overview::default();
     for (key, open) in view::scan::<Overviews>(tenant, &prefix, None, usize::MAX, &Visible::none()).await? {
-        let OverviewRow::Counts(counts) = open.row else { continue };
+        let OverviewRow::Counts(counts) = open.row else {
+            continue;
+        };
         let (site, week) = parse_week_key(&key)?;
         if sites.contains(&site) {
             let of_site = by_site.entry(site.clone()).or_insert_with(|| SiteOverview::empty(site));
@@ -186,7 +203,11 @@ pub async fn show(tenant: &Tenant, study: &StudyId, sites: &Sites) -> Result<Ove
 
 impl SiteOverview {
     fn empty(site: SiteId) -> Self {
-        Self { site, total: Counts::default(), weeks: Vec::new() }
+        Self {
+            site,
+            total: Counts::default(),
+            weeks: Vec::new(),
+        }
     }
 }
 
@@ -223,7 +244,9 @@ mod tests {
     #[tokio::test]
     async fn everybody_counts_once_by_site_and_week() {
         let world = World::of::<Overviews>(&story()).await;
-        let overview = show(&world.tenant, &Story::study_id(), &Sites::All).await.expect("reads");
+        let overview = show(&world.tenant, &Story::study_id(), &Sites::All)
+            .await
+            .expect("reads");
         assert_eq!(
             json(&overview),
             json!({
@@ -244,10 +267,18 @@ mod tests {
     #[tokio::test]
     async fn an_erasure_changes_no_other_count() {
         let before = World::of::<Overviews>(&story()).await;
-        let before = show(&before.tenant, &Story::study_id(), &Sites::All).await.expect("reads").total;
+        let before = show(&before.tenant, &Story::study_id(), &Sites::All)
+            .await
+            .expect("reads")
+            .total;
         let mut world = World::of::<Overviews>(&story()).await;
-        world.erase::<Overviews>(1, &[Scope::IdentityContact, Scope::HealthClinical]).await;
-        let after = show(&world.tenant, &Story::study_id(), &Sites::All).await.expect("reads").total;
+        world
+            .erase::<Overviews>(1, &[Scope::IdentityContact, Scope::HealthClinical])
+            .await;
+        let after = show(&world.tenant, &Story::study_id(), &Sites::All)
+            .await
+            .expect("reads")
+            .total;
         assert_eq!(after, Counts { erased: 1, ..before });
     }
 

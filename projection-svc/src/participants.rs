@@ -101,13 +101,18 @@ impl Projection for Participants {
 
     fn apply(commit: &Commit, rows: &mut Rows<'_, ParticipantRow>) -> Result<(), Stop> {
         let stream = &commit.header.stream;
-        let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else { return Ok(()) };
+        let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else {
+            return Ok(());
+        };
         let participant = ParticipantId(person.0);
         let key = key(study, participant);
         for event in commit.facts::<Event>()? {
             match (rows.get(&key)?.cloned(), event) {
                 (_, Event::Registered { site, subject_number }) => {
-                    let numbered = Numbered { participant, site: site.clone() };
+                    let numbered = Numbered {
+                        participant,
+                        site: site.clone(),
+                    };
                     let record = registered(participant, site, subject_number, commit);
                     let listed = RowKey::plain(Some(study), number_key(&record.shown.subject_number, participant));
                     rows.put(listed, ParticipantRow::Numbered(numbered));
@@ -146,7 +151,10 @@ fn registered(participant: ParticipantId, site: SiteId, subject_number: SubjectN
         erased: BTreeSet::new(),
         restricted: false,
     };
-    Record { shown, saved: BTreeSet::new() }
+    Record {
+        shown,
+        saved: BTreeSet::new(),
+    }
 }
 
 impl Record {
@@ -206,7 +214,10 @@ pub async fn list(
 ) -> Result<Page<Participant>, Failure> {
     let limit = limit.max(1);
     let prefix = RowKey::plain(Some(study), NUMBERS);
-    let mut page = Page { items: Vec::new(), next: None };
+    let mut page = Page {
+        items: Vec::new(),
+        next: None,
+    };
     let mut after = after.map(ToOwned::to_owned);
     loop {
         let listed = view::scan::<Participants>(tenant, &prefix, after.as_deref(), limit, &Visible::none()).await?;
@@ -270,7 +281,10 @@ mod tests {
         let mut story = story();
         story.participant(1, Event::Restricted {});
         let world = World::of::<Participants>(&story).await;
-        let shown = show(&world.tenant, &Story::study_id(), &participant(1)).await.expect("reads").expect("is there");
+        let shown = show(&world.tenant, &Story::study_id(), &participant(1))
+            .await
+            .expect("reads")
+            .expect("is there");
         let shown = json(&shown);
         for (field, value) in [
             ("subject_number", json!("S-001")),
@@ -283,7 +297,12 @@ mod tests {
         ] {
             assert_eq!(shown[field], value, "{field}");
         }
-        assert_eq!(show(&world.tenant, &Story::study_id(), &participant(9)).await.expect("reads"), None);
+        assert_eq!(
+            show(&world.tenant, &Story::study_id(), &participant(9))
+                .await
+                .expect("reads"),
+            None
+        );
     }
 
     #[tokio::test]
@@ -291,7 +310,9 @@ mod tests {
         let world = World::of::<Participants>(&story()).await;
         let (mut after, mut seen) = (None, Vec::new());
         loop {
-            let page = list(&world.tenant, &Story::study_id(), &Sites::All, after.as_deref(), 2).await.expect("reads");
+            let page = list(&world.tenant, &Story::study_id(), &Sites::All, after.as_deref(), 2)
+                .await
+                .expect("reads");
             seen.extend(page.items.iter().map(|item| item.subject_number.to_string()));
             match page.next {
                 Some(next) => after = Some(next),
@@ -300,19 +321,29 @@ mod tests {
         }
         assert_eq!(seen, ["S-001", "S-002", "S-003"]);
         let sites = Sites::Only([site("bergen")].into());
-        let page = list(&world.tenant, &Story::study_id(), &sites, None, 1).await.expect("reads");
+        let page = list(&world.tenant, &Story::study_id(), &sites, None, 1)
+            .await
+            .expect("reads");
         assert_eq!((page.items.len(), page.next), (1, None));
         assert_eq!(page.items[0].state, ParticipantState::Withdrawn);
         let number = "S-002".parse().expect("valid");
-        let found = by_subject_number(&world.tenant, &Story::study_id(), &number).await.expect("reads");
-        assert_eq!(found.iter().map(|found| found.participant).collect::<Vec<_>>(), [participant(2)]);
+        let found = by_subject_number(&world.tenant, &Story::study_id(), &number)
+            .await
+            .expect("reads");
+        assert_eq!(
+            found.iter().map(|found| found.participant).collect::<Vec<_>>(),
+            [participant(2)]
+        );
     }
 
     #[tokio::test]
     async fn an_erasure_leaves_the_participant_and_names_the_scopes() {
         let mut world = World::of::<Participants>(&story()).await;
         world.erase::<Participants>(1, &[Scope::HealthClinical]).await;
-        let shown = show(&world.tenant, &Story::study_id(), &participant(1)).await.expect("reads").expect("is there");
+        let shown = show(&world.tenant, &Story::study_id(), &participant(1))
+            .await
+            .expect("reads")
+            .expect("is there");
         assert_eq!(shown.erased, [Scope::HealthClinical].into());
         assert_eq!(shown.forms, 1);
     }

@@ -38,12 +38,20 @@ pub struct RowKey {
 impl RowKey {
     /// A row about nobody.
     pub fn plain(study: Option<&StudyId>, rest: impl Into<String>) -> Self {
-        Self { study: study.cloned(), person: None, rest: rest.into() }
+        Self {
+            study: study.cloned(),
+            person: None,
+            rest: rest.into(),
+        }
     }
 
     /// A row about a person.
     pub fn about(study: Option<&StudyId>, person: DataSubject, rest: impl Into<String>) -> Self {
-        Self { study: study.cloned(), person: Some(person), rest: rest.into() }
+        Self {
+            study: study.cloned(),
+            person: Some(person),
+            rest: rest.into(),
+        }
     }
 
     /// The key as stored.
@@ -62,7 +70,11 @@ impl RowKey {
             "_" => None,
             person => Some(DataSubject(person.parse().ok()?)),
         };
-        Some(Self { study, person, rest: steps.next()?.to_owned() })
+        Some(Self {
+            study,
+            person,
+            rest: steps.next()?.to_owned(),
+        })
     }
 }
 
@@ -131,11 +143,20 @@ impl<T> Default for Named<T> {
 
 impl<T: Field> Field for Named<T> {
     fn write(&self) -> Value {
-        Value::Object(self.0.iter().map(|(name, field)| (name.clone(), field.write())).collect())
+        Value::Object(
+            self.0
+                .iter()
+                .map(|(name, field)| (name.clone(), field.write()))
+                .collect(),
+        )
     }
     fn read(value: &Value) -> Result<Self, Malformed> {
         let fields = value.as_object().ok_or_else(|| Malformed::at("names"))?;
-        fields.iter().map(|(name, field)| Ok((name.clone(), T::read(field)?))).collect::<Result<_, _>>().map(Self)
+        fields
+            .iter()
+            .map(|(name, field)| Ok((name.clone(), T::read(field)?)))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
     fn describe(path: &str, report: &mut dyn FnMut(&str, &'static str)) {
         T::describe(&format!("{path}{{}}"), report);
@@ -144,12 +165,18 @@ impl<T: Field> Field for Named<T> {
 
 /// Marks a row of one kind among several in a table.
 pub(crate) fn write_kind(kind: &str, row: Value) -> Value {
-    Value::Object(Map::from_iter([("kind".to_owned(), Value::from(kind)), ("row".to_owned(), row)]))
+    Value::Object(Map::from_iter([
+        ("kind".to_owned(), Value::from(kind)),
+        ("row".to_owned(), row),
+    ]))
 }
 
 /// Takes [`write_kind`] apart.
 pub(crate) fn read_kind(value: &Value) -> Result<(&str, &Value), Malformed> {
-    let kind = value.get("kind").and_then(Value::as_str).ok_or_else(|| Malformed::at("kind"))?;
+    let kind = value
+        .get("kind")
+        .and_then(Value::as_str)
+        .ok_or_else(|| Malformed::at("kind"))?;
     Ok((kind, value.get("row").unwrap_or(&Value::Null)))
 }
 

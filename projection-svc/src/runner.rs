@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     reached: Mutex<BTreeMap<Option<StudyId>, watch::Sender<Reached>>>,
 }
 
-/// How far a journal stream is taken in.
+/// How far a journal stream is taken in, and whether it goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Reached {
     position: Position,
@@ -105,7 +105,10 @@ impl Runner {
             rebuilding: tokio::sync::Mutex::new(()),
             reached: Mutex::new(BTreeMap::new()),
         };
-        Ok(Self { shared: Arc::new(shared), tasks: Mutex::new(BTreeMap::new()) })
+        Ok(Self {
+            shared: Arc::new(shared),
+            tasks: Mutex::new(BTreeMap::new()),
+        })
     }
 
     /// Checks every journal stream against what the read models have seen, then follows them all.
@@ -140,8 +143,15 @@ impl Runner {
         if tasks.get(&journal.study).is_some_and(|task| !task.is_finished()) {
             return Ok(());
         }
-        let position = Position { study: journal.study.clone(), incarnation: head.incarnation, sequence };
-        let reached = Reached { position, state: JournalState::Following };
+        let position = Position {
+            study: journal.study.clone(),
+            incarnation: head.incarnation,
+            sequence,
+        };
+        let reached = Reached {
+            position,
+            state: JournalState::Following,
+        };
         let sender = watch::Sender::new(reached);
         lock(&self.shared.reached).insert(journal.study.clone(), sender.clone());
         let study = journal.study.clone();
@@ -152,10 +162,22 @@ impl Runner {
 
     /// How every journal stream fares.
     pub fn health(&self) -> Vec<JournalHealth> {
-        let reached = lock(&self.shared.reached);
+        let (tasks, reached) = (lock(&self.tasks), lock(&self.shared.reached));
         let line = |(study, sender): (&Option<StudyId>, &watch::Sender<Reached>)| {
             let Reached { position, state } = sender.borrow().clone();
-            JournalHealth { study: study.clone(), reflected: position.to_string(), state }
+            let state = match state {
+                JournalState::Following if tasks.get(study).is_none_or(JoinHandle::is_finished) => {
+                    JournalState::Stopped {
+                        reason: "its task has ended".to_owned(),
+                    }
+                }
+                state => state,
+            };
+            JournalHealth {
+                study: study.clone(),
+                reflected: position.to_string(),
+                state,
+            }
         };
         reached.iter().map(line).collect()
     }
@@ -195,7 +217,9 @@ impl Progress for Runner {
             None => return Err(Failure::missing("the journal stream of this position")),
         };
         if reached.borrow().position.incarnation != position.incarnation {
-            return Err(Failure::missing("this incarnation of the journal stream: it was restored since"));
+            return Err(Failure::missing(
+                "this incarnation of the journal stream: it was restored since",
+            ));
         }
         let settled = |reached: &Reached| {
             reached.position.sequence >= position.sequence || matches!(reached.state, JournalState::Stopped { .. })
@@ -207,7 +231,10 @@ impl Progress for Runner {
     }
 
     fn reflected(&self) -> Vec<Position> {
-        lock(&self.shared.reached).values().map(|sender| sender.borrow().position.clone()).collect()
+        lock(&self.shared.reached)
+            .values()
+            .map(|sender| sender.borrow().position.clone())
+            .collect()
     }
 }
 

@@ -68,7 +68,9 @@ impl Projection for Tokens {
     }
 
     fn apply(commit: &Commit, rows: &mut Rows<'_, TokenRow>) -> Result<(), Stop> {
-        let Some(person) = commit.header.stream.data_subject() else { return Ok(()) };
+        let Some(person) = commit.header.stream.data_subject() else {
+            return Ok(());
+        };
         let user = UserId(person.0);
         let account = account_key(user);
         for event in commit.facts::<Event>()? {
@@ -76,15 +78,25 @@ impl Projection for Tokens {
                 Event::Registered { kind, .. } => rows.put(account.clone(), TokenRow::Account(Account { kind })),
                 Event::TokenIssued { token, grant } => {
                     if let Some(TokenRow::Account(Account { kind })) = rows.get(&account)? {
-                        let issued = Issued { kind: *kind, grant, revoked: false };
-                        rows.put(hash_key(&issued.grant.token_hash), TokenRow::Hashed(Hashed { user, token }));
+                        let issued = Issued {
+                            kind: *kind,
+                            grant,
+                            revoked: false,
+                        };
+                        rows.put(
+                            hash_key(&issued.grant.token_hash),
+                            TokenRow::Hashed(Hashed { user, token }),
+                        );
                         rows.put(token_key(user, token), TokenRow::Issued(issued));
                     }
                 }
                 Event::TokenRevoked { token } => {
                     let key = token_key(user, token);
                     if let Some(TokenRow::Issued(issued)) = rows.get(&key)? {
-                        let revoked = TokenRow::Issued(Issued { revoked: true, ..issued.clone() });
+                        let revoked = TokenRow::Issued(Issued {
+                            revoked: true,
+                            ..issued.clone()
+                        });
                         rows.put(key, revoked);
                     }
                 }
@@ -123,12 +135,30 @@ pub async fn principal_of(
     };
     match view::get::<Tokens>(tenant, &token_key(user, token)).await? {
         // Another user may have been given a token of the same hash since: only the one that is named counts.
-        Some(TokenRow::Issued(Issued { kind, grant, revoked: false }))
-            if grant.token_hash == *token_hash && Moment(now) < grant.expires_at =>
-        {
-            let Grant { role, environment, organisation, sites, .. } = grant;
-            let actor = Actor { id: user, kind: kind.into(), role, organisation };
-            Ok(Some(Principal { tenant: tenant.id.clone(), environment, actor, sites }))
+        Some(TokenRow::Issued(Issued {
+            kind,
+            grant,
+            revoked: false,
+        })) if grant.token_hash == *token_hash && Moment(now) < grant.expires_at => {
+            let Grant {
+                role,
+                environment,
+                organisation,
+                sites,
+                ..
+            } = grant;
+            let actor = Actor {
+                id: user,
+                kind: kind.into(),
+                role,
+                organisation,
+            };
+            Ok(Some(Principal {
+                tenant: tenant.id.clone(),
+                environment,
+                actor,
+                sites,
+            }))
         }
         Some(_) | None => Ok(None),
     }
@@ -151,7 +181,14 @@ mod tests {
         let mut story = Story::new();
         let organisation = || "hospital".parse().expect("valid");
         let name = Personal::new("Grace Hopper".to_owned());
-        story.user(1, Event::Registered { kind: AccountKind::ServiceAccount, organisation: organisation(), name });
+        story.user(
+            1,
+            Event::Registered {
+                kind: AccountKind::ServiceAccount,
+                organisation: organisation(),
+                name,
+            },
+        );
         let grant = Grant {
             token_hash: HASH,
             role: Role::Monitor,
@@ -167,15 +204,24 @@ mod tests {
     #[tokio::test]
     async fn a_hash_leads_to_its_principal_until_the_token_expires() {
         let world = World::of::<Tokens>(&story()).await;
-        let before = principal_of(&world.tenant, &HASH, datetime!(2026-11-30 23:59:59 UTC)).await.expect("reads");
+        let before = principal_of(&world.tenant, &HASH, datetime!(2026-11-30 23:59:59 UTC))
+            .await
+            .expect("reads");
         let principal = before.expect("is there");
-        assert_eq!((principal.actor.kind, principal.actor.role), (ActorKind::ServiceAccount, Role::Monitor));
+        assert_eq!(
+            (principal.actor.kind, principal.actor.role),
+            (ActorKind::ServiceAccount, Role::Monitor)
+        );
         assert!(!principal.sites.contains(&"bergen".parse().expect("valid")));
         for (hash, now) in [
             (HASH, datetime!(2026-12-01 00:00 UTC)),
             (CommitHash([8; 32]), datetime!(2026-11-30 00:00 UTC)),
         ] {
-            assert_eq!(principal_of(&world.tenant, &hash, now).await.expect("reads"), None, "{hash} at {now}");
+            assert_eq!(
+                principal_of(&world.tenant, &hash, now).await.expect("reads"),
+                None,
+                "{hash} at {now}"
+            );
         }
         assert!(!world.store.contains_bytes(b"Hopper"));
     }

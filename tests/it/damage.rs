@@ -3,7 +3,7 @@
 use domain::permit::Role;
 use lethe::platform::{Options, Platform};
 use tests::api::{enrol, participant, send, vital_signs};
-use tests::home::{Folder, Home};
+use tests::home::{Folder, Home, copy};
 
 async fn refused(folder: &Folder) -> String {
     let options = Options::new(&folder.data(), &folder.kms()).install_nats_server();
@@ -50,18 +50,6 @@ async fn a_journal_that_lost_what_the_read_models_have_seen_is_refused() {
     copy(&old.path().join("copy"), &stream);
     let error = refused(&folder).await;
     assert!(error.contains("cardio-1"), "{error}");
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("a copy");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use lethe::cli::{Client, follow};
 use lethe::platform::random_id;
 use serde_json::{Value, json};
 use tests::api::{adverse_event, enrol, identity, participant, send, vital_signs};
-use tests::home::{Folder, Home};
+use tests::home::{Folder, Home, copy};
 
 /// Every answer about a participant, and the study's counts.
 async fn answers(investigator: &Client, at: &str) -> Vec<Value> {
@@ -118,19 +118,6 @@ async fn a_rebuild_and_a_restart_give_the_same_answers() {
         assert_eq!(*before, answers(&investigator, place).await);
     }
     home.stop().await;
-}
-
-/// Copies a folder, as a backup would.
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("a copy");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::error::OdmError;
-use super::reader::{Element, Limits, Xml};
+use super::limits::Limits;
+use super::reader::{Element, Xml};
 use super::report::{Counts, Report, Row, Severity, Tally};
 use super::subject::Draft;
 

@@ -6,7 +6,8 @@ use domain::design::{Labels, StudyDesign};
 
 use super::definitions::{Draft, range_checks_say};
 use super::error::{OdmError, Place, shown};
-use super::reader::{Element, Limits, Xml};
+use super::limits::Limits;
+use super::reader::{Element, Xml};
 use super::report::{Report, Severity, Tally};
 
 /// Reads the study design of an ODM 1.3 file. What was read otherwise than it stands is in the report; a design that

@@ -126,7 +126,7 @@ fn first(report: &Report) -> String {
         .map_or_else(String::new, |row| format!("the first: {row}"))
 }
 
-/// At most 64 characters of a word of the file, for people: element names, data types, contexts.
+/// At most 64 characters of a word of a design or of the file's head, for people: data types, contexts, versions.
 pub(super) fn shown(word: &str) -> String {
     word.chars()
         .take(64)

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::error::{Place, shown};
+use super::names::named;
 use super::reader::Element;
 
 /// How much a row matters.
@@ -162,7 +163,7 @@ impl Tally {
 
     /// One more `element` in a `parent` for which there is no place.
     pub(super) fn inside(&mut self, parent: &str, element: &Element) {
-        self.count(&format!("{} in {parent}", shown(&element.name)), element.at, "not-kept");
+        self.count(&format!("{} in {parent}", named(&element.name)), element.at, "not-kept");
     }
 
     /// One row for each kind; `say` puts it in words.

@@ -6,7 +6,8 @@ use domain::design::ItemValue;
 use domain::ids::{Oid, SubjectNumber};
 
 use super::clinical::{Audit, ClinicalFile, ParticipantData, place};
-use super::error::{OdmError, Place, shown};
+use super::error::{OdmError, Place};
+use super::names::is_known;
 use super::reader::Element;
 use super::report::Severity;
 
@@ -162,7 +163,7 @@ fn group<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, items: &mut 
         return Ok(());
     };
     while let Some(inner) = file.xml.child(element)? {
-        match inner.name.strip_prefix("ItemData") {
+        match inner.name.strip_prefix("ItemData").filter(|_| is_known(&inner.name)) {
             Some(kind) => items.extend(item(file, &inner, kind, &group)?),
             None => file.not_kept.inside("ItemGroupData", &inner),
         }
@@ -235,10 +236,12 @@ fn takes<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, oid: Option<
         None | Some("Insert" | "Upsert") => true,
         Some("Context") if !is_value => true,
         Some(other) => {
-            let what = format!(
-                "its TransactionType is {}, not Insert or Upsert: nothing in it was taken",
-                shown(other)
-            );
+            let kind = if matches!(other, "Update" | "Remove" | "Context") {
+                other
+            } else {
+                "unknown"
+            };
+            let what = format!("its TransactionType is {kind}, not Insert or Upsert: nothing in it was taken");
             file.row(
                 Severity::Refused,
                 (element.at.line, &element.name, oid),

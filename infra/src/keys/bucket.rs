@@ -20,6 +20,10 @@ use crate::frame::{Fault, array_len, array_of, encode, finished};
 /// [`Bucket::create`], and does not exist yet.
 const FIRST_GENERATION: u32 = 1;
 
+/// A bucket with this many bytes takes no more keys. What is left to the largest message (1 MiB) is for fences:
+/// an erasure must never fail because a bucket is full.
+const SIZE_MAX: usize = 896 * 1024;
+
 /// The tombstone of an erasure: of what it covers, no generation up to `through` is handed out or created again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Fence {
@@ -70,6 +74,11 @@ impl Bucket {
     /// How much it weighs in memory, in keys and fences.
     pub(crate) fn weight(&self) -> usize {
         1 + self.keys.len() + self.fences.len()
+    }
+
+    /// Whether it has no room for more keys.
+    pub(crate) fn is_full(&self) -> bool {
+        self.size() > SIZE_MAX
     }
 
     pub(crate) fn state(&self, key: &PersonKey) -> KeyState {
@@ -157,12 +166,8 @@ impl Bucket {
 
     /// `[[[data subject, scope, part, generation, key], …], [[data subject, scope, part, through], …]]`
     fn body(&self) -> Zeroizing<Vec<u8>> {
-        let entry = |part: Option<&Part>| 100 + part.map_or(0, |part| part.as_str().len());
         // Room for all of it at once: a buffer that grew would leave keys behind in the memory it gave back.
-        let size = 32
-            + self.keys.keys().map(|key| entry(Some(&key.part))).sum::<usize>()
-            + self.fences.iter().map(|fence| entry(fence.part.as_ref())).sum::<usize>();
-        Zeroizing::new(encode(size, |e| {
+        Zeroizing::new(encode(self.size(), |e| {
             e.array(2)?.array(self.keys.len() as u64)?;
             for (id, key) in &self.keys {
                 e.array(5)?.bytes(id.data_subject.0.as_bytes())?;
@@ -176,6 +181,16 @@ impl Bucket {
             }
             e.ok()
         }))
+    }
+
+    /// At least as many bytes as its body has, and hardly more.
+    fn size(&self) -> usize {
+        let key = |id: &PersonKey| 62 + id.scope.as_str().len() + id.part.as_str().len();
+        let fence = |fence: &Fence| {
+            28 + fence.scope.map_or(0, |scope| scope.as_str().len())
+                + fence.part.as_ref().map_or(0, |part| part.as_str().len())
+        };
+        32 + self.keys.keys().map(key).sum::<usize>() + self.fences.iter().map(fence).sum::<usize>()
     }
 
     fn read_body(plain: &[u8], sequence: u64) -> Result<Self, Fault> {

@@ -49,6 +49,27 @@ fn a_bucket_reads_back_with_its_keys_and_fences() {
 }
 
 #[test]
+fn a_full_bucket_fits_into_a_message_with_room_for_fences() {
+    let mut bucket = Bucket::default();
+    for number in (0..).step_by(100) {
+        for number in number..number + 100 {
+            // The longest part that there is, and one as commands name it.
+            bucket.create(somebody(1), SCOPE, &part(&format!("{number:064}")));
+            bucket.create(somebody(number), SCOPE, &part(&format!("{number:032}-1")));
+        }
+        if bucket.is_full() {
+            break;
+        }
+    }
+    let (guess, body) = (bucket.size(), bucket.body().len());
+    assert!(body <= guess && guess - body < body / 10, "{guess} for {body}");
+    for number in 0..1000 {
+        bucket.fence(&target(10_000_000 + number, Some(part(&"x".repeat(64)))));
+    }
+    assert!(bucket.body().len() < 1024 * 1024 - 4096, "{}", bucket.body().len());
+}
+
+#[test]
 fn a_fence_on_a_scope_covers_parts_that_do_not_exist_yet_and_nobody_else() {
     let mut bucket = Bucket::default();
     assert!(bucket.fence(&target(1, None)));

@@ -4,7 +4,7 @@
 //! written but by ourselves, the lease begins anew, otherwise all is forgotten. So another process's fence is seen
 //! here after one lease at the latest, and keys leave memory when nobody may vouch for them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ pub(crate) struct Cache {
     /// Grows whenever all is forgotten: what was read before must not be remembered after.
     epoch: u64,
     top: Option<Arc<Top>>,
-    nodes: HashMap<u8, Arc<Node>>,
-    buckets: HashMap<BucketPlace, Held>,
+    nodes: BTreeMap<u8, Arc<Node>>,
+    buckets: BTreeMap<BucketPlace, Held>,
     weight: usize,
     uses: u64,
     /// The last sequence that this process wrote to each bucket: an older copy, still on its way from the store when
     /// that was written, must not be remembered.
-    written: HashMap<BucketPlace, u64>,
+    written: BTreeMap<BucketPlace, u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -64,7 +64,12 @@ impl Cache {
     }
 
     /// Takes note of own writes to buckets: `sequences` are what the store gave them.
-    pub(crate) fn wrote(&mut self, written: impl IntoIterator<Item = (BucketPlace, Bucket)>, sequences: &[u64], max: usize) {
+    pub(crate) fn wrote(
+        &mut self,
+        written: impl IntoIterator<Item = (BucketPlace, Bucket)>,
+        sequences: &[u64],
+        max: usize,
+    ) {
         let next = self.lease.map(|lease| lease.head + 1);
         if next.is_none() || sequences.first().copied() != next {
             // Somebody else wrote in between: what we remember may be older than that.
@@ -158,7 +163,9 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn bucket(sequence: u64) -> Bucket {
-        Bucket { sequence, ..Bucket::default() }
+        let mut bucket = Bucket::default();
+        bucket.sequence = sequence;
+        bucket
     }
 
     fn leased(head: u64) -> Cache {

@@ -1,6 +1,7 @@
 //! Keys for new data. Whoever comes while a write is on its way waits and shares the next one.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Mutex, PoisonError};
 
 use domain::history::DataSubject;
@@ -72,6 +73,11 @@ fn find_or_create(bucket: &mut Bucket, wanted: &Wanted) -> Answer {
     if let Found::Erased(scope) = find(bucket, wanted.data_subject, &wanted.parts) {
         return Err(KeyError::Erased(scope));
     }
+    if bucket.is_full() && matches!(find(bucket, wanted.data_subject, &wanted.parts), Found::Lacking) {
+        let person = wanted.data_subject;
+        let cause = format!("the bucket of data subject {person} is full: docs/format.md, Limits");
+        return Err(Failure::unavailable("room for more keys", cause).into());
+    }
     let current_or_new = |(scope, part): &(Scope, Part)| match bucket.current(wanted.data_subject, *scope, part) {
         Current::Key(id, key) => Ok((id, key)),
         Current::Erased => Err(KeyError::Erased(*scope)),
@@ -131,9 +137,9 @@ impl KeyTree {
         for _ in 0..ATTEMPTS_MAX {
             let mut buckets: BTreeMap<BucketPlace, Bucket> = BTreeMap::new();
             for wanted in queue {
-                let place = BucketPlace::of(wanted.data_subject);
-                if !buckets.contains_key(&place) {
-                    buckets.insert(place, Bucket::clone(&*self.bucket(place).await?));
+                if let Entry::Vacant(vacant) = buckets.entry(BucketPlace::of(wanted.data_subject)) {
+                    let bucket = self.bucket(*vacant.key()).await?;
+                    vacant.insert(Bucket::clone(&bucket));
                 }
             }
             let weights: BTreeMap<BucketPlace, usize> = weights(&buckets);

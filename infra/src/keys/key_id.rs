@@ -83,7 +83,11 @@ mod tests {
     #[test]
     fn a_key_id_has_one_spelling() {
         let person = "67e55044-10b1-426f-9247-bb680e5fe0c8";
-        for good in ["structure/1".to_owned(), format!("{person}/health.clinical/all/1"), format!("{person}/health.free-text/ab-0/12")] {
+        for good in [
+            "structure/1".to_owned(),
+            format!("{person}/health.clinical/all/1"),
+            format!("{person}/health.free-text/ab-0/12"),
+        ] {
             assert_eq!(KeyId::from_str(&good).map(|id| id.to_string()), Ok(good));
         }
         for bad in [

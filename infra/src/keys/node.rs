@@ -96,12 +96,7 @@ impl Top {
         }))
     }
 
-    pub(crate) async fn open(
-        tenant: &TenantId,
-        kms: &dyn Kms,
-        bytes: &[u8],
-        sequence: u64,
-    ) -> Result<Self, TopFault> {
+    pub(crate) async fn open(tenant: &TenantId, kms: &dyn Kms, bytes: &[u8], sequence: u64) -> Result<Self, TopFault> {
         let (root, wrapped, sealed) = Self::take_apart(bytes)?;
         let key = kms.unwrap(root, &root_context(tenant), wrapped).await.map(Zeroizing::new).map_err(TopFault::Kms)?;
         let key = Key::from_slice(&key).ok_or(Fault::Content)?;

@@ -45,14 +45,17 @@ impl KeyTree {
                 node_keys.push(top.children.key(place.node));
             }
         }
-        let mut bucket_keys: Vec<Key> = live.nodes.get(&place.node).map(|node| node.children.key(place.bucket)).into_iter().collect();
+        let mut bucket_keys: Vec<Key> =
+            live.nodes.get(&place.node).map(|node| node.children.key(place.bucket)).into_iter().collect();
         for bytes in old(copies, Place::Node(place.node)) {
             let open = |key| Node::open(&self.tenant, place.node, key, bytes, 0).ok();
             bucket_keys.extend(node_keys.iter().filter_map(open).map(|node| node.children.key(place.bucket)));
         }
         old(copies, Place::Bucket(place))
             .into_iter()
-            .flat_map(|bytes| bucket_keys.iter().filter_map(|key| Bucket::open(&self.tenant, place, key, bytes, 0).ok()))
+            .flat_map(|bytes| {
+                bucket_keys.iter().filter_map(|key| Bucket::open(&self.tenant, place, key, bytes, 0).ok())
+            })
             .collect()
     }
 }

@@ -126,7 +126,9 @@ impl KeyTree {
             writes.push(NodeWrite { place: place.to_string(), bytes, expected_sequence });
         };
         for (place, bucket) in &paths.buckets {
-            let Some(node) = paths.nodes.get_mut(&place.node) else { continue };
+            let Some(node) = paths.nodes.get_mut(&place.node) else {
+                continue;
+            };
             let key = next(&node.children.key(place.bucket));
             node.children.set(place.bucket, &key);
             push(Place::Bucket(*place), bucket.seal(&self.tenant, *place, &key), bucket.sequence);
@@ -166,7 +168,9 @@ impl KeyTree {
     }
 
     async fn ship(&self, root: u64, piece: &BTreeMap<BucketPlace, Vec<&Target>>) -> Result<(), Failure> {
-        let Some(off_site) = &self.options.off_site else { return Ok(()) };
+        let Some(off_site) = &self.options.off_site else {
+            return Ok(());
+        };
         let mut places: Vec<Place> = piece.keys().map(|place| Place::Node(place.node)).collect();
         places.dedup();
         places.extend(piece.keys().map(|place| Place::Bucket(*place)));
@@ -185,11 +189,15 @@ impl KeyTree {
 fn remove(paths: &mut Paths, piece: &BTreeMap<BucketPlace, Vec<&Target>>) -> Result<u64, Failure> {
     let mut removed = 0;
     for (place, targets) in piece {
-        let Some(bucket) = paths.buckets.get_mut(place) else { continue };
+        let Some(bucket) = paths.buckets.get_mut(place) else {
+            continue;
+        };
         for target in targets {
             if !bucket.is_fenced(target) {
                 let Target { data_subject, scope, .. } = target;
-                return Err(Failure::missing(format!("the fence on {scope} of {data_subject}: fence before you shred")));
+                return Err(Failure::missing(format!(
+                    "the fence on {scope} of {data_subject}: fence before you shred"
+                )));
             }
             removed += bucket.remove(target);
         }

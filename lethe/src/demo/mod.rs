@@ -74,6 +74,7 @@ pub async fn run(platform: &Platform, participants: usize, dice: &dyn Dice, voic
     let person = &enrolled.people[participants / 2];
     show::read_models(&cast, &enrolled.position, voice).await?;
     let before = Before::look(&cast, person, &enrolled.position).await?;
+    show::every_model(&cast, &before, person, voice).await?;
     show::curl_lines(platform, &cast, person, voice);
     let erasure = erase::one(&cast, person, voice).await?;
     if !erasure.is_completed() {

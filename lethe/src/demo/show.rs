@@ -64,6 +64,23 @@ pub(super) async fn read_models(cast: &Cast, position: &str, voice: &Voice) -> R
     Ok(())
 }
 
+/// What each read model holds, by the answers of the API.
+pub(super) async fn every_model(cast: &Cast, before: &Before, person: &Person, voice: &Voice) -> Result<(), ApiError> {
+    let list = cast.investigator.get(&format!("/v1/studies/{STUDY}/participants?limit=1000")).await?.body;
+    let open = cast.dpo.get(&format!("/v1/studies/{STUDY}/erasures?open=true")).await?.body;
+    let count = |answer: &Value| answer["items"].as_array().map_or(0, Vec::len);
+    let more = if list["next"].is_null() { "" } else { " and more" };
+    voice.say(&format!("\n{:<18} {}", "read model", "holds"));
+    let line = |model: &str, holds: String| voice.say(&format!("{model:<18} {holds}"));
+    line("study overview", registered(&before.overview));
+    line("participant list", format!("{} participants{more}", count(&list)));
+    line("casebook", format!("{}, of participant {}", forms_of(&before.casebook), person.id));
+    line("identity", format!("{}, of the same", name_of(&before.identity)));
+    line("audit trail", format!("{}, of the same", audit_of(&before.audit)));
+    line("open erasures", count(&open).to_string());
+    Ok(())
+}
+
 /// Lines that work as printed, in another terminal.
 pub(super) fn curl_lines(platform: &Platform, cast: &Cast, person: &Person, voice: &Voice) {
     let url = platform.url();

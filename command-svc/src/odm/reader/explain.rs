@@ -6,13 +6,14 @@ use quick_xml::errors::{Error, IllFormedError};
 use quick_xml::escape::EscapeError;
 
 use super::Xml;
-use crate::odm::error::{OdmError, Place, shown};
+use crate::odm::error::{OdmError, Place};
+use crate::odm::names::named;
 
 impl<R: BufRead> Xml<R> {
     pub(super) fn inside(&self) -> String {
         self.open
             .last()
-            .map_or_else(|| "the file".to_owned(), |name| shown(name))
+            .map_or_else(|| "the file".to_owned(), |name| named(name).to_owned())
     }
 
     pub(super) fn damaged(&self, at: Place, what: impl Into<String>) -> OdmError {
@@ -58,10 +59,14 @@ impl<R: BufRead> Xml<R> {
             Error::Encoding(_) => "it is not in UTF-8".to_owned(),
             Error::Syntax(_) => "a < does not begin any markup that XML knows, or it is never closed".to_owned(),
             Error::IllFormed(IllFormedError::MismatchedEndTag { expected, found }) => {
-                format!("</{}> stands where </{}> must stand", shown(found), shown(expected))
+                format!(
+                    "the end of {} stands where that of {} must stand",
+                    named(found),
+                    named(expected)
+                )
             }
             Error::IllFormed(IllFormedError::UnmatchedEndTag(found)) => {
-                format!("</{}> ends what never began", shown(found))
+                format!("the end of {} stands where nothing is open", named(found))
             }
             Error::IllFormed(IllFormedError::UnclosedReference) => "an & is not written as &amp;".to_owned(),
             Error::IllFormed(_) => "it is not well-formed".to_owned(),

@@ -111,9 +111,12 @@ fn damaged_xml_is_refused_at_its_place() {
     let cases = [
         (
             "\n  <Study></ODM>",
-            "damaged inside Study (line 2, column 10): </ODM> stands where </Study> must stand",
+            "damaged inside Study (line 2, column 10): the end of ODM stands where that of Study must stand",
         ),
-        ("</ODM></ODM>", "inside the file"),
+        (
+            "</ODM></ODM>",
+            "inside the file (line 1, column 72): the end of ODM stands where nothing is open",
+        ),
         ("</ODM>text", "text follows the end of the root element"),
         ("</ODM><ODM/>", "a second root element begins"),
         ("<Study a=\"1\" a=\"2\"/></ODM>", "an attribute stands twice"),
@@ -262,6 +265,51 @@ fn after_an_error_nothing_follows() {
     assert!(clinical.next().is_none());
 }
 
+/// A value that is not escaped can turn into a tag, an attribute, an entity: it must not come out as its name.
+#[test]
+fn no_value_comes_out_as_the_name_of_something() {
+    const CANARY: &str = "Quetzalcoatl";
+    let text = CLINICAL
+        .replace("tel &amp; fax", CANARY)
+        .replace("3.1", CANARY)
+        .replace("week 4", CANARY);
+    let text = text.replace("not a number", CANARY).replace("Update", CANARY);
+    let (design, _) = design(DESIGN).expect("a good design");
+    let mut tried = 0;
+    for (start, _) in text.match_indices(CANARY) {
+        for (at, removed) in (start - 3..start + CANARY.len() + 3).flat_map(|at| [(at, 0), (at, 1)]) {
+            for put in ["<", ">", "&", "\"", "/", "<ItemData", " ", "<x a='", "\u{1}"] {
+                let mut damaged = text.clone();
+                damaged.replace_range(at..at + removed, put);
+                let words = words(damaged.as_bytes(), &design);
+                assert!(!words.contains("zalco"), "{put} at {at}: {words}");
+                tried += 1;
+            }
+        }
+    }
+    assert_eq!(tried, 5 * 18 * 2 * 9);
+}
+
+/// All that is ever said about a file of values.
+fn words(bytes: &[u8], design: &domain::design::StudyDesign) -> String {
+    let mut words = match read_design(bytes, &Limits::default()) {
+        Ok((_, report)) => report.to_string(),
+        Err(error) => error.to_string(),
+    };
+    match all_of(bytes, &Limits::default()) {
+        Ok((participants, report)) => {
+            words += &report.to_string();
+            words.extend(
+                participants
+                    .iter()
+                    .map(|one| super::super::plan(one, design).report.to_string()),
+            );
+        }
+        Err(error) => words += &error.to_string(),
+    }
+    words
+}
+
 proptest! {
     /// Bytes put anywhere, pieces taken out: an error or a result, never a panic, and no value in the words.
     #[test]
@@ -277,21 +325,8 @@ proptest! {
         let start = at.index(bytes.len());
         let end = (start + removed).min(bytes.len());
         bytes.splice(start..end, put);
-        let mut words = String::new();
-        match read_design(bytes.as_slice(), &Limits::default()) {
-            Ok((_, report)) => words += &report.to_string(),
-            Err(error) => words += &error.to_string(),
-        }
         let (design, _) = design(DESIGN).expect("a good design");
-        match all_of(bytes.as_slice(), &Limits::default()) {
-            Ok((participants, report)) => {
-                words += &report.to_string();
-                for participant in &participants {
-                    words += &super::super::plan(participant, &design).report.to_string();
-                }
-            }
-            Err(error) => words += &error.to_string(),
-        }
+        let words = words(&bytes, &design);
         prop_assert!(!words.contains(CANARY), "{}", words);
     }
 }

@@ -34,6 +34,21 @@ fn participants_with_their_sites_and_audit_records_are_read() {
 }
 
 #[test]
+fn a_site_goes_before_a_location_and_a_dash_is_none() {
+    let sites = |text: &str| -> Vec<Option<String>> {
+        let (participants, _) = clinical(text).expect("good data");
+        participants.into_iter().map(|one| one.site).collect()
+    };
+    let site = |oid: &str| Some(oid.to_owned());
+    assert_eq!(sites(CLINICAL), [site("SITE-A"), site("SITE-B")]);
+    assert_eq!(
+        sites(&CLINICAL.replace("SITE-B", "-")),
+        [site("SITE-A"), site("SITE-Z")]
+    );
+    assert_eq!(sites(&CLINICAL.replace("SITE-A", "-")), [None, site("SITE-B")]);
+}
+
+#[test]
 fn repeat_keys_become_occurrences() {
     let (participants, _) = clinical(CLINICAL).expect("good data");
     let keys: Vec<_> = participants[0]

@@ -306,7 +306,13 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
 fn create_folder(folder: &Path) -> Result<(), Failure> {
     let failed = |error: io::Error| cannot("create", folder, &error);
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
-    folder.ancestors().skip(1).take(3).filter(|parent| !parent.as_os_str().is_empty()).try_for_each(sync_folder).map_err(failed)
+    folder
+        .ancestors()
+        .skip(1)
+        .take(3)
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .try_for_each(sync_folder)
+        .map_err(failed)
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {

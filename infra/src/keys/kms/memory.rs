@@ -29,6 +29,12 @@ impl MemoryKms {
         Self { tenant, roots: Mutex::default() }
     }
 
+    /// A KMS with one root, known to the test.
+    #[cfg(test)]
+    pub(crate) fn whose_first_root_is(tenant: TenantId, root: Key) -> Self {
+        Self { tenant, roots: Mutex::new(Roots { live: BTreeMap::from([(1, root)]), newest: 1 }) }
+    }
+
     /// Another KMS that begins as this one is now.
     #[cfg(test)]
     pub(crate) fn fork(&self) -> Self {

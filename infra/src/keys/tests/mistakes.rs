@@ -72,7 +72,9 @@ async fn rewrapping_under_the_same_node_keys_leaves_an_old_copy_readable() {
 async fn a_fresh_bucket_key_below_the_same_node_key_leaves_an_old_copy_readable() {
     let given = given().await;
     let calls = AtomicUsize::new(0);
-    let next = |old: &Key| if calls.fetch_add(1, Ordering::SeqCst) == 0 { Key::random() } else { old.clone() };
+    let next = |old: &Key| {
+        if calls.fetch_add(1, Ordering::SeqCst) == 0 { Key::random() } else { old.clone() }
+    };
     given.shred_wrongly(&next, false).await;
     assert_eq!((calls.into_inner(), given.reached().await), (2, 1));
 }
@@ -81,7 +83,9 @@ async fn a_fresh_bucket_key_below_the_same_node_key_leaves_an_old_copy_readable(
 async fn a_fresh_node_key_above_the_same_bucket_key_leaves_an_old_copy_readable() {
     let given = given().await;
     let calls = AtomicUsize::new(0);
-    let next = |old: &Key| if calls.fetch_add(1, Ordering::SeqCst) == 0 { old.clone() } else { Key::random() };
+    let next = |old: &Key| {
+        if calls.fetch_add(1, Ordering::SeqCst) == 0 { old.clone() } else { Key::random() }
+    };
     given.shred_wrongly(&next, false).await;
     assert_eq!((calls.into_inner(), given.reached().await), (2, 1));
 }

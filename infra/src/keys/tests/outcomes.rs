@@ -114,7 +114,8 @@ async fn nodes_of_another_tenant_or_place_are_damaged() {
     let copy = world.copy();
     for (place, bytes) in [(place, &copy[other]), ("top", &copy[place])] {
         let world = world.fork();
-        let expected_sequence = crate::keys::NodeStore::read(&*world.nodes, place).await.expect("memory").expect("it").1;
+        let expected_sequence =
+            crate::keys::NodeStore::read(&*world.nodes, place).await.expect("memory").expect("it").1;
         let write = crate::keys::NodeWrite { place: place.to_owned(), bytes: bytes.clone(), expected_sequence };
         crate::keys::NodeStore::write(&*world.nodes, vec![write]).await.expect("written");
         let in_node_0 = (1..).map(|n| domain::history::DataSubject(uuid::Uuid::from_u128(n)));

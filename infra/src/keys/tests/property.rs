@@ -95,8 +95,7 @@ async fn apply(world: &mut World, model: &mut Model, op: Op) {
 async fn check(world: &World, model: &Model) {
     for id in model.made.keys() {
         assert_eq!(look(&world.tree, id).await.expect("an answer"), model.expected(id), "{id}");
-        let target =
-            Target { data_subject: id.data_subject, scope: id.scope, part: Some(id.part.clone()) };
+        let target = Target { data_subject: id.data_subject, scope: id.scope, part: Some(id.part.clone()) };
         let reached = world.tree.probe_copies(&[target], &model.copies).await.expect("a probe");
         assert_eq!(reached, u64::from(!model.shredded.contains(id)), "{id}");
     }
