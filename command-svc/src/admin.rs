@@ -51,9 +51,7 @@ pub struct IssuedToken {
 /// Never prints the token.
 impl fmt::Debug for IssuedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IssuedToken")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("IssuedToken").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -79,8 +77,7 @@ impl Commands {
     ) -> Result<Done, Refusal> {
         let stream = StreamId::in_study(&tenant.id, study, Aggregate::Study, study);
         let command = study::Command::Create { name, environment };
-        self.execute::<Study>(tenant, &stream, &command, &self.system_request(tenant, environment))
-            .await
+        self.execute::<Study>(tenant, &stream, &command, &self.system_request(tenant, environment)).await
     }
 
     /// Registers a person or program under an id of the caller's choice. Registering it again does nothing.
@@ -92,11 +89,7 @@ impl Commands {
         organisation: OrganisationId,
         name: Plain,
     ) -> Result<Done, Refusal> {
-        let command = user::Command::Register {
-            kind,
-            organisation,
-            name,
-        };
+        let command = user::Command::Register { kind, organisation, name };
         self.command_user(tenant, user, &command).await
     }
 
@@ -120,14 +113,12 @@ impl Commands {
 
     /// Ends a token.
     pub async fn revoke_token(&self, tenant: &Tenant, user: UserId, token: TokenId) -> Result<Done, Refusal> {
-        self.command_user(tenant, user, &user::Command::RevokeToken { token })
-            .await
+        self.command_user(tenant, user, &user::Command::RevokeToken { token }).await
     }
 
     async fn command_user(&self, tenant: &Tenant, user: UserId, command: &user::Command) -> Result<Done, Refusal> {
         let stream = StreamId::in_tenant(&tenant.id, Aggregate::User, user);
-        self.execute::<User>(tenant, &stream, command, &self.system_request(tenant, OF_TENANT))
-            .await
+        self.execute::<User>(tenant, &stream, command, &self.system_request(tenant, OF_TENANT)).await
     }
 
     fn system_request(&self, tenant: &Tenant, environment: Environment) -> Request {

@@ -27,13 +27,7 @@ impl Commands {
         dice: Arc<dyn Dice>,
         erasures: ErasureTrigger,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            tenants,
-            clock,
-            dice,
-            erasures,
-            governing: GoverningCache::default(),
-        })
+        Arc::new(Self { tenants, clock, dice, erasures, governing: GoverningCache::default() })
     }
 
     /// A request with a new command id, captured now.

@@ -44,11 +44,7 @@ struct Waiting {
 impl ErasureTrigger {
     /// There is work in this `privacy` stream.
     pub fn wake(&self, stream: StreamId) {
-        self.0
-            .streams
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(stream);
+        self.0.streams.lock().unwrap_or_else(PoisonError::into_inner).insert(stream);
         self.0.news.notify_one();
     }
 
@@ -90,11 +86,7 @@ pub struct ErasureWorker {
 impl ErasureWorker {
     /// A worker; [`ErasureWorker::run`] lets it work.
     pub fn new(commands: Arc<Commands>, open: Arc<dyn OpenErasures>) -> Self {
-        Self {
-            commands,
-            open,
-            retry_after: RETRY_AFTER,
-        }
+        Self { commands, open, retry_after: RETRY_AFTER }
     }
 
     /// Works until it is dropped. What fails is tried again, later each time.
@@ -109,11 +101,7 @@ impl ErasureWorker {
             };
             streams.append(&mut failed);
             failed = self.work_on(&streams).await;
-            pause = if failed.is_empty() {
-                self.retry_after
-            } else {
-                (pause * 2).min(RETRY_AFTER_MAX)
-            };
+            pause = if failed.is_empty() { self.retry_after } else { (pause * 2).min(RETRY_AFTER_MAX) };
         }
     }
 
@@ -132,17 +120,10 @@ impl ErasureWorker {
         for journal in tenant.journal.journals().await? {
             let head = tenant.journal.head(&journal).await?;
             if !tenant.progress.wait_for(&head, CATCH_UP).await? {
-                return Err(Failure::unavailable(
-                    "the list of open erasures",
-                    "the read models are behind",
-                ));
+                return Err(Failure::unavailable("the list of open erasures", "the read models are behind"));
             }
         }
-        self.open
-            .open(tenant)
-            .await?
-            .into_iter()
-            .for_each(|stream| self.commands.erasures.wake(stream));
+        self.open.open(tenant).await?.into_iter().for_each(|stream| self.commands.erasures.wake(stream));
         Ok(())
     }
 
@@ -154,11 +135,7 @@ impl ErasureWorker {
             let Some(tenant) = self.commands.tenants.tenant(id) else {
                 continue;
             };
-            let theirs: Vec<_> = streams
-                .iter()
-                .filter(|stream| stream.journal.tenant == *id)
-                .cloned()
-                .collect();
+            let theirs: Vec<_> = streams.iter().filter(|stream| stream.journal.tenant == *id).cloned().collect();
             for Outcome { stream, result } in self.run_once(&tenant, &theirs).await {
                 if let Err(refusal) = result {
                     tracing::error!(tenant = %id, %stream, %refusal, "an erasure stopped on its way; trying again");
@@ -179,10 +156,7 @@ impl ErasureWorker {
                 Ok(cases) => to_the_shred(cases, &mut ready).await,
                 Err(refusal) => Err(refusal),
             };
-            outcomes.push(Outcome {
-                stream: stream.clone(),
-                result,
-            });
+            outcomes.push(Outcome { stream: stream.clone(), result });
         }
         for (stream, result) in shred::together(tenant, ready).await {
             let outcome = outcomes.iter_mut().find(|outcome| outcome.stream == stream);

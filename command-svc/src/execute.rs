@@ -75,16 +75,8 @@ impl Commands {
     ) -> Result<Done, Refusal> {
         let (aggregate, name) = (stream.aggregate.as_str(), command.name());
         let begun = Instant::now();
-        let span = tracing::info_span!(
-            "command.execute",
-            aggregate,
-            command = name,
-            outcome = tracing::field::Empty
-        );
-        let result = self
-            .carry_out::<D>(tenant, stream, command, request)
-            .instrument(span.clone())
-            .await;
+        let span = tracing::info_span!("command.execute", aggregate, command = name, outcome = tracing::field::Empty);
+        let result = self.carry_out::<D>(tenant, stream, command, request).instrument(span.clone()).await;
         let outcome = match &result {
             Ok(done) if done.events == 0 => "unchanged",
             Ok(_) => "accepted",
@@ -106,15 +98,8 @@ impl Commands {
         if !may_command(request.principal.actor.role, &name) {
             return Err(Refusal::Forbidden(name));
         }
-        self.check_environment(tenant, stream, &name, &request.principal)
-            .await?;
-        let work = Work::<D> {
-            tenant,
-            stream,
-            command,
-            request,
-            digest: digest(stream, command),
-        };
+        self.check_environment(tenant, stream, &name, &request.principal).await?;
+        let work = Work::<D> { tenant, stream, command, request, digest: digest(stream, command) };
         for attempt in 0..ATTEMPTS_MAX {
             match self.attempt(&work).await {
                 Err(Refusal::Contended) => tokio::time::sleep(self.pause(attempt)).await,
@@ -153,13 +138,7 @@ impl Commands {
     }
 
     async fn attempt<D: Decider>(&self, work: &Work<'_, D>) -> Result<Done, Refusal> {
-        let Work {
-            tenant,
-            stream,
-            command,
-            request,
-            ..
-        } = *work;
+        let Work { tenant, stream, command, request, .. } = *work;
         let loaded = async { Ok(tenant.journal.load(stream, Tail::default()).await?) };
         let governor = D::governed_by(stream);
         let (commits, governing) = tokio::try_join!(loaded, self.governing_state::<D>(tenant, governor.as_ref()))?;
@@ -178,9 +157,7 @@ impl Commands {
             expected: request.expected,
             governing: &governing.state,
         };
-        let facts = state
-            .decide(command, &context)
-            .map_err(|rejection| Refusal::Rejected(Answer::of(&rejection)))?;
+        let facts = state.decide(command, &context).map_err(|rejection| Refusal::Rejected(Answer::of(&rejection)))?;
         if facts.is_empty() {
             return work.nothing_new(&state, commits.last()).await;
         }
@@ -189,9 +166,7 @@ impl Commands {
             return Err(Refusal::tag_differs(current));
         }
         // The first commit has no history of its own in which a marker could stand, so the governing stream guards it.
-        let guard = governor
-            .filter(|_| tail.revision == Revision::NONE)
-            .map(|stream| (stream, governing.tail));
+        let guard = governor.filter(|_| tail.revision == Revision::NONE).map(|stream| (stream, governing.tail));
         let draft = work.draft(&facts, tail, guard, &context);
         Ok(work.appended(state, &facts, tenant.journal.append(draft).await?))
     }
@@ -225,9 +200,7 @@ impl<D: Decider> Work<'_, D> {
     fn fold(&self, commits: &[Commit]) -> Result<D, Refusal> {
         let mut state = D::default();
         for commit in commits {
-            self.facts_of(commit)?
-                .iter()
-                .for_each(|fact| state.evolve(fact, commit.header.revision));
+            self.facts_of(commit)?.iter().for_each(|fact| state.evolve(fact, commit.header.revision));
         }
         Ok(state)
     }
@@ -235,10 +208,7 @@ impl<D: Decider> Work<'_, D> {
     /// The recorded outcome, if this command id stands in the stream already. Where the digest of its body is
     /// erased, nobody can tell any more whether the body was the same.
     fn carried_out_before(&self, commits: &[Commit]) -> Result<Option<Done>, Refusal> {
-        let Some(at) = commits
-            .iter()
-            .position(|commit| commit.header.command == self.request.command)
-        else {
+        let Some(at) = commits.iter().position(|commit| commit.header.command == self.request.command) else {
             return Ok(None);
         };
         let commit = &commits[at];
@@ -247,12 +217,7 @@ impl<D: Decider> Work<'_, D> {
         }
         let revision = commit.header.revision;
         let tag = self.fold(&commits[..=at])?.tag(self.command, revision);
-        Ok(Some(Done {
-            revision,
-            tag,
-            position: commit.position.clone(),
-            events: commit.events.len(),
-        }))
+        Ok(Some(Done { revision, tag, position: commit.position.clone(), events: commit.events.len() }))
     }
 
     /// The answer where everything was so already.
@@ -261,12 +226,7 @@ impl<D: Decider> Work<'_, D> {
             Some(last) => (last.header.revision, last.position.clone()),
             None => (Revision::NONE, self.tenant.journal.head(&self.stream.journal).await?),
         };
-        Ok(Done {
-            revision,
-            tag: state.tag(self.command, revision),
-            position,
-            events: 0,
-        })
+        Ok(Done { revision, tag: state.tag(self.command, revision), position, events: 0 })
     }
 
     fn draft(
@@ -298,23 +258,12 @@ impl<D: Decider> Work<'_, D> {
         let revision = receipt.tail.revision;
         facts.iter().for_each(|fact| state.evolve(fact, revision));
         let tag = state.tag(self.command, revision);
-        Done {
-            revision,
-            tag,
-            position: receipt.position,
-            events: facts.len(),
-        }
+        Done { revision, tag, position: receipt.position, events: facts.len() }
     }
 }
 
 fn open_event<F: Fact>(fact: &F) -> OpenEvent {
-    OpenEvent {
-        kind: EventType {
-            name: fact.name().to_owned(),
-            version: fact.version(),
-        },
-        body: fact.write(),
-    }
+    OpenEvent { kind: EventType { name: fact.name().to_owned(), version: fact.version() }, body: fact.write() }
 }
 
 /// SHA-256 over the stream and the command as JSON with the fields in declared order.

@@ -33,11 +33,7 @@ pub(crate) struct Cause {
 impl Cause {
     fn of(commit: &Commit) -> Self {
         let header = &commit.header;
-        Self {
-            command: header.command,
-            correlation: header.correlation,
-            environment: header.environment,
-        }
+        Self { command: header.command, correlation: header.correlation, environment: header.environment }
     }
 }
 

@@ -47,39 +47,25 @@ struct State {
 impl GoverningCache {
     /// The state of `stream` as it stands now.
     pub async fn current<G: Fold>(&self, tenant: &Tenant, stream: &StreamId) -> Result<Arc<Folded<G>>, Refusal> {
-        let before = self.kept::<G>(stream).unwrap_or_else(|| {
-            Arc::new(Folded {
-                state: G::default(),
-                tail: Tail::default(),
-                environment: None,
-            })
-        });
+        let before = self
+            .kept::<G>(stream)
+            .unwrap_or_else(|| Arc::new(Folded { state: G::default(), tail: Tail::default(), environment: None }));
         let news = tenant.journal.load(stream, before.tail).await?;
         if news.is_empty() {
             return Ok(before);
         }
         let mut state = before.state.clone();
         for commit in &news {
-            state
-                .apply(commit)
-                .map_err(|fault| Refusal::malformed(stream, &fault))?;
+            state.apply(commit).map_err(|fault| Refusal::malformed(stream, &fault))?;
         }
         let missing = state.missing_parts();
         if !missing.is_empty() {
             let parts = parts(&*tenant.journal, stream, &missing).await?;
-            state
-                .supply_parts(parts)
-                .map_err(|fault| Refusal::malformed(stream, &fault))?;
+            state.supply_parts(parts).map_err(|fault| Refusal::malformed(stream, &fault))?;
         }
-        let last = news
-            .last()
-            .map(|commit| (commit.tail(), Some(commit.header.environment)));
+        let last = news.last().map(|commit| (commit.tail(), Some(commit.header.environment)));
         let (tail, environment) = last.unwrap_or((before.tail, before.environment));
-        let folded = Arc::new(Folded {
-            state,
-            tail,
-            environment,
-        });
+        let folded = Arc::new(Folded { state, tail, environment });
         self.keep(stream, &folded);
         Ok(folded)
     }
@@ -115,40 +101,24 @@ impl GoverningCache {
             return;
         }
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let present = kept
-            .states
-            .get(stream)
-            .and_then(|state| state.folded.downcast_ref::<Folded<G>>());
+        let present = kept.states.get(stream).and_then(|state| state.folded.downcast_ref::<Folded<G>>());
         if present.is_some_and(|present| present.tail.revision > folded.tail.revision) {
             return;
         }
         if !kept.states.contains_key(stream) && kept.states.len() >= STATES_MAX {
-            let oldest = kept
-                .states
-                .iter()
-                .min_by_key(|(_, state)| state.last_use)
-                .map(|(stream, _)| stream.clone());
+            let oldest = kept.states.iter().min_by_key(|(_, state)| state.last_use).map(|(stream, _)| stream.clone());
             oldest.and_then(|stream| kept.states.remove(&stream));
         }
         let last_use = kept.uses;
-        kept.states.insert(
-            stream.clone(),
-            State {
-                last_use,
-                folded: folded.clone(),
-            },
-        );
+        kept.states.insert(stream.clone(), State { last_use, folded: folded.clone() });
     }
 }
 
 /// The texts of a design's parts, in order.
 async fn parts(journal: &dyn Journal, governing: &StreamId, hashes: &[CommitHash]) -> Result<Vec<String>, Refusal> {
     try_join_all(hashes.iter().map(|hash| async move {
-        let stream = StreamId {
-            journal: governing.journal.clone(),
-            aggregate: Aggregate::DesignPart,
-            id: hash.to_string(),
-        };
+        let stream =
+            StreamId { journal: governing.journal.clone(), aggregate: Aggregate::DesignPart, id: hash.to_string() };
         let mut part = DesignPart::default();
         for commit in journal.load(&stream, Tail::default()).await? {
             let facts = commit.facts().map_err(|fault| Refusal::malformed(&stream, &fault))?;

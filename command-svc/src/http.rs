@@ -25,18 +25,9 @@ pub fn router(commands: Arc<Commands>) -> Router {
         .route("/v1/studies/{study}", post(studies::command))
         .route("/v1/studies/{study}/designs", post(designs::publish))
         .route("/v1/studies/{study}/commands", post(bulk::commands))
-        .route(
-            "/v1/studies/{study}/participants/{participant}",
-            post(participants::record),
-        )
-        .route(
-            "/v1/studies/{study}/participants/{participant}/identity",
-            post(participants::identity),
-        )
-        .route(
-            "/v1/studies/{study}/participants/{participant}/privacy",
-            post(participants::privacy),
-        )
+        .route("/v1/studies/{study}/participants/{participant}", post(participants::record))
+        .route("/v1/studies/{study}/participants/{participant}/identity", post(participants::identity))
+        .route("/v1/studies/{study}/participants/{participant}/privacy", post(participants::privacy))
         .with_state(commands)
 }
 

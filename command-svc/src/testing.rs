@@ -79,10 +79,7 @@ impl World {
     }
 
     pub(crate) fn provision(&self, tenant: &TenantId, study: Option<&StudyId>) {
-        self.state().journals.insert(JournalId {
-            tenant: tenant.clone(),
-            study: study.cloned(),
-        });
+        self.state().journals.insert(JournalId { tenant: tenant.clone(), study: study.cloned() });
     }
 
     /// The next appends find that the stream has moved.
@@ -104,9 +101,7 @@ impl World {
     pub(crate) fn events(&self, stream: &StreamId) -> Vec<String> {
         let state = self.state();
         let commits = state.commits.iter().filter(|commit| commit.header.stream == *stream);
-        commits
-            .flat_map(|commit| commit.header.events.iter().map(|event| event.name.clone()))
-            .collect()
+        commits.flat_map(|commit| commit.header.events.iter().map(|event| event.name.clone())).collect()
     }
 
     /// Lets the `n`th call from now fail.
@@ -127,11 +122,7 @@ impl World {
 
     /// How many keys of `person` are not destroyed.
     pub(crate) fn live_keys(&self, person: DataSubject) -> usize {
-        self.state()
-            .keys
-            .iter()
-            .filter(|(data_subject, ..)| *data_subject == person)
-            .count()
+        self.state().keys.iter().filter(|(data_subject, ..)| *data_subject == person).count()
     }
 
     /// A key that was destroyed is back, as from a copy that nobody knew of.
@@ -159,11 +150,7 @@ impl World {
 
 impl State {
     fn is_fenced(&self, (data_subject, scope, part): &Key) -> bool {
-        let covers = |part| Target {
-            data_subject: *data_subject,
-            scope: *scope,
-            part,
-        };
+        let covers = |part| Target { data_subject: *data_subject, scope: *scope, part };
         self.fenced.contains(&covers(None)) || self.fenced.contains(&covers(Some(part.clone())))
     }
 
@@ -173,11 +160,7 @@ impl State {
                 && target.scope == *scope
                 && target.part.as_ref().is_none_or(|one| one == part)
         };
-        self.keys
-            .iter()
-            .filter(|key| targets.iter().any(|target| covers(target, key)))
-            .cloned()
-            .collect()
+        self.keys.iter().filter(|key| targets.iter().any(|target| covers(target, key))).cloned().collect()
     }
 
     fn open(&self, stored: &Stored) -> Commit {
@@ -209,10 +192,7 @@ impl State {
 
     fn tail(&self, stream: &StreamId) -> Tail {
         let last = self.commits.iter().rev().find(|commit| commit.header.stream == *stream);
-        last.map_or_else(Tail::default, |commit| Tail {
-            revision: commit.header.revision,
-            hash: commit.hash,
-        })
+        last.map_or_else(Tail::default, |commit| Tail { revision: commit.header.revision, hash: commit.hash })
     }
 
     fn append(&mut self, draft: Draft) -> Result<Receipt, AppendError> {
@@ -221,20 +201,14 @@ impl State {
             self.conflicts -= 1;
             return Err(AppendError::Conflict);
         }
-        let guarded = draft
-            .guard
-            .as_ref()
-            .is_none_or(|(stream, tail)| self.tail(stream) == *tail);
+        let guarded = draft.guard.as_ref().is_none_or(|(stream, tail)| self.tail(stream) == *tail);
         if self.tail(&draft.stream) != draft.expected || !guarded {
             return Err(AppendError::Conflict);
         }
         let mut structure = draft.events;
         let mut bodies: Vec<_> = structure.iter().map(|event| event.body.clone()).collect();
         let values = body::split(&mut bodies);
-        structure
-            .iter_mut()
-            .zip(bodies)
-            .for_each(|(event, body)| event.body = body);
+        structure.iter_mut().zip(bodies).for_each(|(event, body)| event.body = body);
         for (scope, part) in values.keys() {
             let person = draft.stream.data_subject().expect("values are a person's");
             let key = (person, *scope, part.clone());
@@ -257,25 +231,11 @@ impl State {
             previous: draft.expected.hash,
             stream: draft.stream,
         };
-        let position = Position {
-            study: header.stream.journal.study.clone(),
-            incarnation: 1,
-            sequence,
-        };
+        let position = Position { study: header.stream.journal.study.clone(), incarnation: 1, sequence };
         let hash = content_hash(&sequence.to_be_bytes());
-        let tail = Tail {
-            revision: header.revision,
-            hash,
-        };
+        let tail = Tail { revision: header.revision, hash };
         let body_digest = draft.body_digest;
-        self.commits.push(Stored {
-            header,
-            hash,
-            position: position.clone(),
-            structure,
-            values,
-            body_digest,
-        });
+        self.commits.push(Stored { header, hash, position: position.clone(), structure, values, body_digest });
         Ok(Receipt { tail, position })
     }
 }
@@ -306,11 +266,7 @@ impl Journal for World {
 
     async fn head(&self, journal: &JournalId) -> Result<Position, Failure> {
         let study = journal.study.clone();
-        self.call(|state| Position {
-            study,
-            incarnation: 1,
-            sequence: state.commits.len() as u64,
-        })
+        self.call(|state| Position { study, incarnation: 1, sequence: state.commits.len() as u64 })
     }
 
     async fn hash_at(&self, _: &JournalId, _: u64) -> Result<Option<CommitHash>, Failure> {
@@ -331,19 +287,12 @@ impl Keys for World {
     async fn shred(&self, targets: &[Target]) -> Result<ShredReceipt, Failure> {
         self.call(|state| {
             let doomed = state.covered(targets);
-            assert!(
-                doomed.iter().all(|key| state.is_fenced(key)),
-                "a key is fenced before it is destroyed"
-            );
+            assert!(doomed.iter().all(|key| state.is_fenced(key)), "a key is fenced before it is destroyed");
             state.keys.retain(|key| !doomed.contains(key));
             let keys_destroyed = doomed.len() as u64;
             state.shredded.extend(doomed);
             state.root += 1;
-            ShredReceipt {
-                keys_destroyed,
-                root_before: state.root - 1,
-                root_after: state.root,
-            }
+            ShredReceipt { keys_destroyed, root_before: state.root - 1, root_after: state.root }
         })
     }
 
@@ -453,12 +402,7 @@ pub(crate) fn commands() -> (Arc<World>, Arc<Commands>, Arc<Tenant>) {
     let acme_tenant = tenant("acme", &world);
     let tenants = [acme_tenant.clone(), tenant("other", &elsewhere)];
     let tenants = TwoTenants(tenants.into_iter().map(|tenant| (tenant.id.clone(), tenant)).collect());
-    let commands = Commands::new(
-        Arc::new(tenants),
-        world.clone(),
-        world.clone(),
-        ErasureTrigger::default(),
-    );
+    let commands = Commands::new(Arc::new(tenants), world.clone(), world.clone(), ErasureTrigger::default());
     (world, commands, acme_tenant)
 }
 
@@ -466,10 +410,7 @@ pub(crate) fn commands() -> (Arc<World>, Arc<Commands>, Arc<Tenant>) {
 pub(crate) async fn live_study() -> (Arc<World>, Arc<Commands>, Arc<Tenant>, Http) {
     let (world, commands, tenant) = commands();
     let name = "Cardio".parse().expect("valid");
-    commands
-        .create_study(&tenant, &cardio(), name, Environment::Test)
-        .await
-        .expect("provisioned");
+    commands.create_study(&tenant, &cardio(), name, Environment::Test).await.expect("provisioned");
     let http = Http::new(&commands);
     let published = http.post("designer", "/designs", &design_json()).await;
     assert_eq!(published.status, 200, "{}", published.body);
@@ -509,10 +450,7 @@ impl Credentials for Tokens {
                 Err(_) => return Ok(None),
             },
         };
-        let mut principal = person(
-            role,
-            u128::from(token.as_bytes()[0]) << 8 | u128::from(token.as_bytes()[1]),
-        );
+        let mut principal = person(role, u128::from(token.as_bytes()[0]) << 8 | u128::from(token.as_bytes()[1]));
         match token {
             "prod" => principal.environment = Environment::Prod,
             "elsewhere" => principal.tenant = "other".parse().expect("valid"),
@@ -541,9 +479,7 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().expect("ASCII"))
+        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
     }
 }
 
@@ -573,11 +509,6 @@ impl Http {
         let (parts, body) = self.0.clone().oneshot(request).await.expect("infallible").into_parts();
         let bytes = to_bytes(body, usize::MAX).await.expect("in memory").to_vec();
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
-        Answer {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            bytes,
-            body,
-        }
+        Answer { status: parts.status.as_u16(), headers: parts.headers, bytes, body }
     }
 }

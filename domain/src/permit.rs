@@ -12,7 +12,7 @@ use crate::ids::{Environment, InvalidId, OrganisationId, SiteId, TenantId, UserI
 
 /// Declares the roles and their stored names.
 macro_rules! roles {
-    ($($(#[$doc:meta])* $name:ident = $text:literal;)+) => {
+    ($($(#[$doc:meta])* $name:ident = $text:tt;)+) => {
         /// What a person or service account may be.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         pub enum Role {

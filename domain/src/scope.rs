@@ -13,8 +13,9 @@ use utoipa::ToSchema;
 use crate::ids::InvalidId;
 
 /// Declares the closed list: the enum, its names, and one marker type for each.
+/// `$text` is a `tt`: utoipa does not see through the group that a `literal` arrives in.
 macro_rules! scopes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal;)+) => {
+    ($($(#[$doc:meta])* $name:ident = $text:tt;)+) => {
         /// A kind of personal data that can be erased by itself.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         pub enum Scope {

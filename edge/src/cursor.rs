@@ -19,11 +19,7 @@ pub fn decode(token: &str) -> Result<Vec<u8>, Problem> {
         .map(|pair| {
             let digits = std::str::from_utf8(pair).map_err(|_| wrong())?;
             let hexadecimal = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-            if hexadecimal {
-                u8::from_str_radix(digits, 16).map_err(|_| wrong())
-            } else {
-                Err(wrong())
-            }
+            if hexadecimal { u8::from_str_radix(digits, 16).map_err(|_| wrong()) } else { Err(wrong()) }
         })
         .collect()
 }

@@ -32,15 +32,9 @@ pub fn etag_text(revision: Revision) -> String {
 pub fn parse_etag(text: &str) -> Result<Revision, Problem> {
     let digits = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let digits = digits.filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
-    digits
-        .and_then(|digits| digits.parse().ok())
-        .map(Revision)
-        .ok_or_else(|| {
-            Problem::bad_request(
-                "invalid-etag",
-                "If-Match takes one ETag as an earlier reply gave it, such as \"7\"",
-            )
-        })
+    digits.and_then(|digits| digits.parse().ok()).map(Revision).ok_or_else(|| {
+        Problem::bad_request("invalid-etag", "If-Match takes one ETag as an earlier reply gave it, such as \"7\"")
+    })
 }
 
 /// The revision that the client wants to change: `If-Match: "7"`, or zero for `If-None-Match: *`.
@@ -50,10 +44,9 @@ pub fn expected(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
         (None, None) => Ok(None),
         (Some(tag), None) => parse_etag(tag).map(Some),
         (None, Some("*")) => Ok(Some(Revision::NONE)),
-        (None, Some(_)) => Err(Problem::bad_request(
-            "invalid-etag",
-            "on a command, If-None-Match takes * and nothing else",
-        )),
+        (None, Some(_)) => {
+            Err(Problem::bad_request("invalid-etag", "on a command, If-None-Match takes * and nothing else"))
+        }
         (Some(_), Some(_)) => Err(both()),
     }
 }
@@ -65,10 +58,7 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<CommandId>, Problem
 
 /// Reads an idempotency key.
 pub fn parse_idempotency_key(text: &str) -> Result<CommandId, Problem> {
-    let bare = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(text);
+    let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
     // Only the hyphenated form: one command must not have two spellings in a client's own records.
     let id = Uuid::try_parse(bare).ok().filter(|_| bare.len() == 36);
     id.map(CommandId)
@@ -77,24 +67,16 @@ pub fn parse_idempotency_key(text: &str) -> Result<CommandId, Problem> {
 
 /// When the data was captured, if the client says so. Not after `now`.
 pub fn captured_at(headers: &HeaderMap, now: OffsetDateTime) -> Result<Option<OffsetDateTime>, Problem> {
-    one(headers, LETHE_CAPTURED_AT)?
-        .map(|text| parse_captured_at(text, now))
-        .transpose()
+    one(headers, LETHE_CAPTURED_AT)?.map(|text| parse_captured_at(text, now)).transpose()
 }
 
 /// Reads a time captured.
 pub fn parse_captured_at(text: &str, now: OffsetDateTime) -> Result<OffsetDateTime, Problem> {
     let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
-        Problem::bad_request(
-            "invalid-captured-at",
-            "the time captured is RFC 3339, such as 2026-11-22T13:45:30Z",
-        )
+        Problem::bad_request("invalid-captured-at", "the time captured is RFC 3339, such as 2026-11-22T13:45:30Z")
     })?;
     if time > now {
-        return Err(Problem::invalid(
-            "captured-in-future",
-            "the time captured lies in the future: check the clock",
-        ));
+        return Err(Problem::invalid("captured-in-future", "the time captured lies in the future: check the clock"));
     }
     Ok(time.to_offset(time::UtcOffset::UTC))
 }
@@ -112,10 +94,7 @@ pub fn positions_value(positions: &[Position]) -> HeaderValue {
 /// Reads what [`positions_text`] wrote, from a `min_position` query parameter.
 pub fn parse_positions(text: &str) -> Result<Vec<Position>, Problem> {
     text.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| {
-        Problem::bad_request(
-            "invalid-position",
-            "min_position takes the token of a Lethe-Position header, unchanged",
-        )
+        Problem::bad_request("invalid-position", "min_position takes the token of a Lethe-Position header, unchanged")
     })
 }
 

@@ -21,7 +21,7 @@ pub const COMMAND_BYTES_MAX: usize = 1024 * 1024;
 
 /// How much of a body that is too large is read and thrown away, so that the client gets to read the answer
 /// instead of a broken connection.
-const DISCARDED_BYTES_MAX: usize = 32 * 1024 * 1024;
+const DISCARDED_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// A JSON body of at most `LIMIT` bytes.
 #[derive(Debug, Clone)]
@@ -40,20 +40,13 @@ impl<S: Send + Sync, T: DeserializeOwned, const LIMIT: usize> FromRequest<S> for
 
 /// Refuses a body of another media type.
 pub fn media_type(headers: &HeaderMap, accepted: &[&'static str]) -> Result<(), Problem> {
-    let given = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if accepted.iter().any(|accepted| essence.eq_ignore_ascii_case(accepted)) {
         return Ok(());
     }
     let detail = format!("send the header Content-Type: {}", accepted[0]);
-    Err(Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "unsupported-media-type",
-        detail,
-    ))
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
 }
 
 /// Reads a whole body of at most `limit` bytes.
@@ -62,9 +55,7 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
         let detail = format!("a body may be {limit} bytes here: send it in smaller pieces");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
     };
-    let declared = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if headers.contains_key(header::EXPECT) && declared.is_some_and(|length| length > limit) {
         // The client waits for leave before it sends.
         return Err(too_large());
@@ -81,11 +72,7 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
             break;
         }
     }
-    if size > limit {
-        Err(too_large())
-    } else {
-        Ok(bytes.into())
-    }
+    if size > limit { Err(too_large()) } else { Ok(bytes.into()) }
 }
 
 /// Reads one JSON text.
@@ -110,10 +97,9 @@ fn refuse(fault: &serde_json::Error) -> Problem {
     };
     match fault.classify() {
         Category::Syntax => Problem::bad_request("malformed-json", format!("the body is not JSON{place}")),
-        Category::Eof | Category::Io => Problem::bad_request(
-            "malformed-json",
-            format!("the body ends in the middle of a JSON value{place}"),
-        ),
+        Category::Eof | Category::Io => {
+            Problem::bad_request("malformed-json", format!("the body ends in the middle of a JSON value{place}"))
+        }
         Category::Data if fault.to_string().starts_with(TWICE) => {
             Problem::bad_request("malformed-json", format!("{TWICE}{place}"))
         }
@@ -126,20 +112,11 @@ fn refuse(fault: &serde_json::Error) -> Problem {
 fn explain(fault: &serde_json::Error) -> String {
     let text = fault.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    let quotes = [
-        "invalid type: ",
-        "invalid value: ",
-        "invalid length ",
-        "unknown variant `",
-        "unknown field `",
-    ];
+    let quotes = ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant `", "unknown field `"];
     if text.starts_with("missing field `") || text.starts_with("not a valid ") {
         return text.to_owned();
     }
-    match text
-        .rsplit_once(", expected ")
-        .filter(|_| quotes.iter().any(|start| text.starts_with(start)))
-    {
+    match text.rsplit_once(", expected ").filter(|_| quotes.iter().any(|start| text.starts_with(start))) {
         Some((_, rule)) if text.starts_with("unknown field") => format!("a field is not known here: expected {rule}"),
         Some((_, rule)) => format!("a value does not have the right form: expected {rule}"),
         None => "the body does not have the shape that /openapi.json describes".to_owned(),

@@ -65,13 +65,7 @@ pub struct FieldError {
 impl Problem {
     /// A problem without faults of single fields.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            detail: detail.into(),
-            errors: Vec::new(),
-            headers: Vec::new(),
-        }
+        Self { status, code, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
     }
 
     /// 400: the request cannot be read.
@@ -108,10 +102,7 @@ impl Problem {
     /// The same with faults of single fields.
     #[must_use]
     pub fn with_errors(mut self, faults: Vec<Fault>) -> Self {
-        self.errors = faults
-            .into_iter()
-            .map(|Fault { pointer, detail }| FieldError { pointer, detail })
-            .collect();
+        self.errors = faults.into_iter().map(|Fault { pointer, detail }| FieldError { pointer, detail }).collect();
         self
     }
 
@@ -164,9 +155,7 @@ impl Problem {
 fn title(code: &str) -> String {
     let words = code.replace('-', " ");
     let mut letters = words.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 impl IntoResponse for Problem {
@@ -203,7 +192,7 @@ impl From<Failure> for Problem {
                 tracing::warn!(what, cause, "not available");
                 Self::unavailable(
                     "unavailable",
-                    format!("{what} is not available: try again with the same Idempotency-Key"),
+                    format!("{what} is not available: try again (a command with the same Idempotency-Key)"),
                 )
             }
             Failure::Damaged { .. } | Failure::Missing { .. } => {

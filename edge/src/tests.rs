@@ -30,47 +30,15 @@ fn code_and_detail(body: &[u8]) -> (u16, &'static str, String) {
 #[test]
 fn a_wrong_body_is_explained_by_its_rule_and_never_by_its_value() {
     let cases: [(&[u8], &str, &str); 12] = [
-        (
-            b"{\"type\":\"visit\",\"site\":\"Ada\xff\",\"count\":1}",
-            "invalid-utf8",
-            "byte 27",
-        ),
-        (
-            br#"{"type":"visit","site":"Ada","#,
-            "malformed-json",
-            "ends in the middle",
-        ),
+        (b"{\"type\":\"visit\",\"site\":\"Ada\xff\",\"count\":1}", "invalid-utf8", "byte 27"),
+        (br#"{"type":"visit","site":"Ada","#, "malformed-json", "ends in the middle"),
         (br#"{"type":"visit","site":Ada}"#, "malformed-json", "column 24"),
-        (
-            br#"{"type":"visit","site":"oslo","count":1} "Ada""#,
-            "malformed-json",
-            "not JSON",
-        ),
-        (
-            br#"{"type":"visit","site":"oslo","site":"Ada","count":1}"#,
-            "malformed-json",
-            "twice",
-        ),
-        (
-            br#"{"type":"visit","site":"oslo","count":"Ada, expected Bob"}"#,
-            "wrong-shape",
-            "expected u32",
-        ),
-        (
-            br#"{"type":"visit","site":"Ada Lovelace","count":1}"#,
-            "wrong-shape",
-            "not a valid site id",
-        ),
-        (
-            br#"{"type":"visit","site":"oslo"}"#,
-            "wrong-shape",
-            "missing field `count`",
-        ),
-        (
-            br#"{"type":"visit","site":"oslo","count":1,"Ada":2}"#,
-            "wrong-shape",
-            "expected `site` or `count`",
-        ),
+        (br#"{"type":"visit","site":"oslo","count":1} "Ada""#, "malformed-json", "not JSON"),
+        (br#"{"type":"visit","site":"oslo","site":"Ada","count":1}"#, "malformed-json", "twice"),
+        (br#"{"type":"visit","site":"oslo","count":"Ada, expected Bob"}"#, "wrong-shape", "expected u32"),
+        (br#"{"type":"visit","site":"Ada Lovelace","count":1}"#, "wrong-shape", "not a valid site id"),
+        (br#"{"type":"visit","site":"oslo"}"#, "wrong-shape", "missing field `count`"),
+        (br#"{"type":"visit","site":"oslo","count":1,"Ada":2}"#, "wrong-shape", "expected `site` or `count`"),
         (br#"{"type":"Ada"}"#, "wrong-shape", "expected `visit`"),
         (br#"["Ada"]"#, "wrong-shape", ""),
         (b"", "malformed-json", "ends in the middle"),
@@ -105,10 +73,7 @@ impl Rejection for Refused {
         self.0
     }
     fn faults(&self) -> Vec<Fault> {
-        vec![Fault {
-            pointer: "/items/0".into(),
-            detail: "the rule".into(),
-        }]
+        vec![Fault { pointer: "/items/0".into(), detail: "the rule".into() }]
     }
 }
 
@@ -126,10 +91,7 @@ fn every_kind_of_answer_has_one_status() {
     for (kind, status) in cases {
         let response = Problem::from(&Refused(kind) as &dyn Rejection).response(None);
         assert_eq!(response.status().as_u16(), status);
-        let tag = response
-            .headers()
-            .get(header::ETAG)
-            .map(|tag| tag.to_str().expect("ASCII").to_owned());
+        let tag = response.headers().get(header::ETAG).map(|tag| tag.to_str().expect("ASCII").to_owned());
         assert_eq!(tag, (status == 412).then(|| "\"7\"".to_owned()));
     }
     let cases = [
@@ -141,28 +103,19 @@ fn every_kind_of_answer_has_one_status() {
         let problem = Problem::from(failure);
         assert_eq!(problem.status().as_u16(), status);
         let detail = problem.body(None).detail;
-        assert!(
-            !detail.contains("10.0.0.1") && !detail.contains("participant/1"),
-            "{detail}"
-        );
+        assert!(!detail.contains("10.0.0.1") && !detail.contains("participant/1"), "{detail}");
     }
 }
 
 #[test]
 fn headers_are_read_strictly() {
     let headers = |name: &'static str, value: &'static str| {
-        HeaderMap::from_iter([(
-            axum::http::HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        )])
+        HeaderMap::from_iter([(axum::http::HeaderName::from_static(name), HeaderValue::from_static(value))])
     };
     let tag = |name, value| headers::expected(&headers(name, value)).map_err(|problem| problem.code());
     assert_eq!(tag("if-match", "\"7\""), Ok(Some(Revision(7))));
     assert_eq!(tag("if-none-match", "*"), Ok(Some(Revision::NONE)));
-    assert_eq!(
-        headers::expected(&HeaderMap::new()).map_err(|problem| problem.code()),
-        Ok(None)
-    );
+    assert_eq!(headers::expected(&HeaderMap::new()).map_err(|problem| problem.code()), Ok(None));
     for wrong in ["7", "W/\"7\"", "\"x\"", "\"1\", \"2\"", "*", "\"+7\"", "\"\""] {
         assert_eq!(tag("if-match", wrong), Err("invalid-etag"), "{wrong}");
     }
@@ -172,21 +125,13 @@ fn headers_are_read_strictly() {
         let read = headers::parse_idempotency_key(&text).map(|id| id.to_string());
         assert_eq!(read.map_err(|problem| problem.code()), Ok(key.to_owned()));
     }
-    for wrong in [
-        "",
-        "42",
-        "c56a418065aa42eca9455fd21dec0538",
-        "{c56a4180-65aa-42ec-a945-5fd21dec0538}",
-    ] {
+    for wrong in ["", "42", "c56a418065aa42eca9455fd21dec0538", "{c56a4180-65aa-42ec-a945-5fd21dec0538}"] {
         assert!(headers::parse_idempotency_key(wrong).is_err(), "{wrong}");
     }
 
     let now = time::macros::datetime!(2026-11-22 12:00 UTC);
     let captured = |text| headers::parse_captured_at(text, now).map_err(|problem| problem.status().as_u16());
-    assert_eq!(
-        captured("2026-11-22T12:00:00+01:00"),
-        Ok(time::macros::datetime!(2026-11-22 11:00 UTC))
-    );
+    assert_eq!(captured("2026-11-22T12:00:00+01:00"), Ok(time::macros::datetime!(2026-11-22 11:00 UTC)));
     assert_eq!(captured("2026-11-22T12:00:01Z"), Err(422));
     assert_eq!(captured("yesterday"), Err(400));
 }
@@ -200,17 +145,11 @@ fn positions_and_cursors_read_back() {
     };
     let positions = vec![position(Some("cardio"), 42), position(None, 7)];
     let text = headers::positions_text(&positions);
-    assert_eq!(
-        headers::parse_positions(&text).map_err(|problem| problem.code()),
-        Ok(positions)
-    );
+    assert_eq!(headers::parse_positions(&text).map_err(|problem| problem.code()), Ok(positions));
     assert!(headers::parse_positions("cardio:1:2,").is_err());
 
     let key = [0, 255, b'/'];
-    assert_eq!(
-        cursor::decode(&cursor::encode(&key)).map_err(|problem| problem.code()),
-        Ok(key.to_vec())
-    );
+    assert_eq!(cursor::decode(&cursor::encode(&key)).map_err(|problem| problem.code()), Ok(key.to_vec()));
     for wrong in ["0", "zz", "+1", "ä"] {
         assert!(cursor::decode(wrong).is_err(), "{wrong}");
     }
@@ -222,10 +161,7 @@ struct OneToken;
 impl Credentials for OneToken {
     async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Failure> {
         match token {
-            "good" => Ok(Some(Principal::system(
-                "acme".parse().expect("valid"),
-                domain::ids::Environment::Test,
-            ))),
+            "good" => Ok(Some(Principal::system("acme".parse().expect("valid"), domain::ids::Environment::Test))),
             "later" => Err(Failure::unavailable("the register of tokens", "test")),
             _ => Ok(None),
         }
@@ -240,9 +176,7 @@ fn service() -> Router {
         "seen"
     }
     let routes = Router::new().route("/{study}/{participant}", post(visit));
-    traced(fallbacks(authenticated(routes, Arc::new(OneToken))), || {
-        Some(TRACE.to_owned())
-    })
+    traced(fallbacks(authenticated(routes, Arc::new(OneToken))), || Some(TRACE.to_owned()))
 }
 
 struct Ask {
@@ -257,13 +191,7 @@ const PATH: &str = "/cardio/c56a4180-65aa-42ec-a945-5fd21dec0538";
 
 fn ask() -> Ask {
     let body = br#"{"type":"visit","site":"oslo","count":1}"#.to_vec();
-    Ask {
-        method: "POST",
-        path: PATH,
-        token: "Bearer good",
-        media_type: "application/json; charset=utf-8",
-        body,
-    }
+    Ask { method: "POST", path: PATH, token: "Bearer good", media_type: "application/json; charset=utf-8", body }
 }
 
 async fn answer(ask: Ask) -> (u16, HeaderMap, Value) {
@@ -277,98 +205,24 @@ async fn answer(ask: Ask) -> (u16, HeaderMap, Value) {
     let response = service().oneshot(request).await.expect("infallible");
     let (parts, body) = response.into_parts();
     let bytes = to_bytes(body, usize::MAX).await.expect("in memory");
-    (
-        parts.status.as_u16(),
-        parts.headers,
-        serde_json::from_slice(&bytes).unwrap_or_default(),
-    )
+    (parts.status.as_u16(), parts.headers, serde_json::from_slice(&bytes).unwrap_or_default())
 }
 
 #[tokio::test]
 async fn what_cannot_be_answered_is_a_problem_with_a_code_and_a_trace() {
     let cases = [
         (Ask { token: "", ..ask() }, 401, "unauthorized"),
-        (
-            Ask {
-                token: "Basic good",
-                ..ask()
-            },
-            401,
-            "unauthorized",
-        ),
-        (
-            Ask {
-                token: "Bearer bad",
-                ..ask()
-            },
-            401,
-            "unauthorized",
-        ),
-        (
-            Ask {
-                token: "Bearer later",
-                ..ask()
-            },
-            503,
-            "unavailable",
-        ),
-        (
-            Ask {
-                path: "/cardio",
-                ..ask()
-            },
-            404,
-            "no-such-address",
-        ),
+        (Ask { token: "Basic good", ..ask() }, 401, "unauthorized"),
+        (Ask { token: "Bearer bad", ..ask() }, 401, "unauthorized"),
+        (Ask { token: "Bearer later", ..ask() }, 503, "unavailable"),
+        (Ask { path: "/cardio", ..ask() }, 404, "no-such-address"),
         (Ask { method: "GET", ..ask() }, 405, "method-not-allowed"),
-        (
-            Ask {
-                path: "/Cardio/c56a4180-65aa-42ec-a945-5fd21dec0538",
-                ..ask()
-            },
-            400,
-            "invalid-id",
-        ),
-        (
-            Ask {
-                path: "/cardio/42",
-                ..ask()
-            },
-            400,
-            "invalid-id",
-        ),
-        (
-            Ask {
-                media_type: "text/plain",
-                ..ask()
-            },
-            415,
-            "unsupported-media-type",
-        ),
-        (
-            Ask {
-                body: vec![b' '; json::COMMAND_BYTES_MAX + 1],
-                ..ask()
-            },
-            413,
-            "too-large",
-        ),
-        (
-            Ask {
-                body: vec![b' '; 10 * 1024 * 1024],
-                ..ask()
-            },
-            413,
-            "too-large",
-        ),
-        (
-            Ask {
-                body: b"{".to_vec(),
-                ..ask()
-            },
-            400,
-            "malformed-json",
-        ),
+        (Ask { path: "/Cardio/c56a4180-65aa-42ec-a945-5fd21dec0538", ..ask() }, 400, "invalid-id"),
+        (Ask { path: "/cardio/42", ..ask() }, 400, "invalid-id"),
+        (Ask { media_type: "text/plain", ..ask() }, 415, "unsupported-media-type"),
+        (Ask { body: vec![b' '; json::COMMAND_BYTES_MAX + 1], ..ask() }, 413, "too-large"),
+        (Ask { body: vec![b' '; 10 * 1024 * 1024], ..ask() }, 413, "too-large"),
+        (Ask { body: b"{".to_vec(), ..ask() }, 400, "malformed-json"),
     ];
     for (ask, status, code) in cases {
         let (found, headers, body) = answer(ask).await;
@@ -383,4 +237,14 @@ async fn what_cannot_be_answered_is_a_problem_with_a_code_and_a_trace() {
         assert_eq!(headers.contains_key(header::ALLOW), status == 405);
     }
     assert_eq!(answer(ask()).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_wrong_id_in_an_address_is_explained_by_its_rule() {
+    let study = "/Cardio/c56a4180-65aa-42ec-a945-5fd21dec0538";
+    for (path, rule) in [(study, "1 to 32 of a-z, 0-9 and -"), ("/cardio/Lovelace", "a participant id is a UUID")] {
+        let (.., body) = answer(Ask { path, ..ask() }).await;
+        let detail = body["detail"].as_str().expect("a sentence");
+        assert!(detail.ends_with(rule), "{detail}");
+    }
 }

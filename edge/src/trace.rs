@@ -29,11 +29,7 @@ async fn trace(State(current): State<CurrentTraceparent>, request: Request, next
     let begun = Instant::now();
     let method = method_name(&request);
     // The route's pattern and not the address: an address holds ids.
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("", MatchedPath::as_str)
-        .to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!(
         "http.request",
         otel.kind = "server",
@@ -42,9 +38,7 @@ async fn trace(State(current): State<CurrentTraceparent>, request: Request, next
         route,
         status = tracing::field::Empty,
     );
-    let response = async { with_trace(next.run(request).await, current()) }
-        .instrument(span.clone())
-        .await;
+    let response = async { with_trace(next.run(request).await, current()) }.instrument(span.clone()).await;
     let status = u64::from(response.status().as_u16());
     span.record("status", status);
     measure(method, &route, status, begun.elapsed().as_secs_f64());

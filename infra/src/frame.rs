@@ -83,10 +83,7 @@ impl<'a> Frame<'a> {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let size = self.header.len() + self.sections.iter().map(|section| section.len() + 5).sum::<usize>() + 16;
         cbor::encode(size, |e| {
-            e.array(3)?
-                .u64(COMMIT_VERSION)?
-                .bytes(self.header)?
-                .array(self.sections.len() as u64)?;
+            e.array(3)?.u64(COMMIT_VERSION)?.bytes(self.header)?.array(self.sections.len() as u64)?;
             self.sections.iter().try_for_each(|section| e.bytes(section)?.ok())
         })
     }
@@ -105,11 +102,7 @@ impl<'a> Frame<'a> {
         let count = cbor::array_len(d)?;
         let sections = (0..count).map(|_| Ok(d.bytes()?)).collect::<Result<_, Fault>>()?;
         let frame = Self { header, sections };
-        if frame.encode() == bytes {
-            Ok(frame)
-        } else {
-            Err(Fault::Spelling)
-        }
+        if frame.encode() == bytes { Ok(frame) } else { Err(Fault::Spelling) }
     }
 }
 
@@ -137,35 +130,21 @@ impl<'a> Message<'a> {
         cbor::map_of(d, 1)?;
         cbor::expect_u8(d, IV)?;
         let nonce = d.bytes()?.try_into().map_err(|_| Fault::Spelling)?;
-        let message = Self {
-            kid,
-            nonce,
-            ciphertext: d.bytes()?,
-        };
-        if message.encode() == bytes {
-            Ok(message)
-        } else {
-            Err(Fault::Spelling)
-        }
+        let message = Self { kid, nonce, ciphertext: d.bytes()? };
+        if message.encode() == bytes { Ok(message) } else { Err(Fault::Spelling) }
     }
 
     /// What the tag covers besides the ciphertext: the Enc_structure of RFC 9052 §5.3.
     pub(crate) fn associated_data(kid: &str, external: &[u8]) -> Vec<u8> {
         cbor::encode(external.len() + kid.len() + 32, |e| {
-            e.array(3)?
-                .str("Encrypt0")?
-                .bytes(&protected(kid))?
-                .bytes(external)?
-                .ok()
+            e.array(3)?.str("Encrypt0")?.bytes(&protected(kid))?.bytes(external)?.ok()
         })
     }
 }
 
 /// The protected header: algorithm and key id.
 fn protected(kid: &str) -> Vec<u8> {
-    cbor::encode(kid.len() + 8, |e| {
-        e.map(2)?.u8(ALG)?.u8(A256GCM)?.u8(KID)?.bytes(kid.as_bytes())?.ok()
-    })
+    cbor::encode(kid.len() + 8, |e| e.map(2)?.u8(ALG)?.u8(A256GCM)?.u8(KID)?.bytes(kid.as_bytes())?.ok())
 }
 
 fn kid_of(protected: &[u8]) -> Result<&str, Fault> {
@@ -180,10 +159,7 @@ fn kid_of(protected: &[u8]) -> Result<&str, Fault> {
 /// `external_aad` of the structure: the header and every other section.
 pub(crate) fn structure_aad(header_hash: &[u8; 32], section_hashes: &[[u8; 32]]) -> Vec<u8> {
     cbor::encode(64 + 34 * section_hashes.len(), |e| {
-        e.array(3)?
-            .str("lethe/structure/v1")?
-            .bytes(header_hash)?
-            .array(section_hashes.len() as u64)?;
+        e.array(3)?.str("lethe/structure/v1")?.bytes(header_hash)?.array(section_hashes.len() as u64)?;
         section_hashes.iter().try_for_each(|hash| e.bytes(hash)?.ok())
     })
 }
@@ -207,11 +183,7 @@ mod tests {
 
     #[test]
     fn a_message_has_one_spelling() {
-        let message = Message {
-            kid: "structure/1",
-            nonce: [7; 12],
-            ciphertext: &[9; 20],
-        };
+        let message = Message { kid: "structure/1", nonce: [7; 12], ciphertext: &[9; 20] };
         let bytes = message.encode();
         assert_eq!(Message::decode(&bytes), Ok(message));
         for cut in 0..bytes.len() {
@@ -227,13 +199,8 @@ mod tests {
 
     #[test]
     fn the_associated_data_is_that_of_rfc_9052() {
-        let expected = [
-            &[0x83, 0x68][..],
-            b"Encrypt0",
-            &[0x46, 0xa2, 0x01, 0x03, 0x04, 0x41, b'k'],
-            &[0x42, 0x01, 0x02],
-        ]
-        .concat();
+        let expected =
+            [&[0x83, 0x68][..], b"Encrypt0", &[0x46, 0xa2, 0x01, 0x03, 0x04, 0x41, b'k'], &[0x42, 0x01, 0x02]].concat();
         assert_eq!(Message::associated_data("k", &[1, 2]), expected);
     }
 }

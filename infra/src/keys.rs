@@ -9,12 +9,13 @@
 //! removed, and whoever remains is still readable.
 //!
 //! - What is stored: [`node`] (top, nodes), [`bucket`] (keys and fences); where: [`NodeStore`].
-//! - What is done: [`tree`] (create, get), [`insert`], [`fence`], [`shred`], [`probe`].
+//! - What is done: [`create`], [`tree`] (get), [`insert`], [`fence`], [`shred`], [`probe`]; all of them by [`walk`].
 //! - What is remembered: [`cache`], under a lease.
 //! - What holds the roots: [`kms`].
 
 mod bucket;
 mod cache;
+mod create;
 mod fence;
 mod insert;
 mod key;
@@ -26,6 +27,7 @@ mod probe;
 mod shred;
 mod store;
 mod tree;
+mod walk;
 
 #[cfg(test)]
 mod tests;

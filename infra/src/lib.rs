@@ -1,10 +1,14 @@
-//! infra.
+//! The ports made real: the only crate that names NATS, the store, the cipher and OpenTelemetry.
+//!
+//! - [`journal`]: the record, on JetStream. [`seal`]: the one place that encrypts. [`keys`]: the key tree and the KMS.
+//! - [`store`]: the read store, on sled. [`nats_server`]: finds, starts and watches the server.
+//! - [`chance`]: the clock and the dice of the system. [`telemetry`]: logs, traces, metrics.
 
-pub mod nats_server;
-pub mod telemetry;
 pub mod chance;
 pub(crate) mod frame;
-pub mod keys;
-pub mod seal;
 pub mod journal;
+pub mod keys;
+pub mod nats_server;
+pub mod seal;
 pub mod store;
+pub mod telemetry;

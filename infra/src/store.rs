@@ -52,13 +52,7 @@ impl SledStore {
     /// `Unavailable` when neither works: the folder cannot be written, or another process holds the store.
     pub fn open(dir: &Path) -> Result<(Self, Opening), Failure> {
         match database(dir) {
-            Ok((db, opening)) => Ok((
-                Self {
-                    db,
-                    dir: dir.to_owned(),
-                },
-                opening,
-            )),
+            Ok((db, opening)) => Ok((Self { db, dir: dir.to_owned() }, opening)),
             Err(Trouble::Unavailable(cause)) => Err(Failure::unavailable("the read store", cause)),
             Err(Trouble::Damaged(cause)) => {
                 let aside = set_aside(dir)?;
@@ -72,13 +66,7 @@ impl SledStore {
                         Failure::unavailable("the read store", cause)
                     }
                 })?;
-                Ok((
-                    Self {
-                        db,
-                        dir: dir.to_owned(),
-                    },
-                    Opening::SetAside(aside),
-                ))
+                Ok((Self { db, dir: dir.to_owned() }, Opening::SetAside(aside)))
             }
         }
     }
@@ -145,10 +133,7 @@ fn set_aside(dir: &Path) -> Result<PathBuf, Failure> {
         name.push(format!(".damaged-{n}"));
         PathBuf::from(name)
     };
-    let free = (1..)
-        .map(name)
-        .find(|path| !path.exists())
-        .expect("there are more numbers than folders");
+    let free = (1..).map(name).find(|path| !path.exists()).expect("there are more numbers than folders");
     std::fs::rename(dir, &free).map_err(|error| Failure::unavailable("the read store", error))?;
     Ok(free)
 }
@@ -181,16 +166,11 @@ impl ReadStore for SledStore {
                 Change::Delete { key } => batch.remove(key.as_slice()),
             }
         }
-        self.tree(table)?
-            .apply_batch(batch)
-            .map_err(|error| self.failed(table, &error))
+        self.tree(table)?.apply_batch(batch).map_err(|error| self.failed(table, &error))
     }
 
     fn drop_table(&self, table: &str) -> Result<(), Failure> {
-        self.db
-            .drop_tree(table)
-            .map(drop)
-            .map_err(|error| self.failed(table, &error))
+        self.db.drop_tree(table).map(drop).map_err(|error| self.failed(table, &error))
     }
 }
 

@@ -12,6 +12,8 @@ mod read;
 
 pub use read::{AuditEntry, page};
 
+use std::collections::BTreeMap;
+
 use domain::history::{Aggregate, Commit, DataSubject};
 use domain::ids::StudyId;
 use domain::participant::{FormKey, ItemKey};
@@ -22,9 +24,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::casebook::{form_path, item_path};
-use crate::kinds;
 use crate::projection::{Projection, Rows, Stop};
-use crate::row::{Act, Named, RowKey};
+use crate::row::{Act, Named, RowKey, kinds};
 
 // --- row
 
@@ -89,6 +90,7 @@ domain::fields! {
 
 kinds! {
     /// What the table holds.
+    #[expect(clippy::large_enum_variant, reason = "rows are handled one by one, never in arrays")]
     pub enum AuditRow {
         /// An entry.
         "entry" Entry(EntryRow),
@@ -109,10 +111,7 @@ impl Projection for Audit {
     type Row = AuditRow;
 
     fn takes(aggregate: Aggregate) -> bool {
-        matches!(
-            aggregate,
-            Aggregate::Participant | Aggregate::Identity | Aggregate::Privacy
-        )
+        matches!(aggregate, Aggregate::Participant | Aggregate::Identity | Aggregate::Privacy)
     }
 
     fn apply(commit: &Commit, rows: &mut Rows<'_, AuditRow>) -> Result<(), Stop> {
@@ -120,10 +119,16 @@ impl Projection for Audit {
         let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else {
             return Ok(());
         };
-        for (n, entry) in entry::of_commit(commit)?.into_iter().enumerate() {
+        let mut last = LastEntries::default();
+        for (n, mut entry) in entry::of_commit(commit)?.into_iter().enumerate() {
             let id = EntryId(format!("{:020}/{n:06}", commit.position.sequence));
-            write(rows, study, person, id, entry)?;
+            if let Some((group, field)) = entry.subject.field_path() {
+                let key = RowKey::about(Some(study), person, format!("last/{group}"));
+                entry.follow(last.replace(rows, key, field, id.clone())?);
+            }
+            rows.put(entry_key(study, person, &id), AuditRow::Entry(entry));
         }
+        last.write(rows);
         Ok(())
     }
 }
@@ -134,30 +139,44 @@ fn entry_key(study: &StudyId, person: DataSubject, id: &EntryId) -> RowKey {
     RowKey::about(Some(study), person, format!("{ENTRIES}{}", id.0))
 }
 
-/// Writes an entry, and notes it as the last one of its field.
-fn write(
-    rows: &mut Rows<'_, AuditRow>,
-    study: &StudyId,
-    person: DataSubject,
-    id: EntryId,
-    mut entry: EntryRow,
-) -> Result<(), Stop> {
-    if let Some((group, field)) = entry.subject.field_path() {
-        let key = RowKey::about(Some(study), person, format!("last/{group}"));
-        let mut last = match rows.get(&key)? {
-            Some(AuditRow::Last(last)) => last.clone(),
-            Some(AuditRow::Entry(_)) | None => Named::default(),
-        };
-        entry.previous = last.0.insert(field, id.clone());
-        entry.subject.action = match (&entry.previous, &entry.value) {
+/// Which entries wrote the fields that a commit touches last. One commit may touch many fields of one form.
+#[derive(Default)]
+struct LastEntries(BTreeMap<RowKey, Named<EntryId>>);
+
+impl LastEntries {
+    /// Notes `id` as the last entry of a field. Returns the one before.
+    fn replace(
+        &mut self,
+        rows: &Rows<'_, AuditRow>,
+        key: RowKey,
+        field: String,
+        id: EntryId,
+    ) -> Result<Option<EntryId>, Stop> {
+        if !self.0.contains_key(&key) {
+            let last = match rows.get(&key)? {
+                Some(AuditRow::Last(last)) => last.clone(),
+                Some(AuditRow::Entry(_)) | None => Named::default(),
+            };
+            self.0.insert(key.clone(), last);
+        }
+        Ok(self.0.entry(key).or_default().0.insert(field, id))
+    }
+
+    fn write(self, rows: &mut Rows<'_, AuditRow>) {
+        self.0.into_iter().for_each(|(key, last)| rows.put(key, AuditRow::Last(last)));
+    }
+}
+
+impl EntryRow {
+    /// Links the entry to the one that wrote its field before, and says what that makes of it.
+    fn follow(&mut self, previous: Option<EntryId>) {
+        self.subject.action = match (&previous, &self.value) {
             (_, None) => Action::Cleared,
             (None, Some(_)) => Action::Entered,
             (Some(_), Some(_)) => Action::Changed,
         };
-        rows.put(key, AuditRow::Last(last));
+        self.previous = previous;
     }
-    rows.put(entry_key(study, person, &id), AuditRow::Entry(entry));
-    Ok(())
 }
 
 impl Subject {

@@ -74,10 +74,7 @@ impl Projection for Casebooks {
 
 /// The form as a path of ids. Repeats have leading zeros, so that the tenth comes after the ninth.
 pub(crate) fn form_path(form: &FormKey) -> String {
-    format!(
-        "{}/{:010}/{}/{:010}",
-        form.visit, form.visit_repeat, form.form, form.form_repeat
-    )
+    format!("{}/{:010}/{}/{:010}", form.visit, form.visit_repeat, form.form, form.form_repeat)
 }
 
 /// The item as a path of ids within its form.
@@ -86,22 +83,14 @@ pub(crate) fn item_path(item: &ItemKey) -> String {
 }
 
 fn empty(form: FormKey) -> FormRow {
-    FormRow {
-        form,
-        tag: Tag(Revision::NONE),
-        items: Named::default(),
-    }
+    FormRow { form, tag: Tag(Revision::NONE), items: Named::default() }
 }
 
 impl FormRow {
     fn saved(mut self, items: Vec<SavedItem>, commit: &Commit) -> Self {
         self.tag = Tag(commit.header.revision);
         for SavedItem { item, value, .. } in items {
-            let row = ItemRow {
-                item,
-                value,
-                act: Act::of(commit),
-            };
+            let row = ItemRow { item, value, act: Act::of(commit) };
             self.items.0.insert(item_path(&row.item), row);
         }
         self
@@ -157,9 +146,7 @@ pub async fn show(
 ) -> Result<Casebook, Failure> {
     let prefix = RowKey::about(Some(study), person(*participant), "");
     let rows = view::scan::<Casebooks>(tenant, &prefix, None, usize::MAX, visible).await?;
-    Ok(Casebook {
-        forms: rows.into_iter().map(|(_, open)| shown(open)).collect(),
-    })
+    Ok(Casebook { forms: rows.into_iter().map(|(_, open)| shown(open)).collect() })
 }
 
 /// One form of a participant.
@@ -178,11 +165,7 @@ pub async fn form(
 }
 
 fn shown(open: OpenRow<FormRow>) -> Form {
-    let OpenRow {
-        row: FormRow { form, tag, items },
-        withheld,
-        ..
-    } = open;
+    let OpenRow { row: FormRow { form, tag, items }, withheld, .. } = open;
     let item = |ItemRow { item, value, act }: ItemRow| Item {
         group: item.group,
         group_repeat: item.group_repeat,
@@ -190,11 +173,7 @@ fn shown(open: OpenRow<FormRow>) -> Form {
         value: value.map(|value| Shown::of_scoped(value, &withheld)),
         act,
     };
-    Form {
-        form,
-        tag: tag.0,
-        items: items.0.into_values().map(item).collect(),
-    }
+    Form { form, tag: tag.0, items: items.0.into_values().map(item).collect() }
 }
 
 #[cfg(test)]
@@ -210,14 +189,7 @@ mod tests {
         story.registered(2, "oslo");
         story.consented(1);
         let text = Scope::HealthFreeText;
-        story.saved(
-            1,
-            "VS",
-            &[
-                ("SYSBP", Scope::HealthClinical, "120"),
-                ("PULSE", Scope::HealthClinical, "60"),
-            ],
-        );
+        story.saved(1, "VS", &[("SYSBP", Scope::HealthClinical, "120"), ("PULSE", Scope::HealthClinical, "60")]);
         story.saved(1, "AE", &[("TERM", text, "headache")]);
         story.saved(1, "VS", &[("SYSBP", Scope::HealthClinical, "125")]);
         story.cleared(1, "VS", "PULSE");
@@ -226,18 +198,13 @@ mod tests {
     }
 
     async fn values(world: &World, n: u128, visible: &Visible) -> Vec<(String, Value)> {
-        let casebook = show(&world.tenant, &Story::study_id(), &participant(n), visible)
-            .await
-            .expect("reads");
+        let casebook = show(&world.tenant, &Story::study_id(), &participant(n), visible).await.expect("reads");
         let items = casebook.forms.iter().flat_map(|form| form.items.iter());
         items.map(|item| (item.item.to_string(), json(&item.value))).collect()
     }
 
     fn named<const N: usize>(values: [(&str, Value); N]) -> Vec<(String, Value)> {
-        values
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
+        values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     #[tokio::test]
@@ -245,21 +212,10 @@ mod tests {
         let world = World::of::<Casebooks>(&story()).await;
         assert_eq!(
             values(&world, 1, &Visible::all()).await,
-            named([
-                ("TERM", json!("headache")),
-                ("PULSE", json!(null)),
-                ("SYSBP", json!("125"))
-            ])
+            named([("TERM", json!("headache")), ("PULSE", json!(null)), ("SYSBP", json!("125"))])
         );
         let key = Story::form("VS");
-        let vs = form(
-            &world.tenant,
-            &Story::study_id(),
-            &participant(1),
-            &key,
-            &Visible::all(),
-        )
-        .await;
+        let vs = form(&world.tenant, &Story::study_id(), &participant(1), &key, &Visible::all()).await;
         let vs = vs.expect("reads").expect("is there");
         assert_eq!((vs.tag, vs.items[1].act.revision), (Revision(6), Revision(5)));
         assert_eq!(json(&vs)["visit"], "V1");
@@ -274,10 +230,7 @@ mod tests {
             values(&world, 1, &Visible::all()).await,
             named([("TERM", json!("headache")), ("PULSE", json!(null)), ("SYSBP", erased)])
         );
-        assert_eq!(
-            values(&world, 2, &Visible::all()).await,
-            named([("TERM", json!("nausea"))])
-        );
+        assert_eq!(values(&world, 2, &Visible::all()).await, named([("TERM", json!("nausea"))]));
     }
 
     #[tokio::test]

@@ -41,10 +41,7 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     fn cell(&self, (scope, part): &Cell) -> Result<CellPlace, Failure> {
-        let data_subject = self
-            .key
-            .person
-            .ok_or_else(|| self.damaged("it holds a personal value and names nobody"))?;
+        let data_subject = self.key.person.ok_or_else(|| self.damaged("it holds a personal value and names nobody"))?;
         Ok(CellPlace {
             projection: self.projection,
             row: self.key.to_string(),
@@ -55,10 +52,7 @@ impl Place<'_> {
     }
 
     fn damaged(&self, detail: &str) -> Failure {
-        Failure::damaged(
-            format!("row {} of the read model {}", self.key, self.projection),
-            detail,
-        )
+        Failure::damaged(format!("row {} of the read model {}", self.key, self.projection), detail)
     }
 }
 
@@ -84,10 +78,7 @@ pub async fn open<R: Field>(
         }
     }
     let mut bodies = [stored.clear];
-    let mut sections: Sections = sealed
-        .iter()
-        .map(|(cell, (_, values))| (cell.clone(), values.clone()))
-        .collect();
+    let mut sections: Sections = sealed.iter().map(|(cell, (_, values))| (cell.clone(), values.clone())).collect();
     body::join(&mut bodies, &mut sections);
     let row = R::read(&bodies[0]).map_err(|fault| place.damaged(&fault.to_string()))?;
     Ok(OpenRow { row, sealed, withheld })

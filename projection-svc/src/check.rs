@@ -18,10 +18,7 @@ pub(crate) async fn check(shared: &Shared) -> Result<(), Failure> {
     for model in &shared.models {
         for (study, seen) in tables::checkpoints(store, &tables::live_table(store, model.name())?)? {
             if !journals.iter().any(|journal| journal.study == study) {
-                let detail = format!(
-                    "it is not there, but the read models have seen {}. {WHAT_TO_DO}",
-                    commit(seen)
-                );
+                let detail = format!("it is not there, but the read models have seen {}. {WHAT_TO_DO}", commit(seen));
                 return Err(Failure::damaged(name(study.as_ref()), detail));
             }
         }
@@ -37,11 +34,7 @@ pub(crate) async fn check_one(shared: &Shared, journal: &JournalId) -> Result<()
     let store = shared.stores.store.as_ref();
     let mut seen = Vec::new();
     for model in &shared.models {
-        seen.extend(tables::checkpoint(
-            store,
-            &tables::live_table(store, model.name())?,
-            journal,
-        )?);
+        seen.extend(tables::checkpoint(store, &tables::live_table(store, model.name())?, journal)?);
     }
     // Most read models stand at the same commit: the journal is asked once for each.
     seen.sort_by_key(|seen| std::cmp::Reverse((seen.sequence, seen.hash)));
@@ -77,9 +70,7 @@ pub(crate) async fn check_one(shared: &Shared, journal: &JournalId) -> Result<()
             }
             None => {
                 let lost = commit(checkpoint);
-                return damaged(format!(
-                    "it does not hold {lost}, which the read models have seen. {WHAT_TO_DO}"
-                ));
+                return damaged(format!("it does not hold {lost}, which the read models have seen. {WHAT_TO_DO}"));
             }
         }
     }

@@ -65,10 +65,7 @@ pub(crate) async fn compare<P: Projection>(stores: &Stores, live: &str, built: &
 
 /// Whether two stored rows say the same. One that does not read differs.
 async fn same<P: Projection>(stores: &Stores, key: &RowKey, a: &[u8], b: &[u8]) -> Result<bool, Failure> {
-    let place = Place {
-        projection: P::NAME,
-        key,
-    };
+    let place = Place { projection: P::NAME, key };
     let open = async |bytes| match cells::open::<P::Row>(stores.cells.as_ref(), place, bytes, |_| true).await {
         Ok(open) => Ok(Some(open.row)),
         Err(Failure::Damaged { .. }) => Ok(None),
@@ -90,12 +87,7 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn of(stores: &'a Stores, table: &'a str) -> Self {
-        Self {
-            stores,
-            table,
-            page: Vec::new().into_iter(),
-            after: None,
-        }
+        Self { stores, table, page: Vec::new().into_iter(), after: None }
     }
 
     fn next(&mut self) -> Result<Option<(RowKey, Vec<u8>)>, Failure> {
@@ -106,11 +98,7 @@ impl<'a> Reading<'a> {
                     return Ok(Some((key, value)));
                 }
             }
-            self.page = self
-                .stores
-                .store
-                .scan(self.table, b"", self.after.as_deref(), PAGE)?
-                .into_iter();
+            self.page = self.stores.store.scan(self.table, b"", self.after.as_deref(), PAGE)?.into_iter();
             if self.page.len() == 0 {
                 return Ok(None);
             }

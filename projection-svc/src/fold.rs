@@ -180,14 +180,7 @@ impl<P: Projection> Fold<P> {
             }
             // Written without having been read: whatever lies there is replaced, cells and all.
             None => {
-                self.rows.0.insert(
-                    key,
-                    LoadedRow {
-                        row,
-                        sealed: SealedCells::new(),
-                        changed: true,
-                    },
-                );
+                self.rows.0.insert(key, LoadedRow { row, sealed: SealedCells::new(), changed: true });
             }
         }
     }
@@ -196,31 +189,14 @@ impl<P: Projection> Fold<P> {
         if let Some(bytes) = self.stores.store.get(&self.table, &key.bytes())? {
             return self.take_up(key, &bytes).await;
         }
-        self.rows.0.insert(
-            key,
-            LoadedRow {
-                row: None,
-                sealed: SealedCells::new(),
-                changed: false,
-            },
-        );
+        self.rows.0.insert(key, LoadedRow { row: None, sealed: SealedCells::new(), changed: false });
         Ok(())
     }
 
     async fn take_up(&mut self, key: RowKey, bytes: &[u8]) -> Result<(), Failure> {
-        let place = Place {
-            projection: P::NAME,
-            key: &key,
-        };
+        let place = Place { projection: P::NAME, key: &key };
         let OpenRow { row, sealed, .. } = cells::open(self.stores.cells.as_ref(), place, bytes, |_| true).await?;
-        self.rows.0.insert(
-            key,
-            LoadedRow {
-                row: Some(row),
-                sealed,
-                changed: false,
-            },
-        );
+        self.rows.0.insert(key, LoadedRow { row: Some(row), sealed, changed: false });
         Ok(())
     }
 
@@ -246,17 +222,11 @@ impl<P: Projection> Fold<P> {
     }
 
     async fn change(&self, key: &RowKey, loaded: &LoadedRow<P::Row>) -> Result<Change, Failure> {
-        let place = Place {
-            projection: P::NAME,
-            key,
-        };
+        let place = Place { projection: P::NAME, key };
         match &loaded.row {
             Some(row) => {
                 let value = cells::close(self.stores.cells.as_ref(), place, row, &loaded.sealed).await?;
-                Ok(Change::Put {
-                    key: key.bytes(),
-                    value,
-                })
+                Ok(Change::Put { key: key.bytes(), value })
             }
             None => Ok(Change::Delete { key: key.bytes() }),
         }

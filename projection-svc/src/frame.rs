@@ -31,9 +31,7 @@ pub(crate) fn encode(clear: &Value, cells: &BTreeMap<Cell, Vec<u8>>) -> Vec<u8> 
 }
 
 fn length(n: usize) -> [u8; 4] {
-    u32::try_from(n)
-        .expect("nothing in a row comes near 4 GiB: a commit has at most 768 KiB")
-        .to_le_bytes()
+    u32::try_from(n).expect("nothing in a row comes near 4 GiB: a commit has at most 768 KiB").to_le_bytes()
 }
 
 fn push(bytes: &mut Vec<u8>, piece: &[u8]) {
@@ -48,20 +46,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<StoredRow, String> {
     let clear = serde_json::from_slice(pull(&mut rest)?).map_err(|_| "its clear part is no JSON".to_owned())?;
     let mut cells = Vec::new();
     while !rest.is_empty() {
-        let scope = text(pull(&mut rest)?)?
-            .parse()
-            .map_err(|_| "it names an unheard-of scope".to_owned())?;
-        let part = text(pull(&mut rest)?)?
-            .to_owned()
-            .try_into()
-            .map_err(|_| "it names no part".to_owned())?;
+        let scope = text(pull(&mut rest)?)?.parse().map_err(|_| "it names an unheard-of scope".to_owned())?;
+        let part = text(pull(&mut rest)?)?.to_owned().try_into().map_err(|_| "it names no part".to_owned())?;
         cells.push(((scope, part), pull(&mut rest)?.to_vec()));
     }
-    if cells.len() == count {
-        Ok(StoredRow { clear, cells })
-    } else {
-        Err(cut())
-    }
+    if cells.len() == count { Ok(StoredRow { clear, cells }) } else { Err(cut()) }
 }
 
 fn cut() -> String {

@@ -72,10 +72,7 @@ impl Projection for Identities {
 }
 
 fn empty() -> IdentityRow {
-    IdentityRow {
-        tag: Tag(Revision::NONE),
-        details: Named::default(),
-    }
+    IdentityRow { tag: Tag(Revision::NONE), details: Named::default() }
 }
 
 impl IdentityRow {
@@ -86,19 +83,8 @@ impl IdentityRow {
         }
         for (detail, scope, value) in details.present() {
             // Details have no parts of their own: only texts can be redacted one by one.
-            let value = DesignScoped {
-                scope,
-                part: Part::all(),
-                value: value.clone(),
-            };
-            self.details.0.insert(
-                detail.as_str().to_owned(),
-                DetailRow {
-                    detail,
-                    value,
-                    act: Act::of(commit),
-                },
-            );
+            let value = DesignScoped { scope, part: Part::all(), value: value.clone() };
+            self.details.0.insert(detail.as_str().to_owned(), DetailRow { detail, value, act: Act::of(commit) });
         }
         self
     }
@@ -148,10 +134,7 @@ pub async fn show(
         act,
     };
     let IdentityRow { tag, details } = open.row;
-    Ok(Some(Identity {
-        tag: tag.0,
-        details: details.0.into_values().map(detail).collect(),
-    }))
+    Ok(Some(Identity { tag: tag.0, details: details.0.into_values().map(detail).collect() }))
 }
 
 #[cfg(test)]
@@ -182,15 +165,8 @@ mod tests {
     }
 
     async fn values(world: &World, visible: &Visible) -> Vec<(Detail, Value)> {
-        let identity = show(&world.tenant, &Story::study_id(), &participant(1), visible)
-            .await
-            .expect("reads");
-        identity
-            .expect("is there")
-            .details
-            .iter()
-            .map(|shown| (shown.detail, json(&shown.value)))
-            .collect()
+        let identity = show(&world.tenant, &Story::study_id(), &participant(1), visible).await.expect("reads");
+        identity.expect("is there").details.iter().map(|shown| (shown.detail, json(&shown.value))).collect()
     }
 
     #[tokio::test]
@@ -198,10 +174,7 @@ mod tests {
         let world = World::of::<Identities>(&story()).await;
         assert_eq!(
             values(&world, &Visible::all()).await,
-            [
-                (Detail::Email, json!("ada@example.org")),
-                (Detail::FamilyName, json!("King"))
-            ]
+            [(Detail::Email, json!("ada@example.org")), (Detail::FamilyName, json!("King"))]
         );
         assert!(!world.store.contains_bytes(b"King") && world.store.contains_bytes(b"family_name"));
         let none = show(&world.tenant, &Story::study_id(), &participant(2), &Visible::all()).await;
@@ -214,10 +187,7 @@ mod tests {
         world.erase::<Identities>(1, &[Scope::IdentityContact]).await;
         assert_eq!(
             values(&world, &Visible::all()).await,
-            [
-                (Detail::Email, json!({"erased": "identity.contact"})),
-                (Detail::FamilyName, json!("King"))
-            ]
+            [(Detail::Email, json!({"erased": "identity.contact"})), (Detail::FamilyName, json!("King"))]
         );
     }
 }

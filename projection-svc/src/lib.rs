@@ -4,7 +4,7 @@
 //!   [`overview`], [`participants`], [`casebook`], [`identity`], [`audit`], [`erasures`], [`tokens`]).
 //! - [`projection`] says what a projection is; [`fold`] takes commits into one table; [`runner`] follows the journal
 //!   streams of a tenant; [`check`](Runner::check) compares the journal with what the read models have seen;
-//!   [`rebuild`] builds beside the table that serves, compares and switches.
+//!   [`mod@rebuild`] builds beside the table that serves, compares and switches.
 //! - [`row`] and [`cells`]: a row is structure in the clear and one sealed cell for each (scope, part).
 //!
 //! Nothing here can be rebuilt from anything but the journal, and everything can be rebuilt from that.

@@ -33,8 +33,5 @@ pub(crate) fn erased_by(commit: &Commit) -> Result<Option<(DataSubject, BTreeSet
 }
 
 fn damaged(commit: &Commit, detail: &str) -> Failure {
-    Failure::damaged(
-        format!("commit {} of {}", commit.header.revision, commit.header.stream),
-        detail,
-    )
+    Failure::damaged(format!("commit {} of {}", commit.header.revision, commit.header.stream), detail)
 }

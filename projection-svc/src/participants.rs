@@ -13,9 +13,8 @@ use domain::structural;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::kinds;
 use crate::projection::{Projection, Rows, Stop};
-use crate::row::{Act, RowKey, person};
+use crate::row::{Act, RowKey, kinds, person};
 use crate::shown::{Page, Visible};
 use crate::view;
 
@@ -76,6 +75,7 @@ structural!(Record, Numbered);
 
 kinds! {
     /// What the table holds.
+    #[expect(clippy::large_enum_variant, reason = "rows are handled one by one, never in arrays")]
     pub enum ParticipantRow {
         /// A participant.
         "record" Record(Record),
@@ -109,10 +109,7 @@ impl Projection for Participants {
         for event in commit.facts::<Event>()? {
             match (rows.get(&key)?.cloned(), event) {
                 (_, Event::Registered { site, subject_number }) => {
-                    let numbered = Numbered {
-                        participant,
-                        site: site.clone(),
-                    };
+                    let numbered = Numbered { participant, site: site.clone() };
                     let record = registered(participant, site, subject_number, commit);
                     let listed = RowKey::plain(Some(study), number_key(&record.shown.subject_number, participant));
                     rows.put(listed, ParticipantRow::Numbered(numbered));
@@ -151,10 +148,7 @@ fn registered(participant: ParticipantId, site: SiteId, subject_number: SubjectN
         erased: BTreeSet::new(),
         restricted: false,
     };
-    Record {
-        shown,
-        saved: BTreeSet::new(),
-    }
+    Record { shown, saved: BTreeSet::new() }
 }
 
 impl Record {
@@ -214,10 +208,7 @@ pub async fn list(
 ) -> Result<Page<Participant>, Failure> {
     let limit = limit.max(1);
     let prefix = RowKey::plain(Some(study), NUMBERS);
-    let mut page = Page {
-        items: Vec::new(),
-        next: None,
-    };
+    let mut page = Page { items: Vec::new(), next: None };
     let mut after = after.map(ToOwned::to_owned);
     loop {
         let listed = view::scan::<Participants>(tenant, &prefix, after.as_deref(), limit, &Visible::none()).await?;
@@ -281,10 +272,7 @@ mod tests {
         let mut story = story();
         story.participant(1, Event::Restricted {});
         let world = World::of::<Participants>(&story).await;
-        let shown = show(&world.tenant, &Story::study_id(), &participant(1))
-            .await
-            .expect("reads")
-            .expect("is there");
+        let shown = show(&world.tenant, &Story::study_id(), &participant(1)).await.expect("reads").expect("is there");
         let shown = json(&shown);
         for (field, value) in [
             ("subject_number", json!("S-001")),
@@ -297,12 +285,7 @@ mod tests {
         ] {
             assert_eq!(shown[field], value, "{field}");
         }
-        assert_eq!(
-            show(&world.tenant, &Story::study_id(), &participant(9))
-                .await
-                .expect("reads"),
-            None
-        );
+        assert_eq!(show(&world.tenant, &Story::study_id(), &participant(9)).await.expect("reads"), None);
     }
 
     #[tokio::test]
@@ -310,9 +293,7 @@ mod tests {
         let world = World::of::<Participants>(&story()).await;
         let (mut after, mut seen) = (None, Vec::new());
         loop {
-            let page = list(&world.tenant, &Story::study_id(), &Sites::All, after.as_deref(), 2)
-                .await
-                .expect("reads");
+            let page = list(&world.tenant, &Story::study_id(), &Sites::All, after.as_deref(), 2).await.expect("reads");
             seen.extend(page.items.iter().map(|item| item.subject_number.to_string()));
             match page.next {
                 Some(next) => after = Some(next),
@@ -321,29 +302,19 @@ mod tests {
         }
         assert_eq!(seen, ["S-001", "S-002", "S-003"]);
         let sites = Sites::Only([site("bergen")].into());
-        let page = list(&world.tenant, &Story::study_id(), &sites, None, 1)
-            .await
-            .expect("reads");
+        let page = list(&world.tenant, &Story::study_id(), &sites, None, 1).await.expect("reads");
         assert_eq!((page.items.len(), page.next), (1, None));
         assert_eq!(page.items[0].state, ParticipantState::Withdrawn);
         let number = "S-002".parse().expect("valid");
-        let found = by_subject_number(&world.tenant, &Story::study_id(), &number)
-            .await
-            .expect("reads");
-        assert_eq!(
-            found.iter().map(|found| found.participant).collect::<Vec<_>>(),
-            [participant(2)]
-        );
+        let found = by_subject_number(&world.tenant, &Story::study_id(), &number).await.expect("reads");
+        assert_eq!(found.iter().map(|found| found.participant).collect::<Vec<_>>(), [participant(2)]);
     }
 
     #[tokio::test]
     async fn an_erasure_leaves_the_participant_and_names_the_scopes() {
         let mut world = World::of::<Participants>(&story()).await;
         world.erase::<Participants>(1, &[Scope::HealthClinical]).await;
-        let shown = show(&world.tenant, &Story::study_id(), &participant(1))
-            .await
-            .expect("reads")
-            .expect("is there");
+        let shown = show(&world.tenant, &Story::study_id(), &participant(1)).await.expect("reads").expect("is there");
         assert_eq!(shown.erased, [Scope::HealthClinical].into());
         assert_eq!(shown.forms, 1);
     }

@@ -63,10 +63,7 @@ pub trait Lookup<R> {
 impl<'a, R: Clone> Rows<'a, R> {
     /// Starts from what is in memory.
     pub fn over(loaded: &'a dyn Lookup<R>) -> Self {
-        Self {
-            loaded,
-            written: BTreeMap::new(),
-        }
+        Self { loaded, written: BTreeMap::new() }
     }
 
     /// One row as it stands; none if there is no such row.

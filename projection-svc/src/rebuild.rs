@@ -60,11 +60,7 @@ impl Building<'_> {
     /// Drops the table, unless it serves already.
     fn abandon(&self, shared: &Shared) -> Result<(), Failure> {
         let store = shared.stores.store.as_ref();
-        if tables::live_table(store, self.model.name())? == self.table {
-            Ok(())
-        } else {
-            store.drop_table(&self.table)
-        }
+        if tables::live_table(store, self.model.name())? == self.table { Ok(()) } else { store.drop_table(&self.table) }
     }
 }
 
@@ -103,11 +99,7 @@ fn begin<'a>(shared: &'a Shared, which: &Which) -> Result<Vec<Building<'a>>, Fai
         let table = tables::table(model.name(), generation);
         // A rebuild that was killed may have left one.
         store.drop_table(&table)?;
-        building.push(Building {
-            model: model.as_ref(),
-            generation,
-            table,
-        });
+        building.push(Building { model: model.as_ref(), generation, table });
     }
     match which {
         Which::One(name) if building.is_empty() => Err(Failure::missing(format!("the read model {name}"))),
@@ -120,10 +112,7 @@ async fn build_and_switch(
     building: &[Building<'_>],
     progress: &(impl Fn(RebuildProgress) + Send + Sync),
 ) -> Result<RebuildReport, Failure> {
-    let fresh: Vec<_> = building
-        .iter()
-        .map(|building| (building.model, building.table.clone()))
-        .collect();
+    let fresh: Vec<_> = building.iter().map(|building| (building.model, building.table.clone())).collect();
     build(shared, &fresh, progress).await?;
 
     let _closed = shared.gate.write().await;
@@ -135,24 +124,15 @@ async fn build_and_switch(
     }
     build(shared, &all, progress).await?;
 
-    let mut report = RebuildReport {
-        projections: Vec::new(),
-    };
+    let mut report = RebuildReport { projections: Vec::new() };
     for building in building {
         let name = building.model.name();
         let live = tables::live_table(store, name)?;
         let comparison = building.model.compare(&shared.stores, &live, &building.table).await?;
-        report.projections.push(Rebuilt {
-            projection: name,
-            generation: building.generation,
-            comparison,
-        });
+        report.projections.push(Rebuilt { projection: name, generation: building.generation, comparison });
     }
     for building in building {
-        let to = Live {
-            generation: building.generation,
-            version: building.model.version(),
-        };
+        let to = Live { generation: building.generation, version: building.model.version() };
         tables::switch(store, building.model.name(), to)?;
     }
     Ok(report)
@@ -172,13 +152,8 @@ async fn build(
     let total = targets.iter().map(|(_, target)| target).sum();
     let mut before = 0;
     for (journal, target) in targets {
-        fold_to(shared, &journal, tables, target, &|done| {
-            progress(RebuildProgress {
-                done: before + done,
-                total,
-            })
-        })
-        .await?;
+        fold_to(shared, &journal, tables, target, &|done| progress(RebuildProgress { done: before + done, total }))
+            .await?;
         before += target;
     }
     Ok(())

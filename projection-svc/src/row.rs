@@ -38,20 +38,12 @@ pub struct RowKey {
 impl RowKey {
     /// A row about nobody.
     pub fn plain(study: Option<&StudyId>, rest: impl Into<String>) -> Self {
-        Self {
-            study: study.cloned(),
-            person: None,
-            rest: rest.into(),
-        }
+        Self { study: study.cloned(), person: None, rest: rest.into() }
     }
 
     /// A row about a person.
     pub fn about(study: Option<&StudyId>, person: DataSubject, rest: impl Into<String>) -> Self {
-        Self {
-            study: study.cloned(),
-            person: Some(person),
-            rest: rest.into(),
-        }
+        Self { study: study.cloned(), person: Some(person), rest: rest.into() }
     }
 
     /// The key as stored.
@@ -70,11 +62,7 @@ impl RowKey {
             "_" => None,
             person => Some(DataSubject(person.parse().ok()?)),
         };
-        Some(Self {
-            study,
-            person,
-            rest: steps.next()?.to_owned(),
-        })
+        Some(Self { study, person, rest: steps.next()?.to_owned() })
     }
 }
 
@@ -143,20 +131,11 @@ impl<T> Default for Named<T> {
 
 impl<T: Field> Field for Named<T> {
     fn write(&self) -> Value {
-        Value::Object(
-            self.0
-                .iter()
-                .map(|(name, field)| (name.clone(), field.write()))
-                .collect(),
-        )
+        Value::Object(self.0.iter().map(|(name, field)| (name.clone(), field.write())).collect())
     }
     fn read(value: &Value) -> Result<Self, Malformed> {
         let fields = value.as_object().ok_or_else(|| Malformed::at("names"))?;
-        fields
-            .iter()
-            .map(|(name, field)| Ok((name.clone(), T::read(field)?)))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        fields.iter().map(|(name, field)| Ok((name.clone(), T::read(field)?))).collect::<Result<_, _>>().map(Self)
     }
     fn describe(path: &str, report: &mut dyn FnMut(&str, &'static str)) {
         T::describe(&format!("{path}{{}}"), report);
@@ -165,23 +144,16 @@ impl<T: Field> Field for Named<T> {
 
 /// Marks a row of one kind among several in a table.
 pub(crate) fn write_kind(kind: &str, row: Value) -> Value {
-    Value::Object(Map::from_iter([
-        ("kind".to_owned(), Value::from(kind)),
-        ("row".to_owned(), row),
-    ]))
+    Value::Object(Map::from_iter([("kind".to_owned(), Value::from(kind)), ("row".to_owned(), row)]))
 }
 
 /// Takes [`write_kind`] apart.
 pub(crate) fn read_kind(value: &Value) -> Result<(&str, &Value), Malformed> {
-    let kind = value
-        .get("kind")
-        .and_then(Value::as_str)
-        .ok_or_else(|| Malformed::at("kind"))?;
+    let kind = value.get("kind").and_then(Value::as_str).ok_or_else(|| Malformed::at("kind"))?;
     Ok((kind, value.get("row").unwrap_or(&Value::Null)))
 }
 
 /// Declares the kinds of row that one table holds: `"stored-name" Variant(Type), …`.
-#[macro_export]
 macro_rules! kinds {
     ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$vdoc:meta])* $stored:literal $variant:ident($type:ty)),+ $(,)? }) => {
         $(#[$doc])*
@@ -204,6 +176,8 @@ macro_rules! kinds {
         }
     };
 }
+
+pub(crate) use kinds;
 
 #[cfg(test)]
 mod tests {

@@ -1,29 +1,24 @@
 //! Follows every journal stream of a tenant and keeps the read models up to date: one task a journal stream.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::history::{Commit, JournalId, Position};
+use domain::history::{JournalId, Position};
 use domain::ids::{StudyId, TenantId};
 use domain::port::{Cells, Failure, Journal, Progress, ReadStore};
 use serde::Serialize;
 use tokio::sync::{RwLock, watch};
 use tokio::task::JoinHandle;
-use tracing::Instrument;
 
 use crate::check;
-use crate::fold::{Folding, Model, Stores};
+use crate::fold::{Model, Stores};
 use crate::tables;
 
-/// How many commits are taken in at once.
-const BATCH_COMMITS_MAX: usize = 256;
+mod follow;
 
-/// How long to wait after a failure, at first and at most.
-const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(10);
+pub(crate) use follow::take;
 
 /// Keeps one tenant's read models up to date. Ends its tasks when it is dropped.
 pub struct Runner {
@@ -49,6 +44,8 @@ pub(crate) struct Shared {
 struct Reached {
     position: Position,
     state: JournalState,
+    /// How many messages are known to come after the position.
+    behind: u64,
 }
 
 /// What a journal stream's task is doing.
@@ -76,6 +73,8 @@ pub struct JournalHealth {
     pub study: Option<StudyId>,
     /// The last position that every read model has taken in.
     pub reflected: String,
+    /// How many messages are known to come after it.
+    pub behind: u64,
     /// What its task is doing.
     #[serde(flatten)]
     pub state: JournalState,
@@ -105,10 +104,7 @@ impl Runner {
             rebuilding: tokio::sync::Mutex::new(()),
             reached: Mutex::new(BTreeMap::new()),
         };
-        Ok(Self {
-            shared: Arc::new(shared),
-            tasks: Mutex::new(BTreeMap::new()),
-        })
+        Ok(Self { shared: Arc::new(shared), tasks: Mutex::new(BTreeMap::new()) })
     }
 
     /// Checks every journal stream against what the read models have seen, then follows them all.
@@ -143,19 +139,13 @@ impl Runner {
         if tasks.get(&journal.study).is_some_and(|task| !task.is_finished()) {
             return Ok(());
         }
-        let position = Position {
-            study: journal.study.clone(),
-            incarnation: head.incarnation,
-            sequence,
-        };
-        let reached = Reached {
-            position,
-            state: JournalState::Following,
-        };
+        let position = Position { study: journal.study.clone(), incarnation: head.incarnation, sequence };
+        let behind = head.sequence.saturating_sub(sequence);
+        let reached = Reached { position, state: JournalState::Following, behind };
         let sender = watch::Sender::new(reached);
         lock(&self.shared.reached).insert(journal.study.clone(), sender.clone());
         let study = journal.study.clone();
-        let task = tokio::spawn(follow(Arc::clone(&self.shared), journal, sender));
+        let task = tokio::spawn(follow::follow(Arc::clone(&self.shared), journal, sender));
         tasks.insert(study, task);
         Ok(())
     }
@@ -164,20 +154,14 @@ impl Runner {
     pub fn health(&self) -> Vec<JournalHealth> {
         let (tasks, reached) = (lock(&self.tasks), lock(&self.shared.reached));
         let line = |(study, sender): (&Option<StudyId>, &watch::Sender<Reached>)| {
-            let Reached { position, state } = sender.borrow().clone();
+            let Reached { position, state, behind } = sender.borrow().clone();
             let state = match state {
                 JournalState::Following if tasks.get(study).is_none_or(JoinHandle::is_finished) => {
-                    JournalState::Stopped {
-                        reason: "its task has ended".to_owned(),
-                    }
+                    JournalState::Stopped { reason: "its task has ended".to_owned() }
                 }
                 state => state,
             };
-            JournalHealth {
-                study: study.clone(),
-                reflected: position.to_string(),
-                state,
-            }
+            JournalHealth { study: study.clone(), reflected: position.to_string(), behind, state }
         };
         reached.iter().map(line).collect()
     }
@@ -217,9 +201,7 @@ impl Progress for Runner {
             None => return Err(Failure::missing("the journal stream of this position")),
         };
         if reached.borrow().position.incarnation != position.incarnation {
-            return Err(Failure::missing(
-                "this incarnation of the journal stream: it was restored since",
-            ));
+            return Err(Failure::missing("this incarnation of the journal stream: it was restored since"));
         }
         let settled = |reached: &Reached| {
             reached.position.sequence >= position.sequence || matches!(reached.state, JournalState::Stopped { .. })
@@ -231,51 +213,11 @@ impl Progress for Runner {
     }
 
     fn reflected(&self) -> Vec<Position> {
-        lock(&self.shared.reached)
-            .values()
-            .map(|sender| sender.borrow().position.clone())
-            .collect()
-    }
-}
-
-/// Follows one journal stream until it is damaged.
-async fn follow(shared: Arc<Shared>, journal: JournalId, reached: watch::Sender<Reached>) {
-    let mut backoff = BACKOFF_FIRST;
-    loop {
-        let before = reached.borrow().position.sequence;
-        let Err(failure) = shared.follow(&journal, &reached).await;
-        let reason = failure.to_string();
-        if matches!(failure, Failure::Damaged { .. }) {
-            tracing::error!(error = %failure, "the read models stop following a journal stream");
-            reached.send_modify(|reached| reached.state = JournalState::Stopped { reason });
-            return;
-        }
-        if reached.borrow().position.sequence > before {
-            backoff = BACKOFF_FIRST;
-        }
-        tracing::warn!(error = %failure, "the read models try a journal stream again");
-        reached.send_modify(|reached| reached.state = JournalState::Retrying { reason });
-        tokio::time::sleep(backoff).await;
-        backoff = (backoff * 2).min(BACKOFF_MAX);
+        lock(&self.shared.reached).values().map(|sender| sender.borrow().position.clone()).collect()
     }
 }
 
 impl Shared {
-    async fn follow(&self, journal: &JournalId, reached: &watch::Sender<Reached>) -> Result<Infallible, Failure> {
-        let head = self.journal.head(journal).await?;
-        let mut feed = self.journal.follow(journal, self.checkpoint(journal)?).await?;
-        loop {
-            let commits = feed.next(BATCH_COMMITS_MAX).await?;
-            let Some(last) = commits.last() else { continue };
-            let caught_up = last.position.sequence > head.sequence;
-            self.take_in(journal, &commits, caught_up).await?;
-            reached.send_modify(|reached| {
-                reached.position.sequence = last.position.sequence;
-                reached.state = JournalState::Following;
-            });
-        }
-    }
-
     /// The least that every read model has taken in of a journal stream.
     pub(crate) fn checkpoint(&self, journal: &JournalId) -> Result<u64, Failure> {
         let store = self.stores.store.as_ref();
@@ -286,43 +228,6 @@ impl Shared {
             least = least.min(sequence);
         }
         Ok(least)
-    }
-
-    /// Takes commits into every table that serves.
-    async fn take_in(&self, journal: &JournalId, commits: &[Commit], traced: bool) -> Result<(), Failure> {
-        let _open = self.gate.read().await;
-        let mut folds = Vec::with_capacity(self.models.len());
-        for model in &self.models {
-            let table = tables::live_table(self.stores.store.as_ref(), model.name())?;
-            folds.push(model.fold(&self.stores, table, journal)?);
-        }
-        for commit in commits {
-            let span = if traced { span(commit) } else { tracing::Span::none() };
-            take(&mut folds, commit).instrument(span).await?;
-        }
-        for fold in &mut folds {
-            fold.flush().await?;
-        }
-        Ok(())
-    }
-}
-
-/// Takes one commit into every table.
-pub(crate) async fn take(folds: &mut [Box<dyn Folding>], commit: &Commit) -> Result<(), Failure> {
-    for fold in folds {
-        fold.take(commit).await?;
-    }
-    Ok(())
-}
-
-/// The span that ends the trace of a command. None for a command that nobody traces: it would cost and show nothing.
-fn span(commit: &Commit) -> tracing::Span {
-    match commit.traceparent.as_deref() {
-        Some(traceparent) if !traceparent.ends_with("-00") => {
-            let aggregate = commit.header.stream.aggregate.as_str();
-            tracing::info_span!("projection.apply", traceparent, aggregate)
-        }
-        Some(_) | None => tracing::Span::none(),
     }
 }
 

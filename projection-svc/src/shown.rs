@@ -118,26 +118,13 @@ mod tests {
     fn a_value_an_erased_one_and_a_withheld_one_look_different() {
         let cases = [
             (Shown::Value("72".to_owned()), json!("72")),
-            (
-                Shown::Erased {
-                    erased: Scope::HealthClinical,
-                },
-                json!({"erased": "health.clinical"}),
-            ),
-            (
-                Shown::Withheld {
-                    withheld: Scope::IdentityContact,
-                },
-                json!({"withheld": "identity.contact"}),
-            ),
+            (Shown::Erased { erased: Scope::HealthClinical }, json!({"erased": "health.clinical"})),
+            (Shown::Withheld { withheld: Scope::IdentityContact }, json!({"withheld": "identity.contact"})),
         ];
         for (shown, expected) in cases {
             let written = serde_json::to_value(&shown).expect("plain data");
             assert_eq!(written, expected);
-            assert_eq!(
-                serde_json::from_value::<Shown<String>>(written).expect("reads back"),
-                shown
-            );
+            assert_eq!(serde_json::from_value::<Shown<String>>(written).expect("reads back"), shown);
         }
     }
 

@@ -125,18 +125,9 @@ impl Study {
         match event {
             Event::Created { .. } => {}
             Event::DesignPublished { design, version, parts } => {
-                self.designs.push(Design {
-                    design,
-                    version,
-                    parts,
-                    published: Act::of(commit),
-                });
+                self.designs.push(Design { design, version, parts, published: Act::of(commit) });
             }
-            Event::SiteOpened { site, name } => self.sites.push(Site {
-                site,
-                name,
-                opened: Act::of(commit),
-            }),
+            Event::SiteOpened { site, name } => self.sites.push(Site { site, name, opened: Act::of(commit) }),
             Event::WentLive { design } => {
                 self.state = StudyState::Live;
                 self.live_design = Some(design);
@@ -173,34 +164,18 @@ mod tests {
     async fn a_study_is_set_up_and_goes_live() {
         let hash = CommitHash([1; 32]);
         let mut story = Story::new();
-        story.study(Event::Created {
-            name: label("Cardio"),
-            environment: Environment::Test,
-        });
-        story.study(Event::DesignPublished {
-            design: hash,
-            version: label("1"),
-            parts: vec![CommitHash([2; 32])],
-        });
-        story.study(Event::SiteOpened {
-            site: site("oslo"),
-            name: label("Oslo"),
-        });
+        story.study(Event::Created { name: label("Cardio"), environment: Environment::Test });
+        story.study(Event::DesignPublished { design: hash, version: label("1"), parts: vec![CommitHash([2; 32])] });
+        story.study(Event::SiteOpened { site: site("oslo"), name: label("Oslo") });
         let world = World::of::<Studies>(&story).await;
-        let study = show(&world.tenant, &Story::study_id())
-            .await
-            .expect("reads")
-            .expect("is there");
+        let study = show(&world.tenant, &Story::study_id()).await.expect("reads").expect("is there");
         assert_eq!((study.state, study.live_design), (StudyState::Configured, None));
 
         story.study(Event::WentLive { design: hash });
         let world = World::of::<Studies>(&story).await;
         let studies = list(&world.tenant).await.expect("reads");
         assert_eq!(studies.len(), 1);
-        assert_eq!(
-            (studies[0].state, studies[0].live_design),
-            (StudyState::Live, Some(hash))
-        );
+        assert_eq!((studies[0].state, studies[0].live_design), (StudyState::Live, Some(hash)));
         let shown = json(&studies[0]);
         assert_eq!(shown["sites"][0]["site"], "oslo");
         assert_eq!(shown["designs"][0]["parts"][0], CommitHash([2; 32]).to_string());

@@ -38,22 +38,13 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// After this commit.
     pub fn after(commit: &Commit) -> Self {
-        let Position {
-            incarnation, sequence, ..
-        } = commit.position;
-        Self {
-            incarnation,
-            sequence,
-            hash: commit.hash,
-        }
+        let Position { incarnation, sequence, .. } = commit.position;
+        Self { incarnation, sequence, hash: commit.hash }
     }
 
     /// The change that stores it.
     pub fn change(&self, journal: &JournalId) -> Change {
-        Change::Put {
-            key: checkpoint_key(journal),
-            value: json(self),
-        }
+        Change::Put { key: checkpoint_key(journal), value: json(self) }
     }
 }
 
@@ -76,22 +67,14 @@ pub fn live(store: &dyn ReadStore, projection: &str) -> Result<Option<Live>, Fai
 pub fn live_table(store: &dyn ReadStore, projection: &str) -> Result<String, Failure> {
     match live(store, projection)? {
         Some(live) => Ok(table(projection, live.generation)),
-        None => Err(Failure::missing(format!(
-            "the read model {projection}: the store was not prepared"
-        ))),
+        None => Err(Failure::missing(format!("the read model {projection}: the store was not prepared"))),
     }
 }
 
 /// Lets another generation serve, in one step, and drops the one before.
 pub fn switch(store: &dyn ReadStore, projection: &str, to: Live) -> Result<(), Failure> {
     let before = live(store, projection)?;
-    store.apply(
-        META,
-        &[Change::Put {
-            key: projection.as_bytes().to_vec(),
-            value: json(&to),
-        }],
-    )?;
+    store.apply(META, &[Change::Put { key: projection.as_bytes().to_vec(), value: json(&to) }])?;
     match before {
         Some(before) if before.generation != to.generation => store.drop_table(&table(projection, before.generation)),
         Some(_) | None => Ok(()),
@@ -112,8 +95,7 @@ pub fn prepare(store: &dyn ReadStore, projection: &str, version: u32) -> Result<
 /// How far a table is in a journal stream; none: it has seen nothing of it.
 pub fn checkpoint(store: &dyn ReadStore, table: &str, journal: &JournalId) -> Result<Option<Checkpoint>, Failure> {
     let row = store.get(table, &checkpoint_key(journal))?;
-    row.map(|bytes| read(&bytes, "a checkpoint of a read model"))
-        .transpose()
+    row.map(|bytes| read(&bytes, "a checkpoint of a read model")).transpose()
 }
 
 /// Every journal stream that a table has seen something of (none: the tenant's own), with how far it is.
@@ -148,41 +130,15 @@ mod tests {
     fn a_new_version_begins_an_empty_table_and_the_same_one_goes_on() {
         let store = MemoryStore::default();
         prepare(&store, "p", 1).expect("prepares");
-        store
-            .apply(
-                "p@1",
-                &[Change::Put {
-                    key: b"a".into(),
-                    value: b"1".into(),
-                }],
-            )
-            .expect("writes");
+        store.apply("p@1", &[Change::Put { key: b"a".into(), value: b"1".into() }]).expect("writes");
         prepare(&store, "p", 1).expect("prepares");
         assert_eq!(live_table(&store, "p").expect("serves"), "p@1");
         assert!(store.contains_bytes(b"1"));
         // What a rebuild that was killed left behind must not become part of the new table.
-        store
-            .apply(
-                "p@2",
-                &[Change::Put {
-                    key: b"b".into(),
-                    value: b"left behind".into(),
-                }],
-            )
-            .expect("writes");
+        store.apply("p@2", &[Change::Put { key: b"b".into(), value: b"left behind".into() }]).expect("writes");
         prepare(&store, "p", 2).expect("prepares");
-        assert_eq!(
-            live(&store, "p").expect("reads"),
-            Some(Live {
-                generation: 2,
-                version: 2
-            })
-        );
-        assert_eq!(
-            store.dump().keys().collect::<Vec<_>>(),
-            ["meta"],
-            "no row of another version"
-        );
+        assert_eq!(live(&store, "p").expect("reads"), Some(Live { generation: 2, version: 2 }));
+        assert_eq!(store.dump().keys().collect::<Vec<_>>(), ["meta"], "no row of another version");
         assert!(matches!(live_table(&store, "q"), Err(Failure::Missing { .. })));
     }
 }

@@ -10,9 +10,8 @@ use domain::user::{AccountKind, Event, Grant};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::kinds;
 use crate::projection::{Projection, Rows, Stop};
-use crate::row::RowKey;
+use crate::row::{RowKey, kinds};
 use crate::view;
 
 // --- row
@@ -78,25 +77,15 @@ impl Projection for Tokens {
                 Event::Registered { kind, .. } => rows.put(account.clone(), TokenRow::Account(Account { kind })),
                 Event::TokenIssued { token, grant } => {
                     if let Some(TokenRow::Account(Account { kind })) = rows.get(&account)? {
-                        let issued = Issued {
-                            kind: *kind,
-                            grant,
-                            revoked: false,
-                        };
-                        rows.put(
-                            hash_key(&issued.grant.token_hash),
-                            TokenRow::Hashed(Hashed { user, token }),
-                        );
+                        let issued = Issued { kind: *kind, grant, revoked: false };
+                        rows.put(hash_key(&issued.grant.token_hash), TokenRow::Hashed(Hashed { user, token }));
                         rows.put(token_key(user, token), TokenRow::Issued(issued));
                     }
                 }
                 Event::TokenRevoked { token } => {
                     let key = token_key(user, token);
                     if let Some(TokenRow::Issued(issued)) = rows.get(&key)? {
-                        let revoked = TokenRow::Issued(Issued {
-                            revoked: true,
-                            ..issued.clone()
-                        });
+                        let revoked = TokenRow::Issued(Issued { revoked: true, ..issued.clone() });
                         rows.put(key, revoked);
                     }
                 }
@@ -135,30 +124,12 @@ pub async fn principal_of(
     };
     match view::get::<Tokens>(tenant, &token_key(user, token)).await? {
         // Another user may have been given a token of the same hash since: only the one that is named counts.
-        Some(TokenRow::Issued(Issued {
-            kind,
-            grant,
-            revoked: false,
-        })) if grant.token_hash == *token_hash && Moment(now) < grant.expires_at => {
-            let Grant {
-                role,
-                environment,
-                organisation,
-                sites,
-                ..
-            } = grant;
-            let actor = Actor {
-                id: user,
-                kind: kind.into(),
-                role,
-                organisation,
-            };
-            Ok(Some(Principal {
-                tenant: tenant.id.clone(),
-                environment,
-                actor,
-                sites,
-            }))
+        Some(TokenRow::Issued(Issued { kind, grant, revoked: false }))
+            if grant.token_hash == *token_hash && Moment(now) < grant.expires_at =>
+        {
+            let Grant { role, environment, organisation, sites, .. } = grant;
+            let actor = Actor { id: user, kind: kind.into(), role, organisation };
+            Ok(Some(Principal { tenant: tenant.id.clone(), environment, actor, sites }))
         }
         Some(_) | None => Ok(None),
     }
@@ -181,14 +152,7 @@ mod tests {
         let mut story = Story::new();
         let organisation = || "hospital".parse().expect("valid");
         let name = Personal::new("Grace Hopper".to_owned());
-        story.user(
-            1,
-            Event::Registered {
-                kind: AccountKind::ServiceAccount,
-                organisation: organisation(),
-                name,
-            },
-        );
+        story.user(1, Event::Registered { kind: AccountKind::ServiceAccount, organisation: organisation(), name });
         let grant = Grant {
             token_hash: HASH,
             role: Role::Monitor,
@@ -204,24 +168,14 @@ mod tests {
     #[tokio::test]
     async fn a_hash_leads_to_its_principal_until_the_token_expires() {
         let world = World::of::<Tokens>(&story()).await;
-        let before = principal_of(&world.tenant, &HASH, datetime!(2026-11-30 23:59:59 UTC))
-            .await
-            .expect("reads");
+        let before = principal_of(&world.tenant, &HASH, datetime!(2026-11-30 23:59:59 UTC)).await.expect("reads");
         let principal = before.expect("is there");
-        assert_eq!(
-            (principal.actor.kind, principal.actor.role),
-            (ActorKind::ServiceAccount, Role::Monitor)
-        );
+        assert_eq!((principal.actor.kind, principal.actor.role), (ActorKind::ServiceAccount, Role::Monitor));
         assert!(!principal.sites.contains(&"bergen".parse().expect("valid")));
-        for (hash, now) in [
-            (HASH, datetime!(2026-12-01 00:00 UTC)),
-            (CommitHash([8; 32]), datetime!(2026-11-30 00:00 UTC)),
-        ] {
-            assert_eq!(
-                principal_of(&world.tenant, &hash, now).await.expect("reads"),
-                None,
-                "{hash} at {now}"
-            );
+        for (hash, now) in
+            [(HASH, datetime!(2026-12-01 00:00 UTC)), (CommitHash([8; 32]), datetime!(2026-11-30 00:00 UTC))]
+        {
+            assert_eq!(principal_of(&world.tenant, &hash, now).await.expect("reads"), None, "{hash} at {now}");
         }
         assert!(!world.store.contains_bytes(b"Hopper"));
     }

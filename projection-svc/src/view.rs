@@ -14,9 +14,7 @@ pub(crate) type Found<R> = (RowKey, OpenRow<R>);
 
 /// One row of a projection, every cell opened.
 pub(crate) async fn get<P: Projection>(tenant: &Tenant, key: &RowKey) -> Result<Option<P::Row>, Failure> {
-    Ok(get_visible::<P>(tenant, key, &Visible::all())
-        .await?
-        .map(|open| open.row))
+    Ok(get_visible::<P>(tenant, key, &Visible::all()).await?.map(|open| open.row))
 }
 
 /// One row of a projection, opened as far as `visible` goes.
@@ -27,9 +25,7 @@ pub(crate) async fn get_visible<P: Projection>(
 ) -> Result<Option<OpenRow<P::Row>>, Failure> {
     let store = tenant.store.as_ref();
     match served::<P, _>(store, |table| store.get(table, &key.bytes()))? {
-        Some(bytes) => open::<P>(tenant, key, &bytes, |scope| visible.contains(scope))
-            .await
-            .map(Some),
+        Some(bytes) => open::<P>(tenant, key, &bytes, |scope| visible.contains(scope)).await.map(Some),
         None => Ok(None),
     }
 }
@@ -43,16 +39,8 @@ pub(crate) async fn scan<P: Projection>(
     visible: &Visible,
 ) -> Result<Vec<Found<P::Row>>, Failure> {
     let store = tenant.store.as_ref();
-    let after = after.map(|after| {
-        RowKey {
-            rest: after.to_owned(),
-            ..prefix.clone()
-        }
-        .bytes()
-    });
-    let rows = served::<P, _>(store, |table| {
-        store.scan(table, &prefix.bytes(), after.as_deref(), limit)
-    })?;
+    let after = after.map(|after| RowKey { rest: after.to_owned(), ..prefix.clone() }.bytes());
+    let rows = served::<P, _>(store, |table| store.scan(table, &prefix.bytes(), after.as_deref(), limit))?;
     let mut found = Vec::with_capacity(rows.len());
     for (key, bytes) in rows {
         if let Some(key) = RowKey::parse(&key) {
@@ -93,16 +81,7 @@ async fn open<P: Projection>(
     bytes: &[u8],
     wanted: impl Fn(Scope) -> bool,
 ) -> Result<OpenRow<P::Row>, Failure> {
-    cells::open(
-        tenant.cells.as_ref(),
-        Place {
-            projection: P::NAME,
-            key,
-        },
-        bytes,
-        wanted,
-    )
-    .await
+    cells::open(tenant.cells.as_ref(), Place { projection: P::NAME, key }, bytes, wanted).await
 }
 
 #[cfg(test)]
@@ -118,27 +97,12 @@ mod tests {
         let store = MemoryStore::default();
         tables::prepare(&store, Overviews::NAME, Overviews::VERSION).expect("prepares");
         for table in ["overview@1", "overview@2"] {
-            store
-                .apply(
-                    table,
-                    &[Change::Put {
-                        key: b"a".into(),
-                        value: b"1".into(),
-                    }],
-                )
-                .expect("writes");
+            store.apply(table, &[Change::Put { key: b"a".into(), value: b"1".into() }]).expect("writes");
         }
         let found = served::<Overviews, _>(&store, |table| {
             if table == "overview@1" {
                 // A rebuild gets in between the look at which table serves and the look into it.
-                tables::switch(
-                    &store,
-                    Overviews::NAME,
-                    Live {
-                        generation: 2,
-                        version: Overviews::VERSION,
-                    },
-                )?;
+                tables::switch(&store, Overviews::NAME, Live { generation: 2, version: Overviews::VERSION })?;
             }
             store.get(table, b"a")
         });

@@ -16,12 +16,17 @@ pub(crate) struct Answer<T> {
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
-        let mut response = Json(self.body).into_response();
-        let headers = response.headers_mut();
-        headers.insert(LETHE_POSITION, positions_value(&self.reflected));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
+        reflecting(&self.reflected, Json(self.body))
     }
+}
+
+/// The same for a body that is not made here.
+pub(crate) fn reflecting(reflected: &[Position], answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    let headers = response.headers_mut();
+    headers.insert(LETHE_POSITION, positions_value(reflected));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// One page of a list.

@@ -20,10 +20,10 @@ pub(crate) fn routes() -> Router<Arc<Queries>> {
 }
 
 /// Name, contact and national id of a participant.
-#[utoipa::path(get, path = "/v1/studies/{study}/participants/{participant}/identity", tag = "queries",
+#[utoipa::path(get, operation_id = "show_identity", path = "/v1/studies/{study}/participants/{participant}/identity", tag = "queries",
     params(("study" = String, Path), ("participant" = uuid::Uuid, Path), Since),
-    responses((status = 200, body = Identity), (status = 404, body = edge::ProblemBody),
-        (status = 410, description = "Erased: the values are gone for good.", body = edge::ProblemBody)))]
+    responses((status = 200, body = Identity),
+        (status = 410, description = "Erased: the values are gone for good.", content_type = "application/problem+json", body = edge::ProblemBody)))]
 pub(crate) async fn show(
     State(queries): State<Arc<Queries>>,
     Caller(caller): Caller,

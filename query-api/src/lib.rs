@@ -5,6 +5,7 @@
 mod answer;
 mod audit;
 mod casebook;
+mod description;
 mod desk;
 mod erasures;
 mod identity;
@@ -15,8 +16,8 @@ mod studies;
 use std::sync::Arc;
 
 use axum::Router;
-use utoipa::OpenApi;
 
+pub use description::openapi;
 pub use desk::Queries;
 
 /// All views, behind whatever authentication the composition root puts around them.
@@ -30,30 +31,4 @@ pub fn router(queries: Arc<Queries>) -> Router {
         .merge(audit::routes())
         .merge(erasures::routes())
         .with_state(queries)
-}
-
-#[derive(OpenApi)]
-#[openapi(
-    paths(
-        studies::list,
-        studies::show,
-        studies::design,
-        overview::show,
-        participants::list,
-        participants::show,
-        casebook::show,
-        identity::show,
-        audit::page,
-        erasures::list,
-        erasures::show,
-        erasures::holds,
-        erasures::restrictions,
-    ),
-    tags((name = "queries", description = "What dashboards and people ask."))
-)]
-struct Description;
-
-/// The description of the views (OpenAPI 3.1).
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    Description::openapi()
 }

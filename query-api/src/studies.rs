@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::header;
+use axum::response::Response;
 use axum::routing::get;
 use domain::design_part::DesignPart;
 use domain::decider::Fold;
@@ -15,7 +15,7 @@ use domain::port::{Failure, Tenant};
 use edge::{Caller, Ids, Parameters, Problem};
 use projection_svc::studies::{self, Study};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, reflecting};
 use crate::desk::{Queries, Since};
 
 pub(crate) fn routes() -> Router<Arc<Queries>> {
@@ -26,8 +26,8 @@ pub(crate) fn routes() -> Router<Arc<Queries>> {
 }
 
 /// The studies of the caller's environment.
-#[utoipa::path(get, path = "/v1/studies", tag = "queries", params(Since),
-    responses((status = 200, body = Vec<Study>), (status = 401, body = edge::ProblemBody), (status = 403, body = edge::ProblemBody)))]
+#[utoipa::path(get, operation_id = "list_studies", path = "/v1/studies", tag = "queries", params(Since),
+    responses((status = 200, body = Vec<Study>)))]
 pub(crate) async fn list(
     State(queries): State<Arc<Queries>>,
     Caller(caller): Caller,
@@ -40,8 +40,8 @@ pub(crate) async fn list(
 }
 
 /// One study: its designs, sites, and whether it is live.
-#[utoipa::path(get, path = "/v1/studies/{study}", tag = "queries", params(("study" = String, Path), Since),
-    responses((status = 200, body = Study), (status = 404, body = edge::ProblemBody)))]
+#[utoipa::path(get, operation_id = "show_study", path = "/v1/studies/{study}", tag = "queries", params(("study" = String, Path), Since),
+    responses((status = 200, body = Study)))]
 pub(crate) async fn show(
     State(queries): State<Arc<Queries>>,
     Caller(caller): Caller,
@@ -53,8 +53,8 @@ pub(crate) async fn show(
 }
 
 /// The live design, exactly as it was published.
-#[utoipa::path(get, path = "/v1/studies/{study}/design", tag = "queries", params(("study" = String, Path), Since),
-    responses((status = 200, body = domain::design::StudyDesign), (status = 404, body = edge::ProblemBody)))]
+#[utoipa::path(get, operation_id = "show_design", path = "/v1/studies/{study}/design", tag = "queries", params(("study" = String, Path), Since),
+    responses((status = 200, body = domain::design::StudyDesign)))]
 pub(crate) async fn design(
     State(queries): State<Arc<Queries>>,
     Caller(caller): Caller,
@@ -71,7 +71,8 @@ pub(crate) async fn design(
         text.push_str(&part_text(&entered.tenant, &study, part).await?);
     }
     let tag = format!("\"{}\"", live.design);
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json".to_owned()), (header::ETAG, tag)], text).into_response())
+    let headers = [(header::CONTENT_TYPE, "application/json".to_owned()), (header::ETAG, tag)];
+    Ok(reflecting(&entered.reflected, (headers, text)))
 }
 
 /// Designs are not copied into the read models: a part is read from its stream.

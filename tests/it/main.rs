@@ -1,5 +1,6 @@
 //! The whole platform on real parts: one test binary.
 
+mod contract;
 mod crash;
 mod damage;
 mod demo;
@@ -10,6 +11,7 @@ mod observability;
 mod odm_import;
 mod refusals;
 mod retries;
+mod upcasting;
 mod walkthrough;
 
 /// The command line under test.

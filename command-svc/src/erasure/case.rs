@@ -49,13 +49,7 @@ impl<'a> Case<'a> {
         let ours = privacy.erasures.iter().filter(|(_, erasure)| is_ours(&erasure.next()));
         ours.map(|(erasure, _)| {
             let cause = approval(stream, &commits, *erasure)?;
-            Ok(Self {
-                commands,
-                tenant,
-                stream,
-                erasure: *erasure,
-                cause,
-            })
+            Ok(Self { commands, tenant, stream, erasure: *erasure, cause })
         })
         .collect()
     }
@@ -83,11 +77,7 @@ impl<'a> Case<'a> {
     /// A hold that came first voids the approval: then the step is not ours any more, and that is no failure.
     async fn overtaken(&self, before: Next, refusal: Refusal) -> Result<Pause, Refusal> {
         let now = self.next().await?;
-        if now != before && !is_ours(&now) {
-            Ok(Pause::NothingToDo)
-        } else {
-            Err(refusal)
-        }
+        if now != before && !is_ours(&now) { Ok(Pause::NothingToDo) } else { Err(refusal) }
     }
 
     async fn next(&self) -> Result<Next, Refusal> {
@@ -133,26 +123,14 @@ impl<'a> Case<'a> {
     async fn verify(&self, scopes: &BTreeSet<Scope>) -> Result<Step, Refusal> {
         let targets = self.targets(scopes)?;
         let opened = self.tenant.keys.probe(&targets).await?;
-        Ok(Step::Verified {
-            probed: targets.len() as u64,
-            opened,
-        })
+        Ok(Step::Verified { probed: targets.len() as u64, opened })
     }
 
     /// Everything of these scopes, what does not exist yet included.
     pub(super) fn targets(&self, scopes: &BTreeSet<Scope>) -> Result<Vec<Target>, Refusal> {
-        let data_subject = self
-            .stream
-            .data_subject()
-            .ok_or_else(|| Failure::damaged(self.stream, "its id is no person's"))?;
-        Ok(scopes
-            .iter()
-            .map(|scope| Target {
-                data_subject,
-                scope: *scope,
-                part: None,
-            })
-            .collect())
+        let data_subject =
+            self.stream.data_subject().ok_or_else(|| Failure::damaged(self.stream, "its id is no person's"))?;
+        Ok(scopes.iter().map(|scope| Target { data_subject, scope: *scope, part: None }).collect())
     }
 
     /// Records that a step was carried out.
@@ -174,13 +152,8 @@ impl<'a> Case<'a> {
             correlation: self.cause.correlation,
             causation: Some(self.cause.command),
         };
-        let command = Command::RecordProgress {
-            erasure: self.erasure,
-            step,
-        };
-        self.commands
-            .execute::<Privacy>(self.tenant, self.stream, &command, &request)
-            .await?;
+        let command = Command::RecordProgress { erasure: self.erasure, step };
+        self.commands.execute::<Privacy>(self.tenant, self.stream, &command, &request).await?;
         tracing::info!(erasure = %self.erasure, step = what, "an erasure went on");
         Ok(())
     }
@@ -190,16 +163,9 @@ impl<'a> Case<'a> {
 fn approval(stream: &StreamId, commits: &[Commit], erasure: ErasureId) -> Result<Cause, Refusal> {
     for commit in commits.iter().rev() {
         let facts: Vec<Event> = commit.facts().map_err(|fault| Refusal::malformed(stream, &fault))?;
-        if facts
-            .iter()
-            .any(|fact| matches!(fact, Event::ErasureApproved { erasure: id, .. } if *id == erasure))
-        {
+        if facts.iter().any(|fact| matches!(fact, Event::ErasureApproved { erasure: id, .. } if *id == erasure)) {
             let (command, environment) = (commit.header.command, commit.header.environment);
-            return Ok(Cause {
-                command,
-                correlation: CorrelationId(erasure.0),
-                environment,
-            });
+            return Ok(Cause { command, correlation: CorrelationId(erasure.0), environment });
         }
     }
     Err(Failure::damaged(stream, "an erasure is under way that nobody approved").into())

@@ -49,17 +49,8 @@ async fn count(tenant: &Tenant, case: &Case<'_>, scopes: &BTreeSet<Scope>) -> Re
 }
 
 async fn finish(case: &Case<'_>, keys: u64, receipt: &ShredReceipt) -> Result<(), Refusal> {
-    let ShredReceipt {
-        root_before,
-        root_after,
-        ..
-    } = *receipt;
-    case.record(Step::KeysDestroyed {
-        keys,
-        root_before,
-        root_after,
-    })
-    .await?;
+    let ShredReceipt { root_before, root_after, .. } = *receipt;
+    case.record(Step::KeysDestroyed { keys, root_before, root_after }).await?;
     match case.advance().await? {
         Pause::NothingToDo => Ok(()),
         Pause::DestroyKeys(_) => Err(Failure::damaged(case.stream(), "its keys are destroyed and yet to be").into()),

@@ -52,12 +52,7 @@ const WHOLE_WAY: [&str; 10] = [
 impl Clinic {
     async fn with(people: &[u128]) -> Self {
         let (world, commands, tenant, http) = live_study().await;
-        let clinic = Self {
-            world,
-            commands,
-            tenant,
-            http,
-        };
+        let clinic = Self { world, commands, tenant, http };
         for person in people {
             clinic.enrol(*person).await;
         }
@@ -65,13 +60,7 @@ impl Clinic {
     }
 
     async fn send(&self, token: &str, person: u128, path: &str, command: serde_json::Value) -> Answer {
-        self.http
-            .post(
-                token,
-                &format!("/participants/{}{path}", Uuid::from_u128(person)),
-                &command,
-            )
-            .await
+        self.http.post(token, &format!("/participants/{}{path}", Uuid::from_u128(person)), &command).await
     }
 
     async fn enrol(&self, person: u128) {
@@ -115,10 +104,7 @@ impl Clinic {
     /// The law: keys go only after the fence and the markers, and it is done only once they are gone.
     fn check(&self, person: u128) {
         let way = self.way(person);
-        assert!(
-            way.iter().zip(WHOLE_WAY).all(|(found, expected)| found == expected),
-            "{way:?}"
-        );
+        assert!(way.iter().zip(WHOLE_WAY).all(|(found, expected)| found == expected), "{way:?}");
         let keys = self.world.live_keys(subject(person));
         if way.len() > 5 {
             assert_eq!(keys, 0, "{way:?}");
@@ -126,11 +112,8 @@ impl Clinic {
         if keys == 0 {
             assert!(way.len() >= 5, "keys went before the commitment: {way:?}");
         }
-        let marked = |aggregate| {
-            self.world
-                .events(&privacy(person).sibling(aggregate))
-                .contains(&"scopes-fenced".into())
-        };
+        let marked =
+            |aggregate| self.world.events(&privacy(person).sibling(aggregate)).contains(&"scopes-fenced".into());
         if way.len() >= 5 {
             assert!(marked(Aggregate::Participant) && marked(Aggregate::Identity), "{way:?}");
         }
@@ -184,10 +167,7 @@ async fn a_crash_at_any_call_costs_nothing_but_the_step() {
             assert_eq!(clinic.world.live_keys(subject(EVE)), 4, "{when:?} {n}");
         }
         let stopped_at: BTreeSet<_> = calls.values().copied().collect();
-        assert!(
-            (3..10).all(|events| stopped_at.contains(&events)),
-            "a crash was tried in every step: {calls:?}"
-        );
+        assert!((3..10).all(|events| stopped_at.contains(&events)), "a crash was tried in every step: {calls:?}");
     }
 }
 
@@ -199,27 +179,11 @@ async fn erasures_that_come_together_share_one_shred_and_each_keeps_its_own_coun
     assert_eq!(clinic.run_once(&[ADA, BOB]).await, [true, true]);
     for person in [ADA, BOB] {
         assert_eq!(clinic.way(person), WHOLE_WAY);
-        let commits = clinic
-            .tenant
-            .journal
-            .load(&privacy(person), Default::default())
-            .await
-            .expect("in memory");
-        let facts: Vec<Event> = commits
-            .iter()
-            .flat_map(|commit| commit.facts().expect("well formed"))
-            .collect();
+        let commits = clinic.tenant.journal.load(&privacy(person), Default::default()).await.expect("in memory");
+        let facts: Vec<Event> = commits.iter().flat_map(|commit| commit.facts().expect("well formed")).collect();
         let destroyed = facts.iter().find(|fact| matches!(fact, Event::KeysDestroyed { .. }));
         assert!(
-            matches!(
-                destroyed,
-                Some(Event::KeysDestroyed {
-                    keys: 4,
-                    root_before: 0,
-                    root_after: 1,
-                    ..
-                })
-            ),
+            matches!(destroyed, Some(Event::KeysDestroyed { keys: 4, root_before: 0, root_after: 1, .. })),
             "{destroyed:?}"
         );
     }
@@ -246,11 +210,7 @@ async fn a_hold_that_came_first_stops_it_before_anything_is_fenced() {
     let hold = json!({"type": "place-hold", "hold": Uuid::from_u128(9), "authority": "court", "review_on": "2027-01-01", "reason": "a trial"});
     assert_eq!(clinic.send("dpo", ADA, "/privacy", hold).await.status, 200);
     assert_eq!(clinic.run_once(&[ADA]).await, [true]);
-    assert_eq!(
-        clinic.world.live_keys(subject(ADA)),
-        5,
-        "all, and that of the hold's reason"
-    );
+    assert_eq!(clinic.world.live_keys(subject(ADA)), 5, "all, and that of the hold's reason");
     assert!(!clinic.way(ADA).contains(&"erasure-begun".to_owned()));
     let save = json!({"type": "save-items", "visit": "V1", "form": "VS", "items": [{"group": "G", "item": "SYSBP", "value": "120"}]});
     assert_eq!(clinic.send("investigator", ADA, "", save).await.status, 200);
@@ -267,11 +227,7 @@ async fn it_is_not_done_while_read_models_are_behind_or_a_key_still_opens() {
     clinic.world.resurrect(subject(ADA), Scope::HealthClinical);
     assert_eq!(clinic.run_once(&[ADA]).await, [false]);
     assert_eq!(clinic.way(ADA), WHOLE_WAY[..8], "it still opens, so it is not verified");
-    let all = Target {
-        data_subject: subject(ADA),
-        scope: Scope::HealthClinical,
-        part: None,
-    };
+    let all = Target { data_subject: subject(ADA), scope: Scope::HealthClinical, part: None };
     clinic.world.shred(&[all]).await.expect("in memory");
     assert_eq!(clinic.run_once(&[ADA]).await, [true]);
     assert_eq!(clinic.way(ADA), WHOLE_WAY);
@@ -285,10 +241,8 @@ async fn the_worker_finds_what_was_left_open_hears_of_new_ones_and_tries_again()
     clinic.commands.erasures.take().await;
     clinic.world.fail_at(2, When::Before);
     let open = Arc::new(Open(vec![privacy(ADA)]));
-    let worker = ErasureWorker {
-        retry_after: Duration::from_millis(1),
-        ..ErasureWorker::new(clinic.commands.clone(), open)
-    };
+    let worker =
+        ErasureWorker { retry_after: Duration::from_millis(1), ..ErasureWorker::new(clinic.commands.clone(), open) };
     let running = tokio::spawn(async move { worker.run().await });
     clinic.until_complete(ADA).await;
     clinic.world.fail_at(9, When::After);
@@ -297,18 +251,18 @@ async fn the_worker_finds_what_was_left_open_hears_of_new_ones_and_tries_again()
     running.abort();
     assert_eq!(
         (clinic.way(ADA), clinic.way(BOB)),
-        (
-            WHOLE_WAY.map(String::from).to_vec(),
-            WHOLE_WAY.map(String::from).to_vec()
-        )
+        (WHOLE_WAY.map(String::from).to_vec(), WHOLE_WAY.map(String::from).to_vec())
     );
 }
 
 impl Clinic {
-    /// Lets the worker work until it says so.
+    /// Lets the worker work until the stream says so; a worker that never does must not hold the suite up.
     async fn until_complete(&self, person: u128) {
-        while self.way(person).last().map(String::as_str) != Some("erasure-completed") {
-            tokio::task::yield_now().await;
-        }
+        let complete = async {
+            while self.way(person).last().map(String::as_str) != Some("erasure-completed") {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), complete).await.expect("the erasure is completed");
     }
 }

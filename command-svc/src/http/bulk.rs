@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request as HttpRequest, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use domain::history::{Aggregate, StreamId};
 use domain::identity::Identity;
@@ -23,7 +23,7 @@ use tracing::{Instrument, Span};
 use utoipa::ToSchema;
 
 use super::lines::{Line, lines};
-use super::reply::{Problems, Reply, status};
+use super::reply::{Problems, Reply, crashed, status};
 use crate::commands::Commands;
 use crate::execute::{Done, Request};
 
@@ -120,20 +120,12 @@ pub(super) async fn commands(
     http: HttpRequest,
 ) -> Result<Response, Problem> {
     json::media_type(http.headers(), NDJSON)?;
-    let tenant = commands
-        .tenants
-        .tenant(&principal.tenant)
-        .ok_or_else(Problem::no_such_study)?;
+    let tenant = commands.tenants.tenant(&principal.tenant).ok_or_else(Problem::no_such_study)?;
     if commands.governing.environment(&tenant, &study).await? != Some(principal.environment) {
         return Err(Problem::no_such_study());
     }
     let request = commands.request(principal);
-    let bulk = Arc::new(Bulk {
-        commands,
-        tenant,
-        study,
-        request,
-    });
+    let bulk = Arc::new(Bulk { commands, tenant, study, request });
     let mut order = Order::default();
     let span = Span::current();
     let results = lines(http.into_body())
@@ -184,25 +176,12 @@ impl Bulk {
     }
 
     fn request_of(&self, command: &BulkCommand) -> Result<Request, Problem> {
-        let key = command
-            .idempotency_key
-            .as_deref()
-            .map(parse_idempotency_key)
-            .transpose()?;
+        let key = command.idempotency_key.as_deref().map(parse_idempotency_key).transpose()?;
         let expected = command.if_match.as_deref().map(parse_etag).transpose()?;
         let now = self.commands.clock.now();
-        let captured_at = command
-            .captured_at
-            .as_deref()
-            .map(|text| parse_captured_at(text, now))
-            .transpose()?;
+        let captured_at = command.captured_at.as_deref().map(|text| parse_captured_at(text, now)).transpose()?;
         let command = key.unwrap_or_else(|| CommandId(self.commands.dice.uuid()));
-        Ok(Request {
-            command,
-            expected,
-            captured_at,
-            ..self.request.clone()
-        })
+        Ok(Request { command, expected, captured_at, ..self.request.clone() })
     }
 
     async fn execute(&self, command: BulkCommand, request: &Request) -> Result<Done, Problem> {
@@ -211,9 +190,7 @@ impl Bulk {
         match command.aggregate {
             BulkAggregate::Participant => {
                 let (stream, command) = (stream(Aggregate::Participant), json::shape(command.command)?);
-                Ok(commands
-                    .execute::<Participant>(tenant, &stream, &command, request)
-                    .await?)
+                Ok(commands.execute::<Participant>(tenant, &stream, &command, request).await?)
             }
             BulkAggregate::Identity => {
                 let (stream, command) = (stream(Aggregate::Identity), json::shape(command.command)?);
@@ -235,19 +212,11 @@ fn written(line: u64, result: Result<Done, Problem>) -> Vec<u8> {
             etag: etag_text(done.tag),
             reply: Reply::of(&done),
         },
-        Err(problem) => BulkResult::Refused {
-            line,
-            problem: problem.body(None),
-        },
+        Err(problem) => BulkResult::Refused { line, problem: problem.body(None) },
     };
     let mut text = serde_json::to_vec(&result).expect("a result is plain data with text keys");
     text.push(b'\n');
     text
-}
-
-fn crashed() -> Problem {
-    let detail = "the command ended unexpectedly: send it again with the same Idempotency-Key";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
 }
 
 /// Whose command is under way: the next one of the same participant waits for it.
@@ -265,14 +234,10 @@ struct Turn {
 impl Order {
     fn turn(&mut self, participant: ParticipantId) -> Turn {
         if self.last.len() > 4 * WINDOW {
-            self.last
-                .retain(|_, last| matches!(last.try_recv(), Err(TryRecvError::Empty)));
+            self.last.retain(|_, last| matches!(last.try_recv(), Err(TryRecvError::Empty)));
         }
         let (done, next) = oneshot::channel();
-        Turn {
-            before: self.last.insert(participant, next),
-            _done: done,
-        }
+        Turn { before: self.last.insert(participant, next), _done: done }
     }
 }
 

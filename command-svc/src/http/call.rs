@@ -25,24 +25,13 @@ impl FromRequestParts<Arc<Commands>> for Call {
 
     async fn from_request_parts(parts: &mut Parts, commands: &Arc<Commands>) -> Result<Self, Problem> {
         let Caller(principal) = Caller::from_request_parts(parts, commands).await?;
-        let tenant = commands
-            .tenants
-            .tenant(&principal.tenant)
-            .ok_or_else(Problem::no_such_study)?;
+        let tenant = commands.tenants.tenant(&principal.tenant).ok_or_else(Problem::no_such_study)?;
         let key = headers::idempotency_key(&parts.headers)?;
         let captured_at = headers::captured_at(&parts.headers, commands.clock.now())?;
         let expected = headers::expected(&parts.headers)?;
         let drawn = commands.request(principal);
         let command = key.unwrap_or(drawn.command);
-        Ok(Self {
-            tenant,
-            request: Request {
-                command,
-                captured_at,
-                expected,
-                ..drawn
-            },
-        })
+        Ok(Self { tenant, request: Request { command, captured_at, expected, ..drawn } })
     }
 }
 

@@ -65,20 +65,10 @@ pub(super) async fn publish(
         store(&commands, &call, &study, part).await?;
     }
     let parts = parts.iter().map(address).collect();
-    let command = study::Command::PublishDesign {
-        design: hash,
-        version: version.clone(),
-        parts,
-    };
+    let command = study::Command::PublishDesign { design: hash, version: version.clone(), parts };
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Study, &study);
-    let done = commands
-        .execute::<Study>(&call.tenant, &stream, &command, &call.request)
-        .await?;
-    let published = Published {
-        design: hash,
-        version,
-        reply: Reply::of(&done),
-    };
+    let done = commands.execute::<Study>(&call.tenant, &stream, &command, &call.request).await?;
+    let published = Published { design: hash, version, reply: Reply::of(&done) };
     Ok(with_headers(&done, (status(&done), Json(published))))
 }
 
@@ -86,17 +76,12 @@ pub(super) async fn publish(
 fn check(design: &StudyDesign) -> Result<Label, Problem> {
     let mut faults = design.faults();
     let version = design.version.parse::<Label>().map_err(|rule| {
-        faults.push(Fault {
-            pointer: "/version".into(),
-            detail: rule.to_string(),
-        });
+        faults.push(Fault { pointer: "/version".into(), detail: rule.to_string() });
     });
     match version {
         Ok(version) if faults.is_empty() => Ok(version),
-        _ => Err(
-            Problem::invalid("invalid-design", "the design cannot be used, so it was not published")
-                .with_errors(faults),
-        ),
+        _ => Err(Problem::invalid("invalid-design", "the design cannot be used, so it was not published")
+            .with_errors(faults)),
     }
 }
 
@@ -119,8 +104,5 @@ async fn store(commands: &Commands, call: &Call, study: &StudyId, part: &PartTex
         causation: Some(call.request.command),
         ..call.request.clone()
     };
-    commands
-        .execute::<DesignPart>(&call.tenant, &stream, &command, &request)
-        .await
-        .map(|_| ())
+    commands.execute::<DesignPart>(&call.tenant, &stream, &command, &request).await.map(|_| ())
 }

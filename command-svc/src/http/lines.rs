@@ -20,9 +20,7 @@ pub(super) fn lines(body: Body) -> impl Stream<Item = Line> + Send {
         too_long: false,
         ended: false,
     };
-    stream::unfold(cutter, async |mut cutter| {
-        cutter.next().await.map(|line| (line, cutter))
-    })
+    stream::unfold(cutter, async |mut cutter| cutter.next().await.map(|line| (line, cutter)))
 }
 
 struct Cutter {
@@ -115,25 +113,15 @@ mod tests {
     use super::*;
 
     async fn cut(pieces: &[&[u8]]) -> Vec<(u64, Result<String, &'static str>)> {
-        let pieces: Vec<_> = pieces
-            .iter()
-            .map(|piece| Ok::<_, Infallible>(Bytes::copy_from_slice(piece)))
-            .collect();
+        let pieces: Vec<_> = pieces.iter().map(|piece| Ok::<_, Infallible>(Bytes::copy_from_slice(piece))).collect();
         let lines = lines(Body::from_stream(stream::iter(pieces))).collect::<Vec<_>>().await;
         let text = |line| String::from_utf8(line).expect("UTF-8");
-        lines
-            .into_iter()
-            .map(|(n, line)| (n, line.map(text).map_err(|problem| problem.code())))
-            .collect()
+        lines.into_iter().map(|(n, line)| (n, line.map(text).map_err(|problem| problem.code()))).collect()
     }
 
     #[tokio::test]
     async fn lines_are_cut_wherever_the_pieces_end() {
-        let expected = vec![
-            (1, Ok("ab".to_owned())),
-            (4, Ok("cd\r".to_owned())),
-            (5, Ok("e".to_owned())),
-        ];
+        let expected = vec![(1, Ok("ab".to_owned())), (4, Ok("cd\r".to_owned())), (5, Ok("e".to_owned()))];
         assert_eq!(cut(&[b"ab\n\n \ncd\r\ne"]).await, expected);
         assert_eq!(cut(&[b"a", b"b\n\n ", b"\nc", b"d\r\ne\n"]).await, expected);
         assert_eq!(cut(&[]).await, vec![]);
@@ -145,10 +133,7 @@ mod tests {
         let refused = vec![(1, Err("too-large")), (2, Ok("ok".to_owned()))];
         assert_eq!(cut(&[&long, &long, b"\nok"]).await, refused);
         assert_eq!(cut(&[&long, &long, &long, b"xx", b"\nok\n"]).await, refused);
-        assert_eq!(
-            cut(&[&[long.clone(), long.clone(), b"\nok".to_vec()].concat()]).await,
-            refused
-        );
+        assert_eq!(cut(&[&[long.clone(), long.clone(), b"\nok".to_vec()].concat()]).await, refused);
         assert_eq!(cut(&[&long, &long]).await, vec![(1, Err("too-large"))]);
     }
 
@@ -156,10 +141,7 @@ mod tests {
     async fn a_body_that_breaks_off_does_not_end_in_a_command() {
         let pieces = [Ok(Bytes::from_static(b"ab\ncd")), Err(std::io::Error::other("gone"))];
         let lines = lines(Body::from_stream(stream::iter(pieces))).collect::<Vec<_>>().await;
-        let codes: Vec<_> = lines
-            .iter()
-            .map(|(n, line)| (*n, line.as_ref().map_err(Problem::code).is_ok()))
-            .collect();
+        let codes: Vec<_> = lines.iter().map(|(n, line)| (*n, line.as_ref().map_err(Problem::code).is_ok())).collect();
         assert_eq!(codes, [(1, true), (2, false)]);
     }
 }

@@ -9,9 +9,10 @@ use domain::ids::{ParticipantId, StudyId};
 use domain::participant::{self, Participant};
 use domain::privacy;
 use edge::{Ids, JsonBody, Problem};
+use tracing::Instrument;
 
 use super::call::{Call, CommandHeaders};
-use super::reply::{Answers, Problems};
+use super::reply::{Answers, Problems, crashed};
 use crate::commands::Commands;
 use crate::execute::Done;
 
@@ -40,9 +41,7 @@ pub(super) async fn record(
     JsonBody(command): JsonBody<participant::Command>,
 ) -> Result<Done, Problem> {
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Participant, participant);
-    Ok(commands
-        .execute::<Participant>(&call.tenant, &stream, &command, &call.request)
-        .await?)
+    Ok(commands.execute::<Participant>(&call.tenant, &stream, &command, &call.request).await?)
 }
 
 /// Records or rectifies who the participant is.
@@ -65,9 +64,7 @@ pub(super) async fn identity(
     JsonBody(command): JsonBody<identity::Command>,
 ) -> Result<Done, Problem> {
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Identity, participant);
-    Ok(commands
-        .execute::<Identity>(&call.tenant, &stream, &command, &call.request)
-        .await?)
+    Ok(commands.execute::<Identity>(&call.tenant, &stream, &command, &call.request).await?)
 }
 
 /// Places and lifts holds and restrictions; requests, approves and refuses erasures.
@@ -92,7 +89,8 @@ pub(super) async fn privacy(
     JsonBody(command): JsonBody<privacy::Command>,
 ) -> Result<Done, Problem> {
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Privacy, participant);
-    Ok(commands
-        .execute_privacy(&call.tenant, &stream, &command, &call.request)
-        .await?)
+    // A task of its own: an order that is stored has follow-ups, whether or not the client waits for them.
+    let order = async move { commands.execute_privacy(&call.tenant, &stream, &command, &call.request).await };
+    let done = tokio::spawn(order.in_current_span()).await.map_err(|_| crashed())?;
+    Ok(done?)
 }

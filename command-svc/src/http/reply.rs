@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use edge::ProblemBody;
 use edge::headers::{LETHE_POSITION, etag, positions_text, positions_value};
+use edge::{Problem, ProblemBody};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
@@ -25,21 +25,13 @@ pub(super) struct Reply {
 impl Reply {
     pub(super) fn of(done: &Done) -> Self {
         let position = positions_text(std::slice::from_ref(&done.position));
-        Self {
-            revision: done.revision.0,
-            position,
-            events: done.events,
-        }
+        Self { revision: done.revision.0, position, events: done.events }
     }
 }
 
 /// The status of what was done: 201 if it began a stream.
 pub(super) fn status(done: &Done) -> StatusCode {
-    if done.created() {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    }
+    if done.created() { StatusCode::CREATED } else { StatusCode::OK }
 }
 
 impl IntoResponse for Done {
@@ -56,6 +48,12 @@ pub(super) fn with_headers(done: &Done, body: impl IntoResponse) -> Response {
     headers.insert(LETHE_POSITION, positions_value(std::slice::from_ref(&done.position)));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// The answer where the task of a command panicked: whether it was stored is not known here.
+pub(super) fn crashed() -> Problem {
+    let detail = "the command ended unexpectedly: send it again with the same Idempotency-Key";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
 }
 
 /// What any command may answer, for the description.

@@ -36,7 +36,5 @@ pub(super) async fn command(
         return Err(Refusal::Forbidden("study.publish-design here: send the design to …/designs".into()).into());
     }
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Study, &study);
-    Ok(commands
-        .execute::<Study>(&call.tenant, &stream, &command, &call.request)
-        .await?)
+    Ok(commands.execute::<Study>(&call.tenant, &stream, &command, &call.request).await?)
 }

@@ -49,18 +49,11 @@ async fn a_command_answers_with_its_tag_and_its_position() {
     let reply = http.post("investigator", ADA, &register()).await;
     assert_eq!(reply.status, 201);
     let sequence = world.commits();
-    assert_eq!(
-        reply.body,
-        json!({"revision": 1, "position": format!("cardio:1:{sequence}"), "events": 1})
-    );
+    assert_eq!(reply.body, json!({"revision": 1, "position": format!("cardio:1:{sequence}"), "events": 1}));
     assert_eq!(reply.header("etag"), "\"1\"");
     assert_eq!(reply.header("lethe-position"), format!("cardio:1:{sequence}"));
     let again = http.post("investigator", ADA, &register()).await;
-    assert_eq!(
-        (again.status, &again.body["events"]),
-        (200, &json!(0)),
-        "it is so already"
-    );
+    assert_eq!((again.status, &again.body["events"]), (200, &json!(0)), "it is so already");
     assert_eq!(world.commits(), sequence);
 }
 
@@ -69,32 +62,16 @@ async fn the_tag_of_a_form_is_the_last_revision_that_touched_it() {
     let (.., http) = live_study().await;
     enrol(&http).await;
     let nothing = http.post("investigator", ADA, &save(Value::Null)).await;
-    assert_eq!(
-        (nothing.status, nothing.header("etag")),
-        (200, "\"0\""),
-        "the form was never saved"
-    );
+    assert_eq!((nothing.status, nothing.header("etag")), (200, "\"0\""), "the form was never saved");
     let none_match = [("if-none-match", "*")];
-    let first = http
-        .send(
-            "investigator",
-            ADA,
-            &none_match,
-            save(json!("120")).to_string().into_bytes(),
-        )
-        .await;
+    let first = http.send("investigator", ADA, &none_match, save(json!("120")).to_string().into_bytes()).await;
     assert_eq!((first.status, first.header("etag")), (200, "\"3\""));
     let consent = json!({"type": "give-consent", "version": "2.0"});
     assert_eq!(http.post("investigator", ADA, &consent).await.header("etag"), "\"4\"");
     let if_match = [("if-match", "\"3\"")];
     let body = change("130", Some("typo")).to_string().into_bytes();
     let second = http.send("investigator", ADA, &if_match, body).await;
-    assert_eq!(
-        (second.status, second.header("etag")),
-        (200, "\"5\""),
-        "{}",
-        second.body
-    );
+    assert_eq!((second.status, second.header("etag")), (200, "\"5\""), "{}", second.body);
 }
 
 #[tokio::test]
@@ -104,26 +81,12 @@ async fn what_is_wrong_gets_a_clear_answer_and_changes_nothing() {
     let saved = http.post("investigator", ADA, &save(json!("120"))).await;
     assert_eq!((saved.status, saved.header("etag")), (200, "\"3\""));
 
-    struct Case(
-        &'static str,
-        &'static str,
-        Vec<(&'static str, &'static str)>,
-        Vec<u8>,
-        u16,
-        &'static str,
-    );
+    struct Case(&'static str, &'static str, Vec<(&'static str, &'static str)>, Vec<u8>, u16, &'static str);
     let case =
         |token, path, body: Value, status, code| Case(token, path, vec![], body.to_string().into_bytes(), status, code);
     let raw = |body: &[u8], status, code| Case("investigator", ADA, vec![], body.to_vec(), status, code);
     let with = |name, value, body: Value, status, code| {
-        Case(
-            "investigator",
-            ADA,
-            vec![(name, value)],
-            body.to_string().into_bytes(),
-            status,
-            code,
-        )
+        Case("investigator", ADA, vec![(name, value)], body.to_string().into_bytes(), status, code)
     };
     let mut unknown_item = save(json!("1"));
     unknown_item["items"][0]["item"] = json!("UNHEARD");
@@ -140,20 +103,8 @@ async fn what_is_wrong_gets_a_clear_answer_and_changes_nothing() {
         raw(&vec![b'x'; 10 * 1024 * 1024], 413, "too-large"),
         case("investigator", ADA, json!({"type": "Lovelace"}), 400, "wrong-shape"),
         case("investigator", ADA, json!({"type": "give-consent"}), 400, "wrong-shape"),
-        case(
-            "investigator",
-            ADA,
-            json!({"type": "give-consent", "version": 1}),
-            400,
-            "wrong-shape",
-        ),
-        case(
-            "investigator",
-            ADA,
-            json!({"type": "give-consent", "version": "Ada Lovelace"}),
-            400,
-            "wrong-shape",
-        ),
+        case("investigator", ADA, json!({"type": "give-consent", "version": 1}), 400, "wrong-shape"),
+        case("investigator", ADA, json!({"type": "give-consent", "version": "Ada Lovelace"}), 400, "wrong-shape"),
         case("investigator", ADA, unknown_field, 400, "wrong-shape"),
         case("investigator", ADA, unknown_item, 422, "invalid-items"),
         case("investigator", ADA, change("Lovelace", Some("x")), 422, "invalid-items"),
@@ -163,13 +114,7 @@ async fn what_is_wrong_gets_a_clear_answer_and_changes_nothing() {
         with("if-match", "\"2\"", json!({"type": "withdraw"}), 412, "tag-differs"),
         with("if-match", "Lovelace", change("130", Some("typo")), 400, "invalid-etag"),
         with("idempotency-key", "Lovelace", consent(), 400, "invalid-idempotency-key"),
-        with(
-            "lethe-captured-at",
-            "2026-11-23T00:00:00Z",
-            consent(),
-            422,
-            "captured-in-future",
-        ),
+        with("lethe-captured-at", "2026-11-23T00:00:00Z", consent(), 422, "captured-in-future"),
         case("investigator", "/participants/Lovelace", register(), 400, "invalid-id"),
         case("investigator", elsewhere, consent(), 404, "no-such-participant"),
         case(
@@ -199,13 +144,7 @@ async fn what_is_wrong_gets_a_clear_answer_and_changes_nothing() {
             403,
             "forbidden",
         ),
-        case(
-            "designer",
-            "",
-            json!({"type": "create", "name": "X", "environment": "TEST"}),
-            403,
-            "forbidden",
-        ),
+        case("designer", "", json!({"type": "create", "name": "X", "environment": "TEST"}), 403, "forbidden"),
         case(
             "designer",
             "",
@@ -213,13 +152,7 @@ async fn what_is_wrong_gets_a_clear_answer_and_changes_nothing() {
             403,
             "forbidden",
         ),
-        case(
-            "designer",
-            "",
-            json!({"type": "go-live", "design": "0".repeat(64)}),
-            409,
-            "no-such-design",
-        ),
+        case("designer", "", json!({"type": "go-live", "design": "0".repeat(64)}), 409, "no-such-design"),
         case("investigator", "/designs", design_json(), 403, "forbidden"),
         case("designer", "/designs", json!({"name": "Lovelace"}), 400, "wrong-shape"),
         case("investigator", "/nowhere", register(), 404, "no-such-address"),
@@ -228,23 +161,10 @@ async fn what_is_wrong_gets_a_clear_answer_and_changes_nothing() {
     for Case(token, path, headers, body, status, code) in cases {
         let shown = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
         let answer = http.send(token, path, &headers, body).await;
-        assert_eq!(
-            (answer.status, answer.code()),
-            (status, code),
-            "{token} {path} {shown}: {}",
-            answer.body
-        );
+        assert_eq!((answer.status, answer.code()), (status, code), "{token} {path} {shown}: {}", answer.body);
         assert_eq!(answer.header("content-type"), "application/problem+json");
-        assert!(
-            !answer.body.to_string().contains("Lovelace"),
-            "a problem repeats no value: {}",
-            answer.body
-        );
-        assert_eq!(
-            answer.header("etag") == "\"3\"",
-            code == "tag-differs",
-            "412 says the current tag"
-        );
+        assert!(!answer.body.to_string().contains("Lovelace"), "a problem repeats no value: {}", answer.body);
+        assert_eq!(answer.header("etag") == "\"3\"", code == "tag-differs", "412 says the current tag");
         assert_eq!(world.commits(), before, "{token} {path} {shown}");
     }
 }
@@ -254,17 +174,10 @@ async fn faults_are_named_by_their_place() {
     let (.., http) = live_study().await;
     enrol(&http).await;
     let mut command = save(json!("high"));
-    command["items"]
-        .as_array_mut()
-        .expect("a list")
-        .push(json!({"group": "G", "item": "NONE", "value": "1"}));
+    command["items"].as_array_mut().expect("a list").push(json!({"group": "G", "item": "NONE", "value": "1"}));
     let answer = http.post("investigator", ADA, &command).await;
-    let pointers: Vec<_> = answer.body["errors"]
-        .as_array()
-        .expect("faults")
-        .iter()
-        .map(|fault| &fault["pointer"])
-        .collect();
+    let pointers: Vec<_> =
+        answer.body["errors"].as_array().expect("faults").iter().map(|fault| &fault["pointer"]).collect();
     assert_eq!(pointers, ["/items/0/value", "/items/1/item"]);
     let mut design = design_json();
     design["items"] = json!([]);
@@ -272,10 +185,7 @@ async fn faults_are_named_by_their_place() {
     let answer = http.post("designer", "/designs", &design).await;
     assert_eq!((answer.status, answer.code()), (422, "invalid-design"));
     let text = answer.body["errors"].to_string();
-    assert!(
-        text.contains("/item_groups/0/items/0") && text.contains("\"/version\""),
-        "{text}"
-    );
+    assert!(text.contains("/item_groups/0/items/0") && text.contains("\"/version\""), "{text}");
 }
 
 #[tokio::test]
@@ -290,11 +200,7 @@ async fn a_command_sent_again_has_no_second_effect_and_another_body_is_refused()
     assert_eq!(http.send("investigator", ADA, &later, body).await.status, 200);
     let before = world.commits();
     let again = send(save(json!("120"))).await;
-    assert_eq!(
-        (again.status, &again.body),
-        (first.status, &first.body),
-        "the recorded outcome"
-    );
+    assert_eq!((again.status, &again.body), (first.status, &first.body), "the recorded outcome");
     assert_eq!(again.header("etag"), first.header("etag"));
     assert_eq!(again.header("lethe-position"), first.header("lethe-position"));
     let other = send(save(json!("121"))).await;
@@ -303,14 +209,7 @@ async fn a_command_sent_again_has_no_second_effect_and_another_body_is_refused()
 
     // Once the values are erased nobody can tell the bodies apart: the outcome stands.
     let person = ada(Aggregate::Participant).data_subject().expect("a person");
-    world
-        .fence(&[Target {
-            data_subject: person,
-            scope: Scope::HealthClinical,
-            part: None,
-        }])
-        .await
-        .expect("in memory");
+    world.fence(&[Target { data_subject: person, scope: Scope::HealthClinical, part: None }]).await.expect("in memory");
     let after = send(save(json!("121"))).await;
     assert_eq!((after.status, &after.body), (first.status, &first.body));
     assert_eq!(world.commits(), before);
@@ -331,11 +230,7 @@ async fn publishing_a_design_again_does_nothing_and_its_parts_are_stored_once() 
     assert_eq!(world.commits(), before + 8, "seven parts and the fact");
     let go_live = json!({"type": "go-live", "design": published.body["design"]});
     assert_eq!(http.post("designer", "", &go_live).await.status, 200);
-    assert_eq!(
-        http.post("investigator", ADA, &register()).await.status,
-        201,
-        "the parts make the design again"
-    );
+    assert_eq!(http.post("investigator", ADA, &register()).await.status, 201, "the parts make the design again");
 }
 
 #[tokio::test]
@@ -348,22 +243,11 @@ async fn what_is_erased_is_gone() {
     let approve = json!({"type": "approve-erasure", "erasure": erasure, "instruction": "DPA-1"});
     let privacy = format!("{ADA}/privacy");
     assert_eq!(http.post("dpo", &privacy, &ask).await.status, 201);
-    assert_eq!(
-        http.post("dpo", &privacy, &approve).await.status,
-        403,
-        "the DPO never approves"
-    );
+    assert_eq!(http.post("dpo", &privacy, &approve).await.status, 403, "the DPO never approves");
     assert_eq!(http.post("controller", &privacy, &approve).await.status, 200);
     // A fence without its marker: the key says no.
     let person = ada(Aggregate::Participant).data_subject().expect("a person");
-    world
-        .fence(&[Target {
-            data_subject: person,
-            scope: Scope::HealthClinical,
-            part: None,
-        }])
-        .await
-        .expect("in memory");
+    world.fence(&[Target { data_subject: person, scope: Scope::HealthClinical, part: None }]).await.expect("in memory");
     let if_match = [("if-match", "\"3\"")];
     let body = change("130", Some("typo")).to_string().into_bytes();
     let answer = http.send("investigator", ADA, &if_match, body).await;
@@ -405,11 +289,26 @@ async fn an_order_whose_follow_ups_failed_is_completed_when_it_is_sent_again() {
         assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
     }
     let events = world.events(&ada(Aggregate::Participant));
-    assert_eq!(
-        events.iter().filter(|event| *event == "processing-restricted").count(),
-        1
-    );
+    assert_eq!(events.iter().filter(|event| *event == "processing-restricted").count(), 1);
     assert_eq!(world.events(&ada(Aggregate::Privacy)), ["restriction-placed"]);
+}
+
+#[tokio::test]
+async fn an_order_is_completed_even_if_its_sender_goes_away() {
+    let (world, .., http) = live_study().await;
+    enrol(&http).await;
+    let privacy = format!("{ADA}/privacy");
+    let place = json!({"type": "place-restriction", "ground": "legal-claims", "reason": "a claim"});
+    tokio::select! {
+        biased;
+        answer = http.post("dpo", &privacy, &place) => panic!("answered at once: {answer:?}"),
+        () = tokio::task::yield_now() => {}
+    }
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    let events = world.events(&ada(Aggregate::Participant));
+    assert_eq!(events.last().map(String::as_str), Some("processing-restricted"));
 }
 
 fn line(id: &str, command: Value) -> Value {
@@ -424,12 +323,7 @@ async fn bulk(http: &Http, body: Vec<u8>) -> (u16, Vec<Value>) {
         .expect("a request");
     let answer = http.ask(request).await;
     let text = String::from_utf8(answer.bytes).expect("UTF-8");
-    (
-        answer.status,
-        text.lines()
-            .map(|line| serde_json::from_str(line).expect("one result a line"))
-            .collect(),
-    )
+    (answer.status, text.lines().map(|line| serde_json::from_str(line).expect("one result a line")).collect())
 }
 
 #[tokio::test]
@@ -475,19 +369,9 @@ async fn a_wrong_line_gets_its_own_answer_and_the_others_go_on() {
         (line(ADA_ID, register()).to_string().into_bytes(), 201, ""),
         (b"{\"aggregate\": \"participant\", ".to_vec(), 400, "malformed-json"),
         (b"\"\xff\"".to_vec(), 400, "invalid-utf8"),
-        (
-            json!({"aggregate": "study", "id": ADA_ID, "command": {}})
-                .to_string()
-                .into_bytes(),
-            400,
-            "wrong-shape",
-        ),
+        (json!({"aggregate": "study", "id": ADA_ID, "command": {}}).to_string().into_bytes(), 400, "wrong-shape"),
         (line("42", register()).to_string().into_bytes(), 400, "wrong-shape"),
-        (
-            line(ADA_ID, json!({"type": "unheard"})).to_string().into_bytes(),
-            400,
-            "wrong-shape",
-        ),
+        (line(ADA_ID, json!({"type": "unheard"})).to_string().into_bytes(), 400, "wrong-shape"),
         (vec![b'x'; 1024 * 1024 + 1], 413, "too-large"),
         (keyed.to_string().into_bytes(), 200, ""),
         (keyed.to_string().into_bytes(), 200, ""),
@@ -498,11 +382,7 @@ async fn a_wrong_line_gets_its_own_answer_and_the_others_go_on() {
         (orders.to_string().into_bytes(), 403, "forbidden"),
         (line(ADA_ID, save(json!("120"))).to_string().into_bytes(), 200, ""),
     ];
-    let body = lines
-        .iter()
-        .map(|(bytes, ..)| bytes.clone())
-        .collect::<Vec<_>>()
-        .join(&b'\n');
+    let body = lines.iter().map(|(bytes, ..)| bytes.clone()).collect::<Vec<_>>().join(&b'\n');
     let (status, results) = bulk(&http, body).await;
     assert_eq!((status, results.len()), (200, lines.len()));
     for (n, ((_, status, code), result)) in lines.iter().zip(&results).enumerate() {
@@ -513,10 +393,7 @@ async fn a_wrong_line_gets_its_own_answer_and_the_others_go_on() {
             "{result}"
         );
     }
-    assert_eq!(
-        results[7]["position"], results[8]["position"],
-        "the same command twice is one command"
-    );
+    assert_eq!(results[7]["position"], results[8]["position"], "the same command twice is one command");
 }
 
 #[tokio::test]
@@ -551,32 +428,16 @@ fn the_description_names_every_address_and_resolves() {
     ];
     assert_eq!(paths, expected);
     let text = description.to_string();
-    let references = text
-        .split("\"#/components/schemas/")
-        .skip(1)
-        .filter_map(|rest| rest.split('"').next());
-    let dangling: std::collections::BTreeSet<_> = references
-        .filter(|name| !description["components"]["schemas"][name].is_object())
-        .collect();
+    let references = text.split("\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next());
+    let dangling: std::collections::BTreeSet<_> =
+        references.filter(|name| !description["components"]["schemas"][name].is_object()).collect();
     assert!(dangling.is_empty(), "{dangling:?} are not described");
-    for name in [
-        "ParticipantCommand",
-        "IdentityCommand",
-        "PrivacyCommand",
-        "StudyCommand",
-        "StudyDesign",
-        "Problem",
-    ] {
-        assert!(
-            description["components"]["schemas"][name].is_object(),
-            "{name} is not described"
-        );
+    for name in ["ParticipantCommand", "IdentityCommand", "PrivacyCommand", "StudyCommand", "StudyDesign", "Problem"] {
+        assert!(description["components"]["schemas"][name].is_object(), "{name} is not described");
     }
     for (path, item) in description["paths"].as_object().expect("paths") {
         let responses = item["post"]["responses"].as_object().expect("responses");
-        for status in [
-            "200", "400", "401", "403", "404", "409", "410", "412", "413", "415", "422", "428", "503",
-        ] {
+        for status in ["200", "400", "401", "403", "404", "409", "410", "412", "413", "415", "422", "428", "503"] {
             assert!(responses.contains_key(status), "{path} {status}");
         }
     }

@@ -82,11 +82,7 @@ pub struct ClinicalItem {
 pub fn read_clinical<R: BufRead>(input: R, limits: &Limits) -> Result<Clinical<R>, OdmError> {
     let (xml, root) = Xml::open(input, limits)?;
     Ok(Clinical {
-        file: ClinicalFile {
-            xml,
-            report: Report::default(),
-            not_kept: Tally::default(),
-        },
+        file: ClinicalFile { xml, report: Report::default(), not_kept: Tally::default() },
         root,
         data: None,
         seen: false,
@@ -152,10 +148,7 @@ impl<R: BufRead> Clinical<R> {
     fn end(&mut self) -> Result<Option<ParticipantData>, OdmError> {
         self.file.xml.finish()?;
         let not_kept = std::mem::take(&mut self.file.not_kept);
-        self.file
-            .report
-            .rows
-            .extend(not_kept.rows(Severity::Note, |_| "not kept"));
+        self.file.report.rows.extend(not_kept.rows(Severity::Note, |_| "not kept"));
         match self.seen {
             true => Ok(None),
             false => Err(OdmError::Missing {
@@ -245,12 +238,7 @@ impl<R: BufRead> ClinicalFile<R> {
                     audit.at = OffsetDateTime::parse(&text, &Rfc3339).ok();
                     if audit.at.is_none() {
                         let at = (element.at.line, "DateTimeStamp", None);
-                        self.row(
-                            Severity::Warning,
-                            at,
-                            "no-time",
-                            "it is no date and time with an offset: not kept",
-                        );
+                        self.row(Severity::Warning, at, "no-time", "it is no date and time with an offset: not kept");
                     }
                 }
                 _ => self.not_kept.inside("AuditRecord", &element),

@@ -83,11 +83,7 @@ impl Draft {
                     self.refers(&element, Kind::Visit, oid);
                     self.protocol.push((number(&element, "OrderNumber"), oid.to_owned()));
                     if element.attribute("CollectionExceptionConditionOID").is_some() {
-                        file.not_kept.count(
-                            "CollectionExceptionConditionOID in StudyEventRef",
-                            element.at,
-                            "not-kept",
-                        );
+                        file.not_kept.count("CollectionExceptionConditionOID in StudyEventRef", element.at, "not-kept");
                     }
                 }
                 _ => file.not_kept.inside(&protocol.name, &element),
@@ -99,13 +95,7 @@ impl Draft {
     fn visit<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
         let (labels, forms) = self.parts(file, element, ("FormRef", "FormOID", Kind::Form))?;
         if let Some(oid) = self.defines(element, Kind::Visit) {
-            let visit = VisitDef {
-                name: name(element),
-                repeating: yes(element, "Repeating"),
-                oid,
-                labels,
-                forms,
-            };
+            let visit = VisitDef { name: name(element), repeating: yes(element, "Repeating"), oid, labels, forms };
             self.design.visits.push(visit);
         }
         Ok(())
@@ -115,13 +105,7 @@ impl Draft {
         let (labels, groups) = self.parts(file, element, ("ItemGroupRef", "ItemGroupOID", Kind::ItemGroup))?;
         if let Some(oid) = self.defines(element, Kind::Form) {
             let repeating = yes(element, "Repeating");
-            self.design.forms.push(FormDef {
-                name: name(element),
-                repeating,
-                oid,
-                labels,
-                item_groups: groups,
-            });
+            self.design.forms.push(FormDef { name: name(element), repeating, oid, labels, item_groups: groups });
         }
         Ok(())
     }
@@ -129,13 +113,7 @@ impl Draft {
     fn item_group<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
         let (labels, items) = self.parts(file, element, ("ItemRef", "ItemOID", Kind::Item))?;
         if let Some(oid) = self.defines(element, Kind::ItemGroup) {
-            let group = ItemGroupDef {
-                name: name(element),
-                repeating: yes(element, "Repeating"),
-                oid,
-                labels,
-                items,
-            };
+            let group = ItemGroupDef { name: name(element), repeating: yes(element, "Repeating"), oid, labels, items };
             self.design.item_groups.push(group);
         }
         Ok(())
@@ -167,15 +145,7 @@ impl Draft {
                     let skip_condition = self.optional(&element, "CollectionExceptionConditionOID", Kind::Condition);
                     let method = self.optional(&element, "MethodOID", Kind::Method);
                     let mandatory = yes(&element, "Mandatory");
-                    parts.push((
-                        number(&element, "OrderNumber"),
-                        Ref {
-                            oid,
-                            mandatory,
-                            skip_condition,
-                            method,
-                        },
-                    ));
+                    parts.push((number(&element, "OrderNumber"), Ref { oid, mandatory, skip_condition, method }));
                 }
                 _ => file.not_kept.inside(&parent.name, &element),
             }
@@ -190,34 +160,20 @@ impl Draft {
         if rank.is_empty() {
             return;
         }
-        self.design
-            .visits
-            .sort_by_key(|visit| rank.get(visit.oid.as_str()).copied().unwrap_or(usize::MAX));
-        for visit in self
-            .design
-            .visits
-            .iter()
-            .filter(|visit| !rank.contains_key(visit.oid.as_str()))
-        {
+        self.design.visits.sort_by_key(|visit| rank.get(visit.oid.as_str()).copied().unwrap_or(usize::MAX));
+        for visit in self.design.visits.iter().filter(|visit| !rank.contains_key(visit.oid.as_str())) {
             let at = (self.at, "StudyEventDef", Some(visit.oid.as_str()));
-            self.report.add(
-                Severity::Note,
-                at,
-                "not-in-protocol",
-                "the protocol does not name it: it comes last",
-            );
+            self.report.add(Severity::Note, at, "not-in-protocol", "the protocol does not name it: it comes last");
         }
     }
 
     pub(super) fn fault(&mut self, element: &Element, rule: &'static str, what: impl Into<String>) {
         // An OID that does not fit may be anything, so it is not repeated.
-        self.report
-            .add(Severity::Refused, (element.at, &element.name, None), rule, what);
+        self.report.add(Severity::Refused, (element.at, &element.name, None), rule, what);
     }
 
     pub(super) fn warn(&mut self, element: &Element, oid: Option<&str>, rule: &'static str, what: impl Into<String>) {
-        self.report
-            .add(Severity::Warning, (element.at, &element.name, oid), rule, what);
+        self.report.add(Severity::Warning, (element.at, &element.name, oid), rule, what);
     }
 }
 
@@ -228,11 +184,7 @@ fn in_order<T>(mut things: Vec<(Option<u32>, T)>) -> Vec<T> {
 }
 
 pub(super) fn name(element: &Element) -> String {
-    element
-        .attribute("Name")
-        .or(element.attribute("OID"))
-        .unwrap_or_default()
-        .to_owned()
+    element.attribute("Name").or(element.attribute("OID")).unwrap_or_default().to_owned()
 }
 
 pub(super) fn yes(element: &Element, attribute: &str) -> bool {

@@ -15,11 +15,7 @@ use super::report::{Report, Severity, Tally};
 pub fn read_design(input: impl BufRead, limits: &Limits) -> Result<(StudyDesign, Report), OdmError> {
     let bytes = whole(input, limits.design_bytes)?;
     let (xml, root) = Xml::open(bytes.as_slice(), limits)?;
-    let mut file = File {
-        xml,
-        report: Report::default(),
-        not_kept: Tally::default(),
-    };
+    let mut file = File { xml, report: Report::default(), not_kept: Tally::default() };
     let mut study = None;
     while let Some(element) = file.xml.child(&root)? {
         match element.name.as_str() {
@@ -31,8 +27,7 @@ pub fn read_design(input: impl BufRead, limits: &Limits) -> Result<(StudyDesign,
     file.xml.finish()?;
     if root.attribute("ODMVersion").is_none() {
         let what = "the file does not say its ODMVersion: read as 1.3.2";
-        file.report
-            .add(Severity::Warning, (root.at, "ODM", None), "no-version", what);
+        file.report.add(Severity::Warning, (root.at, "ODM", None), "no-version", what);
     }
     let no_design = OdmError::Missing {
         wanted: "study design (no MetaDataVersion)",
@@ -44,20 +39,10 @@ pub fn read_design(input: impl BufRead, limits: &Limits) -> Result<(StudyDesign,
 /// The whole input, unless it is larger than the limit: then nothing is built from it.
 fn whole(input: impl Read, limit: u64) -> Result<Vec<u8>, OdmError> {
     let mut bytes = Vec::new();
-    input
-        .take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| OdmError::Unreadable(error.kind()))?;
+    input.take(limit + 1).read_to_end(&mut bytes).map_err(|error| OdmError::Unreadable(error.kind()))?;
     if bytes.len() as u64 > limit {
-        let at = Place {
-            line: 1 + bytes.iter().filter(|byte| **byte == b'\n').count() as u64,
-            column: 1,
-        };
-        return Err(OdmError::TooLarge {
-            at,
-            what: "the study design",
-            limit,
-        });
+        let at = Place { line: 1 + bytes.iter().filter(|byte| **byte == b'\n').count() as u64, column: 1 };
+        return Err(OdmError::TooLarge { at, what: "the study design", limit });
     }
     Ok(bytes)
 }
@@ -85,10 +70,7 @@ struct Unit {
 
 impl<R: BufRead> File<R> {
     fn study(&mut self, study: &Element) -> Result<Study, OdmError> {
-        let mut read = Study {
-            oid: study.attribute("OID").unwrap_or_default().to_owned(),
-            ..Study::default()
-        };
+        let mut read = Study { oid: study.attribute("OID").unwrap_or_default().to_owned(), ..Study::default() };
         while let Some(element) = self.xml.child(study)? {
             match element.name.as_str() {
                 "GlobalVariables" => read.name = self.study_name(&element)?,
@@ -128,10 +110,7 @@ impl<R: BufRead> File<R> {
             if symbol.is_empty() {
                 symbol.extend(unit.attribute("Name").map(|name| (String::new(), name.to_owned())));
             }
-            units.push(Unit {
-                oid: oid.to_owned(),
-                symbol,
-            });
+            units.push(Unit { oid: oid.to_owned(), symbol });
         }
         Ok(())
     }
@@ -155,10 +134,8 @@ impl Study {
     fn last(mut self) -> Option<Draft> {
         let mut last = self.versions.pop()?;
         for left_out in &self.versions {
-            let what = format!(
-                "another MetaDataVersion follows: only the last one, {}, is read",
-                shown(last.version())
-            );
+            let what =
+                format!("another MetaDataVersion follows: only the last one, {}, is read", shown(last.version()));
             let at = (left_out.at, "MetaDataVersion", Some(left_out.version()));
             last.report.add(Severity::Warning, at, "other-version", what);
         }
@@ -179,13 +156,8 @@ impl Draft {
         self.sort_visits();
         let mut report = file.report;
         report.append(self.report);
-        report
-            .rows
-            .extend(self.range_checks.rows(Severity::Note, range_checks_say));
-        report.rows.extend(
-            file.not_kept
-                .rows(Severity::Note, |_| "not kept: the design has no place for it yet"),
-        );
+        report.rows.extend(self.range_checks.rows(Severity::Note, range_checks_say));
+        report.rows.extend(file.not_kept.rows(Severity::Note, |_| "not kept: the design has no place for it yet"));
         if report.counts().refused == 0 {
             for fault in self.design.faults() {
                 let what = format!("{}: {}", fault.pointer, fault.detail);
@@ -193,10 +165,6 @@ impl Draft {
             }
         }
         report.rows.sort_by_key(|row| row.line);
-        if report.counts().refused == 0 {
-            Ok((self.design, report))
-        } else {
-            Err(OdmError::Unusable(report))
-        }
+        if report.counts().refused == 0 { Ok((self.design, report)) } else { Err(OdmError::Unusable(report)) }
     }
 }

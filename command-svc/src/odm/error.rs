@@ -120,16 +120,10 @@ pub enum OdmError {
 }
 
 fn first(report: &Report) -> String {
-    report
-        .refused()
-        .next()
-        .map_or_else(String::new, |row| format!("the first: {row}"))
+    report.refused().next().map_or_else(String::new, |row| format!("the first: {row}"))
 }
 
 /// At most 64 characters of a word of a design or of the file's head, for people: data types, contexts, versions.
 pub(super) fn shown(word: &str) -> String {
-    word.chars()
-        .take(64)
-        .map(|letter| if letter.is_control() { '?' } else { letter })
-        .collect()
+    word.chars().take(64).map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }

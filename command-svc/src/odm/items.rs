@@ -36,16 +36,11 @@ impl Draft {
             self.warn(element, Some(oid.as_str()), "several-units", what);
         }
         if element.attribute("SignificantDigits").is_some() {
-            file.not_kept
-                .count("SignificantDigits in ItemDef", element.at, "not-kept");
+            file.not_kept.count("SignificantDigits in ItemDef", element.at, "not-kept");
         }
         let item = ItemDef {
             name: name(element),
-            labels: if inside.question.is_empty() {
-                inside.description
-            } else {
-                inside.question
-            },
+            labels: if inside.question.is_empty() { inside.description } else { inside.question },
             data_type,
             length: self.length(element),
             code_list: inside.code_list,
@@ -65,9 +60,7 @@ impl Draft {
                 "Question" => inside.question = file.labels(&element)?,
                 "Description" => inside.description = file.labels(&element)?,
                 "MeasurementUnitRef" => {
-                    inside
-                        .units
-                        .extend(self.optional(&element, "MeasurementUnitOID", Kind::Unit));
+                    inside.units.extend(self.optional(&element, "MeasurementUnitOID", Kind::Unit));
                 }
                 "CodeListRef" => inside.code_list = self.optional(&element, "CodeListOID", Kind::CodeList),
                 "RangeCheck" => {
@@ -108,12 +101,7 @@ impl Draft {
             "datetime" => DataType::DateTime,
             "boolean" => DataType::Boolean,
             "partialTime" => {
-                self.warn(
-                    element,
-                    oid,
-                    "partial",
-                    "a partialTime is taken as a time: only whole values fit",
-                );
+                self.warn(element, oid, "partial", "a partialTime is taken as a time: only whole values fit");
                 DataType::Time
             }
             "partialDatetime" | "incompleteDatetime" => {
@@ -122,10 +110,7 @@ impl Draft {
                 DataType::DateTime
             }
             other => {
-                let what = format!(
-                    "the data type \"{}\" is taken as text, its rules are not checked",
-                    shown(other)
-                );
+                let what = format!("the data type \"{}\" is taken as text, its rules are not checked", shown(other));
                 self.warn(element, oid, "data-type-as-text", what);
                 DataType::Text
             }
@@ -167,8 +152,7 @@ impl Draft {
                 _ => file.not_kept.inside(&check.name, &element),
             }
         }
-        self.range_checks
-            .count("RangeCheck", check.at, "range-check-not-executed");
+        self.range_checks.count("RangeCheck", check.at, "range-check-not-executed");
         Ok(read)
     }
 }

@@ -16,11 +16,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         const MIB: u64 = 1024 * 1024;
-        Self {
-            design_bytes: 32 * MIB,
-            participant_bytes: 32 * MIB,
-            piece_bytes: 4 * MIB,
-            depth: 64,
-        }
+        Self { design_bytes: 32 * MIB, participant_bytes: 32 * MIB, piece_bytes: 4 * MIB, depth: 64 }
     }
 }

@@ -38,8 +38,5 @@ const ELEMENTS: &[&str] = &[
 #[test]
 fn the_list_is_in_order() {
     assert!(ELEMENTS.is_sorted());
-    assert_eq!(
-        (named("odm:ItemData"), named("Lovelace")),
-        ("ItemData", "an unknown element")
-    );
+    assert_eq!((named("odm:ItemData"), named("Lovelace")), ("ItemData", "an unknown element"));
 }

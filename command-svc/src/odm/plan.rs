@@ -47,12 +47,7 @@ pub fn plan(participant: &ParticipantData, design: &StudyDesign) -> Plan {
         match form_fault(&form.key, design) {
             Some(fault) => {
                 let what = format!("{fault}; its {} value(s) were left out", form.items.len());
-                plan.row(
-                    (form.line, "FormData", form.key.form.as_str()),
-                    Severity::Refused,
-                    "form",
-                    what,
-                );
+                plan.row((form.line, "FormData", form.key.form.as_str()), Severity::Refused, "form", what);
             }
             None => plan.form(form, design),
         }
@@ -96,15 +91,8 @@ impl Plan {
             lines.push(item.line);
         }
         if !items.is_empty() {
-            let command = Command::SaveItems {
-                form: form.key.clone(),
-                items,
-            };
-            self.saves.push(Save {
-                command,
-                line: form.line,
-                lines,
-            });
+            let command = Command::SaveItems { form: form.key.clone(), items };
+            self.saves.push(Save { command, line: form.line, lines });
         }
     }
 
@@ -116,14 +104,7 @@ impl Plan {
         what: impl Into<String>,
     ) {
         let (element, oid) = (element.to_owned(), Some(oid.to_owned()));
-        self.report.rows.push(Row {
-            line: Some(line),
-            element,
-            oid,
-            severity,
-            rule,
-            what: what.into(),
-        });
+        self.report.rows.push(Row { line: Some(line), element, oid, severity, rule, what: what.into() });
     }
 }
 
@@ -143,16 +124,11 @@ fn form_fault(key: &FormKey, design: &StudyDesign) -> Option<String> {
 
 fn fitting(key: &FormKey, item: &ClinicalItem, design: &StudyDesign) -> Result<(), String> {
     let definition = definition(key, item, design)?;
-    let other_unit = item
-        .unit
-        .as_ref()
-        .is_some_and(|unit| definition.unit.as_ref() != Some(unit));
+    let other_unit = item.unit.as_ref().is_some_and(|unit| definition.unit.as_ref() != Some(unit));
     if other_unit {
         return Err("it is given in another unit than the design's: convert it first".into());
     }
-    item.value
-        .as_ref()
-        .map_or(Ok(()), |value| design.check(definition, value))
+    item.value.as_ref().map_or(Ok(()), |value| design.check(definition, value))
 }
 
 fn definition<'a>(key: &FormKey, item: &ClinicalItem, design: &'a StudyDesign) -> Result<&'a ItemDef, String> {

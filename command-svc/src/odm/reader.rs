@@ -30,10 +30,7 @@ pub(super) struct Element {
 impl Element {
     /// The value of an attribute.
     pub(super) fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     fn is_odm(&self) -> bool {
@@ -71,10 +68,7 @@ impl<R: BufRead> Xml<R> {
     pub(super) fn open(input: R, limits: &Limits) -> Result<(Self, Element), OdmError> {
         let mut source = Source::new(input, limits.piece_bytes);
         if source.is_wide().map_err(|error| OdmError::Unreadable(error.kind()))? {
-            return Err(OdmError::NotOdm {
-                at: Place::START,
-                what: "it is not in UTF-8: save it in UTF-8".into(),
-            });
+            return Err(OdmError::NotOdm { at: Place::START, what: "it is not in UTF-8: save it in UTF-8".into() });
         }
         let mut reader = NsReader::from_reader(source);
         reader.config_mut().expand_empty_elements = true;
@@ -96,10 +90,7 @@ impl<R: BufRead> Xml<R> {
             match self.next()? {
                 Token::Start(root) => return root::check(root),
                 Token::Eof => {
-                    return Err(OdmError::NotOdm {
-                        at: self.place(),
-                        what: "it holds no XML element".into(),
-                    });
+                    return Err(OdmError::NotOdm { at: self.place(), what: "it holds no XML element".into() });
                 }
                 Token::End | Token::Text(_) => {}
             }
@@ -118,11 +109,7 @@ impl<R: BufRead> Xml<R> {
 
     /// From here on, at most `limit` bytes are read until [`Self::end_budget`].
     pub(super) fn begin_budget(&mut self, what: &'static str, limit: u64) {
-        self.budget = Some(Budget {
-            what,
-            limit,
-            end: self.bytes().saturating_add(limit),
-        });
+        self.budget = Some(Budget { what, limit, end: self.bytes().saturating_add(limit) });
     }
 
     /// What was limited is over.
@@ -152,11 +139,7 @@ impl<R: BufRead> Xml<R> {
                 text.push_str(&piece);
             }
             if text.len() as u64 > self.piece_limit {
-                return Err(OdmError::TooLarge {
-                    at: self.place(),
-                    what: "a text",
-                    limit: self.piece_limit,
-                });
+                return Err(OdmError::TooLarge { at: self.place(), what: "a text", limit: self.piece_limit });
             }
         }
         Ok(text.trim().to_owned())
@@ -186,11 +169,7 @@ impl<R: BufRead> Xml<R> {
     fn piece(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Token>, OdmError> {
         let at = self.place();
         if let Some(Budget { what, limit, .. }) = self.budget.as_ref().filter(|budget| self.bytes() > budget.end) {
-            return Err(OdmError::TooLarge {
-                at,
-                what,
-                limit: *limit,
-            });
+            return Err(OdmError::TooLarge { at, what, limit: *limit });
         }
         self.reader.get_mut().begin_piece();
         let event = match self.reader.read_event_into(buffer) {
@@ -214,10 +193,7 @@ impl<R: BufRead> Xml<R> {
                 };
                 match letter.or_else(|| predefined(&reference)) {
                     Some(letter) => self.words(letter.encode_utf8(&mut [0; 4]), at),
-                    None if self.begun => Err(OdmError::Entities {
-                        at,
-                        what: "a reference to an entity of its own",
-                    }),
+                    None if self.begun => Err(OdmError::Entities { at, what: "a reference to an entity of its own" }),
                     None => Err(explain::no_xml(at)),
                 }
             }
@@ -231,10 +207,7 @@ impl<R: BufRead> Xml<R> {
             },
             Event::Comment(_) | Event::PI(_) => Ok(None),
             Event::Eof if self.open.is_empty() => Ok(Some(Token::Eof)),
-            Event::Eof => Err(OdmError::CutOff {
-                at,
-                element: self.inside(),
-            }),
+            Event::Eof => Err(OdmError::CutOff { at, element: self.inside() }),
         }
     }
 
@@ -243,11 +216,7 @@ impl<R: BufRead> Xml<R> {
             return Err(self.damaged(at, "a second root element begins"));
         }
         if self.open.len() == self.depth_limit {
-            return Err(OdmError::TooDeep {
-                at,
-                element: self.inside(),
-                limit: self.depth_limit,
-            });
+            return Err(OdmError::TooDeep { at, element: self.inside(), limit: self.depth_limit });
         }
         let (namespace, name) = self.reader.resolver().resolve_element(start.name());
         let namespace = match namespace {
@@ -260,21 +229,14 @@ impl<R: BufRead> Xml<R> {
         let mut attributes = Vec::new();
         for attribute in start.attributes() {
             let attribute = attribute.map_err(|error| self.explain(&error.into(), at))?;
-            let value = attribute
-                .normalized_value(XmlVersion::Implicit1_0)
-                .map_err(|error| self.explain(&error, at))?;
+            let value =
+                attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|error| self.explain(&error, at))?;
             if !value.chars().all(is_xml) {
                 return Err(self.damaged(at, "an attribute holds a character that XML does not allow"));
             }
             attributes.push((attribute.key.as_ref().to_owned(), value.into_owned()));
         }
-        Ok(Element {
-            name,
-            at,
-            namespace,
-            depth: self.open.len(),
-            attributes,
-        })
+        Ok(Element { name, at, namespace, depth: self.open.len(), attributes })
     }
 
     fn words(&self, text: &str, at: Place) -> Result<Option<Token>, OdmError> {

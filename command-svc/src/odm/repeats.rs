@@ -21,11 +21,7 @@ pub(super) fn occurrences<S: Ord + Clone>(keys: &[(S, Option<String>)]) -> BTree
         let Some(number) = as_number(key.as_deref()) else {
             continue;
         };
-        let owner = taken
-            .entry(scope.clone())
-            .or_default()
-            .entry(number)
-            .or_insert_with(|| key.clone());
+        let owner = taken.entry(scope.clone()).or_default().entry(number).or_insert_with(|| key.clone());
         // No key and the key "1" mean the same occurrence; "01" beside "1" does not.
         if owner == key || (key.is_none() || owner.is_none()) {
             found.insert((scope.clone(), key.clone()), Occurrence { number, counted: false });

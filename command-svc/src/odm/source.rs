@@ -16,14 +16,7 @@ pub(super) struct Source<R> {
 
 impl<R: BufRead> Source<R> {
     pub(super) fn new(inner: R, piece_limit: u64) -> Self {
-        Self {
-            inner,
-            place: Place::START,
-            bytes: 0,
-            piece: 0,
-            piece_limit,
-            exceeded: false,
-        }
+        Self { inner, place: Place::START, bytes: 0, piece: 0, piece_limit, exceeded: false }
     }
 
     /// Where the next byte stands.
@@ -54,9 +47,7 @@ impl<R: BufRead> Source<R> {
     /// Whether the first bytes are those of a wide encoding; such a file would look like damaged XML.
     pub(super) fn is_wide(&mut self) -> io::Result<bool> {
         let start = self.inner.fill_buf()?;
-        Ok([&[0xFF, 0xFE], &[0xFE, 0xFF], &[b'<', 0], &[0, b'<']]
-            .iter()
-            .any(|mark| start.starts_with(*mark)))
+        Ok([&[0xFF, 0xFE], &[0xFE, 0xFF], &[b'<', 0], &[0, b'<']].iter().any(|mark| start.starts_with(*mark)))
     }
 }
 
@@ -85,12 +76,7 @@ impl<R: BufRead> BufRead for Source<R> {
         if let Ok(available) = self.inner.fill_buf() {
             for byte in &available[..count.min(available.len())] {
                 match byte {
-                    b'\n' => {
-                        self.place = Place {
-                            line: self.place.line + 1,
-                            column: 1,
-                        }
-                    }
+                    b'\n' => self.place = Place { line: self.place.line + 1, column: 1 },
                     0x80..0xC0 => {} // not the first byte of a character
                     _ => self.place.column += 1,
                 }

@@ -59,24 +59,13 @@ impl Draft {
             Ok(subject_number) => subject_number,
             Err(invalid) => {
                 let what = format!("its SubjectKey is {invalid}; nothing of it was taken");
-                file.row(
-                    Severity::Refused,
-                    (subject.at.line, "SubjectData", None),
-                    "bad-subject-number",
-                    what,
-                );
+                file.row(Severity::Refused, (subject.at.line, "SubjectData", None), "bad-subject-number", what);
                 return Ok(None);
             }
         };
         file.xml.begin_budget("one SubjectData", limit);
-        let mut draft = Self {
-            at: subject.at,
-            subject_number,
-            audit: None,
-            site: None,
-            location: None,
-            forms: Vec::new(),
-        };
+        let mut draft =
+            Self { at: subject.at, subject_number, audit: None, site: None, location: None, forms: Vec::new() };
         let mut visits = false;
         while let Some(element) = file.xml.child(subject)? {
             match element.name.as_str() {
@@ -132,11 +121,7 @@ impl Draft {
                 _ => file.not_kept.inside("FormData", &inner),
             }
         }
-        self.forms.push(RawForm {
-            visit: visit.clone(),
-            form,
-            items,
-        });
+        self.forms.push(RawForm { visit: visit.clone(), form, items });
         Ok(())
     }
 
@@ -194,23 +179,13 @@ fn item<R: BufRead>(
     }
     let null = element.attribute("IsNull") == Some("Yes");
     let value = value.filter(|value| !null && !value.is_empty()).map(ItemValue);
-    Ok(Some(RawItem {
-        group: group.clone(),
-        item,
-        value,
-        unit,
-        line: element.at.line,
-    }))
+    Ok(Some(RawItem { group: group.clone(), item, value, unit, line: element.at.line }))
 }
 
 /// The OID and repeat key of an element that is to be taken.
 fn keyed<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, oid_of: &str, key_of: &str) -> Option<Keyed> {
     let oid = oid(file, element, oid_of).filter(|oid| takes(file, element, Some(oid)))?;
-    Some(Keyed {
-        oid,
-        key: element.attribute(key_of).map(str::to_owned),
-        line: element.at.line,
-    })
+    Some(Keyed { oid, key: element.attribute(key_of).map(str::to_owned), line: element.at.line })
 }
 
 fn oid<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, attribute: &str) -> Option<Oid> {
@@ -218,12 +193,7 @@ fn oid<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, attribute: &st
         Ok(oid) => Some(oid),
         Err(invalid) => {
             let what = format!("its {attribute} is {invalid}; nothing in it was taken");
-            file.row(
-                Severity::Refused,
-                (element.at.line, &element.name, None),
-                "bad-oid",
-                what,
-            );
+            file.row(Severity::Refused, (element.at.line, &element.name, None), "bad-oid", what);
             None
         }
     }
@@ -236,18 +206,9 @@ fn takes<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, oid: Option<
         None | Some("Insert" | "Upsert") => true,
         Some("Context") if !is_value => true,
         Some(other) => {
-            let kind = if matches!(other, "Update" | "Remove" | "Context") {
-                other
-            } else {
-                "unknown"
-            };
+            let kind = if matches!(other, "Update" | "Remove" | "Context") { other } else { "unknown" };
             let what = format!("its TransactionType is {kind}, not Insert or Upsert: nothing in it was taken");
-            file.row(
-                Severity::Refused,
-                (element.at.line, &element.name, oid),
-                "transaction",
-                what,
-            );
+            file.row(Severity::Refused, (element.at.line, &element.name, oid), "transaction", what);
             false
         }
     }

@@ -32,13 +32,7 @@ pub(super) fn all_of(
 pub(super) fn rows(report: &Report) -> Vec<String> {
     let row = |row: &super::Row| {
         let oid = row.oid.as_deref().unwrap_or("-");
-        format!(
-            "{} {} {} {} {oid}",
-            row.line.unwrap_or_default(),
-            row.severity.as_str(),
-            row.rule,
-            row.element
-        )
+        format!("{} {} {} {} {oid}", row.line.unwrap_or_default(), row.severity.as_str(), row.rule, row.element)
     };
     report.rows.iter().map(row).collect()
 }

@@ -113,11 +113,7 @@ impl StoredHeader {
         let captured_at = read_time(named(d, "captured_at")?)?;
         let correlation = CorrelationId(read_uuid(named(d, "correlation")?)?);
         let environment = id_of(named(d, "environment")?)?;
-        let stream = StreamId {
-            journal: JournalId { tenant, study },
-            aggregate,
-            id,
-        };
+        let stream = StreamId { journal: JournalId { tenant, study }, aggregate, id };
         let header = Header {
             environment,
             stream,
@@ -132,11 +128,7 @@ impl StoredHeader {
             previous,
         };
         let stored = Self { header, keys };
-        if stored.encode()? == bytes {
-            Ok(stored)
-        } else {
-            Err(Fault::Spelling)
-        }
+        if stored.encode()? == bytes { Ok(stored) } else { Err(Fault::Spelling) }
     }
 }
 
@@ -150,35 +142,26 @@ fn id_of<T: std::str::FromStr>(d: &mut Decoder<'_>) -> Result<T, Fault> {
 
 fn write_keys(e: &mut MemoryEncoder<'_>, keys: &[KeyEntry]) -> Encoded {
     e.array(keys.len() as u64)?;
-    keys.iter()
-        .try_for_each(|key| e.array(2)?.str(&key.id.to_string())?.bytes(&key.commitment)?.ok())
+    keys.iter().try_for_each(|key| e.array(2)?.str(&key.id.to_string())?.bytes(&key.commitment)?.ok())
 }
 
 fn read_keys(d: &mut Decoder<'_>) -> Result<Vec<KeyEntry>, Fault> {
     let read = |d: &mut Decoder<'_>| {
         cbor::array_of(d, 2)?;
-        Ok(KeyEntry {
-            id: id_of(d)?,
-            commitment: read_hash(d)?,
-        })
+        Ok(KeyEntry { id: id_of(d)?, commitment: read_hash(d)? })
     };
     (0..cbor::array_len(d)?).map(|_| read(d)).collect()
 }
 
 fn write_events(e: &mut MemoryEncoder<'_>, events: &[EventType]) -> Encoded {
     e.array(events.len() as u64)?;
-    events
-        .iter()
-        .try_for_each(|event| e.array(2)?.str(&event.name)?.u32(event.version)?.ok())
+    events.iter().try_for_each(|event| e.array(2)?.str(&event.name)?.u32(event.version)?.ok())
 }
 
 fn read_events(d: &mut Decoder<'_>) -> Result<Vec<EventType>, Fault> {
     let read = |d: &mut Decoder<'_>| {
         cbor::array_of(d, 2)?;
-        Ok(EventType {
-            name: d.str()?.to_owned(),
-            version: d.u32()?,
-        })
+        Ok(EventType { name: d.str()?.to_owned(), version: d.u32()? })
     };
     (0..cbor::array_len(d)?).map(|_| read(d)).collect()
 }
@@ -197,12 +180,7 @@ fn read_actor(d: &mut Decoder<'_>) -> Result<Actor, Fault> {
     let kind = kind_of(named(d, "kind")?.str()?)?;
     let role = id_of::<Role>(named(d, "role")?)?;
     let organisation = id_of::<OrganisationId>(named(d, "organisation")?)?;
-    Ok(Actor {
-        id,
-        kind,
-        role,
-        organisation,
-    })
+    Ok(Actor { id, kind, role, organisation })
 }
 
 fn kind_text(kind: ActorKind) -> &'static str {
@@ -236,10 +214,8 @@ fn read_hash(d: &mut Decoder<'_>) -> Result<[u8; 32], Fault> {
 }
 
 fn time_text(time: OffsetDateTime) -> Result<String, Fault> {
-    let utc = time
-        .checked_to_offset(UtcOffset::UTC)
-        .filter(|utc| (0..=9999).contains(&utc.year()))
-        .ok_or(Fault::Time)?;
+    let utc =
+        time.checked_to_offset(UtcOffset::UTC).filter(|utc| (0..=9999).contains(&utc.year())).ok_or(Fault::Time)?;
     utc.format(TIME).map_err(|_| Fault::Time)
 }
 
@@ -265,10 +241,7 @@ mod tests {
             environment: Environment::Prod,
             stream: StreamId::in_tenant(&tenant, Aggregate::User, Uuid::from_u128(7)),
             revision: Revision(3),
-            events: vec![EventType {
-                name: "user-added".to_owned(),
-                version: 1,
-            }],
+            events: vec![EventType { name: "user-added".to_owned(), version: 1 }],
             stored_at: datetime!(2026-01-02 03:04:05.000000006 +1),
             captured_at: datetime!(2026-01-02 03:04:05 UTC),
             actor: Actor {
@@ -283,13 +256,7 @@ mod tests {
             previous: CommitHash([1; 32]),
         };
         let id = KeyId::Tenant { generation: 1 };
-        StoredHeader {
-            header,
-            keys: vec![KeyEntry {
-                id,
-                commitment: [2; 32],
-            }],
-        }
+        StoredHeader { header, keys: vec![KeyEntry { id, commitment: [2; 32] }] }
     }
 
     #[test]
@@ -316,15 +283,10 @@ mod tests {
     #[test]
     fn another_spelling_of_the_same_time_or_environment_is_refused() {
         let bytes = stored().encode().expect("a header");
-        for (good, other) in [
-            ("05.000000000Z", "05.000000000z"),
-            ("PROD", "prod"),
-            ("service-account", "service_account"),
-        ] {
-            let at = bytes
-                .windows(good.len())
-                .position(|window| window == good.as_bytes())
-                .expect("it is there");
+        for (good, other) in
+            [("05.000000000Z", "05.000000000z"), ("PROD", "prod"), ("service-account", "service_account")]
+        {
+            let at = bytes.windows(good.len()).position(|window| window == good.as_bytes()).expect("it is there");
             let mut changed = bytes.clone();
             changed[at..at + good.len()].copy_from_slice(other.as_bytes());
             assert_eq!(StoredHeader::decode(&changed), Err(Fault::Spelling), "{other}");

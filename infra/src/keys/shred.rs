@@ -19,7 +19,8 @@ use super::fence::{by_bucket, pieces};
 use super::key::Key;
 use super::node::{Node, Top};
 use super::store::{BucketPlace, NodeWrite, NodeWriteError, Place, WRITES_MAX};
-use super::tree::{ATTEMPTS_MAX, KeyTree, Walk, Walks, kms_failure};
+use super::tree::{ATTEMPTS_MAX, KeyTree, kms_failure};
+use super::walk::{Walk, Walks};
 
 /// So many buckets are re-keyed in one batch: with a node for each and the top they fit into one atomic write.
 const BUCKETS_MAX: usize = (WRITES_MAX - 1) / 2;

@@ -32,16 +32,11 @@ impl Drop for Folder {
 }
 
 fn put(key: &str, value: &str) -> Change {
-    Change::Put {
-        key: key.into(),
-        value: value.into(),
-    }
+    Change::Put { key: key.into(), value: value.into() }
 }
 
 fn keys(rows: &[Row]) -> Vec<&str> {
-    rows.iter()
-        .map(|(key, _)| std::str::from_utf8(key).expect("text"))
-        .collect()
+    rows.iter().map(|(key, _)| std::str::from_utf8(key).expect("text")).collect()
 }
 
 #[test]
@@ -61,9 +56,7 @@ fn rows_are_scanned_by_prefix_after_a_key_and_up_to_a_limit() {
         ("", Some("a/2"), 9, vec!["a/3", "b/1"]),
         ("c/", None, 9, vec![]),
     ] {
-        let rows = store
-            .scan("t", prefix.as_bytes(), after.map(str::as_bytes), limit)
-            .expect("reads");
+        let rows = store.scan("t", prefix.as_bytes(), after.map(str::as_bytes), limit).expect("reads");
         assert_eq!(keys(&rows), expected, "{prefix} after {after:?}, at most {limit}");
     }
     assert_eq!(store.scan("other", b"", None, 9).expect("reads"), []);
@@ -73,12 +66,7 @@ fn rows_are_scanned_by_prefix_after_a_key_and_up_to_a_limit() {
 fn what_was_written_is_there_when_it_is_opened_again() {
     let folder = Folder::new();
     let (store, _) = folder.open();
-    store
-        .apply(
-            "t",
-            &[put("a", "1"), put("b", "2"), Change::Delete { key: b"a".into() }],
-        )
-        .expect("writes");
+    store.apply("t", &[put("a", "1"), put("b", "2"), Change::Delete { key: b"a".into() }]).expect("writes");
     store.apply("gone", &[put("a", "1")]).expect("writes");
     store.drop_table("gone").expect("drops");
     drop(store);
@@ -96,11 +84,7 @@ fn a_store_that_another_one_holds_is_not_touched() {
     store.apply("t", &[put("a", "1")]).expect("writes");
     let second = SledStore::open(&folder.store());
     assert!(matches!(second, Err(Failure::Unavailable { .. })), "{second:?}");
-    assert_eq!(
-        fs::read_dir(&folder.0).expect("lists").count(),
-        1,
-        "nothing was set aside"
-    );
+    assert_eq!(fs::read_dir(&folder.0).expect("lists").count(), 1, "nothing was set aside");
     assert_eq!(store.get("t", b"a").expect("reads"), Some(b"1".to_vec()));
 }
 
@@ -110,9 +94,7 @@ type Damage = fn(&Path);
 #[test]
 fn a_store_that_does_not_open_is_set_aside_and_a_new_one_made() {
     let damages: [(&str, Damage); 4] = [
-        ("another program's settings", |dir| {
-            fs::write(dir.join("conf"), "x = 1\n".repeat(9)).expect("writes")
-        }),
+        ("another program's settings", |dir| fs::write(dir.join("conf"), "x = 1\n".repeat(9)).expect("writes")),
         ("another sled's database", |dir| {
             fs::remove_dir_all(dir).expect("removes");
             let db = Config::default().path(dir).open().expect("opens");
@@ -122,9 +104,7 @@ fn a_store_that_does_not_open_is_set_aside_and_a_new_one_made() {
             let db = Config::default().path(dir).open().expect("opens");
             db.insert(FORMAT_KEY, "lethe-read-store-0").expect("writes");
         }),
-        ("found corrupt while it served", |dir| {
-            fs::write(dir.join(DAMAGED), "t").expect("writes")
-        }),
+        ("found corrupt while it served", |dir| fs::write(dir.join(DAMAGED), "t").expect("writes")),
     ];
     for (what, damage) in damages {
         let folder = Folder::new();
@@ -133,18 +113,9 @@ fn a_store_that_does_not_open_is_set_aside_and_a_new_one_made() {
         drop(store);
         damage(&folder.store());
         let (store, opening) = folder.open();
-        let Opening::SetAside(aside) = opening else {
-            panic!("{what}: {opening:?}")
-        };
-        assert!(
-            aside.to_string_lossy().ends_with("store.damaged-1") && aside.exists(),
-            "{what}"
-        );
-        assert_eq!(
-            store.get("t", b"a").expect("reads"),
-            None,
-            "{what}: the new one is empty"
-        );
+        let Opening::SetAside(aside) = opening else { panic!("{what}: {opening:?}") };
+        assert!(aside.to_string_lossy().ends_with("store.damaged-1") && aside.exists(), "{what}");
+        assert_eq!(store.get("t", b"a").expect("reads"), None, "{what}: the new one is empty");
         drop(store);
         assert_eq!(folder.open().1, Opening::Existing, "{what}: the new one is kept");
     }
@@ -170,17 +141,9 @@ fn a_damaged_file_never_gives_a_row_without_its_checkpoint() {
         fs::write(&file, bytes).expect("writes");
         let (store, opening) = folder.open();
         let rows = store.scan("t", b"a/", None, 999).expect("reads");
-        let seen = store
-            .get("t", b"!/a")
-            .expect("reads")
-            .map(|n| String::from_utf8(n).expect("text"));
+        let seen = store.get("t", b"!/a").expect("reads").map(|n| String::from_utf8(n).expect("text"));
         let expected = rows.len().checked_sub(1).map(|last| last.to_string());
-        assert_eq!(
-            seen,
-            expected,
-            "flipped a bit at {at}: {opening:?}, {} rows",
-            rows.len()
-        );
+        assert_eq!(seen, expected, "flipped a bit at {at}: {opening:?}, {} rows", rows.len());
         lost += 200 - rows.len();
     }
     assert!(lost > 0, "no bit that was flipped mattered: flip others");

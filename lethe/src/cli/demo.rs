@@ -38,8 +38,8 @@ impl Demo {
         let options = Options::new(&data_dir, &kms_dir).listen(self.listen).install_nats_server().metrics(telemetry.metrics());
         let platform = Platform::start(options).await?;
         if !self.json {
-            eprintln!("A platform serves {} (data in {}, root keys in {}).", platform.url(), data_dir.display(), kms_dir.display());
-            eprintln!("{}\n", infra::keys::kms::FILE_KMS_WARNING);
+            println!("A platform serves {} (data in {}, root keys in {}).", platform.url(), data_dir.display(), kms_dir.display());
+            println!("{}\n", infra::keys::kms::FILE_KMS_WARNING);
         }
         let voice = Voice { quiet: self.json };
         let outcome = demo::run(&platform, self.participants as usize, platform.dice(), &voice).await?;

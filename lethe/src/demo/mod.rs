@@ -50,9 +50,9 @@ impl Outcome {
     }
 }
 
-/// Says what happens, on stderr; `quiet` for scripts.
+/// Says what happened; `quiet` for scripts.
 pub struct Voice {
-    /// Whether to show the progress bar and the tables.
+    /// Whether to leave out the progress bar and the tables.
     pub quiet: bool,
 }
 
@@ -94,7 +94,7 @@ pub async fn run(platform: &Platform, participants: usize, dice: &dyn Dice, voic
 impl Voice {
     fn say(&self, line: &str) {
         if !self.quiet {
-            eprintln!("{line}");
+            println!("{line}");
         }
     }
 }

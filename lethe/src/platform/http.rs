@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use domain::port::Credentials;
 use serde_json::{Value, json};
+use utoipa::openapi::{RefOr, Schema};
 
 use super::admin;
 use super::inner::Inner;
@@ -32,7 +33,23 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     whole.merge(query_api::openapi());
     whole.info.title = "Lethe".into();
     whole.info.version = env!("CARGO_PKG_VERSION").into();
+    whole.info.description = Some(ABOUT.into());
+    open(&mut whole, "FormKey");
     whole
+}
+
+/// What whoever reads the description must know before the first request.
+const ABOUT: &str = "A clinical study data platform that remembers everything and can prove that it forgot. \
+    Commands are sent with POST and stored durably before they are answered; queries are GET. \
+    Every request carries a bearer token. Every refusal is a problem (RFC 9457) with a stable `code`.";
+
+/// Lets a schema be part of another. Both refuse unknown fields as soon as the request is read, but said of the
+/// part alone, in JSON Schema, it would refuse the fields of the whole.
+fn open(description: &mut utoipa::openapi::OpenApi, name: &str) {
+    let schemas = description.components.as_mut().map(|components| &mut components.schemas);
+    if let Some(RefOr::T(Schema::Object(part))) = schemas.and_then(|schemas| schemas.get_mut(name)) {
+        part.additional_properties = None;
+    }
 }
 
 /// Ready: the nats-server answers and every tenant's read models follow their journals.

@@ -175,6 +175,7 @@ impl Inner {
         for open in self.registry.open() {
             open.runner.stop().await;
         }
+        self.registry.close();
         self.nats.shutdown().await;
     }
 }

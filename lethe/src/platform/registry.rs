@@ -27,6 +27,11 @@ impl Registry {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
+    /// Lets go of every tenant, and with them of their connections.
+    pub(super) fn close(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     pub(super) fn open(&self) -> Vec<Arc<Open>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

@@ -36,11 +36,7 @@ pub(super) fn of_commit(commit: &Commit) -> Result<Vec<EntryRow>, Malformed> {
                     identity::Event::Recorded { details } => {
                         entries.extend(of_details(commit, event, &details, &[], &None));
                     }
-                    identity::Event::Rectified {
-                        details,
-                        cleared,
-                        reason,
-                    } => {
+                    identity::Event::Rectified { details, cleared, reason } => {
                         entries.extend(of_details(commit, event, &details, &cleared, &reason));
                     }
                     _ => entries.push(of_fact(commit, event)?),
@@ -66,14 +62,7 @@ fn blank(commit: &Commit, event: &OpenEvent) -> EntryRow {
         field: None,
         details: Value::Null,
     };
-    EntryRow {
-        subject,
-        act: Act::of(commit),
-        value: None,
-        previous: None,
-        reason: None,
-        values: Named::default(),
-    }
+    EntryRow { subject, act: Act::of(commit), value: None, previous: None, reason: None, values: Named::default() }
 }
 
 fn of_item(commit: &Commit, event: &OpenEvent, form: &participant::FormKey, saved: SavedItem) -> EntryRow {
@@ -108,14 +97,7 @@ fn of_details(
     // Details have no parts of their own: only texts can be redacted one by one.
     let known = details.present().map(|(detail, scope, value)| {
         let value = value.clone().map(Value::String);
-        entry(
-            detail,
-            Some(DesignScoped {
-                scope,
-                part: Part::all(),
-                value,
-            }),
-        )
+        entry(detail, Some(DesignScoped { scope, part: Part::all(), value }))
     });
     let cleared = cleared.iter().map(|detail| entry(*detail, None));
     known.chain(cleared).collect()
@@ -138,11 +120,7 @@ fn structure_of(
     values: &mut BTreeMap<String, DesignScoped<Value>>,
 ) -> Result<Option<Value>, Malformed> {
     let below = |step: &str| {
-        if path.is_empty() {
-            step.to_owned()
-        } else {
-            format!("{path}.{step}")
-        }
+        if path.is_empty() { step.to_owned() } else { format!("{path}.{step}") }
     };
     match node {
         Value::Object(fields) if fields.contains_key(PERSONAL) => {

@@ -79,11 +79,7 @@ pub async fn page(
             items.push(shown(id, entry, old, &open.withheld));
         }
     }
-    let next = if more {
-        items.last().map(|last| last.id.clone())
-    } else {
-        None
-    };
+    let next = if more { items.last().map(|last| last.id.clone()) } else { None };
     Ok(Page { items, next })
 }
 
@@ -97,18 +93,12 @@ async fn value_of(
 ) -> Result<Option<Shown<Value>>, Failure> {
     let key = entry_key(study, person(*participant), id);
     match view::get_visible::<Audit>(tenant, &key, visible).await? {
-        Some(OpenRow {
-            row: AuditRow::Entry(entry),
-            withheld,
-            ..
-        }) => Ok(entry.value.map(|value| Shown::of_scoped(value, &withheld))),
-        Some(OpenRow {
-            row: AuditRow::Last(_), ..
-        })
-        | None => Err(Failure::damaged(
-            format!("row {key} of the read model audit"),
-            "a later entry names it as an entry",
-        )),
+        Some(OpenRow { row: AuditRow::Entry(entry), withheld, .. }) => {
+            Ok(entry.value.map(|value| Shown::of_scoped(value, &withheld)))
+        }
+        Some(OpenRow { row: AuditRow::Last(_), .. }) | None => {
+            Err(Failure::damaged(format!("row {key} of the read model audit"), "a later entry names it as an entry"))
+        }
     }
 }
 
@@ -118,23 +108,8 @@ fn shown(
     old: Option<Shown<Value>>,
     withheld: &BTreeSet<crate::cells::Cell>,
 ) -> AuditEntry {
-    let EntryRow {
-        subject,
-        act,
-        value,
-        reason,
-        values,
-        ..
-    } = entry;
-    let Subject {
-        aggregate,
-        event,
-        action,
-        form,
-        item,
-        field,
-        details,
-    } = subject;
+    let EntryRow { subject, act, value, reason, values, .. } = entry;
+    let Subject { aggregate, event, action, form, item, field, details } = subject;
     AuditEntry {
         id,
         aggregate,
@@ -147,11 +122,7 @@ fn shown(
         new: value.map(|value| Shown::of_scoped(value, withheld)),
         reason: reason.map(|reason| Shown::of_personal(reason, withheld)),
         details,
-        values: values
-            .0
-            .into_iter()
-            .map(|(path, value)| (path, Shown::of_scoped(value, withheld)))
-            .collect(),
+        values: values.0.into_iter().map(|(path, value)| (path, Shown::of_scoped(value, withheld))).collect(),
         act,
     }
 }

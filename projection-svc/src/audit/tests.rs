@@ -13,38 +13,13 @@ fn story() -> Story {
     let mut story = Story::new();
     story.registered(1, "oslo");
     let reference = Some(Personal::new("binder 4".to_owned()));
-    story.participant(
-        1,
-        Event::ConsentGiven {
-            version: "v1".parse().expect("valid"),
-            reference,
-        },
-    );
-    story.saved(
-        1,
-        "VS",
-        &[
-            ("SYSBP", Scope::HealthClinical, "120"),
-            ("NOTE", Scope::HealthFreeText, "tired"),
-        ],
-    );
+    story.participant(1, Event::ConsentGiven { version: "v1".parse().expect("valid"), reference });
+    story.saved(1, "VS", &[("SYSBP", Scope::HealthClinical, "120"), ("NOTE", Scope::HealthFreeText, "tired")]);
     story.changed(1, "VS", ("SYSBP", Scope::HealthClinical, "125"), "misread");
     story.cleared(1, "VS", "SYSBP");
-    story.identity(
-        1,
-        identity::Event::Recorded {
-            details: details([(Detail::Email, "ada@example.org")]),
-        },
-    );
+    story.identity(1, identity::Event::Recorded { details: details([(Detail::Email, "ada@example.org")]) });
     let cleared = vec![Detail::Email];
-    story.identity(
-        1,
-        identity::Event::Rectified {
-            details: details([]),
-            cleared,
-            reason: None,
-        },
-    );
+    story.identity(1, identity::Event::Rectified { details: details([]), cleared, reason: None });
     let hold = privacy::Event::HoldPlaced {
         hold: HoldId(Uuid::from_u128(5)),
         scopes: vec![Scope::HealthClinical],
@@ -59,9 +34,7 @@ fn story() -> Story {
 
 /// Each entry in short: event, action, field, old, new, reason, other values.
 async fn entries(world: &World, visible: &Visible) -> Vec<Value> {
-    let page = page(&world.tenant, &Story::study_id(), &participant(1), visible, None, 100)
-        .await
-        .expect("reads");
+    let page = page(&world.tenant, &Story::study_id(), &participant(1), visible, None, 100).await.expect("reads");
     assert_eq!(page.next, None);
     let short = |entry: AuditEntry| {
         let field = entry.item.map(|item| item.item.to_string()).or(entry.field);
@@ -88,24 +61,8 @@ async fn every_change_of_every_field_and_every_other_fact_is_there() {
         json!(["items-saved", "entered", "NOTE", null, "tired", null, {}]),
         json!(["items-saved", "changed", "SYSBP", "120", "125", "misread", {}]),
         json!(["items-saved", "cleared", "SYSBP", "125", null, "entered by mistake", {}]),
-        json!([
-            "identity-recorded",
-            "entered",
-            "email",
-            null,
-            "ada@example.org",
-            null,
-            {}
-        ]),
-        json!([
-            "identity-rectified",
-            "cleared",
-            "email",
-            "ada@example.org",
-            null,
-            null,
-            {}
-        ]),
+        json!(["identity-recorded", "entered", "email", null, "ada@example.org", null, {}]),
+        json!(["identity-rectified", "cleared", "email", "ada@example.org", null, null, {}]),
         json!(["hold-placed", "recorded", null, null, null, null, {"reason": "a claim"}]),
     ];
     assert_eq!(entries(&world, &Visible::all()).await, expected);
@@ -114,16 +71,7 @@ async fn every_change_of_every_field_and_every_other_fact_is_there() {
 #[tokio::test]
 async fn an_entry_says_who_did_what_when_and_under_which_command() {
     let world = World::of::<Audit>(&story()).await;
-    let page = page(
-        &world.tenant,
-        &Story::study_id(),
-        &participant(1),
-        &Visible::all(),
-        None,
-        3,
-    )
-    .await
-    .expect("reads");
+    let page = page(&world.tenant, &Story::study_id(), &participant(1), &Visible::all(), None, 3).await.expect("reads");
     let consent = json(&page.items[1]);
     assert_eq!(consent["details"], json!({"version": "v1"}));
     assert_eq!(consent["act"]["actor"]["role"], "investigator");
@@ -132,10 +80,7 @@ async fn an_entry_says_who_did_what_when_and_under_which_command() {
     assert_eq!(consent["act"]["revision"], 2);
     assert_eq!(consent["act"]["command"], Uuid::from_u128(2).to_string());
     let item = json(&page.items[2]);
-    assert_eq!(
-        (&item["form"]["form"], &item["form"]["visit_repeat"]),
-        (&json!("VS"), &json!(1))
-    );
+    assert_eq!((&item["form"]["form"], &item["form"]["visit_repeat"]), (&json!("VS"), &json!(1)));
     assert_eq!(item["item"]["group"], "G");
 }
 
@@ -145,9 +90,7 @@ async fn it_is_read_page_by_page() {
     let (mut after, mut seen) = (None, 0);
     loop {
         let (study, all) = (Story::study_id(), Visible::all());
-        let page = page(&world.tenant, &study, &participant(1), &all, after.as_deref(), 4)
-            .await
-            .expect("reads");
+        let page = page(&world.tenant, &study, &participant(1), &all, after.as_deref(), 4).await.expect("reads");
         seen += page.items.len();
         match page.next {
             Some(next) => after = Some(next),
@@ -160,12 +103,7 @@ async fn it_is_read_page_by_page() {
 #[tokio::test]
 async fn after_an_erasure_the_old_and_the_new_value_are_gone_and_the_entries_stay() {
     let mut world = World::of::<Audit>(&story()).await;
-    world
-        .erase::<Audit>(
-            1,
-            &[Scope::HealthClinical, Scope::HealthFreeText, Scope::IdentityContact],
-        )
-        .await;
+    world.erase::<Audit>(1, &[Scope::HealthClinical, Scope::HealthFreeText, Scope::IdentityContact]).await;
     let (clinical, text, contact) = (
         json!({"erased": "health.clinical"}),
         json!({"erased": "health.free-text"}),

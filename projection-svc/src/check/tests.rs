@@ -13,13 +13,7 @@ async fn seen() -> (Story, World) {
     let world = World::told(&story);
     world.runner.start().await.expect("starts");
     let end = &story.commits.last().expect("something happened").position;
-    assert!(
-        world
-            .runner
-            .wait_for(end, Duration::from_secs(60))
-            .await
-            .expect("is followed")
-    );
+    assert!(world.runner.wait_for(end, Duration::from_secs(60)).await.expect("is followed"));
     world.runner.stop().await;
     (story, world)
 }
@@ -36,12 +30,7 @@ async fn refusal(world: &World) -> String {
 #[tokio::test]
 async fn a_whole_journal_passes() {
     let (_, world) = seen().await;
-    world
-        .restarted(world.store.clone())
-        .runner
-        .start()
-        .await
-        .expect("starts");
+    world.restarted(world.store.clone()).runner.start().await.expect("starts");
 }
 
 #[tokio::test]
@@ -70,10 +59,7 @@ async fn a_journal_that_is_gone_is_refused() {
     let (story, world) = seen().await;
     world.journal.lose(&story.journal());
     let refusal = refusal(&world).await;
-    assert!(
-        refusal.contains("the journal of study cardio") && refusal.contains("not there"),
-        "{refusal}"
-    );
+    assert!(refusal.contains("the journal of study cardio") && refusal.contains("not there"), "{refusal}");
 }
 
 #[tokio::test]

@@ -70,11 +70,8 @@ pub async fn holds(tenant: &Tenant, study: &StudyId, visible: &Visible) -> Resul
         let Some(hold) = rest.rsplit('/').next().and_then(|id| id.parse().ok()) else {
             continue;
         };
-        if let Some(OpenRow {
-            row: PrivacyRow::Hold(row),
-            withheld,
-            ..
-        }) = own(tenant, study, participant, hold_key(hold), visible).await?
+        if let Some(OpenRow { row: PrivacyRow::Hold(row), withheld, .. }) =
+            own(tenant, study, participant, hold_key(hold), visible).await?
         {
             found.push(Hold::of(study, row, &withheld));
         }
@@ -89,11 +86,8 @@ pub async fn holds(tenant: &Tenant, study: &StudyId, visible: &Visible) -> Resul
 pub async fn restrictions(tenant: &Tenant, study: &StudyId, visible: &Visible) -> Result<Vec<Restriction>, Failure> {
     let mut found = Vec::new();
     for (_, participant) in entries(tenant, study, RESTRICTIONS, None, usize::MAX).await? {
-        if let Some(OpenRow {
-            row: PrivacyRow::Restriction(row),
-            withheld,
-            ..
-        }) = own(tenant, study, participant, RESTRICTION.to_owned(), visible).await?
+        if let Some(OpenRow { row: PrivacyRow::Restriction(row), withheld, .. }) =
+            own(tenant, study, participant, RESTRICTION.to_owned(), visible).await?
         {
             found.push(Restriction::of(study, row, &withheld));
         }
@@ -126,11 +120,7 @@ async fn one(
     visible: &Visible,
 ) -> Result<Option<Erasure>, Failure> {
     match own(tenant, study, participant, erasure_key(erasure), visible).await? {
-        Some(OpenRow {
-            row: PrivacyRow::Erasure(row),
-            withheld,
-            ..
-        }) => Ok(Some(Erasure::of(study, row, &withheld))),
+        Some(OpenRow { row: PrivacyRow::Erasure(row), withheld, .. }) => Ok(Some(Erasure::of(study, row, &withheld))),
         Some(_) | None => Ok(None),
     }
 }

@@ -122,10 +122,7 @@ pub struct Restriction {
 
 impl Erasure {
     pub(super) fn of(study: &StudyId, row: ErasureRow, withheld: &BTreeSet<Cell>) -> Self {
-        let reason = row
-            .refusal_reason
-            .clone()
-            .map(|reason| Shown::of_personal(reason, withheld));
+        let reason = row.refusal_reason.clone().map(|reason| Shown::of_personal(reason, withheld));
         Self {
             erasure: row.erasure,
             study: study.clone(),

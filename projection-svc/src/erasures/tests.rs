@@ -1,6 +1,7 @@
 use super::*;
 use crate::shown::Visible;
 use crate::testing::{Story, World, json};
+use domain::privacy::Event;
 use serde_json::{Value, json};
 use time::macros::date;
 use uuid::Uuid;
@@ -29,11 +30,7 @@ fn requested(erasure: ErasureId) -> [Event; 2] {
             requested_by: UserId(Uuid::from_u128(7)),
             reason: text("she called"),
         },
-        Event::ErasureAssessed {
-            erasure,
-            granted,
-            refused: vec![refused],
-        },
+        Event::ErasureAssessed { erasure, granted, refused: vec![refused] },
     ]
 }
 
@@ -51,47 +48,24 @@ fn story() -> Story {
     let scopes = vec![Scope::HealthClinical];
     let authority = "court".parse().expect("valid");
     let review_on = Day(date!(2027 - 01 - 01));
-    story.privacy(
-        1,
-        &[Event::HoldPlaced {
-            hold: H,
-            scopes,
-            authority,
-            review_on,
-            reason: text("a claim"),
-        }],
-    );
+    story.privacy(1, &[Event::HoldPlaced { hold: H, scopes, authority, review_on, reason: text("a claim") }]);
     story.privacy(1, &requested(E));
     story.privacy(2, &requested(F));
+    story.privacy(2, &[Event::ErasureRefused { erasure: F, ground: RefusalGround::Research, reason: text("needed") }]);
     story.privacy(
         2,
-        &[Event::ErasureRefused {
-            erasure: F,
-            ground: RefusalGround::Research,
-            reason: text("needed"),
-        }],
-    );
-    story.privacy(
-        2,
-        &[Event::RestrictionPlaced {
-            ground: RestrictionGround::AccuracyContested,
-            reason: text("says wrong"),
-        }],
+        &[Event::RestrictionPlaced { ground: RestrictionGround::AccuracyContested, reason: text("says wrong") }],
     );
     story
 }
 
 async fn show_one(world: &World, erasure: ErasureId) -> Value {
-    let shown = show(&world.tenant, &Story::study_id(), &erasure, &Visible::all())
-        .await
-        .expect("reads");
+    let shown = show(&world.tenant, &Story::study_id(), &erasure, &Visible::all()).await.expect("reads");
     json(&shown.expect("is there"))
 }
 
 async fn open(world: &World) -> Vec<ErasureId> {
-    let page = list(&world.tenant, &Story::study_id(), true, &Visible::all(), None, 10)
-        .await
-        .expect("reads");
+    let page = list(&world.tenant, &Story::study_id(), true, &Visible::all(), None, 10).await.expect("reads");
     page.items.into_iter().map(|erasure| erasure.erasure).collect()
 }
 
@@ -103,10 +77,7 @@ async fn an_erasure_shows_what_was_asked_what_was_granted_and_who_must_act() {
         ("phase", json!("assessed")),
         ("waiting_for", json!("approval")),
         ("open", json!(true)),
-        (
-            "requested",
-            json!(["identity.contact", "health.free-text", "health.clinical"]),
-        ),
+        ("requested", json!(["identity.contact", "health.free-text", "health.clinical"])),
         ("granted", json!(["identity.contact", "health.free-text"])),
         ("reason", json!("she called")),
         ("participant", json!(Uuid::from_u128(1))),
@@ -119,12 +90,7 @@ async fn an_erasure_shows_what_was_asked_what_was_granted_and_who_must_act() {
     assert_eq!(shown["refusal"], json!({"ground": "research", "reason": "needed"}));
     assert_eq!(open(&world).await, [E]);
     let unknown = ErasureId(Uuid::from_u128(9));
-    assert_eq!(
-        show(&world.tenant, &Story::study_id(), &unknown, &Visible::all())
-            .await
-            .expect("reads"),
-        None
-    );
+    assert_eq!(show(&world.tenant, &Story::study_id(), &unknown, &Visible::all()).await.expect("reads"), None);
 }
 
 #[tokio::test]
@@ -140,33 +106,14 @@ async fn every_step_is_shown_until_it_is_completed() {
     let world = World::of::<Erasures>(&story).await;
     assert_eq!(show_one(&world, E).await["waiting_for"], "platform");
 
-    story.privacy(
-        1,
-        &[Event::KeysDestroyed {
-            erasure: E,
-            keys: 3,
-            root_before: 1,
-            root_after: 2,
-        }],
-    );
+    story.privacy(1, &[Event::KeysDestroyed { erasure: E, keys: 3, root_before: 1, root_after: 2 }]);
     story.privacy(1, &[Event::DerivedPurged { erasure: E }]);
-    story.privacy(
-        1,
-        &[Event::RecipientsNotified {
-            erasure: E,
-            recipients: 0,
-        }],
-    );
+    story.privacy(1, &[Event::RecipientsNotified { erasure: E, recipients: 0 }]);
     story.privacy(1, &[Event::ErasureVerified { erasure: E, probed: 2 }]);
     story.privacy(1, &[Event::ErasureCompleted { erasure: E }]);
     let world = World::of::<Erasures>(&story).await;
     let shown = show_one(&world, E).await;
-    let steps: Vec<_> = shown["steps"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|step| step["phase"].clone())
-        .collect();
+    let steps: Vec<_> = shown["steps"].as_array().expect("a list").iter().map(|step| step["phase"].clone()).collect();
     let names = [
         "requested",
         "assessed",
@@ -180,28 +127,12 @@ async fn every_step_is_shown_until_it_is_completed() {
         "completed",
     ];
     assert_eq!(steps, names.map(Value::from));
-    assert_eq!(
-        shown["destroyed"],
-        json!({"keys": 3, "root_before": 1, "root_after": 2})
-    );
-    assert_eq!(
-        (&shown["probed"], &shown["instruction"]),
-        (&json!(2), &json!("DPA-2026/014"))
-    );
+    assert_eq!(shown["destroyed"], json!({"keys": 3, "root_before": 1, "root_after": 2}));
+    assert_eq!((&shown["probed"], &shown["instruction"]), (&json!(2), &json!("DPA-2026/014")));
     assert_eq!(shown["waiting_for"], "nobody");
     assert_eq!(open(&world).await, []);
-    let all = list(&world.tenant, &Story::study_id(), false, &Visible::all(), None, 1)
-        .await
-        .expect("reads");
-    let rest = list(
-        &world.tenant,
-        &Story::study_id(),
-        false,
-        &Visible::all(),
-        all.next.as_deref(),
-        1,
-    )
-    .await;
+    let all = list(&world.tenant, &Story::study_id(), false, &Visible::all(), None, 1).await.expect("reads");
+    let rest = list(&world.tenant, &Story::study_id(), false, &Visible::all(), all.next.as_deref(), 1).await;
     let rest = rest.expect("reads");
     assert_eq!((all.items[0].erasure, rest.items[0].erasure, rest.next), (E, F, None));
 }
@@ -210,24 +141,11 @@ async fn every_step_is_shown_until_it_is_completed() {
 async fn a_new_assessment_makes_the_approval_void() {
     let mut story = story();
     story.privacy(1, &[approved(E)]);
-    story.privacy(
-        1,
-        &[Event::ErasureAssessed {
-            erasure: E,
-            granted: vec![Scope::IdentityContact],
-            refused: vec![],
-        }],
-    );
+    story.privacy(1, &[Event::ErasureAssessed { erasure: E, granted: vec![Scope::IdentityContact], refused: vec![] }]);
     let world = World::of::<Erasures>(&story).await;
     let shown = show_one(&world, E).await;
-    assert_eq!(
-        (&shown["approved_by"], &shown["instruction"]),
-        (&Value::Null, &Value::Null)
-    );
-    assert_eq!(
-        (&shown["phase"], &shown["granted"]),
-        (&json!("assessed"), &json!(["identity.contact"]))
-    );
+    assert_eq!((&shown["approved_by"], &shown["instruction"]), (&Value::Null, &Value::Null));
+    assert_eq!((&shown["phase"], &shown["granted"]), (&json!("assessed"), &json!(["identity.contact"])));
 }
 
 #[tokio::test]

@@ -30,29 +30,15 @@ async fn followed(story: &Story) -> World {
 
 async fn caught_up(world: &World, story: &Story) {
     let end = &story.commits.last().expect("something happened").position;
-    assert!(
-        world
-            .runner
-            .wait_for(end, Duration::from_secs(60))
-            .await
-            .expect("is followed"),
-        "never caught up"
-    );
+    assert!(world.runner.wait_for(end, Duration::from_secs(60)).await.expect("is followed"), "never caught up");
 }
 
 fn live(world: &World, name: &str) -> Live {
-    tables::live(world.store.as_ref(), name)
-        .expect("reads")
-        .expect("was prepared")
+    tables::live(world.store.as_ref(), name).expect("reads").expect("was prepared")
 }
 
 fn tables_of(world: &World, name: &str) -> Vec<String> {
-    world
-        .store
-        .dump()
-        .into_keys()
-        .filter(|table| table.starts_with(name))
-        .collect()
+    world.store.dump().into_keys().filter(|table| table.starts_with(name)).collect()
 }
 
 #[tokio::test]
@@ -60,24 +46,15 @@ async fn it_finds_no_difference_and_the_new_table_serves() {
     let mut story = story();
     let world = followed(&story).await;
     let told = Mutex::new(Vec::new());
-    let report = rebuild(&world.runner, &Which::All, |progress| {
-        told.lock().expect("no panic").push(progress)
-    })
-    .await;
+    let report = rebuild(&world.runner, &Which::All, |progress| told.lock().expect("no panic").push(progress)).await;
     let report = report.expect("rebuilds");
     assert_eq!(report.projections.len(), crate::projections().len());
     for rebuilt in &report.projections {
         assert_eq!(rebuilt.comparison.differences, 0, "{rebuilt:?}");
         assert_eq!(live(&world, rebuilt.projection).generation, 2);
-        assert_eq!(
-            tables_of(&world, &format!("{}@", rebuilt.projection)),
-            [format!("{}@2", rebuilt.projection)]
-        );
+        assert_eq!(tables_of(&world, &format!("{}@", rebuilt.projection)), [format!("{}@2", rebuilt.projection)]);
     }
-    let casebook = report
-        .projections
-        .iter()
-        .find(|rebuilt| rebuilt.projection == "casebook");
+    let casebook = report.projections.iter().find(|rebuilt| rebuilt.projection == "casebook");
     assert_eq!(casebook.expect("is there").comparison.rows, 5);
     let told = told.into_inner().expect("no panic");
     assert_eq!(told.last(), Some(&RebuildProgress { done: 10, total: 10 }));
@@ -87,9 +64,7 @@ async fn it_finds_no_difference_and_the_new_table_serves() {
     story.registered(6, "oslo");
     world.journal.tell(&story.commits[before..]);
     caught_up(&world, &story).await;
-    let overview = overview::show(&world.tenant, &Story::study_id(), &Sites::All)
-        .await
-        .expect("reads");
+    let overview = overview::show(&world.tenant, &Story::study_id(), &Sites::All).await.expect("reads");
     assert_eq!(overview.total.registered, 6);
 }
 
@@ -99,33 +74,17 @@ async fn it_names_what_was_wrong_and_puts_it_right() {
     let table = tables::live_table(world.store.as_ref(), Casebooks::NAME).expect("was prepared");
     let key = |n: u128| {
         let person = crate::row::person(participant(n));
-        RowKey::about(
-            Some(&Story::study_id()),
-            person,
-            crate::casebook::form_path(&Story::form("VS")),
-        )
+        RowKey::about(Some(&Story::study_id()), person, crate::casebook::form_path(&Story::form("VS")))
     };
-    let broken = Change::Put {
-        key: key(1).bytes(),
-        value: b"no row".to_vec(),
-    };
+    let broken = Change::Put { key: key(1).bytes(), value: b"no row".to_vec() };
     let lost = Change::Delete { key: key(2).bytes() };
-    let stolen = world
-        .store
-        .get(&table, &key(3).bytes())
-        .expect("reads")
-        .expect("is there");
-    let invented = Change::Put {
-        key: key(9).bytes(),
-        value: stolen,
-    };
+    let stolen = world.store.get(&table, &key(3).bytes()).expect("reads").expect("is there");
+    let invented = Change::Put { key: key(9).bytes(), value: stolen };
     world.store.apply(&table, &[broken, lost, invented]).expect("writes");
 
     let which = Which::One("casebook".to_owned());
     let report = rebuild(&world.runner, &which, |_| {}).await.expect("rebuilds");
-    let [rebuilt] = &report.projections[..] else {
-        panic!("{report:?}")
-    };
+    let [rebuilt] = &report.projections[..] else { panic!("{report:?}") };
     assert_eq!((rebuilt.comparison.rows, rebuilt.comparison.differences), (5, 3));
     assert_eq!(
         rebuilt.comparison.named,
@@ -135,10 +94,7 @@ async fn it_names_what_was_wrong_and_puts_it_right() {
             format!("{}: only the serving table has it", key(9)),
         ]
     );
-    assert_eq!(
-        (live(&world, "casebook").generation, live(&world, "overview").generation),
-        (2, 1)
-    );
+    assert_eq!((live(&world, "casebook").generation, live(&world, "overview").generation), (2, 1));
     let again = rebuild(&world.runner, &which, |_| {}).await.expect("rebuilds");
     assert_eq!(again.projections[0].comparison.differences, 0);
 }
@@ -147,16 +103,8 @@ async fn it_names_what_was_wrong_and_puts_it_right() {
 async fn without_a_runner_that_follows_it_takes_in_the_whole_journal() {
     let world = World::told(&story());
     let report = rebuild(&world.runner, &Which::All, |_| {}).await.expect("rebuilds");
-    assert!(
-        report
-            .projections
-            .iter()
-            .all(|rebuilt| rebuilt.comparison.differences == 0),
-        "{report:?}"
-    );
-    let found = participants::list(&world.tenant, &Story::study_id(), &Sites::All, None, 10)
-        .await
-        .expect("reads");
+    assert!(report.projections.iter().all(|rebuilt| rebuilt.comparison.differences == 0), "{report:?}");
+    let found = participants::list(&world.tenant, &Story::study_id(), &Sites::All, None, 10).await.expect("reads");
     assert_eq!(found.items.len(), 5);
     world.runner.start().await.expect("starts");
 }
@@ -165,21 +113,13 @@ async fn without_a_runner_that_follows_it_takes_in_the_whole_journal() {
 async fn an_erased_person_stays_erased() {
     let mut story = story();
     let world = followed(&story).await;
-    world
-        .keys
-        .erase(domain::history::DataSubject(participant(2).0), &[Scope::HealthClinical]);
+    world.keys.erase(domain::history::DataSubject(participant(2).0), &[Scope::HealthClinical]);
     let before = story.commits.len();
     story.fenced(2, &[Scope::HealthClinical]);
     world.journal.tell(&story.commits[before..]);
     caught_up(&world, &story).await;
     let report = rebuild(&world.runner, &Which::All, |_| {}).await.expect("rebuilds");
-    assert!(
-        report
-            .projections
-            .iter()
-            .all(|rebuilt| rebuilt.comparison.differences == 0),
-        "{report:?}"
-    );
+    assert!(report.projections.iter().all(|rebuilt| rebuilt.comparison.differences == 0), "{report:?}");
 }
 
 #[tokio::test]
@@ -197,24 +137,14 @@ async fn readers_are_answered_while_it_runs_and_writing_goes_on() {
     };
     for commit in later {
         journal.tell(&[commit]);
-        let overview = overview::show(&world.tenant, &Story::study_id(), &Sites::All)
-            .await
-            .expect("reads");
+        let overview = overview::show(&world.tenant, &Story::study_id(), &Sites::All).await.expect("reads");
         assert!(overview.total.registered >= 5, "a reader saw an empty table");
         tokio::task::yield_now().await;
     }
     let report = rebuilding.await.expect("no panic").expect("rebuilds");
-    assert!(
-        report
-            .projections
-            .iter()
-            .all(|rebuilt| rebuilt.comparison.differences == 0),
-        "{report:?}"
-    );
+    assert!(report.projections.iter().all(|rebuilt| rebuilt.comparison.differences == 0), "{report:?}");
     caught_up(&world, &story).await;
-    let overview = overview::show(&world.tenant, &Story::study_id(), &Sites::All)
-        .await
-        .expect("reads");
+    let overview = overview::show(&world.tenant, &Story::study_id(), &Sites::All).await.expect("reads");
     assert_eq!(overview.total.registered, 39);
 }
 

@@ -25,18 +25,11 @@ fn end(story: &Story) -> Position {
 }
 
 async fn caught_up(world: &World, story: &Story) {
-    assert!(
-        world.runner.wait_for(&end(story), PATIENCE).await.expect("is followed"),
-        "never caught up"
-    );
+    assert!(world.runner.wait_for(&end(story), PATIENCE).await.expect("is followed"), "never caught up");
 }
 
 async fn registered(world: &World) -> u64 {
-    overview::show(&world.tenant, &Story::study_id(), &Sites::All)
-        .await
-        .expect("reads")
-        .total
-        .registered
+    overview::show(&world.tenant, &Story::study_id(), &Sites::All).await.expect("reads").total.registered
 }
 
 #[tokio::test]
@@ -86,10 +79,7 @@ async fn a_store_that_is_gone_gives_the_same_answers_again() {
         let casebook = casebook::show(&world.tenant, &Story::study_id(), &participant(3), &Visible::all()).await;
         assert_eq!(json(&casebook.expect("reads"))["forms"][0]["items"][0]["value"], "120");
     }
-    assert!(
-        world.store.dump() == again.store.dump(),
-        "row by row, as the fake cells seal alike in the same order"
-    );
+    assert!(world.store.dump() == again.store.dump(), "row by row, as the fake cells seal alike in the same order");
 }
 
 #[tokio::test]
@@ -108,9 +98,7 @@ async fn a_study_that_is_added_later_is_followed_beside_the_first() {
     caught_up(&world, &other).await;
     caught_up(&world, &story).await;
     assert_eq!(registered(&world).await, 5);
-    let onco = overview::show(&world.tenant, &"onco".parse().expect("valid"), &Sites::All)
-        .await
-        .expect("reads");
+    let onco = overview::show(&world.tenant, &"onco".parse().expect("valid"), &Sites::All).await.expect("reads");
     assert_eq!(onco.total.registered, 1);
     assert_eq!(world.runner.reflected().len(), 2);
 }
@@ -128,7 +116,7 @@ async fn a_journal_that_does_not_answer_is_asked_again() {
     caught_up(&world, &story).await;
     assert_eq!(
         json(&world.runner.health()),
-        json!([{"study": "cardio", "reflected": "cardio:1:16", "state": "following"}])
+        json!([{"study": "cardio", "reflected": "cardio:1:16", "behind": 0, "state": "following"}])
     );
 }
 
@@ -137,21 +125,9 @@ async fn who_waits_for_what_has_not_happened_is_told_so_in_time() {
     let story = story();
     let world = World::told(&story);
     world.runner.start().await.expect("starts");
-    let future = Position {
-        sequence: 99,
-        ..end(&story)
-    };
-    assert!(
-        !world
-            .runner
-            .wait_for(&future, Duration::from_millis(10))
-            .await
-            .expect("is followed")
-    );
-    let restored = Position {
-        incarnation: 2,
-        ..end(&story)
-    };
+    let future = Position { sequence: 99, ..end(&story) };
+    assert!(!world.runner.wait_for(&future, Duration::from_millis(10)).await.expect("is followed"));
+    let restored = Position { incarnation: 2, ..end(&story) };
     let refused = world.runner.wait_for(&restored, PATIENCE).await;
     assert!(matches!(refused, Err(Failure::Missing { .. })), "{refused:?}");
 }
@@ -169,16 +145,8 @@ async fn a_damaged_commit_stops_its_journal_and_no_other() {
     caught_up(&world, &story).await;
     assert!(!world.runner.wait_for(&end(&broken), PATIENCE).await.expect("is known"));
     let health = json(&world.runner.health());
-    assert_eq!(
-        (&health[0]["study"], &health[0]["state"]),
-        (&json!("broken"), &json!("stopped"))
-    );
-    assert!(
-        health[0]["reason"]
-            .as_str()
-            .is_some_and(|reason| reason.contains("commit 1 of participant/")),
-        "{health}"
-    );
+    assert_eq!((&health[0]["study"], &health[0]["state"]), (&json!("broken"), &json!("stopped")));
+    assert!(health[0]["reason"].as_str().is_some_and(|reason| reason.contains("commit 1 of participant/")), "{health}");
     assert_eq!(health[1]["state"], "following");
 }
 
@@ -196,9 +164,6 @@ async fn an_erasure_reaches_every_read_model_by_its_markers() {
     caught_up(&world, &story).await;
     for (n, expected) in [(1, json!("120")), (2, json!({"erased": "health.clinical"}))] {
         let casebook = casebook::show(&world.tenant, &Story::study_id(), &participant(n), &Visible::all()).await;
-        assert_eq!(
-            json(&casebook.expect("reads"))["forms"][0]["items"][0]["value"],
-            expected
-        );
+        assert_eq!(json(&casebook.expect("reads"))["forms"][0]["items"][0]["value"], expected);
     }
 }

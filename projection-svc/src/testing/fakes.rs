@@ -31,9 +31,7 @@ impl FakeKeys {
 #[async_trait]
 impl Keys for FakeKeys {
     async fn fence(&self, targets: &[Target]) -> Result<(), Failure> {
-        targets
-            .iter()
-            .for_each(|target| self.erase(target.data_subject, &[target.scope]));
+        targets.iter().for_each(|target| self.erase(target.data_subject, &[target.scope]));
         Ok(())
     }
     async fn shred(&self, _: &[Target]) -> Result<ShredReceipt, Failure> {
@@ -52,10 +50,7 @@ pub(crate) struct FakeCells {
 
 impl FakeCells {
     pub(crate) fn new(keys: Arc<FakeKeys>) -> Self {
-        Self {
-            keys,
-            sealed: Mutex::new(0),
-        }
+        Self { keys, sealed: Mutex::new(0) }
     }
 
     /// How often something was sealed.
@@ -130,10 +125,7 @@ impl FakeJournal {
 
     /// Loses all but the first `left` commits, as a server may after a crash.
     pub(crate) fn cut(&self, journal: &JournalId, left: usize) {
-        lock(&self.0.journals)
-            .entry(journal.clone())
-            .or_default()
-            .truncate(left);
+        lock(&self.0.journals).entry(journal.clone()).or_default().truncate(left);
     }
 
     /// Loses a whole journal stream.
@@ -165,10 +157,7 @@ impl Told {
     fn read(&self, journal: &JournalId, after: u64) -> Vec<Commit> {
         let journals = lock(&self.journals);
         let commits = journals.get(journal).into_iter().flatten();
-        commits
-            .filter(|commit| commit.position.sequence > after)
-            .map(|commit| self.opened(commit.clone()))
-            .collect()
+        commits.filter(|commit| commit.position.sequence > after).map(|commit| self.opened(commit.clone())).collect()
     }
 
     fn opened(&self, mut commit: Commit) -> Commit {
@@ -179,11 +168,7 @@ impl Told {
             commit.erased = sections.keys().filter(|cell| erased(cell)).cloned().collect();
             sections.retain(|cell, _| !erased(cell));
             body::join(&mut bodies, &mut sections);
-            commit
-                .events
-                .iter_mut()
-                .zip(bodies)
-                .for_each(|(event, body)| event.body = body);
+            commit.events.iter_mut().zip(bodies).for_each(|(event, body)| event.body = body);
         }
         commit
     }
@@ -193,45 +178,28 @@ impl Told {
 impl Journal for FakeJournal {
     async fn load(&self, stream: &StreamId, after: Tail) -> Result<Vec<Commit>, Failure> {
         let commits = self.0.read(&stream.journal, 0).into_iter();
-        Ok(commits
-            .filter(|c| c.header.stream == *stream && c.header.revision > after.revision)
-            .collect())
+        Ok(commits.filter(|c| c.header.stream == *stream && c.header.revision > after.revision).collect())
     }
 
     async fn append(&self, _: Draft) -> Result<Receipt, AppendError> {
-        Err(AppendError::Failed(Failure::unavailable(
-            "the fake journal",
-            "stories are told to it",
-        )))
+        Err(AppendError::Failed(Failure::unavailable("the fake journal", "stories are told to it")))
     }
 
     async fn follow(&self, journal: &JournalId, after: u64) -> Result<Box<dyn Feed>, Failure> {
         self.0.try_to_read()?;
         let news = self.0.news.subscribe();
-        Ok(Box::new(FakeFeed {
-            told: Arc::clone(&self.0),
-            journal: journal.clone(),
-            after,
-            news,
-        }))
+        Ok(Box::new(FakeFeed { told: Arc::clone(&self.0), journal: journal.clone(), after, news }))
     }
 
     async fn head(&self, journal: &JournalId) -> Result<Position, Failure> {
         self.0.try_to_read()?;
         let sequence = self.0.read(journal, 0).last().map_or(0, |last| last.position.sequence);
-        Ok(Position {
-            study: journal.study.clone(),
-            incarnation: *lock(&self.0.incarnation),
-            sequence,
-        })
+        Ok(Position { study: journal.study.clone(), incarnation: *lock(&self.0.incarnation), sequence })
     }
 
     async fn hash_at(&self, journal: &JournalId, sequence: u64) -> Result<Option<CommitHash>, Failure> {
         let commits = self.0.read(journal, 0);
-        Ok(commits
-            .iter()
-            .find(|commit| commit.position.sequence == sequence)
-            .map(|commit| commit.hash))
+        Ok(commits.iter().find(|commit| commit.position.sequence == sequence).map(|commit| commit.hash))
     }
 
     async fn journals(&self) -> Result<Vec<JournalId>, Failure> {
@@ -258,30 +226,27 @@ impl Feed for FakeFeed {
                 self.after = last.position.sequence;
                 return Ok(commits);
             }
-            self.news
-                .changed()
-                .await
-                .map_err(|gone| Failure::unavailable("the fake journal", gone))?;
+            self.news.changed().await.map_err(|gone| Failure::unavailable("the fake journal", gone))?;
         }
     }
 }
 
 /// Tables in memory.
 #[derive(Debug, Default)]
-pub(crate) struct MemoryStore(Mutex<BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>>);
+pub(crate) struct MemoryStore(Mutex<Tables>);
+
+/// Rows by key, by table.
+type Tables = BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
 
 impl MemoryStore {
     /// Whether these bytes stand anywhere, keys included.
     pub(crate) fn contains_bytes(&self, bytes: &[u8]) -> bool {
         let within = |whole: &[u8]| whole.windows(bytes.len()).any(|window| window == bytes);
-        lock(&self.0)
-            .values()
-            .flatten()
-            .any(|(key, value)| within(key) || within(value))
+        lock(&self.0).values().flatten().any(|(key, value)| within(key) || within(value))
     }
 
     /// Everything in it.
-    pub(crate) fn dump(&self) -> BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>> {
+    pub(crate) fn dump(&self) -> Tables {
         lock(&self.0).clone()
     }
 }
@@ -300,13 +265,8 @@ impl ReadStore for MemoryStore {
             Some(after) if after >= prefix => Bound::Excluded(after.to_vec()),
             Some(_) | None => Bound::Included(prefix.to_vec()),
         };
-        let range = rows
-            .range((from, Bound::Unbounded))
-            .take_while(|(key, _)| key.starts_with(prefix));
-        Ok(range
-            .take(limit)
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
+        let range = rows.range((from, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix));
+        Ok(range.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
     fn apply(&self, table: &str, changes: &[Change]) -> Result<(), Failure> {

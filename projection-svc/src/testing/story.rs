@@ -37,12 +37,7 @@ pub(crate) fn participant(n: u128) -> ParticipantId {
 }
 
 pub(crate) fn details<const N: usize>(known: [(Detail, &str); N]) -> Details {
-    Details::of(
-        known
-            .into_iter()
-            .map(|(detail, text)| (detail, text.to_owned()))
-            .collect(),
-    )
+    Details::of(known.into_iter().map(|(detail, text)| (detail, text.to_owned())).collect())
 }
 
 /// What happened in one study, commit by commit.
@@ -79,10 +74,7 @@ impl Story {
 
     /// The journal stream of the study.
     pub(crate) fn journal(&self) -> JournalId {
-        JournalId {
-            tenant: tenant(),
-            study: Some(self.study.clone()),
-        }
+        JournalId { tenant: tenant(), study: Some(self.study.clone()) }
     }
 
     /// From now on, things are captured at this time.
@@ -108,33 +100,18 @@ impl Story {
     }
 
     pub(crate) fn user(&mut self, n: u128, event: user::Event) {
-        self.commit(
-            StreamId::in_tenant(&tenant(), Aggregate::User, Uuid::from_u128(n)),
-            &[event],
-        );
+        self.commit(StreamId::in_tenant(&tenant(), Aggregate::User, Uuid::from_u128(n)), &[event]);
     }
 
     /// Registered under the subject number `S-00n`.
     pub(crate) fn registered(&mut self, n: u128, at: &str) {
         let subject_number = format!("S-{n:03}").parse().expect("valid");
-        self.participant(
-            n,
-            participant::Event::Registered {
-                site: site(at),
-                subject_number,
-            },
-        );
+        self.participant(n, participant::Event::Registered { site: site(at), subject_number });
     }
 
     pub(crate) fn consented(&mut self, n: u128) {
         let version = "v1".parse().expect("valid");
-        self.participant(
-            n,
-            participant::Event::ConsentGiven {
-                version,
-                reference: None,
-            },
-        );
+        self.participant(n, participant::Event::ConsentGiven { version, reference: None });
     }
 
     /// One form of visit V1.
@@ -149,83 +126,40 @@ impl Story {
 
     /// Values saved without a reason.
     pub(crate) fn saved(&mut self, n: u128, form: &str, items: &[(&str, Scope, &str)]) {
-        let items = items
-            .iter()
-            .map(|(item, scope, value)| self.item(item, Some((*scope, value)), None))
-            .collect();
-        self.participant(
-            n,
-            participant::Event::ItemsSaved {
-                form: Self::form(form),
-                items,
-            },
-        );
+        let items = items.iter().map(|(item, scope, value)| self.item(item, Some((*scope, value)), None)).collect();
+        self.participant(n, participant::Event::ItemsSaved { form: Self::form(form), items });
     }
 
     /// A value changed with a reason.
     pub(crate) fn changed(&mut self, n: u128, form: &str, item: (&str, Scope, &str), reason: &str) {
         let items = vec![self.item(item.0, Some((item.1, item.2)), Some(reason))];
-        self.participant(
-            n,
-            participant::Event::ItemsSaved {
-                form: Self::form(form),
-                items,
-            },
-        );
+        self.participant(n, participant::Event::ItemsSaved { form: Self::form(form), items });
     }
 
     /// A value cleared.
     pub(crate) fn cleared(&mut self, n: u128, form: &str, item: &str) {
         let items = vec![self.item(item, None, Some("entered by mistake"))];
-        self.participant(
-            n,
-            participant::Event::ItemsSaved {
-                form: Self::form(form),
-                items,
-            },
-        );
+        self.participant(n, participant::Event::ItemsSaved { form: Self::form(form), items });
     }
 
     /// The markers of an erasure, in both streams that get them.
     pub(crate) fn fenced(&mut self, n: u128, scopes: &[Scope]) {
         let erasure = ErasureId(Uuid::from_u128(1000 + n));
         let scopes = scopes.to_vec();
-        self.participant(
-            n,
-            participant::Event::Fenced {
-                erasure,
-                scopes: scopes.clone(),
-            },
-        );
+        self.participant(n, participant::Event::Fenced { erasure, scopes: scopes.clone() });
         self.identity(n, identity::Event::Fenced { erasure, scopes });
     }
 
     fn item(&self, item: &str, value: Option<(Scope, &str)>, reason: Option<&str>) -> SavedItem {
         let own = |k| Part::of_command(self.next_command(), k);
         let value = value.map(|(scope, value)| {
-            let part = if scope == Scope::HealthFreeText {
-                own(0)
-            } else {
-                Part::all()
-            };
-            DesignScoped {
-                scope,
-                part,
-                value: Erasable::Known(ItemValue(value.to_owned())),
-            }
+            let part = if scope == Scope::HealthFreeText { own(0) } else { Part::all() };
+            DesignScoped { scope, part, value: Erasable::Known(ItemValue(value.to_owned())) }
         });
         let reason = reason.map(|reason| Personal::in_part(own(1), Erasable::Known(reason.to_owned())));
         let group = "G".parse().expect("valid");
         let item = item.parse().expect("valid");
-        SavedItem {
-            item: ItemKey {
-                group,
-                group_repeat: 1,
-                item,
-            },
-            value,
-            reason,
-        }
+        SavedItem { item: ItemKey { group, group_repeat: 1, item }, value, reason }
     }
 
     fn next_command(&self) -> CommandId {
@@ -242,13 +176,8 @@ impl Story {
         let tail = self.tails.entry(stream.clone()).or_default();
         let sequence = self.sequences.entry(stream.journal.clone()).or_default();
         *sequence += 1;
-        let kinds: Vec<_> = facts
-            .iter()
-            .map(|fact| EventType {
-                name: fact.name().to_owned(),
-                version: fact.version(),
-            })
-            .collect();
+        let kinds: Vec<_> =
+            facts.iter().map(|fact| EventType { name: fact.name().to_owned(), version: fact.version() }).collect();
         let header = Header {
             environment: Environment::Test,
             revision: tail.revision.next(),
@@ -266,42 +195,16 @@ impl Story {
         hash[..8].copy_from_slice(&sequence.to_be_bytes());
         hash[8..24].copy_from_slice(command.0.as_bytes());
         let hash = CommitHash(hash);
-        *tail = Tail {
-            revision: Revision(tail.revision.0 + 1),
-            hash,
-        };
-        let position = Position {
-            study: stream.journal.study,
-            incarnation: 1,
-            sequence: *sequence,
-        };
-        let events = kinds
-            .into_iter()
-            .zip(facts)
-            .map(|(kind, fact)| OpenEvent {
-                kind,
-                body: fact.write(),
-            })
-            .collect();
-        let commit = Commit {
-            header,
-            hash,
-            position,
-            events,
-            body_digest: None,
-            erased: Default::default(),
-            traceparent: None,
-        };
+        *tail = Tail { revision: Revision(tail.revision.0 + 1), hash };
+        let position = Position { study: stream.journal.study, incarnation: 1, sequence: *sequence };
+        let events = kinds.into_iter().zip(facts).map(|(kind, fact)| OpenEvent { kind, body: fact.write() }).collect();
+        let commit =
+            Commit { header, hash, position, events, body_digest: None, erased: Default::default(), traceparent: None };
         self.commits.push(commit);
     }
 }
 
 fn actor() -> Actor {
     let organisation = "hospital".parse().expect("valid");
-    Actor {
-        id: UserId(Uuid::from_u128(42)),
-        kind: ActorKind::User,
-        role: Role::Investigator,
-        organisation,
-    }
+    Actor { id: UserId(Uuid::from_u128(42)), kind: ActorKind::User, role: Role::Investigator, organisation }
 }

@@ -50,15 +50,7 @@ impl World {
             store: store.clone(),
             progress: runner.clone(),
         };
-        Self {
-            keys,
-            cells,
-            journal,
-            store,
-            tenant,
-            runner,
-            story: story.clone(),
-        }
+        Self { keys, cells, journal, store, tenant, runner, story: story.clone() }
     }
 
     /// Folds a story into one projection. Holds every projection to three laws on the way: a commit that is delivered
@@ -69,9 +61,7 @@ impl World {
         let once = world.store.dump();
         world.fold::<P>(&story.commits, usize::MAX).await;
         assert_eq!(world.store.dump(), once, "a commit that is delivered twice counts once");
-        world
-            .assert_as_rebuilt::<P>("how commits fall into batches does not matter")
-            .await;
+        world.assert_as_rebuilt::<P>("how commits fall into batches does not matter").await;
         world
     }
 
@@ -85,8 +75,7 @@ impl World {
         let markers = self.story.commits[before..].to_vec();
         self.journal.tell(&markers);
         self.fold::<P>(&markers, 1).await;
-        self.assert_as_rebuilt::<P>("what an erasure leaves is what a rebuild gives")
-            .await;
+        self.assert_as_rebuilt::<P>("what an erasure leaves is what a rebuild gives").await;
         self.assert_no_cells::<P>(person, scopes);
     }
 
@@ -100,9 +89,7 @@ impl World {
         for journal in journals {
             let of_journal: Vec<_> = commits.iter().filter(|c| c.header.stream.journal == journal).collect();
             for commits in of_journal.chunks(batch.min(of_journal.len())) {
-                let mut fold = model::<P>()
-                    .fold(&self.stores(), table.to_owned(), &journal)
-                    .expect("reads");
+                let mut fold = model::<P>().fold(&self.stores(), table.to_owned(), &journal).expect("reads");
                 for commit in commits {
                     fold.take(commit).await.expect("folds");
                 }
@@ -123,10 +110,7 @@ impl World {
         }
         self.fold_into::<P>("rebuilt", &commits, usize::MAX).await;
         let live = tables::live_table(self.store.as_ref(), P::NAME).expect("was prepared");
-        let comparison = model::<P>()
-            .compare(&self.stores(), &live, "rebuilt")
-            .await
-            .expect("compares");
+        let comparison = model::<P>().compare(&self.stores(), &live, "rebuilt").await.expect("compares");
         assert_eq!(comparison.named, Vec::<String>::new(), "{law}");
         assert_eq!(comparison.differences, 0, "{law}");
         self.store.drop_table("rebuilt").expect("drops");
@@ -138,18 +122,12 @@ impl World {
             let about = crate::row::RowKey::parse(&key).and_then(|key| key.person);
             if about == Some(person) {
                 let cells = crate::frame::decode(&value).expect("reads").cells;
-                assert!(
-                    cells.iter().all(|((scope, _), _)| !scopes.contains(scope)),
-                    "a cell stayed behind"
-                );
+                assert!(cells.iter().all(|((scope, _), _)| !scopes.contains(scope)), "a cell stayed behind");
             }
         }
     }
 
     fn stores(&self) -> Stores {
-        Stores {
-            store: self.store.clone(),
-            cells: self.cells.clone(),
-        }
+        Stores { store: self.store.clone(), cells: self.cells.clone() }
     }
 }

@@ -18,13 +18,7 @@ impl Draft {
             match (element.name.as_str(), element.attribute("CodedValue")) {
                 ("CodeListItem" | "EnumeratedItem", Some(value)) => {
                     let labels = self.decode(file, &element)?;
-                    codes.push((
-                        number(&element, "OrderNumber"),
-                        Code {
-                            value: value.to_owned(),
-                            labels,
-                        },
-                    ));
+                    codes.push((number(&element, "OrderNumber"), Code { value: value.to_owned(), labels }));
                 }
                 ("ExternalCodeList", _) => external = Some(element),
                 _ => file.not_kept.inside(&list.name, &element),
@@ -43,11 +37,7 @@ impl Draft {
         if codes.is_empty() {
             self.warn(list, Some(&oid), "empty-code-list", "it has no codes: no value fits it");
         }
-        self.design.code_lists.push(CodeListDef {
-            oid,
-            name: name(list),
-            codes: in_order(codes),
-        });
+        self.design.code_lists.push(CodeListDef { oid, name: name(list), codes: in_order(codes) });
         Ok(())
     }
 
@@ -65,11 +55,7 @@ impl Draft {
     /// Items of a list that is kept elsewhere: coded, though nothing here knows the codes, so no free text.
     pub(in crate::odm) fn settle_external_lists(&mut self) {
         for item in &mut self.design.items {
-            if item
-                .code_list
-                .as_ref()
-                .is_some_and(|list| self.external_lists.contains(list))
-            {
+            if item.code_list.as_ref().is_some_and(|list| self.external_lists.contains(list)) {
                 item.code_list = None;
                 item.scope = item.scope.or(Some(Scope::HealthClinical));
             }

@@ -14,11 +14,7 @@ impl Draft {
     pub(super) fn condition<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
         let expressions = self.expressions(file, element)?;
         if let Some(oid) = self.named(element, Kind::Condition) {
-            self.design.conditions.push(ExpressionDef {
-                oid,
-                name: name(element),
-                expressions,
-            });
+            self.design.conditions.push(ExpressionDef { oid, name: name(element), expressions });
         }
         Ok(())
     }
@@ -26,11 +22,7 @@ impl Draft {
     pub(super) fn method<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
         let expressions = self.expressions(file, element)?;
         if let Some(oid) = self.named(element, Kind::Method) {
-            self.design.methods.push(ExpressionDef {
-                oid,
-                name: name(element),
-                expressions,
-            });
+            self.design.methods.push(ExpressionDef { oid, name: name(element), expressions });
         }
         Ok(())
     }
@@ -55,10 +47,7 @@ impl Draft {
     ) -> Result<Expression, OdmError> {
         let context = element.attribute("Context").unwrap_or_default().to_owned();
         let text = file.xml.text(element)?;
-        let what = format!(
-            "its expression in the context \"{}\" is kept, not executed",
-            shown(&context)
-        );
+        let what = format!("its expression in the context \"{}\" is kept, not executed", shown(&context));
         let at = (element.at, of.name.as_str(), of.attribute("OID"));
         self.report.add(Severity::Note, at, "expression-not-executed", what);
         Ok(Expression { context, text })

@@ -47,12 +47,7 @@ impl Draft {
     fn is_new(&mut self, element: &Element, kind: Kind, oid: &str) -> bool {
         let new = self.defined.insert((kind, oid.to_owned()));
         if !new {
-            self.report.add(
-                Severity::Refused,
-                (element.at, &element.name, Some(oid)),
-                "twice",
-                "it is defined twice",
-            );
+            self.report.add(Severity::Refused, (element.at, &element.name, Some(oid)), "twice", "it is defined twice");
         }
         new
     }
@@ -74,12 +69,7 @@ impl Draft {
     }
 
     pub(in crate::odm) fn refers(&mut self, element: &Element, kind: Kind, oid: &str) {
-        self.pending.push(Pending {
-            at: element.at,
-            element: element.name.clone(),
-            kind,
-            oid: oid.to_owned(),
-        });
+        self.pending.push(Pending { at: element.at, element: element.name.clone(), kind, oid: oid.to_owned() });
     }
 
     pub(in crate::odm) fn optional(&mut self, element: &Element, attribute: &str, kind: Kind) -> Option<String> {
@@ -101,8 +91,7 @@ impl Draft {
             };
             if !there {
                 let at = (pending.at, pending.element.as_str(), Some(pending.oid.as_str()));
-                self.report
-                    .add(severity, at, "dangling", "what it refers to is not defined in the file");
+                self.report.add(severity, at, "dangling", "what it refers to is not defined in the file");
             }
         }
     }

@@ -12,25 +12,16 @@ pub(super) fn check(root: Element) -> Result<Element, OdmError> {
     if root.name != "ODM" || !namespace.starts_with(ODM_ANY) {
         let what = match namespace.starts_with(ODM_ANY) {
             true => format!("its root element is {}, not ODM", shown(&root.name)),
-            false => format!(
-                "its root element is {} in another namespace than {ODM_1_3}",
-                shown(&root.name)
-            ),
+            false => format!("its root element is {} in another namespace than {ODM_1_3}", shown(&root.name)),
         };
         return Err(OdmError::NotOdm { at: root.at, what });
     }
     match (namespace, version) {
         (ODM_1_3, None | Some("1.3" | "1.3.0" | "1.3.1" | "1.3.2")) => Ok(root),
-        (ODM_1_3, Some(other)) => Err(OdmError::Version {
-            at: root.at,
-            version: shown(other),
-        }),
+        (ODM_1_3, Some(other)) => Err(OdmError::Version { at: root.at, version: shown(other) }),
         (other, version) => {
             let of_namespace = other.trim_start_matches(ODM_ANY);
-            Err(OdmError::Version {
-                at: root.at,
-                version: shown(version.unwrap_or(of_namespace)),
-            })
+            Err(OdmError::Version { at: root.at, version: shown(version.unwrap_or(of_namespace)) })
         }
     }
 }

@@ -21,18 +21,11 @@ pub(super) fn under_their_keys<R: BufRead>(file: &mut ClinicalFile<R>, raw: Vec<
     let key = |form: &RawForm| {
         let (visit, visit_repeat) = in_visit(form);
         let form_repeat = repeats.number(&(visit.clone(), visit_repeat), &form.form);
-        FormKey {
-            visit,
-            visit_repeat,
-            form: form.form.oid.clone(),
-            form_repeat,
-        }
+        FormKey { visit, visit_repeat, form: form.form.oid.clone(), form_repeat }
     };
     let keys: Vec<FormKey> = raw.iter().map(key).collect();
-    let all_items = raw
-        .iter()
-        .zip(&keys)
-        .flat_map(|(form, key)| form.items.iter().map(move |item| (key.clone(), item)));
+    let all_items =
+        raw.iter().zip(&keys).flat_map(|(form, key)| form.items.iter().map(move |item| (key.clone(), item)));
     let groups = Counted::of("ItemGroupData", all_items.map(|(key, item)| (key, &item.group)));
     groups.report(file);
 
@@ -40,23 +33,17 @@ pub(super) fn under_their_keys<R: BufRead>(file: &mut ClinicalFile<R>, raw: Vec<
     let mut places: BTreeMap<FormKey, usize> = BTreeMap::new();
     for (form, key) in raw.into_iter().zip(keys) {
         let place = *places.entry(key.clone()).or_insert_with(|| {
-            forms.push(ClinicalForm {
-                key: key.clone(),
-                items: Vec::new(),
-                line: form.form.line,
-            });
+            forms.push(ClinicalForm { key: key.clone(), items: Vec::new(), line: form.form.line });
             forms.len() - 1
         });
-        forms[place]
-            .items
-            .extend(form.items.into_iter().map(|item| ClinicalItem {
-                group_repeat: groups.number(&key, &item.group),
-                group: item.group.oid,
-                item: item.item,
-                value: item.value,
-                unit: item.unit,
-                line: item.line,
-            }));
+        forms[place].items.extend(form.items.into_iter().map(|item| ClinicalItem {
+            group_repeat: groups.number(&key, &item.group),
+            group: item.group.oid,
+            item: item.item,
+            value: item.value,
+            unit: item.unit,
+            line: item.line,
+        }));
     }
     forms
 }
@@ -71,10 +58,8 @@ struct Counted<S: Ord> {
 impl<S: Ord + Clone> Counted<S> {
     fn of<'a>(element: &'static str, all: impl Iterator<Item = (S, &'a Keyed)>) -> Self {
         let all: Vec<(S, &Keyed)> = all.collect();
-        let keys: Vec<_> = all
-            .iter()
-            .map(|(scope, keyed)| ((scope.clone(), keyed.oid.clone()), keyed.key.clone()))
-            .collect();
+        let keys: Vec<_> =
+            all.iter().map(|(scope, keyed)| ((scope.clone(), keyed.oid.clone()), keyed.key.clone())).collect();
         let numbers = occurrences(&keys);
         let mut told = BTreeSet::new();
         let mut counted = Vec::new();
@@ -84,11 +69,7 @@ impl<S: Ord + Clone> Counted<S> {
                 counted.push((keyed.oid.clone(), keyed.line, occurrence.number));
             }
         }
-        Self {
-            element,
-            numbers,
-            counted,
-        }
+        Self { element, numbers, counted }
     }
 
     fn number(&self, scope: &S, keyed: &Keyed) -> u32 {
@@ -98,12 +79,7 @@ impl<S: Ord + Clone> Counted<S> {
     fn report<R: BufRead>(&self, file: &mut ClinicalFile<R>) {
         for (oid, line, number) in &self.counted {
             let what = format!("its repeat key is not a number from 1 up, or is taken: counted as occurrence {number}");
-            file.row(
-                Severity::Note,
-                (*line, self.element, Some(oid)),
-                "repeat-key-counted",
-                what,
-            );
+            file.row(Severity::Note, (*line, self.element, Some(oid)), "repeat-key-counted", what);
         }
     }
 }

@@ -12,25 +12,12 @@ fn participants_with_their_sites_and_audit_records_are_read() {
         .map(|one| (one.subject_number.as_str(), one.site.as_deref(), one.values(), one.line))
         .collect();
     let at = |key: &str| line_of(CLINICAL, key);
-    assert_eq!(
-        found,
-        [
-            ("B-001", Some("SITE-A"), 16, at("\"B-001\"")),
-            ("B-003", Some("SITE-B"), 0, at("\"B-003\""))
-        ]
-    );
+    assert_eq!(found, [("B-001", Some("SITE-A"), 16, at("\"B-001\"")), ("B-003", Some("SITE-B"), 0, at("\"B-003\""))]);
     let audit = participants[0].audit.as_ref().expect("it has one");
-    assert_eq!(
-        (audit.user.as_deref(), audit.at),
-        (Some("U.1"), Some(datetime!(2026-03-04 05:06:07 +1)))
-    );
+    assert_eq!((audit.user.as_deref(), audit.at), (Some("U.1"), Some(datetime!(2026-03-04 05:06:07 +1))));
     assert_eq!(participants[0].study.as_deref(), Some("ST.1"));
     assert_eq!(participants[0].design_version.as_deref(), Some("V1"));
-    assert_eq!(
-        participants[1].audit.as_ref().and_then(|audit| audit.at),
-        None,
-        "yesterday is no time"
-    );
+    assert_eq!(participants[1].audit.as_ref().and_then(|audit| audit.at), None, "yesterday is no time");
 }
 
 #[test]
@@ -41,10 +28,7 @@ fn a_site_goes_before_a_location_and_a_dash_is_none() {
     };
     let site = |oid: &str| Some(oid.to_owned());
     assert_eq!(sites(CLINICAL), [site("SITE-A"), site("SITE-B")]);
-    assert_eq!(
-        sites(&CLINICAL.replace("SITE-B", "-")),
-        [site("SITE-A"), site("SITE-Z")]
-    );
+    assert_eq!(sites(&CLINICAL.replace("SITE-B", "-")), [site("SITE-A"), site("SITE-Z")]);
     assert_eq!(sites(&CLINICAL.replace("SITE-A", "-")), [None, site("SITE-B")]);
 }
 
@@ -56,13 +40,7 @@ fn repeat_keys_become_occurrences() {
         .iter()
         .map(|form| {
             let groups: Vec<_> = form.items.iter().map(|item| item.group_repeat).collect();
-            (
-                form.key.visit.as_str(),
-                form.key.visit_repeat,
-                form.key.form.as_str(),
-                form.key.form_repeat,
-                groups,
-            )
+            (form.key.visit.as_str(), form.key.visit_repeat, form.key.form.as_str(), form.key.form_repeat, groups)
         })
         .collect();
     let expected = [
@@ -82,21 +60,21 @@ fn values_are_taken_from_attributes_and_typed_elements() {
     let (participants, _) = clinical(CLINICAL).expect("good data");
     let values = |form: usize| -> Vec<(String, Option<String>)> {
         let items = participants[0].forms[form].items.iter();
-        items
-            .map(|item| (item.item.to_string(), item.value.clone().map(String::from)))
-            .collect()
+        items.map(|item| (item.item.to_string(), item.value.clone().map(String::from))).collect()
     };
     let value = |item: &str, value: &str| (item.to_owned(), Some(value.to_owned()));
-    assert_eq!(
-        values(0),
-        [
-            value("SMOKES", "true"),
-            value("PHONE", "tel & fax"),
-            ("HABIT".to_owned(), None)
-        ]
-    );
+    assert_eq!(values(0), [value("SMOKES", "true"), value("PHONE", "tel & fax"), ("HABIT".to_owned(), None)]);
     assert_eq!(values(1)[5], ("FVC".to_owned(), None), "an empty value is none");
     assert_eq!(participants[0].forms[1].items[1].unit.as_deref(), Some("U.ML"));
+}
+
+#[test]
+fn elements_that_odm_does_not_know_are_counted_without_their_names() {
+    let (participants, report) = clinical(&CLINICAL.replace("ItemDataAny", "ItemDataOfMine")).expect("good data");
+    assert_eq!(participants[0].values(), 15);
+    let line = line_of(CLINICAL, "ItemDataAny");
+    let row = format!("{line} note not-kept an unknown element in ItemGroupData -");
+    assert!(rows(&report).contains(&row), "{report}");
 }
 
 #[test]
@@ -113,17 +91,11 @@ fn the_report_says_what_was_not_taken() {
         format!("{} note out-of-place AuditRecord -", at("yesterday")),
         format!("{} warning no-time DateTimeStamp -", at("yesterday")),
         format!("{} note not-kept AdminData in ODM -", at("<AdminData")),
-        format!(
-            "{} note not-kept ReasonForChange in AuditRecord -",
-            at("<ReasonForChange")
-        ),
+        format!("{} note not-kept ReasonForChange in AuditRecord -", at("<ReasonForChange")),
     ];
     assert_eq!(rows(&report), expected);
     let printed = report.to_string();
-    assert!(
-        !printed.contains("not a number,") && !printed.contains("week 4"),
-        "no value is printed: {printed}"
-    );
+    assert!(!printed.contains("not a number,") && !printed.contains("week 4"), "no value is printed: {printed}");
 }
 
 #[test]
@@ -135,35 +107,18 @@ fn values_that_do_not_fit_are_left_out_and_the_rest_is_planned() {
         .saves
         .iter()
         .map(|save| {
-            let Command::SaveItems { form, items } = &save.command else {
-                panic!("only saves")
-            };
+            let Command::SaveItems { form, items } = &save.command else { panic!("only saves") };
             assert_eq!(items.len(), save.lines.len());
             let items: Vec<_> = items.iter().map(|item| item.item.to_string()).collect();
-            (
-                form.visit.to_string(),
-                form.form.to_string(),
-                items.join(" "),
-                save.line,
-            )
+            (form.visit.to_string(), form.form.to_string(), items.join(" "), save.line)
         })
         .collect();
     let save = |visit: &str, form: &str, items: &str, line: &str| {
-        (
-            visit.to_owned(),
-            form.to_owned(),
-            items.to_owned(),
-            line_of(CLINICAL, line),
-        )
+        (visit.to_owned(), form.to_owned(), items.to_owned(), line_of(CLINICAL, line))
     };
     let expected = [
         save("BASE", "PERSON", "SMOKES PHONE", "<FormData FormOID=\"PERSON\">"),
-        save(
-            "BASE",
-            "LUNG",
-            "FEV1 NOTE",
-            "<FormData FormOID=\"LUNG\" FormRepeatKey=\"1\"",
-        ),
+        save("BASE", "LUNG", "FEV1 NOTE", "<FormData FormOID=\"LUNG\" FormRepeatKey=\"1\""),
         save("FOLLOW", "LUNG", "FVC", "\"second\""),
         save("FOLLOW", "LUNG", "FVC", "FormRepeatKey=\"3\""),
         save("FOLLOW", "LUNG", "FVC", "Value=\"4.4\""),
@@ -179,17 +134,10 @@ fn values_that_do_not_fit_are_left_out_and_the_rest_is_planned() {
         format!("{} note empty ItemData FVC", at("Value=\"\"")),
         format!("{} refused item ItemData UNKNOWN", at("UNKNOWN")),
         format!("{} refused form FormData PERSON", at("Value=\"daily\"")),
-        format!(
-            "{} refused form FormData PERSON",
-            at("StudyEventOID=\"BASE\" StudyEventRepeatKey=\"2\"")
-        ),
+        format!("{} refused form FormData PERSON", at("StudyEventOID=\"BASE\" StudyEventRepeatKey=\"2\"")),
     ];
     assert_eq!(rows(&plan.report), expected);
-    assert!(
-        plan.report.to_string().contains("its 2 value(s) were left out"),
-        "{}",
-        plan.report
-    );
+    assert!(plan.report.to_string().contains("its 2 value(s) were left out"), "{}", plan.report);
     for value in ["1e5", "4000", "far longer", "daily"] {
         assert!(!plan.report.to_string().contains(value), "{value} must not be printed");
     }
@@ -201,9 +149,7 @@ fn of_an_item_that_stands_twice_the_last_is_taken() {
     let (design, _) = design(DESIGN).expect("a good design");
     let (participants, _) = clinical(&twice).expect("good data");
     let plan = plan(&participants[0], &design);
-    let Command::SaveItems { items, .. } = &plan.saves[1].command else {
-        panic!("only saves")
-    };
+    let Command::SaveItems { items, .. } = &plan.saves[1].command else { panic!("only saves") };
     assert_eq!(items[1].value.clone().map(String::from).as_deref(), Some("short"));
     let row = format!("{} refused twice ItemData NOTE", line_of(&twice, "\"first\""));
     assert!(rows(&plan.report).contains(&row), "{}", plan.report);

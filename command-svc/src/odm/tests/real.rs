@@ -19,9 +19,7 @@ use super::all_of;
 
 /// A file of `../shared/data`, or none and a line that says which test is skipped.
 fn file(test: &str, name: &str) -> Option<Vec<u8>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/data")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(name);
     let bytes = std::fs::read(path).ok();
     if bytes.is_none() {
         println!("skipped: {test} (there is no ../shared/data/{name})");
@@ -40,47 +38,23 @@ fn rule(report: &Report, rule: &str) -> usize {
 }
 
 fn languages(design: &StudyDesign) -> BTreeSet<&str> {
-    let labels = design
-        .visits
-        .iter()
-        .map(|visit| &visit.labels)
-        .chain(design.items.iter().map(|item| &item.labels));
-    let codes = design
-        .code_lists
-        .iter()
-        .flat_map(|list| list.codes.iter().map(|code| &code.labels));
-    labels
-        .chain(codes)
-        .chain(design.units.values())
-        .flat_map(|labels| labels.keys().map(String::as_str))
-        .collect()
+    let labels = design.visits.iter().map(|visit| &visit.labels).chain(design.items.iter().map(|item| &item.labels));
+    let codes = design.code_lists.iter().flat_map(|list| list.codes.iter().map(|code| &code.labels));
+    labels.chain(codes).chain(design.units.values()).flat_map(|labels| labels.keys().map(String::as_str)).collect()
 }
 
 #[test]
 fn the_design_of_a_designer_is_read_whole() {
-    let Some(bytes) = file(
-        "the_design_of_a_designer_is_read_whole",
-        "odm132_study_ces_metadata.xml",
-    ) else {
+    let Some(bytes) = file("the_design_of_a_designer_is_read_whole", "odm132_study_ces_metadata.xml") else {
         return;
     };
     let (design, report) = design(&bytes);
     assert_eq!(design.name, "CDISC Example Study");
     assert_eq!(design.version, "CES_MDV_V1");
-    let sizes = [
-        design.visits.len(),
-        design.forms.len(),
-        design.item_groups.len(),
-        design.items.len(),
-    ];
+    let sizes = [design.visits.len(), design.forms.len(), design.item_groups.len(), design.items.len()];
     assert_eq!(sizes, [5, 7, 14, 63]);
     let checks: Vec<_> = design.items.iter().flat_map(|item| &item.range_checks).collect();
-    let sizes = [
-        design.code_lists.len(),
-        checks.len(),
-        design.conditions.len(),
-        design.methods.len(),
-    ];
+    let sizes = [design.code_lists.len(), checks.len(), design.conditions.len(), design.methods.len()];
     assert_eq!(sizes, [12, 14, 13, 1]);
     assert!(checks.iter().any(|check| check.hard) && checks.iter().any(|check| !check.hard));
     assert_eq!(languages(&design), BTreeSet::from(["de", "en", "fr", "it", "ko"]));
@@ -92,31 +66,16 @@ fn the_design_of_a_designer_is_read_whole() {
 
 #[test]
 fn the_design_of_a_capture_system_is_read_whole() {
-    let Some(bytes) = file(
-        "the_design_of_a_capture_system_is_read_whole",
-        "odm132_openedc_metadata.xml",
-    ) else {
+    let Some(bytes) = file("the_design_of_a_capture_system_is_read_whole", "odm132_openedc_metadata.xml") else {
         return;
     };
     let (design, report) = design(&bytes);
-    let sizes = [
-        design.visits.len(),
-        design.forms.len(),
-        design.item_groups.len(),
-        design.items.len(),
-    ];
+    let sizes = [design.visits.len(), design.forms.len(), design.item_groups.len(), design.items.len()];
     assert_eq!(sizes, [3, 5, 9, 28]);
-    assert_eq!(
-        design.items.iter().map(|item| item.range_checks.len()).sum::<usize>(),
-        8
-    );
+    assert_eq!(design.items.iter().map(|item| item.range_checks.len()).sum::<usize>(), 8);
     assert_eq!((design.conditions.len(), design.methods.len()), (7, 2));
     let parts: Vec<_> = design.item_groups.iter().flat_map(|group| &group.items).collect();
-    let computed: Vec<_> = parts
-        .iter()
-        .filter(|part| part.method.is_some())
-        .map(|part| part.oid.as_str())
-        .collect();
+    let computed: Vec<_> = parts.iter().filter(|part| part.method.is_some()).map(|part| part.oid.as_str()).collect();
     assert_eq!(computed, ["BMI", "I.2"]);
     assert_eq!(languages(&design), BTreeSet::from(["de", "en"]));
     assert_eq!(rule(&report, "expression-not-executed"), 9);
@@ -136,10 +95,7 @@ fn the_values_of_a_capture_system_become_commands_that_the_domain_takes() {
     let values: usize = participants.iter().map(ParticipantData::values).sum();
     assert_eq!((participants.len(), values), (90, 1684));
     assert_eq!(
-        participants
-            .iter()
-            .filter(|one| one.audit.as_ref().is_some_and(|audit| audit.at.is_some()))
-            .count(),
+        participants.iter().filter(|one| one.audit.as_ref().is_some_and(|audit| audit.at.is_some())).count(),
         90
     );
     assert_eq!((rule(&report, "out-of-place"), report.rows.len()), (90, 90));
@@ -158,11 +114,7 @@ fn the_values_of_a_capture_system_become_commands_that_the_domain_takes() {
         }
         left_out.append(plan.report);
     }
-    assert_eq!(
-        planned + left_out.rows.len(),
-        1684,
-        "every value is planned or reported"
-    );
+    assert_eq!(planned + left_out.rows.len(), 1684, "every value is planned or reported");
     assert!(left_out.rows.iter().all(|row| row.severity == Severity::Refused));
     println!("{planned} planned, {} left out\n{left_out}", left_out.rows.len());
 }
@@ -172,55 +124,23 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
     let site: SiteId = "S1".parse().expect("valid");
     let mut participant = Participant::default();
     let subject_number = "B-001".parse().expect("valid");
-    participant.evolve(
-        &Event::Registered {
-            site: site.clone(),
-            subject_number,
-        },
-        Revision(1),
-    );
+    participant.evolve(&Event::Registered { site: site.clone(), subject_number }, Revision(1));
     let version = "1.0".parse().expect("valid");
-    participant.evolve(
-        &Event::ConsentGiven {
-            version,
-            reference: None,
-        },
-        Revision(2),
-    );
-    let setup = Setup {
-        environment: Environment::Test,
-        designs: BTreeMap::new(),
-        sites: [site].into(),
-    };
-    let study = Study::Live {
-        setup,
-        design: design.hash(),
-        content: Some(Arc::new(design.clone())),
-    };
+    participant.evolve(&Event::ConsentGiven { version, reference: None }, Revision(2));
+    let setup = Setup { environment: Environment::Test, designs: BTreeMap::new(), sites: [site].into() };
+    let study = Study::Live { setup, design: design.hash(), content: Some(Arc::new(design.clone())) };
     let tenant: TenantId = "acme".parse().expect("valid");
     let organisation = "hospital".parse().expect("valid");
-    let actor = Actor {
-        id: UserId(Uuid::from_u128(1)),
-        kind: ActorKind::User,
-        role: Role::Integrator,
-        organisation,
-    };
+    let actor = Actor { id: UserId(Uuid::from_u128(1)), kind: ActorKind::User, role: Role::Integrator, organisation };
     let stream = StreamId::in_tenant(&tenant, Aggregate::Participant, Uuid::from_u128(2));
     let context = Context {
         now: datetime!(2026-11-22 12:00 UTC),
         captured_at: datetime!(2026-11-22 11:00 UTC),
-        principal: &Principal {
-            tenant,
-            environment: Environment::Test,
-            actor,
-            sites: Sites::All,
-        },
+        principal: &Principal { tenant, environment: Environment::Test, actor, sites: Sites::All },
         command: CommandId(Uuid::from_u128(3)),
         stream: &stream,
         expected: None,
         governing: &study,
     };
-    participant
-        .decide(command, &context)
-        .unwrap_or_else(|refused| panic!("{refused}: {:?}", refused))
+    participant.decide(command, &context).unwrap_or_else(|refused| panic!("{refused}: {:?}", refused))
 }

@@ -22,10 +22,7 @@ fn keys_that_are_numbers_keep_them_and_others_follow() {
         (&[Some("0"), Some("1"), Some("2")], &["3*", "1", "2"]),
         (&[Some("01"), Some("1")], &["1", "2*"]),
         (&[Some("-1"), Some("1.5"), Some("")], &["1*", "2*", "3*"]),
-        (
-            &[Some("4294967296"), Some("4294967295"), Some("1000000")],
-            &["1000001*", "1000002*", "1000000"],
-        ),
+        (&[Some("4294967296"), Some("4294967295"), Some("1000000")], &["1000001*", "1000002*", "1000000"]),
     ];
     for (keys, expected) in cases {
         assert_eq!(numbers(keys), *expected, "{keys:?}");
@@ -34,10 +31,7 @@ fn keys_that_are_numbers_keep_them_and_others_follow() {
 
 #[test]
 fn no_two_keys_get_the_same_occurrence() {
-    let keys: Vec<String> = (0..40)
-        .map(|n| format!("{:02}", n % 25))
-        .chain((0..25).map(|n| n.to_string()))
-        .collect();
+    let keys: Vec<String> = (0..40).map(|n| format!("{:02}", n % 25)).chain((0..25).map(|n| n.to_string())).collect();
     let found = occurrences(&keys.iter().map(|key| ((), Some(key.clone()))).collect::<Vec<_>>());
     let numbers: std::collections::BTreeSet<u32> = found.values().map(|occurrence| occurrence.number).collect();
     assert_eq!(numbers.len(), found.len());

@@ -1,0 +1,86 @@
+//! The OpenAPI description of the views.
+
+use edge::ProblemBody;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{HeaderBuilder, Object, RefOr, Response, Type};
+use utoipa::{IntoResponses, Modify, OpenApi};
+
+use crate::{audit, casebook, erasures, identity, overview, participants, studies};
+
+#[derive(OpenApi)]
+#[openapi(
+    paths(
+        studies::list,
+        studies::show,
+        studies::design,
+        overview::show,
+        participants::list,
+        participants::show,
+        casebook::show,
+        identity::show,
+        audit::page,
+        erasures::list,
+        erasures::show,
+        erasures::holds,
+        erasures::restrictions,
+    ),
+    components(schemas(ProblemBody)),
+    tags((name = "queries", description = "What dashboards and people ask.")),
+    modifiers(&EveryView)
+)]
+struct Description;
+
+/// What holds for every view is said here once: the position of its answer, and why it may not answer.
+struct EveryView;
+
+impl Modify for EveryView {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        for view in description.paths.paths.values_mut().filter_map(|path| path.get.as_mut()) {
+            describe(view);
+        }
+    }
+}
+
+fn describe(view: &mut Operation) {
+    let responses = &mut view.responses.responses;
+    if let Some(RefOr::T(answer)) = responses.get_mut("200") {
+        positioned(answer);
+    }
+    responses.extend(Problems::responses());
+}
+
+fn positioned(answer: &mut Response) {
+    let position = HeaderBuilder::new()
+        .schema(Some(Object::with_type(Type::String)))
+        .description(Some("the position that the answer reflects at least"))
+        .build();
+    answer.description = "As it stands at `Lethe-Position`.".to_owned();
+    answer.headers.insert("Lethe-Position".to_owned(), RefOr::T(position));
+}
+
+/// Why a view may not answer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "read by the macro: `Problem` makes the responses")]
+enum Problems {
+    /// The address or a query parameter cannot be read, or `min_position` is not from this journal.
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(ProblemBody),
+    /// No valid token.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(ProblemBody),
+    /// The role may not.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(ProblemBody),
+    /// Not there, or not for this credential.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(ProblemBody),
+    /// Not now, or `min_position` is not reached yet (code `behind`): ask again after `Retry-After`.
+    #[response(status = 503, content_type = "application/problem+json",
+        headers(("Retry-After" = u32, description = "seconds")))]
+    Unavailable(ProblemBody),
+}
+
+/// The description of the views (OpenAPI 3.1).
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Description::openapi()
+}

@@ -1,0 +1,190 @@
+//! What each stored shape is today, in typed facts. The line of an old shape says what its upcast makes of it.
+
+use domain::design::ItemValue;
+use domain::identity::{Detail, Details};
+use domain::ids::{CommandId, Environment, ErasureId, HoldId, TokenId, UserId};
+use domain::participant::{FormKey, ItemKey, SavedItem};
+use domain::permit::{Role, Sites};
+use domain::privacy::{Justification, RefusalGround, RefusedScope, RestrictionGround};
+use domain::scope::{DesignScoped, Erasable, Part, Personal, Scope, ScopeTag, tag};
+use domain::user::{AccountKind, Grant};
+use domain::{design_part, identity, participant, privacy, study, user};
+use serde::de::DeserializeOwned;
+use uuid::{Uuid, uuid};
+
+const ERASURE: ErasureId = ErasureId(uuid!("11111111-2222-4333-8444-555555555501"));
+const HOLD: HoldId = HoldId(uuid!("11111111-2222-4333-8444-555555555502"));
+const USER: UserId = UserId(uuid!("11111111-2222-4333-8444-555555555503"));
+const TOKEN: TokenId = TokenId(uuid!("11111111-2222-4333-8444-555555555504"));
+const COMMAND: Uuid = uuid!("5f0c2e8c-6d7a-4b51-9a3e-1d2c4b5a6978");
+const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+const OTHER_HASH: &str = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752";
+
+/// A value of any type that is written as a text.
+fn text<T: DeserializeOwned>(text: &str) -> T {
+    serde_json::from_value(text.into()).expect("valid")
+}
+
+fn personal<S: ScopeTag>(value: &str) -> Option<Personal<String, S>> {
+    Some(Personal::new(value.to_owned()))
+}
+
+/// A free text, with a key of its own.
+fn why(value: &str) -> Option<Personal<String, tag::HealthFreeText>> {
+    Some(Personal::in_part(Part::of_command(CommandId(COMMAND), 1), Erasable::Known(value.to_owned())))
+}
+
+pub(super) fn study() -> Vec<(&'static str, study::Event)> {
+    use study::Event::{Created, DesignPublished, SiteOpened, WentLive};
+    let parts = vec![text(OTHER_HASH), text(HASH)];
+    vec![
+        ("study-created.1", Created { name: text("Cardio"), environment: Environment::Test }),
+        ("design-published.1", DesignPublished { design: text(HASH), version: text("1.2"), parts }),
+        ("site-opened.1", SiteOpened { site: text("oslo"), name: text("Oslo University Hospital") }),
+        ("study-went-live.1", WentLive { design: text(HASH) }),
+    ]
+}
+
+pub(super) fn design_part() -> Vec<(&'static str, design_part::Event)> {
+    let content = text(r#"{"name":"Cardio","visits":["Größe"]}"#);
+    vec![("design-part-stored.1", design_part::Event::Stored { content })]
+}
+
+fn saved(item: &str, scope: Scope, part: Part, value: &str, reason: &str) -> SavedItem {
+    let value = DesignScoped { scope, part, value: Erasable::Known(ItemValue(value.to_owned())) };
+    let item = ItemKey { group: text("G.1"), group_repeat: 4, item: text(item) };
+    SavedItem { item, value: Some(value), reason: why(reason) }
+}
+
+pub(super) fn participant() -> Vec<(&'static str, participant::Event)> {
+    use participant::Event::{ConsentGiven, Fenced, ItemsSaved, Registered, Restricted, RestrictionLifted, Withdrawn};
+    let form = FormKey { visit: text("BASELINE"), visit_repeat: 2, form: text("VS"), form_repeat: 3 };
+    let own = Part::of_command(CommandId(COMMAND), 2);
+    let items = vec![
+        saved("SYSBP", Scope::HealthClinical, Part::all(), "120", "typing error"),
+        saved("AETERM", Scope::HealthFreeText, own, "headache", "asked again"),
+    ];
+    let scopes = vec![Scope::HealthClinical, Scope::HealthFreeText];
+    vec![
+        ("participant-registered.1", Registered { site: text("oslo"), subject_number: text("N-001") }),
+        ("consent-given.1", ConsentGiven { version: text("2.0"), reference: why("binder 7") }),
+        ("items-saved.1", ItemsSaved { form, items }),
+        ("participant-withdrawn.1", Withdrawn { reason: why("moved away") }),
+        ("scopes-fenced.1", Fenced { erasure: ERASURE, scopes }),
+        ("processing-restricted.1", Restricted {}),
+        ("restriction-lifted.1", RestrictionLifted {}),
+    ]
+}
+
+fn details() -> Details {
+    Details {
+        given_name: personal("Ada"),
+        family_name: personal("Lovelace"),
+        date_of_birth: personal("1815-12"),
+        email: personal("ada@example.org"),
+        telephone: personal("+44 20 7946 0958"),
+        postal_address: personal("12 St James's Square\nLondon"),
+        national_id: personal("QQ 12 34 56 C"),
+    }
+}
+
+pub(super) fn identity() -> Vec<(&'static str, identity::Event)> {
+    use identity::Event::{Fenced, Recorded, Rectified, Restricted, RestrictionLifted};
+    let cleared = vec![Detail::Telephone, Detail::NationalId];
+    let scopes = vec![Scope::IdentityContact, Scope::IdentityCodeList];
+    vec![
+        ("identity-recorded.1", Recorded { details: details() }),
+        ("identity-rectified.1", Rectified { details: details(), cleared, reason: why("married") }),
+        ("scopes-fenced.1", Fenced { erasure: ERASURE, scopes }),
+        ("processing-restricted.1", Restricted {}),
+        ("restriction-lifted.1", RestrictionLifted {}),
+    ]
+}
+
+pub(super) fn privacy() -> Vec<(&'static str, privacy::Event)> {
+    [orders(), decisions(), steps()].concat()
+}
+
+fn orders() -> Vec<(&'static str, privacy::Event)> {
+    use privacy::Event::{HoldLifted, HoldPlaced, RestrictionLifted, RestrictionPlaced};
+    let placed = HoldPlaced {
+        hold: HOLD,
+        scopes: vec![Scope::HealthClinical],
+        authority: text("district-court"),
+        review_on: text("2027-01-31"),
+        reason: why("claim 12"),
+    };
+    let restricted = RestrictionPlaced { ground: RestrictionGround::LegalClaims, reason: why("letter of May") };
+    vec![
+        ("hold-placed.1", placed),
+        ("hold-lifted.1", HoldLifted { hold: HOLD, reason: why("claim settled") }),
+        ("restriction-placed.1", restricted),
+        ("restriction-lifted.1", RestrictionLifted { reason: why("agreed") }),
+    ]
+}
+
+fn decisions() -> Vec<(&'static str, privacy::Event)> {
+    use privacy::Event::{ErasureApproved, ErasureAssessed, ErasureRefused, ErasureRequested};
+    let requested = ErasureRequested {
+        erasure: ERASURE,
+        scopes: vec![Scope::IdentityContact, Scope::HealthClinical],
+        justification: Justification::ConsentWithdrawn,
+        requested_by: USER,
+        reason: why("by telephone"),
+    };
+    let refused = RefusedScope {
+        scope: Scope::HealthClinical,
+        ground: RefusalGround::LegalHold,
+        hold: Some(HOLD),
+        until: Some(text("2027-01-31")),
+    };
+    let granted = vec![Scope::IdentityContact];
+    let approved = ErasureApproved {
+        erasure: ERASURE,
+        approved_by: USER,
+        instruction: text("DPA-2026/7"),
+        accept_single_copy: true,
+    };
+    let ground = RefusalGround::Research;
+    vec![
+        ("erasure-requested.1", requested),
+        ("erasure-assessed.1", ErasureAssessed { erasure: ERASURE, granted, refused: vec![refused] }),
+        ("erasure-approved.1", approved),
+        ("erasure-refused.1", ErasureRefused { erasure: ERASURE, ground, reason: why("see protocol") }),
+    ]
+}
+
+fn steps() -> Vec<(&'static str, privacy::Event)> {
+    use privacy::Event::{
+        DerivedPurged, ErasureBegun, ErasureCommitted, ErasureCompleted, ErasureVerified, KeysDestroyed,
+        RecipientsNotified, SingleCopyAccepted,
+    };
+    vec![
+        ("erasure-begun.1", ErasureBegun { erasure: ERASURE }),
+        ("erasure-committed.1", ErasureCommitted { erasure: ERASURE }),
+        ("single-copy-accepted.1", SingleCopyAccepted { erasure: ERASURE }),
+        ("keys-destroyed.1", KeysDestroyed { erasure: ERASURE, keys: 12, root_before: 3, root_after: 4 }),
+        ("derived-purged.1", DerivedPurged { erasure: ERASURE }),
+        ("recipients-notified.1", RecipientsNotified { erasure: ERASURE, recipients: 2 }),
+        ("erasure-verified.1", ErasureVerified { erasure: ERASURE, probed: 12 }),
+        ("erasure-completed.1", ErasureCompleted { erasure: ERASURE }),
+    ]
+}
+
+pub(super) fn user() -> Vec<(&'static str, user::Event)> {
+    use user::Event::{Registered, TokenIssued, TokenRevoked};
+    let grant = Grant {
+        token_hash: text(HASH),
+        role: Role::Investigator,
+        environment: Environment::Prod,
+        organisation: text("hospital"),
+        sites: Sites::Only([text("oslo"), text("bergen")].into()),
+        expires_at: text("2027-11-22T12:00:00Z"),
+    };
+    let (organisation, name) = (text("hospital"), Personal::new("Ivo Investigator".to_owned()));
+    vec![
+        ("user-registered.1", Registered { kind: AccountKind::ServiceAccount, organisation, name }),
+        ("token-issued.1", TokenIssued { token: TOKEN, grant }),
+        ("token-revoked.1", TokenRevoked { token: TOKEN }),
+    ]
+}
