@@ -386,7 +386,8 @@ impl StudyDesign {
         if !item.data_type.accepts(text) {
             return Err(format!("{} takes {}", item.oid, item.data_type.rule()));
         }
-        if item.length.is_some_and(|length| text.chars().count() > length as usize) && item.data_type == DataType::Text {
+        if item.length.is_some_and(|length| text.chars().count() > length as usize) && item.data_type == DataType::Text
+        {
             return Err(format!("{} takes at most {} characters", item.oid, item.length.unwrap_or_default()));
         }
         let list = item.code_list.as_ref().and_then(|oid| self.code_list(oid));
@@ -419,9 +420,13 @@ impl DataType {
             Self::Integer => digits(text.strip_prefix(['-', '+']).unwrap_or(text)) && text.len() <= 40,
             Self::Decimal => decimal(text),
             Self::Date => date(text),
-            Self::PartialDate => date(text) || (text.len() == 7 && date(&format!("{text}-01"))) || (text.len() == 4 && digits(text)),
+            Self::PartialDate => {
+                date(text) || (text.len() == 7 && date(&format!("{text}-01"))) || (text.len() == 4 && digits(text))
+            }
             Self::Time => time_of_day(text),
-            Self::DateTime => text.split_once('T').is_some_and(|(day, clock)| date(day) && time_of_day(without_offset(clock))),
+            Self::DateTime => {
+                text.split_once('T').is_some_and(|(day, clock)| date(day) && time_of_day(without_offset(clock)))
+            }
             Self::Boolean => matches!(text, "true" | "false" | "1" | "0"),
         }
     }

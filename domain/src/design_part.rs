@@ -23,7 +23,8 @@ pub fn parts_of(text: &str) -> Vec<PartText> {
     let mut parts = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let end = (0..=PART_BYTES_MAX.min(rest.len())).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(rest.len());
+        let end =
+            (0..=PART_BYTES_MAX.min(rest.len())).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(rest.len());
         let (part, tail) = rest.split_at(end);
         parts.push(PartText(part.to_owned()));
         rest = tail;

@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn tenant_ids_are_lower_case_and_short() {
-        for (text, good) in [("acme", true), ("a-1", true), ("", false), ("Acme", false), ("a.b", false), ("ä", false)] {
+        for (text, good) in [("acme", true), ("a-1", true), ("", false), ("Acme", false), ("a.b", false), ("ä", false)]
+        {
             assert_eq!(TenantId::from_str(text).is_ok(), good, "{text}");
         }
         assert!(TenantId::from_str(&"a".repeat(33)).is_err());

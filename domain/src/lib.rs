@@ -75,14 +75,18 @@ pub fn data_map() -> Vec<field::DataMapRow> {
 }
 
 /// A time of an act, RFC 3339 in UTC. Not for dates about a person: those are personal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 #[serde(transparent)]
 pub struct Moment(#[serde(with = "time::serde::rfc3339")] pub time::OffsetDateTime);
 
 time::serde::format_description!(iso_date, Date, "[year]-[month]-[day]");
 
 /// A day of an act or a due date, `2026-11-22`. Not for dates about a person: those are personal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 #[serde(transparent)]
 #[schema(value_type = String, format = Date)]
 pub struct Day(#[serde(with = "iso_date")] pub time::Date);

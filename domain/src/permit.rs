@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::history::{Actor, ActorKind};
 use crate::ids::{Environment, InvalidId, OrganisationId, SiteId, TenantId, UserId};
 
-/// Declares the roles and their stored names.
+/// Declares the roles and their stored names. `$text` is a `tt` for the reason said at the scopes.
 macro_rules! roles {
     ($($(#[$doc:meta])* $name:ident = $text:tt;)+) => {
         /// What a person or service account may be.
@@ -110,8 +110,7 @@ impl Principal {
     /// The platform itself.
     pub fn system(tenant: TenantId, environment: Environment) -> Self {
         let organisation = OrganisationId::try_from("lethe".to_owned()).expect("a valid organisation id");
-        let actor =
-            Actor { id: UserId(uuid::Uuid::nil()), kind: ActorKind::System, role: Role::System, organisation };
+        let actor = Actor { id: UserId(uuid::Uuid::nil()), kind: ActorKind::System, role: Role::System, organisation };
         Self { tenant, environment, actor, sites: Sites::All }
     }
 }
@@ -156,9 +155,37 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
 
 /// Role × query.
 pub const QUERIES: &[(&str, &[Role])] = &[
-    ("study.list", &[StudyDesigner, Investigator, Coordinator, Monitor, DataManager, SponsorViewer, Auditor, Dpo, Controller, Integrator]),
+    (
+        "study.list",
+        &[
+            StudyDesigner,
+            Investigator,
+            Coordinator,
+            Monitor,
+            DataManager,
+            SponsorViewer,
+            Auditor,
+            Dpo,
+            Controller,
+            Integrator,
+        ],
+    ),
     ("study.design", &[StudyDesigner, Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
-    ("study.overview", &[StudyDesigner, Investigator, Coordinator, Monitor, DataManager, SponsorViewer, Auditor, Dpo, Controller, Integrator]),
+    (
+        "study.overview",
+        &[
+            StudyDesigner,
+            Investigator,
+            Coordinator,
+            Monitor,
+            DataManager,
+            SponsorViewer,
+            Auditor,
+            Dpo,
+            Controller,
+            Integrator,
+        ],
+    ),
     ("participant.list", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Dpo, Controller, Integrator]),
     ("participant.casebook", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
     ("participant.identity", &[Investigator, Coordinator]),

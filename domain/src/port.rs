@@ -360,4 +360,3 @@ pub trait OffSite: Send + Sync {
     /// Takes the tree as of a root version; returns once it is durable there.
     async fn ship_tree(&self, root: u64, nodes: &[(String, Vec<u8>)]) -> Result<(), Failure>;
 }
-

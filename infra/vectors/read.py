@@ -102,13 +102,26 @@ def open_message(message, key, kid, external):
         raise Refused("Tag") from None
 
 
-def place(values, events):
+def place(values, events, scope, part):
     for pointer, value in values.items():
         node = events
-        for step in pointer.split("/")[1:]:
-            step = step.replace("~1", "/").replace("~0", "~")
-            node = node[int(step) if isinstance(node, list) else step]
+        try:
+            for step in pointer.split("/")[1:]:
+                step = step.replace("~1", "/").replace("~0", "~")
+                node = node[int(step) if isinstance(node, list) else step]
+            empty = node["$personal"] == {"scope": scope, "part": part}
+        except (LookupError, TypeError, ValueError):
+            raise Refused("Content") from None
+        if not empty:
+            raise Refused("Content")
         node["$personal"]["value"] = value
+
+
+def fields(plain, *names):
+    found = json.loads(plain)
+    if not set(found) <= set(names):
+        raise Refused("Content")
+    return found
 
 
 def read_commit(bytes_, stream, keys):
@@ -136,7 +149,8 @@ def read_commit(bytes_, stream, keys):
         key = bytes.fromhex(key["known"])
         if sha(b"lethe/key-commitment/v1" + key) != commitment:
             raise Refused("Commitment")
-        return json.loads(open_message(sections[index], key, kid, external))
+        names = ("values", "digest") if index else ("events", "digest")
+        return fields(open_message(sections[index], key, kid, external), *names)
 
     structure = section(0, enc(["lethe/structure/v1", sha(raw_header), [sha(one) for one in sections[1:]]]))
     if len(structure["events"]) != len(header["events"]):
@@ -148,7 +162,7 @@ def read_commit(bytes_, stream, keys):
             erased.append(list(order[index - 1]))
             continue
         digest = values.get("digest", digest)
-        place(values["values"], structure["events"])
+        place(values["values"], structure["events"], *order[index - 1])
     events = [{"name": n, "version": v, "body": b} for (n, v), b in zip(header["events"], structure["events"])]
     return {"hash": sha(bytes_).hex(), "events": events, "digest": digest, "erased": erased}
 

@@ -18,7 +18,8 @@ pub(crate) fn routes() -> Router<Arc<Queries>> {
 }
 
 /// The audit trail of one participant, oldest first. After an erasure every entry is still there, its values gone.
-#[utoipa::path(get, operation_id = "list_audit_trail", path = "/v1/studies/{study}/participants/{participant}/audit", tag = "queries",
+#[utoipa::path(get, operation_id = "list_audit_trail",
+    path = "/v1/studies/{study}/participants/{participant}/audit", tag = "queries",
     params(("study" = String, Path), ("participant" = uuid::Uuid, Path), Paging),
     responses((status = 200, body = List<AuditEntry>)))]
 pub(crate) async fn page(

@@ -20,10 +20,12 @@ pub(crate) fn routes() -> Router<Arc<Queries>> {
 }
 
 /// All current values of a participant, form by form; each form's `tag` is its `ETag`.
-#[utoipa::path(get, operation_id = "show_casebook", path = "/v1/studies/{study}/participants/{participant}/casebook", tag = "queries",
+#[utoipa::path(get, operation_id = "show_casebook",
+    path = "/v1/studies/{study}/participants/{participant}/casebook", tag = "queries",
     params(("study" = String, Path), ("participant" = uuid::Uuid, Path), Since),
     responses((status = 200, body = Casebook),
-        (status = 410, description = "Erased: the values are gone for good.", content_type = "application/problem+json", body = edge::ProblemBody)))]
+        (status = 410, description = "Erased: the values are gone for good.",
+            content_type = "application/problem+json", body = edge::ProblemBody)))]
 pub(crate) async fn show(
     State(queries): State<Arc<Queries>>,
     Caller(caller): Caller,

@@ -38,7 +38,8 @@ pub(crate) fn refuse_if_erased<'a>(erased: impl IntoIterator<Item = &'a Scope>, 
 }
 
 /// The erasures of a study, with their steps and grounds.
-#[utoipa::path(get, operation_id = "list_erasures", path = "/v1/studies/{study}/erasures", tag = "queries", params(("study" = String, Path), Wanted),
+#[utoipa::path(get, operation_id = "list_erasures",
+    path = "/v1/studies/{study}/erasures", tag = "queries", params(("study" = String, Path), Wanted),
     responses((status = 200, body = List<Erasure>)))]
 pub(crate) async fn list(
     State(queries): State<Arc<Queries>>,
@@ -61,7 +62,8 @@ pub(crate) async fn list(
 }
 
 /// One erasure, from request to completion.
-#[utoipa::path(get, operation_id = "show_erasure", path = "/v1/erasures/{erasure}", tag = "queries", params(("erasure" = uuid::Uuid, Path), Since),
+#[utoipa::path(get, operation_id = "show_erasure",
+    path = "/v1/erasures/{erasure}", tag = "queries", params(("erasure" = uuid::Uuid, Path), Since),
     responses((status = 200, body = Erasure)))]
 pub(crate) async fn show(
     State(queries): State<Arc<Queries>>,
@@ -91,7 +93,8 @@ async fn find(tenant: &Tenant, caller: &Principal, erasure: &ErasureId) -> Resul
 }
 
 /// The holds that are in force in a study.
-#[utoipa::path(get, operation_id = "list_holds", path = "/v1/studies/{study}/holds", tag = "queries", params(("study" = String, Path), Since),
+#[utoipa::path(get, operation_id = "list_holds",
+    path = "/v1/studies/{study}/holds", tag = "queries", params(("study" = String, Path), Since),
     responses((status = 200, body = Vec<Hold>)))]
 pub(crate) async fn holds(
     State(queries): State<Arc<Queries>>,
@@ -110,7 +113,8 @@ pub(crate) async fn holds(
 }
 
 /// The restrictions (GDPR Art 18) that are in force in a study.
-#[utoipa::path(get, operation_id = "list_restrictions", path = "/v1/studies/{study}/restrictions", tag = "queries", params(("study" = String, Path), Since),
+#[utoipa::path(get, operation_id = "list_restrictions",
+    path = "/v1/studies/{study}/restrictions", tag = "queries", params(("study" = String, Path), Since),
     responses((status = 200, body = Vec<Restriction>)))]
 pub(crate) async fn restrictions(
     State(queries): State<Arc<Queries>>,

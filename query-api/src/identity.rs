@@ -20,10 +20,12 @@ pub(crate) fn routes() -> Router<Arc<Queries>> {
 }
 
 /// Name, contact and national id of a participant.
-#[utoipa::path(get, operation_id = "show_identity", path = "/v1/studies/{study}/participants/{participant}/identity", tag = "queries",
+#[utoipa::path(get, operation_id = "show_identity",
+    path = "/v1/studies/{study}/participants/{participant}/identity", tag = "queries",
     params(("study" = String, Path), ("participant" = uuid::Uuid, Path), Since),
     responses((status = 200, body = Identity),
-        (status = 410, description = "Erased: the values are gone for good.", content_type = "application/problem+json", body = edge::ProblemBody)))]
+        (status = 410, description = "Erased: the values are gone for good.",
+            content_type = "application/problem+json", body = edge::ProblemBody)))]
 pub(crate) async fn show(
     State(queries): State<Arc<Queries>>,
     Caller(caller): Caller,
@@ -35,6 +37,7 @@ pub(crate) async fn show(
         queries.enter_participant(&caller, "participant.identity", place, since.min_position.as_deref()).await?;
     refuse_if_erased(&found.erased, &[Scope::IdentityContact, Scope::IdentityCodeList, Scope::IdentityNationalId])?;
     let recorded = identity::show(&entered.tenant, &study, &participant, &Visible::of(caller.actor.role)).await?;
-    let body = recorded.ok_or_else(|| Problem::not_found("no-identity", "no identity is recorded for this participant"))?;
+    let body =
+        recorded.ok_or_else(|| Problem::not_found("no-identity", "no identity is recorded for this participant"))?;
     Ok(Answer { reflected: entered.reflected, body })
 }

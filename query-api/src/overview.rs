@@ -17,7 +17,8 @@ pub(crate) fn routes() -> Router<Arc<Queries>> {
 }
 
 /// How many were registered, consented, withdrew and were erased: in all, by site and by week of capture.
-#[utoipa::path(get, operation_id = "show_overview", path = "/v1/studies/{study}/overview", tag = "queries", params(("study" = String, Path), Since),
+#[utoipa::path(get, operation_id = "show_overview",
+    path = "/v1/studies/{study}/overview", tag = "queries", params(("study" = String, Path), Since),
     responses((status = 200, body = Overview)))]
 pub(crate) async fn show(
     State(queries): State<Arc<Queries>>,

@@ -19,7 +19,8 @@ pub(crate) fn routes() -> Router<Arc<Queries>> {
 }
 
 /// The participants of the caller's sites, by subject number.
-#[utoipa::path(get, operation_id = "list_participants", path = "/v1/studies/{study}/participants", tag = "queries", params(("study" = String, Path), Paging),
+#[utoipa::path(get, operation_id = "list_participants",
+    path = "/v1/studies/{study}/participants", tag = "queries", params(("study" = String, Path), Paging),
     responses((status = 200, body = List<Participant>)))]
 pub(crate) async fn list(
     State(queries): State<Arc<Queries>>,
@@ -34,7 +35,8 @@ pub(crate) async fn list(
 }
 
 /// One participant, without values.
-#[utoipa::path(get, operation_id = "show_participant", path = "/v1/studies/{study}/participants/{participant}", tag = "queries",
+#[utoipa::path(get, operation_id = "show_participant",
+    path = "/v1/studies/{study}/participants/{participant}", tag = "queries",
     params(("study" = String, Path), ("participant" = uuid::Uuid, Path), Since),
     responses((status = 200, body = Participant)))]
 pub(crate) async fn show(

@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::Response;
 use axum::routing::get;
-use domain::design_part::DesignPart;
 use domain::decider::Fold;
+use domain::design_part::DesignPart;
 use domain::history::{Aggregate, CommitHash, StreamId, Tail};
 use domain::ids::StudyId;
 use domain::port::{Failure, Tenant};
@@ -40,7 +40,8 @@ pub(crate) async fn list(
 }
 
 /// One study: its designs, sites, and whether it is live.
-#[utoipa::path(get, operation_id = "show_study", path = "/v1/studies/{study}", tag = "queries", params(("study" = String, Path), Since),
+#[utoipa::path(get, operation_id = "show_study",
+    path = "/v1/studies/{study}", tag = "queries", params(("study" = String, Path), Since),
     responses((status = 200, body = Study)))]
 pub(crate) async fn show(
     State(queries): State<Arc<Queries>>,
@@ -53,7 +54,8 @@ pub(crate) async fn show(
 }
 
 /// The live design, exactly as it was published.
-#[utoipa::path(get, operation_id = "show_design", path = "/v1/studies/{study}/design", tag = "queries", params(("study" = String, Path), Since),
+#[utoipa::path(get, operation_id = "show_design",
+    path = "/v1/studies/{study}/design", tag = "queries", params(("study" = String, Path), Since),
     responses((status = 200, body = domain::design::StudyDesign)))]
 pub(crate) async fn design(
     State(queries): State<Arc<Queries>>,

@@ -139,8 +139,7 @@ impl Saving<'_> {
             Scope::HealthFreeText => Part::of_command(self.context.command, 2 * n),
             _ => Part::all(),
         };
-        let value =
-            item.value.clone().map(|value| DesignScoped { scope, part, value: Erasable::Known(value) });
+        let value = item.value.clone().map(|value| DesignScoped { scope, part, value: Erasable::Known(value) });
         let reason = item.reason.clone().map(|reason| {
             Personal::in_part(Part::of_command(self.context.command, 2 * n + 1), Erasable::Known(reason.0))
         });

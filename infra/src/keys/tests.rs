@@ -3,6 +3,7 @@
 mod crash;
 mod leases;
 mod mistakes;
+mod off_site;
 mod outcomes;
 mod property;
 mod shared_writes;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use domain::ids::{ConsentVersion, SiteId, StudyId};
 
-use super::options::Access;
 use super::CliError;
+use super::options::Access;
 
 mod import;
 

@@ -35,10 +35,16 @@ impl Demo {
         let telemetry = super::start_telemetry(LogFormat::Pretty, "warn")?;
         let data_dir = self.data_dir()?;
         let kms_dir = self.place.kms_dir(&data_dir);
-        let options = Options::new(&data_dir, &kms_dir).listen(self.listen).install_nats_server().metrics(telemetry.metrics());
+        let options =
+            Options::new(&data_dir, &kms_dir).listen(self.listen).install_nats_server().metrics(telemetry.metrics());
         let platform = Platform::start(options).await?;
         if !self.json {
-            println!("A platform serves {} (data in {}, root keys in {}).", platform.url(), data_dir.display(), kms_dir.display());
+            println!(
+                "A platform serves {} (data in {}, root keys in {}).",
+                platform.url(),
+                data_dir.display(),
+                kms_dir.display()
+            );
             println!("{}\n", infra::keys::kms::FILE_KMS_WARNING);
         }
         let voice = Voice { quiet: self.json };
@@ -62,7 +68,10 @@ impl Demo {
             return Ok(std::env::temp_dir().join(name).join("data"));
         };
         if given.join("tenants").exists() {
-            let message = format!("{} holds a platform already: give an empty folder, or serve it with `lethe serve --data-dir`", given.display());
+            let message = format!(
+                "{} holds a platform already: give an empty folder, or serve it with `lethe serve --data-dir`",
+                given.display()
+            );
             return Err(CliError::conflict(message));
         }
         // Shown to people and to scripts that run elsewhere.

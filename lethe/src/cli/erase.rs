@@ -165,7 +165,9 @@ async fn approve(
         "refused" => Err(CliError::conflict("the erasure was refused; `lethe erase show` says on what ground")),
         phase => Err(CliError::unavailable(format!(
             "the erasure stands at `{phase}`: {}",
-            if accept_single_copy { "it goes on by itself, see `lethe erase show`" } else {
+            if accept_single_copy {
+                "it goes on by itself, see `lethe erase show`"
+            } else {
                 "nothing can be read any more, but the keys are not destroyed yet: there is no off-site copy. Approve with --accept-single-copy"
             }
         ))),

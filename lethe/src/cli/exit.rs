@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use super::client::ApiError;
 
 /// Shown at the end of `--help`.
-pub(super) const HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 conflict, 4 not found, 5 denied, 6 not available.";
+pub(super) const HELP: &str =
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 conflict, 4 not found, 5 denied, 6 not available.";
 
 /// What went wrong, and what to do next.
 #[derive(Debug)]

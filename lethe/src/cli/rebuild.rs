@@ -61,7 +61,12 @@ impl Rebuild {
         println!("{:<16} {:>8} {:>12}", "read model", "rows", "differences");
         for report in reports {
             let number = |key: &str| report[key].as_u64().unwrap_or_default();
-            println!("{:<16} {:>8} {:>12}", report["projection"].as_str().unwrap_or_default(), number("rows"), number("differences"));
+            println!(
+                "{:<16} {:>8} {:>12}",
+                report["projection"].as_str().unwrap_or_default(),
+                number("rows"),
+                number("differences")
+            );
         }
     }
 }

@@ -34,7 +34,8 @@ impl Serve {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let telemetry = super::start_telemetry(self.log_format, "info")?;
         let data_dir = self.place.data_dir()?;
-        let options = Options::new(&data_dir, &self.place.kms_dir(&data_dir)).listen(self.listen).metrics(telemetry.metrics());
+        let options =
+            Options::new(&data_dir, &self.place.kms_dir(&data_dir)).listen(self.listen).metrics(telemetry.metrics());
         let platform = Platform::start(options).await?;
         eprintln!("lethe serves {} (data in {}). Ctrl-C ends it.", platform.url(), data_dir.display());
         super::until_told_to_stop().await;

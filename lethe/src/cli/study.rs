@@ -130,7 +130,8 @@ pub(super) fn counted(report: &odm::Report) -> String {
 }
 
 fn read_design(file: &std::path::Path) -> Result<(domain::design::StudyDesign, odm::Report), CliError> {
-    let fault = |error: &dyn std::fmt::Display| CliError::input(format!("{}: {error}. Nothing was changed", file.display()));
+    let fault =
+        |error: &dyn std::fmt::Display| CliError::input(format!("{}: {error}. Nothing was changed", file.display()));
     let opened = std::fs::File::open(file).map_err(|error| fault(&error))?;
     odm::read_design(std::io::BufReader::new(opened), &odm::Limits::default()).map_err(|error| fault(&error))
 }
@@ -146,7 +147,8 @@ async fn go_live(
         Some(design) => json!(design),
         None => {
             let found = client.get(&path).await?.body;
-            let last = found["designs"].as_array().and_then(|designs| designs.last()).map(|last| last["design"].clone());
+            let last =
+                found["designs"].as_array().and_then(|designs| designs.last()).map(|last| last["design"].clone());
             last.ok_or_else(|| CliError::conflict("no design is published: `lethe study import` publishes one"))?
         }
     };

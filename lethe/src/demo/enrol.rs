@@ -39,8 +39,7 @@ pub(super) async fn all(cast: &Cast, count: usize, dice: &dyn Dice, voice: &Voic
     let plans: Vec<Plan> = (0..count).map(|n| plan(n, dice)).collect();
     let steps: u64 = plans.iter().map(|plan| plan.steps.len() as u64).sum();
     let bar = Arc::new(bar(steps, voice));
-    let ids: Vec<Vec<uuid::Uuid>> =
-        plans.iter().map(|plan| plan.steps.iter().map(|_| dice.uuid()).collect()).collect();
+    let ids: Vec<Vec<uuid::Uuid>> = plans.iter().map(|plan| plan.steps.iter().map(|_| dice.uuid()).collect()).collect();
     let replies: Vec<Vec<Reply>> = stream::iter(plans.iter().zip(&ids))
         .map(|(plan, ids)| enrol(&cast.integrator, plan, ids, Arc::clone(&bar)))
         .buffered(SIDE_BY_SIDE)
@@ -98,14 +97,20 @@ fn plan(n: usize, dice: &dyn Dice) -> Plan {
     let at = format!("/participants/{}", person.id);
     let mut narratives = Vec::new();
     let mut steps = vec![
-        (at.clone(), json!({"type": "register", "site": site, "subject_number": format!("{}-{:04}", site.to_uppercase(), n + 1)})),
-        (at.clone(), json!({"type": "give-consent", "version": "2.0", "reference": format!("signed on paper, binder {}", n / 25 + 1)})),
+        (
+            at.clone(),
+            json!({"type": "register", "site": site, "subject_number": format!("{}-{:04}", site.to_uppercase(), n + 1)}),
+        ),
+        (
+            at.clone(),
+            json!({"type": "give-consent", "version": "2.0", "reference": format!("signed on paper, binder {}", n / 25 + 1)}),
+        ),
         (format!("{at}/identity"), person.identity.clone()),
     ];
     for visit in VISITS {
         let bytes = dice.bytes();
         steps.push((at.clone(), vital_signs(visit, &bytes)));
-        if bytes[10] % 3 == 0 {
+        if bytes[10].is_multiple_of(3) {
             let narrative = narrative(n, visit, &bytes);
             steps.push((at.clone(), adverse_event(visit, &narrative, &bytes)));
             narratives.push(narrative);

@@ -60,9 +60,18 @@ pub struct Voice {
 ///
 /// # Errors
 /// The first refusal: the demo sends nothing that should be refused. An erasure that does not complete.
-pub async fn run(platform: &Platform, participants: usize, dice: &dyn Dice, voice: &Voice) -> Result<Outcome, CliError> {
+pub async fn run(
+    platform: &Platform,
+    participants: usize,
+    dice: &dyn Dice,
+    voice: &Voice,
+) -> Result<Outcome, CliError> {
     let cast = Cast::assemble(platform).await?;
-    voice.say(&format!("Set up: tenant demo, study {}, {} sites, design published, live.", study::STUDY, study::SITES.len()));
+    voice.say(&format!(
+        "Set up: tenant demo, study {}, {} sites, design published, live.",
+        study::STUDY,
+        study::SITES.len()
+    ));
     let started = Instant::now();
     let enrolled = enrol::all(&cast, participants, dice, voice).await?;
     let seconds = started.elapsed().as_secs_f64();
@@ -78,7 +87,10 @@ pub async fn run(platform: &Platform, participants: usize, dice: &dyn Dice, voic
     show::curl_lines(platform, &cast, person, voice);
     let erasure = erase::one(&cast, person, voice).await?;
     if !erasure.is_completed() {
-        return Err(CliError::unavailable(format!("the erasure {} did not complete: see its steps at /v1/erasures", erasure.erasure)));
+        return Err(CliError::unavailable(format!(
+            "the erasure {} did not complete: see its steps at /v1/erasures",
+            erasure.erasure
+        )));
     }
     show::before_and_after(&cast, &before, person, &erasure, voice).await?;
     Ok(Outcome {
@@ -87,7 +99,12 @@ pub async fn run(platform: &Platform, participants: usize, dice: &dyn Dice, voic
         events: enrolled.events + erasure.events,
         commands_per_second,
         erased: person.id,
-        canaries: enrolled.people.iter().flat_map(|person| person.canaries.clone()).chain(enrolled.narratives).collect(),
+        canaries: enrolled
+            .people
+            .iter()
+            .flat_map(|person| person.canaries.clone())
+            .chain(enrolled.narratives)
+            .collect(),
     })
 }
 

@@ -23,7 +23,14 @@ const FAMILY_START: [&str; 16] = [
 ];
 const FAMILY_END: [&str; 8] = ["ström", "mann", "sdóttir", "elli", "owski", "berg", "quist", "enfeld"];
 const STREETS: [&str; 8] = [
-    "Lindenallee", "Rua das Flores", "Storgata", "Kirkeveien", "Via dei Mille", "Rue Cardinet", "Plac Nowy", "Akersgata",
+    "Lindenallee",
+    "Rua das Flores",
+    "Storgata",
+    "Kirkeveien",
+    "Via dei Mille",
+    "Rue Cardinet",
+    "Plac Nowy",
+    "Akersgata",
 ];
 
 /// Draws a person.

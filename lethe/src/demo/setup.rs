@@ -34,7 +34,9 @@ impl Cast {
         platform.create_study(&tenant, &study_id, name, Environment::Test).await?;
         let token = async |role: Role, name: &str| {
             let service_account = role == Role::Integrator;
-            platform.create_token(NewToken::new(&tenant, UserId(platform.dice().uuid()), role, name, service_account)).await
+            platform
+                .create_token(NewToken::new(&tenant, UserId(platform.dice().uuid()), role, name, service_account))
+                .await
         };
         let designer = client(platform, &token(Role::StudyDesigner, "demo designer").await?);
         set_up(&designer).await?;

@@ -51,7 +51,10 @@ async fn answer(client: &Client, path: &str) -> Result<Answer, ApiError> {
 pub(super) async fn read_models(cast: &Cast, position: &str, voice: &Voice) -> Result<(), ApiError> {
     let path = format!("/v1/studies/{STUDY}/overview?min_position={position}");
     let overview = cast.investigator.get(&path).await?.body;
-    voice.say(&format!("\n{:<12} {:>10} {:>10} {:>10} {:>10}", "site", "registered", "consented", "withdrawn", "erased"));
+    voice.say(&format!(
+        "\n{:<12} {:>10} {:>10} {:>10} {:>10}",
+        "site", "registered", "consented", "withdrawn", "erased"
+    ));
     let row = |name: &str, counts: &Value| {
         let number = |key: &str| counts[key].as_u64().unwrap_or_default();
         let [a, b, c, d] = ["registered", "consented", "withdrawn", "erased"].map(number);

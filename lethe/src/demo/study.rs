@@ -18,13 +18,10 @@ pub const VISITS: [&str; 3] = ["BASELINE", "WEEK-4", "WEEK-12"];
 
 /// The design, as an integrator would send it.
 pub fn design() -> Value {
-    let item = |oid: &str, name: &str, data_type: &str, unit: Option<&str>| {
-        json!({"oid": oid, "name": name, "labels": {"en": name}, "data_type": data_type, "unit": unit})
-    };
+    let item = |oid: &str, name: &str, data_type: &str, unit: Option<&str>| json!({"oid": oid, "name": name, "labels": {"en": name}, "data_type": data_type, "unit": unit});
     let refs = |oids: &[&str]| oids.iter().map(|oid| json!({"oid": oid, "mandatory": true})).collect::<Value>();
-    let visit = |oid: &str, name: &str| {
-        json!({"oid": oid, "name": name, "labels": {"en": name}, "forms": refs(&["VS", "AE"])})
-    };
+    let visit =
+        |oid: &str, name: &str| json!({"oid": oid, "name": name, "labels": {"en": name}, "forms": refs(&["VS", "AE"])});
     let mut severity = item("AESEV", "Severity", "text", None);
     severity["code_list"] = json!("SEVERITY");
     json!({

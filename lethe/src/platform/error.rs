@@ -28,7 +28,9 @@ pub enum StartError {
         path: PathBuf,
     },
     /// No TLS yet.
-    #[error("{address} is not on loopback: there is no TLS yet, so lethe listens on loopback only. Put a TLS proxy in front")]
+    #[error(
+        "{address} is not on loopback: there is no TLS yet, so lethe listens on loopback only. Put a TLS proxy in front"
+    )]
     NotLoopback {
         /// Which.
         address: SocketAddr,
@@ -78,7 +80,9 @@ impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
         match error {
             StartError::InUse { .. } | StartError::Refused { .. } => Self::conflict(error),
-            StartError::NotLoopback { .. } | StartError::NoSuchTenant { .. } | StartError::KmsDir(_) => Self::input(error),
+            StartError::NotLoopback { .. } | StartError::NoSuchTenant { .. } | StartError::KmsDir(_) => {
+                Self::input(error)
+            }
             StartError::DataDir { .. } | StartError::Listen { .. } | StartError::Nats(_) | StartError::Failed(_) => {
                 Self::unavailable(error)
             }

@@ -16,7 +16,8 @@ use super::inner::Inner;
 
 /// Puts the routes together.
 pub(super) fn router(inner: Arc<Inner>, credentials: Arc<dyn Credentials>) -> Router {
-    let services = command_svc::router(Arc::clone(&inner.commands)).merge(query_api::router(Arc::clone(&inner.queries)));
+    let services =
+        command_svc::router(Arc::clone(&inner.commands)).merge(query_api::router(Arc::clone(&inner.queries)));
     let open = Router::new()
         .route("/livez", get(|| async { "live\n" }))
         .route("/readyz", get(readyz))

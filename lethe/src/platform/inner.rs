@@ -95,7 +95,8 @@ impl Inner {
         environment: Environment,
     ) -> Result<(), StartError> {
         let open = self.open(id)?;
-        let logins = self.nats.credentials(id.as_str()).ok_or_else(|| StartError::NoSuchTenant { tenant: id.clone() })?;
+        let logins =
+            self.nats.credentials(id.as_str()).ok_or_else(|| StartError::NoSuchTenant { tenant: id.clone() })?;
         let provisioner = connect(logins.provisioner.connect_options(), self.nats.url(), "lethe-provision").await?;
         let journal = open::journal_of(id, study);
         Provisioner::new(provisioner, 1).journal(&journal).await.map_err(refused)?;
@@ -151,7 +152,8 @@ impl Inner {
         tokio::spawn(async move {
             // Progress is told as far as somebody listens; the rebuild itself goes on.
             let tell = |progress: rebuild::RebuildProgress| {
-                let _ = lines.try_send(json!({"kind": "progress", "done": progress.done, "total": progress.total}).to_string());
+                let _ = lines
+                    .try_send(json!({"kind": "progress", "done": progress.done, "total": progress.total}).to_string());
             };
             let outcome = rebuild::rebuild(&open.runner, &which, tell).await;
             match outcome {

@@ -44,7 +44,13 @@ impl Options {
     /// On a free port on loopback, with a nats-server that is installed already.
     pub fn new(data_dir: &Path, kms_dir: &Path) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { data_dir: data_dir.to_owned(), kms_dir: kms_dir.to_owned(), listen, install_nats_server: false, metrics: Metrics::default() }
+        Self {
+            data_dir: data_dir.to_owned(),
+            kms_dir: kms_dir.to_owned(),
+            listen,
+            install_nats_server: false,
+            metrics: Metrics::default(),
+        }
     }
 
     /// On this address.
@@ -144,10 +150,10 @@ impl Platform {
             }
         });
         let platform = Self { inner, address, stop, serving };
-        platform.inner.data_dir.announce(&Run {
-            url: platform.url(),
-            operator_token: platform.operator_token().to_owned(),
-        })?;
+        platform
+            .inner
+            .data_dir
+            .announce(&Run { url: platform.url(), operator_token: platform.operator_token().to_owned() })?;
         Ok(platform)
     }
 

@@ -59,9 +59,12 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
 
 async fn nats_server(options: &Options, data_dir: &DataDir, tenants: &[TenantId]) -> Result<NatsServer, StartError> {
     let install = options.install_nats_server;
-    let found = tokio::task::spawn_blocking(move || {
-        if install { locate_or_install(|step| eprintln!("{step}")) } else { locate() }
-    });
+    let found =
+        tokio::task::spawn_blocking(
+            move || {
+                if install { locate_or_install(|step| eprintln!("{step}")) } else { locate() }
+            },
+        );
     let binary = found.await.map_err(|error| Failure::unavailable("the nats-server", error))??;
     let accounts = tenants.iter().map(|tenant| TenantAccount::new(tenant.as_str())).collect::<Result<_, _>>()?;
     Ok(NatsServer::start(NatsServerOptions::within(binary, data_dir.folder("nats"), accounts)).await?)
@@ -91,13 +94,12 @@ pub(super) async fn tenant(
     let client = service_client(nats, id).await?;
     let keys = key_tree(&client, kms_dir, id);
     // A root key that is lost is found out now, not at the first read.
-    keys.structure_key().await.map_err(Failure::from)?;
+    keys.structure_key().await?;
     let sealer = Arc::new(Sealer::new(Arc::clone(&keys)));
     let own = JournalId { tenant: id.clone(), study: None };
     let expected: Vec<JournalId> =
         std::iter::once(own).chain(studies.iter().map(|study| journal_of(id, study))).collect();
-    let journal: Arc<dyn Journal> =
-        Arc::new(JetStreamJournal::open(client, id, Arc::clone(&sealer), &expected).await?);
+    let journal: Arc<dyn Journal> = Arc::new(JetStreamJournal::open(client, id, Arc::clone(&sealer), &expected).await?);
     let cells: Arc<dyn Cells> = sealer;
     let store: Arc<dyn ReadStore> = Arc::new(read_store(&data_dir.tenant(id).join("store"))?);
     let runner = Runner::open(id.clone(), Arc::clone(&journal), Arc::clone(&cells), Arc::clone(&store))?;

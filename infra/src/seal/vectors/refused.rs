@@ -148,24 +148,54 @@ fn changed() -> Vec<(&'static str, Vector)> {
     ]
 }
 
-/// Sealed as a commit is, by somebody who holds the keys, but for the commitment: every tag fits.
-fn commits_to_another_key() -> Vector {
-    let Tampered { mut header, sections, vector } = tamper(one_section());
-    let keys = one_section().seal().1;
+/// Sealed again by somebody who holds the keys: every tag fits, whatever is wrong.
+fn sealed_again(
+    recipe: impl Fn() -> Recipe,
+    nonce: u32,
+    change: impl FnOnce(&mut StoredHeader, &mut Vec<Vec<u8>>),
+) -> Tampered {
+    let Tampered { mut header, sections, vector } = tamper(recipe());
+    let keys = recipe().seal().1;
     let hash = |bytes: &[u8]| -> [u8; 32] { Sha256::digest(bytes).into() };
-    let before = hash(&header.encode().expect("a header"));
-    header.keys[1].commitment = Key::from_slice(&[0x77; 32]).expect("32 bytes").commitment();
-    let after = hash(&header.encode().expect("a header"));
-    let again = |section: usize, old: &[u8], new: &[u8]| {
-        let (id, key) = &keys[section];
-        let plain = open(key, &id.to_string(), old, &sections[section]).expect("it opens");
-        seal(key, Nonce::fixed(70 + u32::try_from(section).expect("small")), &id.to_string(), new, &plain)
+    let aads = |header: &StoredHeader, sections: &[Vec<u8>]| {
+        let header = hash(&header.encode().expect("a header"));
+        let others: Vec<[u8; 32]> = sections[1..].iter().map(|section| hash(section)).collect();
+        (structure_aad(&header, &others), values_aad(&header))
     };
-    let values = again(1, &values_aad(&before), &values_aad(&after));
-    let old = structure_aad(&before, &[hash(&sections[1])]);
-    let structure = again(0, &old, &structure_aad(&after, &[hash(&values)]));
+    let (structure, values) = aads(&header, &sections);
+    let open = |(index, section): (usize, &Vec<u8>)| {
+        let (id, key) = &keys[index];
+        let aad = if index == 0 { &structure } else { &values };
+        open(key, &id.to_string(), aad, section).expect("it opens").to_vec()
+    };
+    let mut plain: Vec<Vec<u8>> = sections.iter().enumerate().map(open).collect();
+    change(&mut header, &mut plain);
+    let mut sealed = vec![Vec::new(); plain.len()];
+    // The structure last: its tag covers the others.
+    for index in (0..plain.len()).rev() {
+        let (id, key) = &keys[index];
+        let (structure, values) = aads(&header, &sealed);
+        let aad = if index == 0 { structure } else { values };
+        let nonce = Nonce::fixed(nonce + u32::try_from(index).expect("few sections"));
+        sealed[index] = seal(key, nonce, &id.to_string(), &aad, &plain[index]);
+    }
+    Tampered { header, sections: sealed, vector }
+}
+
+fn commits_to_another_key() -> Vector {
+    let other = Key::from_slice(&[0x77; 32]).expect("32 bytes");
+    let change = |header: &mut StoredHeader, _: &mut Vec<Vec<u8>>| header.keys[1].commitment = other.commitment();
     let about = "Every tag fits, but the header commits to another key than the one that sealed the values.";
-    Tampered { header, sections: vec![structure, values], vector }.vector(about)
+    sealed_again(one_section, 70, change).vector(about)
+}
+
+/// Replaces a text in one section's plain bytes.
+fn replaced(section: usize, old: &str, new: &str, nonce: u32) -> Tampered {
+    sealed_again(three_sections, nonce, |_, plain| {
+        let text = String::from_utf8(plain[section].clone()).expect("JSON");
+        assert!(text.contains(old), "{text}");
+        plain[section] = text.replace(old, new).into_bytes();
+    })
 }
 
 fn of_other_keys() -> Vec<(&'static str, Vector)> {
@@ -215,6 +245,21 @@ fn misspelt() -> Vec<(&'static str, Vector)> {
             promise.vector(
                 "Sealed by somebody who holds the keys: the header promises two events, the structure has one.",
             ),
+        ),
+        (
+            "refused-24-value-without-a-place",
+            replaced(1, "/0/items/0/value", "/0/items/9/value", 80)
+                .vector("Every tag fits, but a value points to a place that the structure has not."),
+        ),
+        (
+            "refused-25-value-in-another-scope-s-place",
+            replaced(1, "/0/items/0/value", "/0/items/1/value", 90)
+                .vector("Every tag fits, but a clinical value points to the place of a free text."),
+        ),
+        (
+            "refused-26-unknown-field",
+            replaced(0, "\"events\"", "\"notes\":1,\"events\"", 100)
+                .vector("Every tag fits, but the structure has a field that version 1 has not."),
         ),
         (
             "refused-23-more-events-than-promised",

@@ -46,7 +46,8 @@ impl Import {
         let client = Client::of(&self.access)?;
         let run = Run::prepare(&self, &client).await?;
         let bar = progress(survey.participants);
-        let mut clinical = odm::read_clinical(self.open()?, &odm::Limits::default()).map_err(|error| self.unreadable(&error))?;
+        let mut clinical =
+            odm::read_clinical(self.open()?, &odm::Limits::default()).map_err(|error| self.unreadable(&error))?;
         let mut tally = Tally::default();
         loop {
             let group: Vec<ParticipantData> = clinical
@@ -58,7 +59,8 @@ impl Import {
             if group.is_empty() {
                 break;
             }
-            let sent: Vec<_> = stream::iter(&group).map(|data| run.participant(data)).buffered(SIDE_BY_SIDE).collect().await;
+            let sent: Vec<_> =
+                stream::iter(&group).map(|data| run.participant(data)).buffered(SIDE_BY_SIDE).collect().await;
             bar.inc(group.len() as u64);
             for outcome in sent {
                 let one = outcome?;
@@ -119,7 +121,8 @@ impl<'a> Run<'a> {
             tally.refuse(data.line, "SubjectData", "site", "the file names no site of the study: give --site".into());
             return Ok(tally);
         };
-        let consent = json!({"type": "give-consent", "version": self.import.consent, "reference": self.import.reference});
+        let consent =
+            json!({"type": "give-consent", "version": self.import.consent, "reference": self.import.reference});
         for (rule, body) in [("register", register(&site, &data.subject_number)), ("consent", consent)] {
             if !self.send(&path, captured_at, &body, &mut tally, (data.line, "SubjectData", rule)).await? {
                 return Ok(tally);

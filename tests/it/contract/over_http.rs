@@ -1,0 +1,208 @@
+//! The API as a client meets it.
+
+use std::collections::BTreeSet;
+
+use domain::permit::Role;
+use lethe::platform::random_id;
+use reqwest::{Client as Http, Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use tests::api::{enrol, identity, participant, send, vital_signs};
+use tests::home::{Home, acme};
+
+/// A caller whose requests can be shaped freely.
+struct Caller {
+    http: Http,
+    url: String,
+    token: String,
+}
+
+impl Caller {
+    async fn new(home: &Home, role: Role) -> Self {
+        let user = domain::ids::UserId(random_id());
+        let token = lethe::platform::NewToken::new(&acme(), user, role, "somebody in a test", false);
+        let token = home.platform.create_token(token).await.expect("a token");
+        Self { http: Http::new(), url: home.platform.url().to_owned(), token }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path).send().await.expect("an answer")
+    }
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+    response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// It is a problem with this status and code.
+async fn problem(response: Response, status: u16, code: &str, what: &str) {
+    assert_eq!(header(&response, "content-type"), "application/problem+json", "{what}");
+    let found = response.status().as_u16();
+    let body: Value = response.json().await.expect("JSON");
+    assert_eq!((found, body["code"].as_str()), (status, Some(code)), "{what}: {body}");
+    assert_eq!((&body["status"], &body["type"]), (&json!(status), &json!(format!("/problems/{code}"))), "{what}");
+}
+
+/// Every described view: its path, this test's address for it, and who may ask.
+fn views(person: uuid::Uuid, erasure: uuid::Uuid) -> Vec<(&'static str, String, Role)> {
+    use Role::{Dpo, Investigator};
+    let (study, person) = ("/v1/studies/cardio-1", participant(person));
+    let of_person = |view: &str| format!("{person}{view}");
+    let of_study = |view: &str| format!("{study}{view}");
+    vec![
+        ("/v1/erasures/{erasure}", format!("/v1/erasures/{erasure}"), Dpo),
+        ("/v1/studies", "/v1/studies".to_owned(), Investigator),
+        ("/v1/studies/{study}", of_study(""), Investigator),
+        ("/v1/studies/{study}/design", of_study("/design"), Investigator),
+        ("/v1/studies/{study}/erasures", of_study("/erasures"), Dpo),
+        ("/v1/studies/{study}/holds", of_study("/holds"), Dpo),
+        ("/v1/studies/{study}/overview", of_study("/overview"), Investigator),
+        ("/v1/studies/{study}/participants", of_study("/participants"), Investigator),
+        ("/v1/studies/{study}/participants/{participant}", of_person(""), Investigator),
+        ("/v1/studies/{study}/participants/{participant}/audit", of_person("/audit"), Investigator),
+        ("/v1/studies/{study}/participants/{participant}/casebook", of_person("/casebook"), Investigator),
+        ("/v1/studies/{study}/participants/{participant}/identity", of_person("/identity"), Investigator),
+        ("/v1/studies/{study}/restrictions", of_study("/restrictions"), Dpo),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_view_answers_as_described() {
+    let home = Home::new().await;
+    home.live_study().await;
+    let integrator = home.client(Role::Integrator).await;
+    let person = enrol(&integrator, "oslo", "N-1").await;
+    send(&integrator, &participant(person), vital_signs("120")).await.expect("saved");
+    let at = format!("{}/identity", participant(person));
+    send(&integrator, &at, identity("Ada", "Lovelace", "ada@example.org")).await.expect("recorded");
+    let erasure = random_id();
+    let ask = json!({"type": "request-erasure", "erasure": erasure, "justification": "consent-withdrawn"});
+    let at = format!("{}/privacy", participant(person));
+    let last = send(&home.client(Role::Dpo).await, &at, ask).await.expect("requested").position.expect("a position");
+
+    let (investigator, dpo) = (Caller::new(&home, Role::Investigator).await, Caller::new(&home, Role::Dpo).await);
+    let views = views(person, erasure);
+    let described = super::description();
+    let described = super::operations(&described).into_keys();
+    let described: BTreeSet<String> =
+        described.filter_map(|name| Some(name.strip_prefix("get ")?.to_owned())).collect();
+    assert_eq!(views.iter().map(|(path, ..)| (*path).to_owned()).collect::<BTreeSet<_>>(), described);
+    for (_, path, role) in &views {
+        let caller = if *role == Role::Dpo { &dpo } else { &investigator };
+        let nobody = caller.http.get(format!("{}{path}", caller.url)).send().await.expect("an answer");
+        assert!(nobody.headers().contains_key("www-authenticate"), "{path}");
+        problem(nobody, 401, "unauthorized", path).await;
+        let answer = caller.get(&format!("{path}?min_position={last}")).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(header(&answer, "cache-control"), "no-store", "{path}");
+        assert!(header(&answer, "content-type").starts_with("application/json"), "{path}");
+        assert!(reflects(header(&answer, "lethe-position"), &last), "{path}");
+        problem(caller.get(&format!("{path}?colour=red")).await, 400, "invalid-query", path).await;
+        let wrong = caller.request(Method::DELETE, path).send().await.expect("an answer");
+        assert!(header(&wrong, "allow").contains("GET"), "{path}");
+        problem(wrong, 405, "method-not-allowed", path).await;
+    }
+    problem(dpo.get("/v1/unheard-of").await, 404, "no-such-address", "an unknown address").await;
+    let served: Value = dpo.get("/openapi.json").await.json().await.expect("JSON");
+    assert_eq!(served, super::description());
+    home.stop().await;
+}
+
+/// Whether an answer's positions are at least as far as one of them must be.
+fn reflects(positions: &str, wanted: &str) -> bool {
+    let (journal, sequence) = apart(wanted);
+    positions.split(',').map(apart).any(|found| found.0 == journal && found.1 >= sequence)
+}
+
+/// A position as journal (with its incarnation) and sequence. Clients never do this: to them it is opaque.
+fn apart(position: &str) -> (&str, u64) {
+    let (journal, sequence) = position.rsplit_once(':').expect("a position");
+    (journal, sequence.parse().expect("a sequence"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_positions_and_tags_keep_their_word() {
+    let home = Home::new().await;
+    home.live_study().await;
+    let integrator = home.client(Role::Integrator).await;
+    let mut numbers = Vec::new();
+    let mut people = Vec::new();
+    // Not in the order in which they are listed.
+    for n in (0..25).map(|n| n * 7 % 25) {
+        numbers.push(format!("N-{n:02}"));
+        people.push(enrol(&integrator, "oslo", &format!("N-{n:02}")).await);
+    }
+    numbers.sort();
+    let investigator = Caller::new(&home, Role::Investigator).await;
+    let last = tags(&Caller::new(&home, Role::Integrator).await, people[0]).await;
+    assert_eq!(paged(&investigator, &last).await, numbers);
+
+    let list = "/v1/studies/cardio-1/participants";
+    for wrong in ["limit=0", "limit=1001"] {
+        problem(investigator.get(&format!("{list}?{wrong}")).await, 400, "invalid-limit", wrong).await;
+    }
+    for wrong in ["limit=-1", "limit=ten", "limit=1&limit=2", "cursors=00"] {
+        problem(investigator.get(&format!("{list}?{wrong}")).await, 400, "invalid-query", wrong).await;
+    }
+    problem(investigator.get(&format!("{list}?cursor=Ada")).await, 400, "invalid-cursor", "a cursor").await;
+    positions(&investigator, list, &last).await;
+    home.stop().await;
+}
+
+/// Saves a form with `If-None-Match: *`: once, and no second time. Gives the position.
+async fn tags(integrator: &Caller, person: uuid::Uuid) -> String {
+    let save =
+        |body: Value| integrator.request(Method::POST, &participant(person)).header("If-None-Match", "*").json(&body);
+    let first = save(vital_signs("120")).send().await.expect("an answer");
+    assert_eq!(first.status(), 200, "nothing was there");
+    let (tag, position) = (header(&first, "etag").to_owned(), header(&first, "lethe-position").to_owned());
+    let mut change = vital_signs("121");
+    change["items"][0]["reason"] = json!("typing error");
+    let second = save(change).send().await.expect("an answer");
+    assert_eq!(header(&second, "etag"), tag, "the refusal says what is there");
+    problem(second, 412, "tag-differs", "something is there").await;
+    position
+}
+
+/// The subject numbers of all pages of ten, in order.
+async fn paged(caller: &Caller, position: &str) -> Vec<String> {
+    let mut path = format!("/v1/studies/cardio-1/participants?limit=10&min_position={position}");
+    let (mut numbers, mut sizes) = (Vec::new(), Vec::new());
+    loop {
+        let page: Value = caller.get(&path).await.json().await.expect("JSON");
+        let items = page["items"].as_array().expect("items");
+        numbers.extend(items.iter().filter_map(|item| item["subject_number"].as_str()).map(str::to_owned));
+        sizes.push(items.len());
+        assert!(sizes.len() <= 3, "it ends: {sizes:?}");
+        match page.get("next").expect("next is always said") {
+            Value::Null => break,
+            next => {
+                path = format!("/v1/studies/cardio-1/participants?limit=10&cursor={}", next.as_str().expect("text"))
+            }
+        }
+    }
+    assert_eq!(sizes, [10, 10, 5]);
+    numbers
+}
+
+/// What is not there yet is waited for; what never was is refused.
+async fn positions(caller: &Caller, list: &str, last: &str) {
+    let (journal, sequence) = apart(last);
+    let (study, incarnation) = journal.rsplit_once(':').expect("an incarnation");
+    let other_life = incarnation.parse::<u64>().expect("a number") + 1;
+    let elsewhere = format!("unheard:{incarnation}:{sequence}");
+    for (wrong, code) in [
+        (format!("{study}:{other_life}:{sequence}"), "unknown-position"),
+        (elsewhere, "unknown-position"),
+        ("yesterday".to_owned(), "invalid-position"),
+    ] {
+        problem(caller.get(&format!("{list}?min_position={wrong}")).await, 400, code, &wrong).await;
+    }
+    let future = format!("{journal}:{}", sequence + 1_000_000);
+    let late = caller.get(&format!("{list}?min_position={future}")).await;
+    assert_eq!(header(&late, "retry-after"), "1");
+    problem(late, 503, "behind", "a position that is not there yet").await;
+}
