@@ -70,8 +70,14 @@ async fn every_acknowledged_command_survives_a_kill_once() {
         let again = integrator.command(at, *id, None, None, body).await.expect("it is there");
         let position = again.position.expect("a position");
         *once.entry(at.clone()).or_default() += 1;
-        let audit = investigator.get(&format!("{at}/audit?min_position={position}")).await.expect("an audit trail").body;
-        let commands: Vec<&str> = audit["items"].as_array().expect("entries").iter().filter_map(|entry| entry["act"]["command"].as_str()).collect();
+        let audit =
+            investigator.get(&format!("{at}/audit?min_position={position}")).await.expect("an audit trail").body;
+        let commands: Vec<&str> = audit["items"]
+            .as_array()
+            .expect("entries")
+            .iter()
+            .filter_map(|entry| entry["act"]["command"].as_str())
+            .collect();
         assert_eq!(commands.iter().filter(|command| **command == id.to_string()).count(), 1, "once: {body}");
     }
     assert!(server.stop(), "it ends in order");

@@ -16,7 +16,13 @@ async fn refused(folder: &Folder) -> String {
 fn find(folder: &std::path::Path, name: &str) -> Option<std::path::PathBuf> {
     std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).find_map(|path| {
         let wanted = path.file_name().is_some_and(|found| found == name);
-        if wanted { Some(path) } else if path.is_dir() { find(&path, name) } else { None }
+        if wanted {
+            Some(path)
+        } else if path.is_dir() {
+            find(&path, name)
+        } else {
+            None
+        }
     })
 }
 

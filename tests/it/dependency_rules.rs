@@ -20,36 +20,13 @@ const OURS: &[(&str, &[&str])] = &[
     ("command-svc", &["domain", "edge"]),
     ("projection-svc", &["domain"]),
     ("query-api", &["domain", "edge", "projection-svc"]),
-    (
-        "lethe",
-        &["domain", "edge", "infra", "command-svc", "projection-svc", "query-api"],
-    ),
-    (
-        "tests",
-        &[
-            "domain",
-            "edge",
-            "infra",
-            "command-svc",
-            "projection-svc",
-            "query-api",
-            "lethe",
-        ],
-    ),
+    ("lethe", &["domain", "edge", "infra", "command-svc", "projection-svc", "query-api"]),
+    ("tests", &["domain", "edge", "infra", "command-svc", "projection-svc", "query-api", "lethe"]),
 ];
 
 /// All that the domain may build on: values and descriptions of values. Nothing here can reach the world.
-const DOMAIN_MAY_USE: &[&str] = &[
-    "async-trait",
-    "proptest",
-    "serde",
-    "serde_json",
-    "sha2",
-    "thiserror",
-    "time",
-    "utoipa",
-    "uuid",
-];
+const DOMAIN_MAY_USE: &[&str] =
+    &["async-trait", "proptest", "serde", "serde_json", "sha2", "thiserror", "time", "utoipa", "uuid"];
 
 /// What may not even be somewhere below the domain. `getrandom` cannot stand here: a library below `sha2` takes it up
 /// as soon as the cipher, in the same build, asks for it. That the domain names it nowhere is proved all the same.
@@ -95,22 +72,11 @@ const CONFINED: &[(&str, &[&str])] = &[
 ];
 
 /// The licences under which we take code. One of an `OR` is enough, an `AND` needs all.
-const LICENCES: &[&str] = &[
-    "Apache-2.0",
-    "BSD-3-Clause",
-    "BlueOak-1.0.0",
-    "ISC",
-    "MIT",
-    "Unicode-3.0",
-];
+const LICENCES: &[&str] = &["Apache-2.0", "BSD-3-Clause", "BlueOak-1.0.0", "ISC", "MIT", "Unicode-3.0"];
 
 /// Versions beside the one that we chose, each with what keeps it here.
 const SECOND_VERSIONS: &[(&str, &str, &str)] = &[
-    (
-        "base64",
-        "0.23",
-        "reqwest and hyper-util; async-nats and we are on 0.22",
-    ),
+    ("base64", "0.23", "reqwest and hyper-util; async-nats and we are on 0.22"),
     ("bitflags", "1", "redox_syscall 0.2, below sled; never built on Linux"),
     ("getrandom", "0.2", "ring (TLS of async-nats) and rand 0.8"),
     ("getrandom", "0.3", "rand 0.9"),
@@ -123,36 +89,23 @@ const SECOND_VERSIONS: &[(&str, &str, &str)] = &[
     ("rand_core", "0.6", "rand 0.8"),
     ("rand_core", "0.9", "rand 0.9"),
     ("redox_syscall", "0.2", "sled 0.34; never built on Linux"),
-    (
-        "syn",
-        "2",
-        "derive macros that have not moved to syn 3 yet; build time only",
-    ),
+    ("syn", "2", "derive macros that have not moved to syn 3 yet; build time only"),
     ("windows-sys", "0.52", "ring; never built on Linux"),
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the workspace")
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
 fn metadata() -> Metadata {
     let mut command = MetadataCommand::new();
-    command
-        .manifest_path(root().join("Cargo.toml"))
-        .other_options(["--locked".to_owned()]);
+    command.manifest_path(root().join("Cargo.toml")).other_options(["--locked".to_owned()]);
     command.exec().expect("cargo metadata")
 }
 
 /// Of which crates of ours each crate of ours says that it depends on them, in any section of its manifest.
 fn ours(metadata: &Metadata) -> BTreeMap<&str, &Package> {
-    metadata
-        .workspace_packages()
-        .into_iter()
-        .map(|package| (package.name.as_str(), package))
-        .collect()
+    metadata.workspace_packages().into_iter().map(|package| (package.name.as_str(), package)).collect()
 }
 
 #[test]
@@ -160,11 +113,7 @@ fn our_crates_depend_on_each_other_only_downwards() {
     let metadata = metadata();
     let ours = ours(&metadata);
     let listed: BTreeSet<_> = OURS.iter().map(|(name, _)| *name).collect();
-    assert_eq!(
-        ours.keys().copied().collect::<BTreeSet<_>>(),
-        listed,
-        "every crate has its place in the table"
-    );
+    assert_eq!(ours.keys().copied().collect::<BTreeSet<_>>(), listed, "every crate has its place in the table");
     let mut wrong = Vec::new();
     for (name, may) in OURS {
         for dependency in &ours[name].dependencies {
@@ -203,23 +152,12 @@ fn each_library_is_named_only_where_it_belongs() {
 fn nothing_below_the_domain_and_the_services_can_reach_the_world() {
     let metadata = metadata();
     let services: &[&str] = &["command-svc", "projection-svc", "query-api", "edge"];
-    let rules = services
-        .iter()
-        .map(|name| (*name, NEVER_BELOW_SERVICES))
-        .chain([("domain", NEVER_BELOW_DOMAIN)]);
+    let rules = services.iter().map(|name| (*name, NEVER_BELOW_SERVICES)).chain([("domain", NEVER_BELOW_DOMAIN)]);
     let mut wrong = Vec::new();
     for (name, never) in rules {
         let below = below(&metadata, name);
-        assert!(
-            below.contains("serde"),
-            "{name} has no serde below it: this test looks at the wrong thing"
-        );
-        wrong.extend(
-            never
-                .iter()
-                .filter(|library| below.contains(**library))
-                .map(|it| format!("{name} reaches {it}")),
-        );
+        assert!(below.contains("serde"), "{name} has no serde below it: this test looks at the wrong thing");
+        wrong.extend(never.iter().filter(|library| below.contains(**library)).map(|it| format!("{name} reaches {it}")));
     }
     assert_eq!(wrong, Vec::<String>::new());
 }
@@ -233,17 +171,9 @@ fn below(metadata: &Metadata, name: &str) -> BTreeSet<String> {
     while let Some(id) = open.pop() {
         if seen.insert(id) {
             let built = |kinds: &[cargo_metadata::DepKindInfo]| {
-                kinds
-                    .iter()
-                    .any(|info| info.kind == DependencyKind::Normal || info.kind == DependencyKind::Build)
+                kinds.iter().any(|info| info.kind == DependencyKind::Normal || info.kind == DependencyKind::Build)
             };
-            open.extend(
-                nodes[id]
-                    .deps
-                    .iter()
-                    .filter(|dep| built(&dep.dep_kinds))
-                    .map(|dep| &dep.pkg),
-            );
+            open.extend(nodes[id].deps.iter().filter(|dep| built(&dep.dep_kinds)).map(|dep| &dep.pkg));
         }
     }
     seen.into_iter().map(|id| metadata[id].name.to_string()).collect()
@@ -258,10 +188,7 @@ fn every_licence_is_on_the_list_and_every_package_from_the_public_registry() {
             Some(expression) if spdx::allows(expression, LICENCES) == Ok(true) => {}
             other => wrong.push(format!("{} {}: {other:?}", package.name, package.version)),
         }
-        let known = package
-            .source
-            .as_ref()
-            .map_or(package.manifest_path.starts_with(root()), |it| it.is_crates_io());
+        let known = package.source.as_ref().map_or(package.manifest_path.starts_with(root()), |it| it.is_crates_io());
         if !known {
             wrong.push(format!("{} comes from {:?}", package.name, package.source));
         }
@@ -279,25 +206,15 @@ fn there_is_one_version_of_each_package_but_for_the_known_ones() {
     };
     let mut versions: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for package in &metadata.packages {
-        versions
-            .entry(package.name.as_str())
-            .or_default()
-            .push(package.version.to_string());
+        versions.entry(package.name.as_str()).or_default().push(package.version.to_string());
     }
     for (name, found) in &versions {
         let first: Vec<_> = found.iter().filter(|version| !known(name, version)).collect();
-        assert_eq!(
-            first.len(),
-            1,
-            "{name}: {found:?}; one of them belongs on the list with its reason, or away"
-        );
+        assert_eq!(first.len(), 1, "{name}: {found:?}; one of them belongs on the list with its reason, or away");
     }
     for (name, prefix, _) in SECOND_VERSIONS {
         let there = versions.get(name).is_some_and(|found| {
-            found.len() > 1
-                && found
-                    .iter()
-                    .any(|it| it.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.')))
+            found.len() > 1 && found.iter().any(|it| it.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.')))
         });
         assert!(there, "{name} {prefix} is not here any more: take it off the list");
     }
@@ -307,22 +224,12 @@ fn there_is_one_version_of_each_package_but_for_the_known_ones() {
 fn deny_toml_says_the_same() {
     let deny = DenyToml::read(&root().join("deny.toml"));
     assert_eq!(deny.licences, LICENCES.iter().map(|it| it.to_string()).collect());
-    let second = SECOND_VERSIONS
-        .iter()
-        .map(|(name, prefix, _)| format!("{name}@{prefix}"))
-        .collect();
+    let second = SECOND_VERSIONS.iter().map(|(name, prefix, _)| format!("{name}@{prefix}")).collect();
     assert_eq!(deny.skipped, second);
     let ours: BTreeSet<&str> = OURS.iter().map(|(name, _)| *name).collect();
     for (library, may) in CONFINED {
-        let wrappers = deny
-            .wrappers
-            .get(*library)
-            .unwrap_or_else(|| panic!("deny.toml does not confine {library}"));
-        let named: BTreeSet<&str> = wrappers
-            .iter()
-            .map(String::as_str)
-            .filter(|name| ours.contains(name))
-            .collect();
+        let wrappers = deny.wrappers.get(*library).unwrap_or_else(|| panic!("deny.toml does not confine {library}"));
+        let named: BTreeSet<&str> = wrappers.iter().map(String::as_str).filter(|name| ours.contains(name)).collect();
         assert_eq!(named, may.iter().copied().collect(), "who may use {library}");
     }
 }

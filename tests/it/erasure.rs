@@ -16,7 +16,9 @@ async fn answers(investigator: &Client, at: &str) -> Vec<Value> {
             Err(error) => json!({"refused": error.code}),
         });
     }
-    answers.push(investigator.get(&format!("/v1/studies/{}/overview", lethe::demo::study::STUDY)).await.expect("counts").body);
+    answers.push(
+        investigator.get(&format!("/v1/studies/{}/overview", lethe::demo::study::STUDY)).await.expect("counts").body,
+    );
     answers
 }
 
@@ -28,7 +30,8 @@ async fn erase(home: &Home, at: &str, scopes: Option<Value>) -> Value {
         request["scopes"] = scopes;
     }
     send(&dpo, &path, request).await.expect("asked for");
-    let approve = json!({"type": "approve-erasure", "erasure": erasure, "instruction": "DPA-1", "accept_single_copy": true});
+    let approve =
+        json!({"type": "approve-erasure", "erasure": erasure, "instruction": "DPA-1", "accept_single_copy": true});
     send(&controller, &path, approve).await.expect("approved");
     follow(&dpo, erasure, |_| {}).await.expect("followed")
 }

@@ -14,7 +14,15 @@ async fn a_stranger_finds_nothing_by_any_road() {
     let id = enrol(&integrator, "oslo", "N-1").await;
     let at = participant(id);
     let stranger = home.stranger(Role::Investigator).await;
-    for path in ["/v1/studies/cardio-1", "/v1/studies/cardio-1/overview", "/v1/studies/cardio-1/participants", &at, &format!("{at}/casebook"), &format!("{at}/audit"), &format!("{at}/identity")] {
+    for path in [
+        "/v1/studies/cardio-1",
+        "/v1/studies/cardio-1/overview",
+        "/v1/studies/cardio-1/participants",
+        &at,
+        &format!("{at}/casebook"),
+        &format!("{at}/audit"),
+        &format!("{at}/identity"),
+    ] {
         let denied = stranger.get(path).await.expect_err("not there");
         assert_eq!((denied.status, denied.code.as_str()), (Some(404), "no-such-study"), "{path}");
     }
@@ -33,8 +41,10 @@ async fn a_site_sees_its_own_participants_only() {
     let porto = participant(enrol(&integrator, "porto", "N-2").await);
     let position = send(&integrator, &porto, vital_signs("120")).await.expect("saved").position.expect("a position");
     let doctor = home.at_site(Role::Investigator, "oslo").await;
-    let list = doctor.get(&format!("/v1/studies/cardio-1/participants?min_position={position}")).await.expect("a list").body;
-    let numbers: Vec<_> = list["items"].as_array().expect("items").iter().map(|item| item["subject_number"].clone()).collect();
+    let list =
+        doctor.get(&format!("/v1/studies/cardio-1/participants?min_position={position}")).await.expect("a list").body;
+    let numbers: Vec<_> =
+        list["items"].as_array().expect("items").iter().map(|item| item["subject_number"].clone()).collect();
     assert_eq!(numbers, [json!("N-1")]);
     for view in ["", "/casebook", "/audit"] {
         assert!(doctor.get(&format!("{oslo}{view}")).await.is_ok(), "{view}");

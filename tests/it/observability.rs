@@ -31,7 +31,8 @@ async fn collector() -> (String, Received) {
                     request.extend_from_slice(&buffer[..count]);
                     if is_whole(&request) {
                         all.lock().expect("not poisoned").append(&mut request);
-                        let thanks = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
+                        let thanks =
+                            b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
                         let _ = socket.write_all(thanks).await;
                     }
                 }
@@ -48,8 +49,14 @@ fn is_whole(request: &[u8]) -> bool {
     request.len() >= end + 4 + length.unwrap_or_default()
 }
 
-const CANARIES: [&str; 6] =
-    ["Canaria-Givenname", "Canaria-Familyname", "canaria@post.example", "canaria told a story", "canaria-reason-word", "canaria-not-a-number"];
+const CANARIES: [&str; 6] = [
+    "Canaria-Givenname",
+    "Canaria-Familyname",
+    "canaria@post.example",
+    "canaria told a story",
+    "canaria-reason-word",
+    "canaria-not-a-number",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_personal_leaves_in_logs_traces_metrics_or_errors_and_a_request_is_one_trace() {
@@ -57,7 +64,8 @@ async fn nothing_personal_leaves_in_logs_traces_metrics_or_errors_and_a_request_
     home.live_study().await;
     let mut tokens = Vec::new();
     for role in [Role::Investigator, Role::Dpo] {
-        let new = NewToken::new(&tests::home::acme(), domain::ids::UserId(random_id()), role, "canaria the user", false);
+        let new =
+            NewToken::new(&tests::home::acme(), domain::ids::UserId(random_id()), role, "canaria the user", false);
         tokens.push(home.platform.create_token(new).await.expect("a token"));
     }
     let folder = home.stop().await;
@@ -65,7 +73,10 @@ async fn nothing_personal_leaves_in_logs_traces_metrics_or_errors_and_a_request_
     let log = folder.path().join("log");
     let file = std::fs::File::create(&log).expect("a file");
     let server = super::binary().serve(&folder, |command| {
-        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).env("LETHE_LOG", "trace,h2=warn,hyper=warn,sled=warn").env("LETHE_LOG_FORMAT", "json");
+        command
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+            .env("LETHE_LOG", "trace,h2=warn,hyper=warn,sled=warn")
+            .env("LETHE_LOG_FORMAT", "json");
         command.stderr(Stdio::from(file));
     });
     let doctor = Client::new(&server.url, &tokens[0]);
@@ -75,12 +86,21 @@ async fn nothing_personal_leaves_in_logs_traces_metrics_or_errors_and_a_request_
         (at.clone(), json!({"type": "register", "site": "oslo", "subject_number": "N-1"})),
         (at.clone(), json!({"type": "give-consent", "version": "2.0", "reference": CANARIES[3]})),
         (format!("{at}/identity"), identity(CANARIES[0], CANARIES[1], CANARIES[2])),
-        (at.clone(), json!({"type": "save-items", "visit": "BASELINE", "form": "AE", "items": [{"group": "AE", "item": "AETERM", "value": CANARIES[3]}]})),
+        (
+            at.clone(),
+            json!({"type": "save-items", "visit": "BASELINE", "form": "AE", "items": [{"group": "AE", "item": "AETERM", "value": CANARIES[3]}]}),
+        ),
         // And what is refused: the value is in the request, and must not be in the answer.
-        (at.clone(), json!({"type": "save-items", "visit": "BASELINE", "form": "VS", "items": [{"group": "VS", "item": "SYSBP", "value": CANARIES[5], "reason": CANARIES[4]}]})),
+        (
+            at.clone(),
+            json!({"type": "save-items", "visit": "BASELINE", "form": "VS", "items": [{"group": "VS", "item": "SYSBP", "value": CANARIES[5], "reason": CANARIES[4]}]}),
+        ),
         (at.clone(), json!({"type": CANARIES[0]})),
         (at.clone(), json!({"type": "withdraw", "reason": {"nested": CANARIES[4]}})),
-        (format!("{at}/identity"), json!({"type": "record", "details": {"given_name": [CANARIES[0]], "email": CANARIES[2]}})),
+        (
+            format!("{at}/identity"),
+            json!({"type": "record", "details": {"given_name": [CANARIES[0]], "email": CANARIES[2]}}),
+        ),
     ];
     let mut position = String::new();
     for (path, body) in commands {
@@ -97,7 +117,11 @@ async fn nothing_personal_leaves_in_logs_traces_metrics_or_errors_and_a_request_
     let log = std::fs::read_to_string(&log).expect("a log");
     let exported = received.lock().expect("not poisoned").clone();
     let exported_text = String::from_utf8_lossy(&exported).into_owned();
-    assert!(log.lines().count() > 10 && log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok() || line.starts_with("lethe ")), "logs are JSON");
+    assert!(
+        log.lines().count() > 10
+            && log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok() || line.starts_with("lethe ")),
+        "logs are JSON"
+    );
     assert!(errors.matches("refused").count() >= 4, "{errors}");
     for (place, text) in [("logs", &log), ("traces", &exported_text), ("metrics", &metrics), ("errors", &errors)] {
         for canary in CANARIES.iter().chain(&["canaria the user", tokens[0].as_str()]) {
@@ -122,9 +146,11 @@ fn trace_ids_before(bytes: &[u8], name: &str) -> Vec<[u8; 16]> {
     let mut field = vec![0x2a, name.len() as u8];
     field.extend_from_slice(name.as_bytes());
     let starts = bytes.windows(field.len()).enumerate().filter(|(_, window)| *window == field);
-    starts.filter_map(|(at, _)| {
-        let near = &bytes[at.saturating_sub(120)..at];
-        let tag = near.windows(2).rposition(|window| window == [0x0a, 0x10])?;
-        near.get(tag + 2..tag + 18)?.try_into().ok()
-    }).collect()
+    starts
+        .filter_map(|(at, _)| {
+            let near = &bytes[at.saturating_sub(120)..at];
+            let tag = near.windows(2).rposition(|window| window == [0x0a, 0x10])?;
+            near.get(tag + 2..tag + 18)?.try_into().ok()
+        })
+        .collect()
 }

@@ -55,23 +55,46 @@ async fn real_designs_and_the_ninety_participants_of_one_are_imported() {
     };
     let (folder, server, [designer, integrator, investigator]) = prepared().await;
     for (file, study, expressions) in [(&ces, "ces", 13), (&openedc, "openedc", 7)] {
-        let (code, out, err) = run(&folder, &designer, &["study", "import", file.to_str().expect("a path"), "--study", study, "--json"]);
+        let (code, out, err) =
+            run(&folder, &designer, &["study", "import", file.to_str().expect("a path"), "--study", study, "--json"]);
         assert_eq!(code, Some(0), "{err}");
         let rows = out["report"]["rows"].as_array().expect("rows");
-        let not_executed = rows.iter().filter(|row| row["what"].as_str().is_some_and(|what| what.contains("not executed"))).count();
+        let not_executed =
+            rows.iter().filter(|row| row["what"].as_str().is_some_and(|what| what.contains("not executed"))).count();
         assert!(not_executed >= expressions, "{not_executed}: {rows:?}");
     }
     let designs = Client::new(&server.url, &designer);
-    designs.post("/v1/studies/openedc", &json!({"type": "open-site", "site": "muenster", "name": "Münster"})).await.expect("open");
+    designs
+        .post("/v1/studies/openedc", &json!({"type": "open-site", "site": "muenster", "name": "Münster"}))
+        .await
+        .expect("open");
     let (code, _, err) = run(&folder, &designer, &["study", "go-live", "--study", "openedc"]);
     assert_eq!(code, Some(0), "{err}");
 
-    let import = ["data", "import", clinical.to_str().expect("a path"), "--study", "openedc", "--consent", "1.0", "--reference", "paper archive 7", "--json"];
+    let import = [
+        "data",
+        "import",
+        clinical.to_str().expect("a path"),
+        "--study",
+        "openedc",
+        "--consent",
+        "1.0",
+        "--reference",
+        "paper archive 7",
+        "--json",
+    ];
     let (code, out, err) = run(&folder, &integrator, &import);
     assert_eq!(code, Some(0), "{err}");
     assert_eq!(out["participants"], 90);
-    let (saved, refused) = (out["values"].as_u64().expect("a number"), out["report"]["rows"].as_array().expect("rows").iter().filter(|row| row["severity"] == "refused").count() as u64);
-    assert!(saved > 1500 && saved + refused >= 1684, "every value is saved or its refusal is reported: {saved} + {refused}");
+    let (saved, refused) = (
+        out["values"].as_u64().expect("a number"),
+        out["report"]["rows"].as_array().expect("rows").iter().filter(|row| row["severity"] == "refused").count()
+            as u64,
+    );
+    assert!(
+        saved > 1500 && saved + refused >= 1684,
+        "every value is saved or its refusal is reported: {saved} + {refused}"
+    );
 
     let reader = Client::new(&server.url, &investigator);
     let overview = reader.get("/v1/studies/openedc/overview").await.expect("counts").body;
@@ -94,7 +117,8 @@ async fn real_designs_and_the_ninety_participants_of_one_are_imported() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_cannot_be_read_whole_changes_nothing() {
     let (folder, server, [designer, _, _]) = prepared().await;
-    let good = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/vital-signs.odm.xml")).expect("an example");
+    let good = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/vital-signs.odm.xml"))
+        .expect("an example");
     let files = [
         ("not-odm.xml", "<html><body/></html>".to_owned(), "not an ODM"),
         ("not-xml.txt", "hello".to_owned(), ""),
@@ -104,7 +128,8 @@ async fn a_file_that_cannot_be_read_whole_changes_nothing() {
     for (name, content, what) in files {
         let file = folder.path().join(name);
         std::fs::write(&file, content).expect("a file");
-        let (code, out, err) = run(&folder, &designer, &["study", "import", file.to_str().expect("a path"), "--study", "ces", "--json"]);
+        let (code, out, err) =
+            run(&folder, &designer, &["study", "import", file.to_str().expect("a path"), "--study", "ces", "--json"]);
         assert_eq!((code, out), (Some(2), Value::Null), "{name}: {err}");
         assert!(err.contains(name) && err.contains(what) && err.contains("Nothing was changed"), "{err}");
     }

@@ -32,7 +32,9 @@ fn save(item: &str, value: Value) -> String {
 
 fn cases(at: &str, elsewhere: &str, used: &str) -> Vec<Case> {
     let good = save("SYSBP", json!(121));
-    let changed = |reason: &str| json!({"type": "save-items", "visit": "BASELINE", "form": "VS", "items": [{"group": "VS", "item": "SYSBP", "value": "121", "reason": reason}]}).to_string();
+    let changed = |reason: &str| {
+        json!({"type": "save-items", "visit": "BASELINE", "form": "VS", "items": [{"group": "VS", "item": "SYSBP", "value": "121", "reason": reason}]}).to_string()
+    };
     vec![
         case("malformed JSON", at, r#"{"type": "save-items", "#, 400, "malformed-json"),
         case("trailing garbage", at, format!("{good} x"), 400, "malformed-json"),
@@ -47,12 +49,26 @@ fn cases(at: &str, elsewhere: &str, used: &str) -> Vec<Case> {
         case("missing tag", at, changed("typo"), 428, "tag-required"),
         with(case("stale tag", at, changed("typo"), 412, "tag-differs"), "If-Match", "\"1\""),
         with(case("a tag that is none", at, changed("typo"), 400, "invalid-etag"), "If-Match", "three"),
-        with(case("a used key with another body", at, vital_signs("99").to_string(), 422, "idempotency-key-reused"), "Idempotency-Key", used),
-        with(case("a key that is no UUID", at, good.clone(), 400, "invalid-idempotency-key"), "Idempotency-Key", "Ada Lovelace"),
+        with(
+            case("a used key with another body", at, vital_signs("99").to_string(), 422, "idempotency-key-reused"),
+            "Idempotency-Key",
+            used,
+        ),
+        with(
+            case("a key that is no UUID", at, good.clone(), 400, "invalid-idempotency-key"),
+            "Idempotency-Key",
+            "Ada Lovelace",
+        ),
         case("10 MiB", at, vec![b' '; 10 * 1024 * 1024], 413, "too-large"),
         case("an unknown participant", &participant(random_id()), good.clone(), 404, "no-such-participant"),
         case("an id that is no UUID", "/v1/studies/cardio-1/participants/Ada", good.clone(), 400, "invalid-id"),
-        case("an unknown study", "/v1/studies/unheard/participants/7f1de7f6-5b1c-4b60-8f29-6c5c2f2d1f11", good.clone(), 404, "no-such-study"),
+        case(
+            "an unknown study",
+            "/v1/studies/unheard/participants/7f1de7f6-5b1c-4b60-8f29-6c5c2f2d1f11",
+            good.clone(),
+            404,
+            "no-such-study",
+        ),
         case("the platform's own command", at, json!({"type": "restrict"}).to_string(), 403, "forbidden"),
         case("a study of another tenant", elsewhere, good, 404, "no-such-study"),
     ]
@@ -71,7 +87,10 @@ async fn bad_input_is_refused_and_changes_nothing() {
     let umbra = "umbra".parse().expect("valid");
     let secret = "secret".parse().expect("valid");
     let label = "Secret".parse().expect("valid");
-    home.platform.create_study(&umbra, &secret, label, domain::ids::Environment::Test).await.expect("a study elsewhere");
+    home.platform
+        .create_study(&umbra, &secret, label, domain::ids::Environment::Test)
+        .await
+        .expect("a study elsewhere");
 
     let token = home.platform.create_token(token(Role::Integrator)).await.expect("a token");
     let before = answers(&home, &at).await;
@@ -163,6 +182,9 @@ async fn a_bulk_answers_line_by_line() {
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let statuses: Vec<_> = lines.iter().map(|line| line["status"].as_u64().unwrap_or_default()).collect();
     assert_eq!(statuses, [201, 400, 200, 422, 200], "{text}");
-    assert_eq!(lines.iter().map(|line| line["line"].as_u64()).collect::<Vec<_>>(), (1..=5).map(Some).collect::<Vec<_>>());
+    assert_eq!(
+        lines.iter().map(|line| line["line"].as_u64()).collect::<Vec<_>>(),
+        (1..=5).map(Some).collect::<Vec<_>>()
+    );
     home.stop().await;
 }

@@ -6,7 +6,8 @@ use tests::home::Folder;
 
 /// The shell blocks of the walkthrough, in order.
 fn blocks(readme: &str) -> Vec<&str> {
-    let section = readme.split("\n## ").find(|section| section.starts_with("Five minutes")).expect("the section is there");
+    let section =
+        readme.split("\n## ").find(|section| section.starts_with("Five minutes")).expect("the section is there");
     section.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
@@ -15,8 +16,12 @@ fn the_walkthrough_works_as_printed() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let readme = std::fs::read_to_string(format!("{root}/README.md")).expect("the README is there");
     let blocks = blocks(&readme);
-    assert!(blocks[0].contains("cargo build --release"), "the first block builds: the binary under test stands in for it");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    assert!(
+        blocks[0].contains("cargo build --release"),
+        "the first block builds: the binary under test stands in for it"
+    );
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let folder = Folder::new();
     let bin = folder.path().join("bin");
     std::fs::create_dir(&bin).expect("a folder");
@@ -46,5 +51,8 @@ fn the_walkthrough_works_as_printed() {
 
 #[test]
 fn blocks_are_found() {
-    assert_eq!(blocks("# x\n\n## Five minutes\n\n```sh\na\n```\n\n```sh\nb\n```\n\n## Next\n```sh\nc\n```\n"), ["a\n", "b\n"]);
+    assert_eq!(
+        blocks("# x\n\n## Five minutes\n\n```sh\na\n```\n\n```sh\nb\n```\n\n## Next\n```sh\nc\n```\n"),
+        ["a\n", "b\n"]
+    );
 }

@@ -122,7 +122,10 @@ impl Home {
         let path = format!("/v1/studies/{}", study::STUDY);
         let published = designer.post(&format!("{path}/designs"), &study::design()).await.expect("a good design");
         for (site, name) in study::SITES {
-            designer.post(&path, &json!({"type": "open-site", "site": site, "name": name})).await.expect("a site opens");
+            designer
+                .post(&path, &json!({"type": "open-site", "site": site, "name": name}))
+                .await
+                .expect("a site opens");
         }
         let live = json!({"type": "go-live", "design": published.body["design"]});
         designer.post(&path, &live).await.expect("the study goes live");

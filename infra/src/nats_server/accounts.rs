@@ -104,10 +104,7 @@ impl fmt::Debug for NatsLogin {
 }
 
 /// This many random bytes as hex digits.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a password of this run is no fact, so no test ever needs to repeat it"
-)]
+#[expect(clippy::disallowed_methods, reason = "a password of this run is no fact, so no test ever needs to repeat it")]
 pub(super) fn random_hex(bytes: usize) -> Result<String, NatsServerError> {
     let mut random = Zeroizing::new(vec![0_u8; bytes]);
     getrandom::fill(&mut random).map_err(NatsServerError::Random)?;
@@ -125,18 +122,7 @@ mod tests {
             assert!(TenantAccount::new(good).is_ok(), "{good}");
         }
         let too_long = "a".repeat(33);
-        for bad in [
-            "",
-            "Acme",
-            "a_b",
-            "a.b",
-            "a>",
-            "*",
-            "ä",
-            "a b",
-            "$SYS",
-            too_long.as_str(),
-        ] {
+        for bad in ["", "Acme", "a_b", "a.b", "a>", "*", "ä", "a b", "$SYS", too_long.as_str()] {
             assert!(TenantAccount::new(bad).is_err(), "{bad}");
         }
     }

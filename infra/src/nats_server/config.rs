@@ -50,11 +50,7 @@ impl Layout {
 }
 
 fn private_folder(folder: &Path) -> Result<PathBuf, NatsServerError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(NatsServerError::io("create", folder))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(NatsServerError::io("create", folder))?;
     let absolute = fs::canonicalize(folder).map_err(NatsServerError::io("open", folder))?;
     match absolute.to_str() {
         Some(text) if !text.contains(char::is_control) => Ok(absolute),
@@ -75,9 +71,7 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn new(tenants: &[TenantAccount]) -> Result<Self, NatsServerError> {
-        let tenants = tenants
-            .iter()
-            .map(|tenant| Ok((tenant.clone(), TenantLogins::random(tenant)?)));
+        let tenants = tenants.iter().map(|tenant| Ok((tenant.clone(), TenantLogins::random(tenant)?)));
         Ok(Self {
             port: None,
             tenants: tenants.collect::<Result<_, NatsServerError>>()?,
@@ -97,8 +91,7 @@ impl Settings {
             .open(&new)
             .map_err(NatsServerError::io("create", &new))?;
         let text = zeroize::Zeroizing::new(format!("{:#}\n", self.render(layout)));
-        file.write_all(text.as_bytes())
-            .map_err(NatsServerError::io("write", &new))?;
+        file.write_all(text.as_bytes()).map_err(NatsServerError::io("write", &new))?;
         fs::rename(&new, &layout.config).map_err(NatsServerError::io("replace", &layout.config))
     }
 
@@ -167,11 +160,7 @@ fn may_publish(tenant: &str) -> Vec<String> {
 
 fn user(login: &NatsLogin, publish: &[String]) -> Value {
     // An empty list would mean that everything is allowed.
-    let publish = if publish.is_empty() {
-        json!({ "deny": ">" })
-    } else {
-        json!({ "allow": publish })
-    };
+    let publish = if publish.is_empty() { json!({ "deny": ">" }) } else { json!({ "allow": publish }) };
     json!({
         "user": login.user(),
         "password": login.password(),
@@ -199,42 +188,21 @@ mod tests {
         fs::set_permissions(&layout.config, fs::Permissions::from_mode(0o644)).unwrap();
         Settings::new(&[]).unwrap().write(&layout).unwrap();
 
-        assert_eq!(
-            fs::metadata(&layout.config).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        assert_eq!(
-            fs::metadata(layout.config.parent().unwrap())
-                .unwrap()
-                .permissions()
-                .mode()
-                & 0o777,
-            0o700
-        );
+        assert_eq!(fs::metadata(&layout.config).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(layout.config.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
         assert!(fs::read_to_string(&layout.config).unwrap().contains("127.0.0.1:-1"));
     }
 
     #[test]
     fn it_listens_on_loopback_only_and_syncs_always() {
         let folder = Folder::new();
-        let settings = Settings {
-            port: Some(4333),
-            ..Settings::new(&[]).unwrap()
-        };
+        let settings = Settings { port: Some(4333), ..Settings::new(&[]).unwrap() };
         let rendered = settings.render(&layout(&folder));
         assert_eq!(rendered["listen"], "127.0.0.1:4333");
         assert_eq!(rendered["jetstream"]["sync_interval"], "always");
-        for listener in [
-            "http",
-            "http_port",
-            "https",
-            "monitor_port",
-            "cluster",
-            "leafnodes",
-            "gateway",
-            "websocket",
-            "mqtt",
-        ] {
+        for listener in
+            ["http", "http_port", "https", "monitor_port", "cluster", "leafnodes", "gateway", "websocket", "mqtt"]
+        {
             assert!(rendered.get(listener).is_none(), "{listener}");
         }
     }
@@ -248,10 +216,7 @@ mod tests {
         for (name, account) in accounts {
             for user in account["users"].as_array().unwrap() {
                 let publish = &user["permissions"]["publish"];
-                assert!(
-                    publish["deny"] == ">" || !publish["allow"].as_array().unwrap().is_empty(),
-                    "{name}"
-                );
+                assert!(publish["deny"] == ">" || !publish["allow"].as_array().unwrap().is_empty(), "{name}");
                 assert_eq!(
                     user["permissions"]["subscribe"]["allow"][0],
                     format!("_INBOX_{}.>", user["user"].as_str().unwrap())

@@ -41,26 +41,17 @@ impl Places {
     pub(super) fn find(&self) -> Result<PathBuf, NatsServerError> {
         if let Some(named) = &self.named {
             let candidate = Path::new(named);
-            return usable(candidate).map_err(|reason| NatsServerError::Named {
-                place: format!("{}", candidate.display()),
-                reason,
-            });
+            return usable(candidate)
+                .map_err(|reason| NatsServerError::Named { place: format!("{}", candidate.display()), reason });
         }
         let mut looked = Vec::new();
-        for candidate in self
-            .on_path()
-            .into_iter()
-            .chain(self.installed.as_deref().map(binary_in))
-        {
+        for candidate in self.on_path().into_iter().chain(self.installed.as_deref().map(binary_in)) {
             if !candidate.exists() {
                 continue;
             }
             match usable(&candidate) {
                 Ok(found) => return Ok(found),
-                Err(reason) => looked.push(Skipped {
-                    place: candidate.display().to_string(),
-                    reason,
-                }),
+                Err(reason) => looked.push(Skipped { place: candidate.display().to_string(), reason }),
             }
         }
         looked.extend(self.nothing_there());
@@ -69,29 +60,18 @@ impl Places {
 
     fn on_path(&self) -> Vec<PathBuf> {
         let Some(path) = &self.path else { return Vec::new() };
-        env::split_paths(path)
-            .map(|folder| folder.join("nats-server"))
-            .collect()
+        env::split_paths(path).map(|folder| folder.join("nats-server")).collect()
     }
 
     /// The places that held no candidate at all, so that the error names every place.
     fn nothing_there(&self) -> Vec<Skipped> {
-        let mut empty = vec![Skipped {
-            place: "LETHE_NATS_SERVER".into(),
-            reason: "not set".into(),
-        }];
+        let mut empty = vec![Skipped { place: "LETHE_NATS_SERVER".into(), reason: "not set".into() }];
         if !self.on_path().iter().any(|candidate| candidate.exists()) {
-            empty.push(Skipped {
-                place: "PATH".into(),
-                reason: "no nats-server in any of its folders".into(),
-            });
+            empty.push(Skipped { place: "PATH".into(), reason: "no nats-server in any of its folders".into() });
         }
         match &self.installed {
             Some(folder) if !binary_in(folder).exists() => {
-                empty.push(Skipped {
-                    place: folder.display().to_string(),
-                    reason: "not installed there".into(),
-                });
+                empty.push(Skipped { place: folder.display().to_string(), reason: "not installed there".into() });
             }
             Some(_) => {}
             None => empty.push(Skipped {
@@ -124,8 +104,7 @@ pub(super) fn usable(candidate: &Path) -> Result<PathBuf, String> {
 /// The user's cache folder: `XDG_CACHE_HOME`, otherwise `.cache` in the home folder. Relative paths are ignored.
 fn cache_folder(xdg: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
     let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
-    xdg.and_then(absolute)
-        .or_else(|| home.and_then(absolute).map(|home| home.join(".cache")))
+    xdg.and_then(absolute).or_else(|| home.and_then(absolute).map(|home| home.join(".cache")))
 }
 
 #[cfg(test)]
@@ -145,11 +124,7 @@ mod tests {
 
     fn places(folder: &Folder, path: &[&str]) -> Places {
         let path = env::join_paths(path.iter().map(|name| folder.path().join(name))).unwrap();
-        Places {
-            named: None,
-            path: Some(path),
-            installed: Some(folder.path().join("cache")),
-        }
+        Places { named: None, path: Some(path), installed: Some(folder.path().join("cache")) }
     }
 
     #[test]
@@ -172,15 +147,9 @@ mod tests {
         let message = places(&folder, &["old", "other"]).find().unwrap_err().to_string();
 
         for part in [
-            format!(
-                "looked at {}: version 2.10.1 is too old, 2.14.6 or later is needed",
-                old.display()
-            ),
+            format!("looked at {}: version 2.10.1 is too old, 2.14.6 or later is needed", old.display()),
             format!("looked at {}: does not answer --version", other.display()),
-            format!(
-                "looked at {}: not installed there",
-                folder.path().join("cache").display()
-            ),
+            format!("looked at {}: not installed there", folder.path().join("cache").display()),
             "looked at LETHE_NATS_SERVER: not set".to_owned(),
             "do this next: install nats-server 2.14.6 or later".to_owned(),
         ] {
@@ -193,19 +162,13 @@ mod tests {
         let folder = Folder::new();
         let good = fake(&folder.path().join("good"), "nats-server: v2.14.6");
         let old = fake(&folder.path().join("old"), "nats-server: v2.15.0");
-        let with = |named: &Path| Places {
-            named: Some(named.into()),
-            ..places(&folder, &["good"])
-        };
+        let with = |named: &Path| Places { named: Some(named.into()), ..places(&folder, &["good"]) };
 
         assert_eq!(with(&good).find().unwrap(), good);
         let message = with(&old).find().unwrap_err().to_string();
         assert!(message.contains("version 2.15.0 can lose data"), "{message}");
         let message = with(Path::new("/nowhere/nats-server")).find().unwrap_err().to_string();
-        assert!(
-            message.contains("/nowhere/nats-server, which cannot be used: cannot be run"),
-            "{message}"
-        );
+        assert!(message.contains("/nowhere/nats-server, which cannot be used: cannot be run"), "{message}");
     }
 
     #[test]
@@ -218,10 +181,7 @@ mod tests {
             (None, None, None),
         ];
         for (xdg, home, expected) in cases {
-            assert_eq!(
-                cache_folder(xdg.map(Into::into), home.map(Into::into)),
-                expected.map(PathBuf::from)
-            );
+            assert_eq!(cache_folder(xdg.map(Into::into), home.map(Into::into)), expected.map(PathBuf::from));
         }
     }
 }

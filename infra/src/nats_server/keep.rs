@@ -56,12 +56,7 @@ impl Keeper {
     }
 
     /// Follows the log until the server ends by itself (true) or is told to (false).
-    async fn watch(
-        &mut self,
-        Launched {
-            mut process, mut log, ..
-        }: Launched,
-    ) -> bool {
+    async fn watch(&mut self, Launched { mut process, mut log, .. }: Launched) -> bool {
         loop {
             tokio::select! {
                 () = told_to_stop(&mut self.stopped) => {

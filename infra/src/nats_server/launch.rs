@@ -31,11 +31,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(options: NatsServerOptions, layout: Layout) -> Result<Self, NatsServerError> {
         let settings = Mutex::new(Settings::new(&options.tenants)?);
-        Ok(Self {
-            options,
-            layout,
-            settings,
-        })
+        Ok(Self { options, layout, settings })
     }
 
     pub(super) fn settings(&self) -> MutexGuard<'_, Settings> {
@@ -112,18 +108,7 @@ impl Shared {
             .map(|(_, text)| text.to_owned())
             .collect();
         let stderr = std::fs::read_to_string(&self.layout.stderr).unwrap_or_default();
-        words.extend(
-            stderr
-                .lines()
-                .rev()
-                .take(3)
-                .map(|line| line.trim().to_owned())
-                .filter(|line| !line.is_empty()),
-        );
-        if words.is_empty() {
-            "it said nothing".to_owned()
-        } else {
-            words.join("; ")
-        }
+        words.extend(stderr.lines().rev().take(3).map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()));
+        if words.is_empty() { "it said nothing".to_owned() } else { words.join("; ") }
     }
 }

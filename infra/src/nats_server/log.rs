@@ -52,10 +52,7 @@ impl LogTail {
     /// Starts at the end of what is there.
     pub(super) fn at_end(path: &Path) -> Self {
         let read_to = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-        Self {
-            path: path.to_path_buf(),
-            read_to,
-        }
+        Self { path: path.to_path_buf(), read_to }
     }
 
     /// The whole lines written since. A log that shrank was rotated and is read from its beginning.
@@ -73,10 +70,7 @@ impl LogTail {
         }
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         self.read_to += whole as u64;
-        String::from_utf8_lossy(&bytes[..whole])
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        String::from_utf8_lossy(&bytes[..whole]).lines().map(str::to_owned).collect()
     }
 
     /// Passes on what is new and grave, and returns the first line about something unreadable.
@@ -108,18 +102,9 @@ mod tests {
     fn which_lines_are_grave() {
         let cases = [
             ("[7] 2026/11/22 06:25:17.7 [INF] Server is ready", None),
-            (
-                "[7] 2026/11/22 06:25:17.7 [WRN] Plaintext passwords detected, use nkeys or bcrypt",
-                None,
-            ),
-            (
-                "[7] 2026/11/22 06:25:17.7 [WRN] slow disk",
-                Some((Gravity::Warning, "slow disk")),
-            ),
-            (
-                "[7] 2026/11/22 06:25:17.7 [ERR] no space",
-                Some((Gravity::Error, "no space")),
-            ),
+            ("[7] 2026/11/22 06:25:17.7 [WRN] Plaintext passwords detected, use nkeys or bcrypt", None),
+            ("[7] 2026/11/22 06:25:17.7 [WRN] slow disk", Some((Gravity::Warning, "slow disk"))),
+            ("[7] 2026/11/22 06:25:17.7 [ERR] no space", Some((Gravity::Error, "no space"))),
             ("[7] 2026/11/22 06:25:17.7 [FTL] gone", Some((Gravity::Error, "gone"))),
             (
                 "[7] 2026/11/22 06:25:17.7 [WRN]   Error decrypting our stream metafile: bad",
@@ -127,10 +112,7 @@ mod tests {
             ),
             (
                 "[7] 2026/11/22 06:25:17.7 [WRN]   Stream metafile \"meta.inf\": checksums do not match",
-                Some((
-                    Gravity::Unreadable,
-                    "Stream metafile \"meta.inf\": checksums do not match",
-                )),
+                Some((Gravity::Unreadable, "Stream metafile \"meta.inf\": checksums do not match")),
             ),
             (
                 "[7] 2026/11/22 06:25:17.7 [WRN]     Error decrypting our consumer metafile: bad",
@@ -149,14 +131,7 @@ mod tests {
         let path = folder.path().join("log");
         std::fs::write(&path, "before\n").unwrap();
         let mut tail = LogTail::at_end(&path);
-        let add = |text: &str| {
-            File::options()
-                .append(true)
-                .open(&path)
-                .unwrap()
-                .write_all(text.as_bytes())
-                .unwrap()
-        };
+        let add = |text: &str| File::options().append(true).open(&path).unwrap().write_all(text.as_bytes()).unwrap();
 
         assert!(tail.new_lines().is_empty());
         add("one\ntw");

@@ -22,9 +22,7 @@ pub(super) fn lock(layout: &Layout) -> Result<File, NatsServerError> {
         .map_err(NatsServerError::io("open", &layout.lock))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(NatsServerError::StoreInUse {
-            store: layout.store.clone(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(NatsServerError::StoreInUse { store: layout.store.clone() }),
         Err(TryLockError::Error(error)) => Err(NatsServerError::io("lock", &layout.lock)(error)),
     }
 }
@@ -39,10 +37,7 @@ pub(super) async fn end(binary: &Path, layout: &Layout) -> Result<(), NatsServer
             return Ok(());
         }
     }
-    Err(NatsServerError::OrphanStays {
-        pid,
-        store: layout.store.clone(),
-    })
+    Err(NatsServerError::OrphanStays { pid, store: layout.store.clone() })
 }
 
 async fn gone(layout: &Layout) {
@@ -68,12 +63,6 @@ fn command_line(pid: u32) -> Option<String> {
     if Path::new("/proc/self").exists() {
         return None;
     }
-    let output = Command::new("ps")
-        .args(["-ww", "-o", "args=", "-p", &pid.to_string()])
-        .output()
-        .ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    let output = Command::new("ps").args(["-ww", "-o", "args=", "-p", &pid.to_string()]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -32,11 +32,7 @@ impl Process {
             .arg("--config")
             .arg(&layout.config)
             .env_clear()
-            .envs(
-                ENVIRONMENT
-                    .iter()
-                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
-            )
+            .envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
@@ -46,12 +42,7 @@ impl Process {
             .spawn()
             .map_err(NatsServerError::io("run", binary))?;
         let pid = child.id().expect("a child that nobody has waited for has an id");
-        Ok(Self {
-            _lifeline: Lifeline::tie(pid),
-            child,
-            pid,
-            binary: binary.to_path_buf(),
-        })
+        Ok(Self { _lifeline: Lifeline::tie(pid), child, pid, binary: binary.to_path_buf() })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -103,11 +94,7 @@ pub(super) async fn signal(binary: &Path, signal: Signal, pid: u32) {
         .status()
         .await;
     if !matches!(&sent, Ok(status) if status.success()) {
-        tracing::debug!(
-            pid,
-            ?sent,
-            "nats-server did not get its signal, it may have ended already"
-        );
+        tracing::debug!(pid, ?sent, "nats-server did not get its signal, it may have ended already");
     }
 }
 

@@ -48,32 +48,20 @@ pub(super) fn forget_address(ports: &Path) -> std::io::Result<()> {
 pub(super) async fn health(address: &str, system: &NatsLogin) -> Result<(), String> {
     let reply = ask_server(address, system, "HEALTHZ").await?;
     let data = &reply["data"];
-    if data["status_code"] == 200 {
-        Ok(())
-    } else {
-        Err(format!("health: {}", said(data, "error")))
-    }
+    if data["status_code"] == 200 { Ok(()) } else { Err(format!("health: {}", said(data, "error"))) }
 }
 
 /// Makes the server take its configuration file. The outer error means that it could not be asked, the inner one that it refused.
 pub(super) async fn reload(address: &str, system: &NatsLogin) -> Result<Result<(), String>, String> {
     let reply = ask_server(address, system, "RELOAD").await?;
-    Ok(if reply.get("error").is_none() {
-        Ok(())
-    } else {
-        Err(said(&reply["error"], "description"))
-    })
+    Ok(if reply.get("error").is_none() { Ok(()) } else { Err(said(&reply["error"], "description")) })
 }
 
 /// Whether this login gets an answer from JetStream.
 pub(super) async fn login_works(address: &str, login: &NatsLogin) -> Result<(), String> {
     let client = connect(address, login).await?;
     let reply = request(&client, "$JS.API.INFO".to_owned()).await?;
-    if reply.get("error").is_none() {
-        Ok(())
-    } else {
-        Err(said(&reply["error"], "description"))
-    }
+    if reply.get("error").is_none() { Ok(()) } else { Err(said(&reply["error"], "description")) }
 }
 
 async fn ask_server(address: &str, system: &NatsLogin, what: &str) -> Result<Value, String> {
@@ -83,12 +71,7 @@ async fn ask_server(address: &str, system: &NatsLogin, what: &str) -> Result<Val
 }
 
 async fn connect(address: &str, login: &NatsLogin) -> Result<Client, String> {
-    login
-        .connect_options()
-        .name("lethe supervisor")
-        .connect(address)
-        .await
-        .map_err(|error| format!("connect: {error}"))
+    login.connect_options().name("lethe supervisor").connect(address).await.map_err(|error| format!("connect: {error}"))
 }
 
 async fn request(client: &Client, subject: String) -> Result<Value, String> {
@@ -100,7 +83,5 @@ async fn request(client: &Client, subject: String) -> Result<Value, String> {
 }
 
 fn said(value: &Value, field: &str) -> String {
-    value[field]
-        .as_str()
-        .map_or_else(|| value.to_string(), |text| text.trim().to_owned())
+    value[field].as_str().map_or_else(|| value.to_string(), |text| text.trim().to_owned())
 }

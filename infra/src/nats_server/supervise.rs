@@ -96,27 +96,11 @@ impl NatsServer {
         shared.settings().port = address.rsplit(':').next().and_then(|port| port.parse().ok());
         shared.settings().write(&shared.layout)?;
 
-        let (state_sender, state) = watch::channel(ServerState::Running {
-            pid: launched.process.pid(),
-            restarts: 0,
-        });
+        let (state_sender, state) = watch::channel(ServerState::Running { pid: launched.process.pid(), restarts: 0 });
         let (stop, stopped) = watch::channel(false);
-        let keeper = Keeper {
-            launched: Some(launched),
-            shared: shared.clone(),
-            state: state_sender,
-            stopped,
-            lock,
-        };
+        let keeper = Keeper { launched: Some(launched), shared: shared.clone(), state: state_sender, stopped, lock };
         let task = tokio::spawn(keeper.keep_running()).abort_handle();
-        Ok(Self {
-            shared,
-            address,
-            state,
-            stop,
-            task,
-            changing: tokio::sync::Mutex::new(()),
-        })
+        Ok(Self { shared, address, state, stop, task, changing: tokio::sync::Mutex::new(()) })
     }
 
     /// Where clients connect.
@@ -154,8 +138,7 @@ impl NatsServer {
             return Ok(logins);
         }
         let logins = TenantLogins::random(&account)?;
-        self.shared
-            .change(|settings| settings.tenants.insert(account.clone(), logins.clone()))?;
+        self.shared.change(|settings| settings.tenants.insert(account.clone(), logins.clone()))?;
         match self.admit(&account, &logins).await {
             Ok(()) => Ok(logins),
             Err(error) => {
@@ -181,11 +164,7 @@ impl NatsServer {
         let admitted = admitted.await;
         admitted.unwrap_or_else(|_| {
             let (tenant, seconds) = (account.tenant().to_owned(), ACCOUNT_PATIENCE.as_secs());
-            Err(NatsServerError::AccountNotReady {
-                tenant,
-                seconds,
-                detail,
-            })
+            Err(NatsServerError::AccountNotReady { tenant, seconds, detail })
         })
     }
 
@@ -203,11 +182,7 @@ impl NatsServer {
     pub async fn shutdown(&self) {
         let _ = self.stop.send(true);
         // An error means that the task is gone, and with it the server.
-        let _ = self
-            .state
-            .clone()
-            .wait_for(|state| *state == ServerState::Stopped)
-            .await;
+        let _ = self.state.clone().wait_for(|state| *state == ServerState::Stopped).await;
     }
 }
 

@@ -38,9 +38,7 @@ impl Version {
         }
         // A pre-release of a version comes before it.
         if self.number < OLDEST || (self.number == OLDEST && self.pre_release.is_some()) {
-            return Err(format!(
-                "version {self} is too old, 2.14.6 or later is needed (not 2.15.0)"
-            ));
+            return Err(format!("version {self} is too old, 2.14.6 or later is needed (not 2.15.0)"));
         }
         Ok(())
     }
@@ -105,9 +103,6 @@ mod tests {
     #[test]
     fn a_refusal_names_the_version_and_what_is_needed() {
         let reason = Version::parse("nats-server: v2.10.1").unwrap().check().unwrap_err();
-        assert_eq!(
-            reason,
-            "version 2.10.1 is too old, 2.14.6 or later is needed (not 2.15.0)"
-        );
+        assert_eq!(reason, "version 2.10.1 is too old, 2.14.6 or later is needed (not 2.15.0)");
     }
 }

@@ -34,8 +34,7 @@ pub fn current_traceparent() -> Option<String> {
     let context = Context::current();
     let span = context.span();
     let ids = span.span_context();
-    ids.is_valid()
-        .then(|| format!("00-{}-{}-{:02x}", ids.trace_id(), ids.span_id(), ids.trace_flags()))
+    ids.is_valid().then(|| format!("00-{}-{}-{:02x}", ids.trace_id(), ids.span_id(), ids.trace_flags()))
 }
 
 /// What to hand on with something that is sent from here: the current span, otherwise the `given` one.

@@ -13,17 +13,13 @@ use super::{LogFormat, OURS, TelemetryError};
 /// The filter asked for, else that of the environment, else our own notes and everybody's warnings.
 pub(super) fn filter(asked: Option<&str>) -> Result<EnvFilter, TelemetryError> {
     let from = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-    let text = asked
-        .map(str::to_owned)
-        .or_else(|| from("LETHE_LOG"))
-        .or_else(|| from("RUST_LOG"));
+    let text = asked.map(str::to_owned).or_else(|| from("LETHE_LOG")).or_else(|| from("RUST_LOG"));
     let text = text.unwrap_or_else(standard);
     EnvFilter::try_new(text).map_err(|error| TelemetryError::Filter(error.to_string()))
 }
 
 fn standard() -> String {
-    OURS.iter()
-        .fold("warn".to_owned(), |text, krate| format!("{text},{krate}=info"))
+    OURS.iter().fold("warn".to_owned(), |text, krate| format!("{text},{krate}=info"))
 }
 
 /// Colour is for people at a terminal who did not ask to be spared it.

@@ -12,9 +12,8 @@ use super::TelemetryError;
 pub const METRICS_TARGET: &str = "metrics";
 
 /// Upper bounds for everything that is measured in seconds: from a cache hit to a request that somebody gave up.
-const SECONDS: [f64; 14] = [
-    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
-];
+const SECONDS: [f64; 14] =
+    [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// What was measured so far, as the text that Prometheus reads.
 #[derive(Debug, Clone, Default)]
@@ -48,10 +47,7 @@ pub(super) fn start(
         .without_target_info()
         .build()
         .map_err(|error| TelemetryError::Exporter(error.to_string()))?;
-    let mut provider = SdkMeterProvider::builder()
-        .with_resource(resource)
-        .with_reader(pulled)
-        .with_view(seconds_view);
+    let mut provider = SdkMeterProvider::builder().with_resource(resource).with_reader(pulled).with_view(seconds_view);
     if let Some(exporter) = pushed {
         provider = provider.with_reader(PeriodicReader::builder(exporter).build());
     }
@@ -63,9 +59,6 @@ fn seconds_view(instrument: &Instrument) -> Option<Stream> {
     if !instrument.name().ends_with("_seconds") {
         return None;
     }
-    let buckets = Aggregation::ExplicitBucketHistogram {
-        boundaries: SECONDS.to_vec(),
-        record_min_max: false,
-    };
+    let buckets = Aggregation::ExplicitBucketHistogram { boundaries: SECONDS.to_vec(), record_min_max: false };
     Stream::builder().with_aggregation(buckets).build().ok()
 }

@@ -92,10 +92,7 @@ impl Telemetry {
         let telemetry = Self::build(&options)?;
         let logs = logs::layer(options.format, std::io::stderr, logs::colour_on_stderr()).with_filter(filter);
         let subscriber = Registry::default().with(logs.with_filter(filter_fn(is_log)));
-        telemetry
-            .layered(subscriber)
-            .try_init()
-            .map_err(|_| TelemetryError::StartedBefore)?;
+        telemetry.layered(subscriber).try_init().map_err(|_| TelemetryError::StartedBefore)?;
         Ok(telemetry)
     }
 
@@ -108,15 +105,11 @@ impl Telemetry {
     pub fn shutdown(self) -> Result<(), TelemetryError> {
         let traces = self.tracers.shutdown();
         let metrics = self.meters.shutdown();
-        traces
-            .and(metrics)
-            .map_err(|error| TelemetryError::NotFlushed(error.to_string()))
+        traces.and(metrics).map_err(|error| TelemetryError::NotFlushed(error.to_string()))
     }
 
     fn build(options: &TelemetryOptions) -> Result<Self, TelemetryError> {
-        let resource = Resource::builder()
-            .with_service_name(options.service_name.clone())
-            .build();
+        let resource = Resource::builder().with_service_name(options.service_name.clone()).build();
         let exporters = match otlp::base(options.otlp_endpoint.as_deref())? {
             Some(base) => Some(otlp::exporters(&base)?),
             None => None,
@@ -128,11 +121,7 @@ impl Telemetry {
             None => (tracers.with_sampler(Sampler::AlwaysOff).build(), None),
         };
         let (meters, metrics) = metrics::start(resource, pushed)?;
-        Ok(Self {
-            tracers,
-            meters,
-            metrics,
-        })
+        Ok(Self { tracers, meters, metrics })
     }
 
     /// The layers of traces and metrics around a subscriber. Their order matters: see `context.rs`.

@@ -13,9 +13,9 @@ pub(super) fn base(asked: Option<&str>) -> Result<Option<String>, TelemetryError
     match found.as_deref().map(|text| text.trim().trim_end_matches('/')) {
         None | Some("") => Ok(None),
         Some(base) if base.starts_with("http://") => Ok(Some(base.to_owned())),
-        Some(base) if base.starts_with("https://") => Err(TelemetryError::Endpoint(
-            "TLS is not built in: send to a collector on this machine".into(),
-        )),
+        Some(base) if base.starts_with("https://") => {
+            Err(TelemetryError::Endpoint("TLS is not built in: send to a collector on this machine".into()))
+        }
         Some(_) => Err(TelemetryError::Endpoint("it must begin with http://".into())),
     }
 }
@@ -23,13 +23,7 @@ pub(super) fn base(asked: Option<&str>) -> Result<Option<String>, TelemetryError
 /// The exporters of traces and metrics.
 pub(super) fn exporters(base: &str) -> Result<(SpanExporter, MetricExporter), TelemetryError> {
     let failed = |error: opentelemetry_otlp::ExporterBuildError| TelemetryError::Exporter(error.to_string());
-    let spans = SpanExporter::builder()
-        .with_http()
-        .with_endpoint(format!("{base}/v1/traces"))
-        .build();
-    let metrics = MetricExporter::builder()
-        .with_http()
-        .with_endpoint(format!("{base}/v1/metrics"))
-        .build();
+    let spans = SpanExporter::builder().with_http().with_endpoint(format!("{base}/v1/traces")).build();
+    let metrics = MetricExporter::builder().with_http().with_endpoint(format!("{base}/v1/metrics")).build();
     Ok((spans.map_err(failed)?, metrics.map_err(failed)?))
 }

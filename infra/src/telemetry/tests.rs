@@ -26,11 +26,7 @@ impl SpanExporter for Exported {
 impl Exported {
     fn span(&self, name: &str) -> SpanData {
         let spans = self.0.lock().expect("not poisoned");
-        spans
-            .iter()
-            .find(|span| span.name == name)
-            .cloned()
-            .unwrap_or_else(|| panic!("no span {name}: {spans:?}"))
+        spans.iter().find(|span| span.name == name).cloned().unwrap_or_else(|| panic!("no span {name}: {spans:?}"))
     }
 }
 
@@ -38,15 +34,9 @@ impl Exported {
 fn recorded(work: impl FnOnce()) -> (Exported, Telemetry) {
     let exported = Exported::default();
     let resource = Resource::builder_empty().build();
-    let tracers = SdkTracerProvider::builder()
-        .with_simple_exporter(exported.clone())
-        .build();
+    let tracers = SdkTracerProvider::builder().with_simple_exporter(exported.clone()).build();
     let (meters, metrics) = metrics::start(resource, None).expect("metrics start");
-    let telemetry = Telemetry {
-        tracers,
-        meters,
-        metrics,
-    };
+    let telemetry = Telemetry { tracers, meters, metrics };
     tracing::subscriber::with_default(telemetry.layered(Registry::default()), work);
     (exported, telemetry)
 }
@@ -65,35 +55,23 @@ fn apply(commit: Option<String>) {
 #[test]
 fn one_trace_leads_from_the_request_over_the_commit_to_the_read_model() {
     let (exported, _) = recorded(|| apply(request(None)));
-    let (http, command, apply) = (
-        exported.span("http.request"),
-        exported.span("command.execute"),
-        exported.span("projection.apply"),
-    );
+    let (http, command, apply) =
+        (exported.span("http.request"), exported.span("command.execute"), exported.span("projection.apply"));
     assert_eq!(http.parent_span_id, opentelemetry::SpanId::INVALID);
     assert_eq!(command.parent_span_id, http.span_context.span_id());
     assert_eq!(apply.parent_span_id, command.span_context.span_id());
     assert!(apply.parent_span_is_remote);
     let trace = http.span_context.trace_id();
-    assert_eq!(
-        (command.span_context.trace_id(), apply.span_context.trace_id()),
-        (trace, trace)
-    );
+    assert_eq!((command.span_context.trace_id(), apply.span_context.trace_id()), (trace, trace));
 }
 
 #[test]
 fn a_clients_trace_goes_on() {
     let (exported, _) = recorded(|| apply(request(Some(CLIENT))));
     let http = exported.span("http.request");
-    assert_eq!(
-        http.span_context.trace_id().to_string(),
-        "0af7651916cd43dd8448eb211c80319c"
-    );
+    assert_eq!(http.span_context.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
     assert_eq!(http.parent_span_id.to_string(), "b7ad6b7169203331");
-    assert_eq!(
-        exported.span("projection.apply").span_context.trace_id(),
-        http.span_context.trace_id()
-    );
+    assert_eq!(exported.span("projection.apply").span_context.trace_id(), http.span_context.trace_id());
 }
 
 #[test]
@@ -105,22 +83,14 @@ fn the_field_wins_over_the_current_span_and_only_for_its_own_span() {
         });
     });
     let outer = exported.span("outer").span_context;
-    assert_eq!(
-        exported.span("projection.apply").parent_span_id.to_string(),
-        "b7ad6b7169203331"
-    );
+    assert_eq!(exported.span("projection.apply").parent_span_id.to_string(), "b7ad6b7169203331");
     assert_eq!(exported.span("inner").parent_span_id, outer.span_id());
     assert_eq!(exported.span("inner").span_context.trace_id(), outer.trace_id());
 }
 
 #[test]
 fn a_malformed_traceparent_begins_a_new_trace() {
-    for header in [
-        "",
-        "00-zz-b7ad6b7169203331-01",
-        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-        "Ada",
-    ] {
+    for header in ["", "00-zz-b7ad6b7169203331-01", "00-00000000000000000000000000000000-b7ad6b7169203331-01", "Ada"] {
         let (exported, _) = recorded(|| apply(request(Some(header))));
         let http = exported.span("http.request");
         assert!(http.span_context.is_valid());
@@ -142,9 +112,7 @@ fn a_parent_can_be_set_until_the_span_is_entered() {
 #[test]
 fn a_trace_survives_waiting() {
     use tracing::Instrument;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let (exported, _) = recorded(|| {
         runtime.block_on(async {
             let both = [1, 2].map(|_| async {
@@ -190,12 +158,7 @@ fn libraries_and_measurements_stay_out_of_traces() {
             info!("noted");
         });
     });
-    let events: Vec<_> = exported
-        .span("ours")
-        .events
-        .iter()
-        .map(|event| event.name.to_string())
-        .collect();
+    let events: Vec<_> = exported.span("ours").events.iter().map(|event| event.name.to_string()).collect();
     assert_eq!(events, ["noted"]);
     assert_eq!(exported.0.lock().expect("not poisoned").len(), 1);
 }
@@ -261,15 +224,10 @@ fn logged(format: LogFormat, filter: &str) -> String {
 #[test]
 fn a_json_log_is_one_object_a_line_without_measurements() {
     let text = logged(LogFormat::Json, "info");
-    let lines: Vec<serde_json::Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("a JSON object"))
-        .collect();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("a JSON object")).collect();
     assert_eq!(lines.len(), 2, "{text}");
-    assert_eq!(
-        (&lines[0]["message"], &lines[0]["revision"]),
-        (&"stored".into(), &3.into())
-    );
+    assert_eq!((&lines[0]["message"], &lines[0]["revision"]), (&"stored".into(), &3.into()));
     assert_eq!(lines[0]["span"]["command"], "register");
     assert_eq!(lines[1]["level"], "WARN");
 }
@@ -278,20 +236,12 @@ fn a_json_log_is_one_object_a_line_without_measurements() {
 fn a_pretty_log_is_one_line_a_message_and_the_filter_holds() {
     let text = logged(LogFormat::Pretty, "infra=debug");
     assert_eq!(text.lines().count(), 2, "{text}");
-    assert!(
-        text.contains("stored") && text.contains("details") && !text.contains("library"),
-        "{text}"
-    );
+    assert!(text.contains("stored") && text.contains("details") && !text.contains("library"), "{text}");
 }
 
 fn options(otlp_endpoint: Option<String>) -> TelemetryOptions {
     let otlp_endpoint = otlp_endpoint.or(Some(String::new()));
-    TelemetryOptions {
-        service_name: "lethe".into(),
-        format: LogFormat::Json,
-        filter: None,
-        otlp_endpoint,
-    }
+    TelemetryOptions { service_name: "lethe".into(), format: LogFormat::Json, filter: None, otlp_endpoint }
 }
 
 /// One HTTP request: its path and its body.
@@ -313,14 +263,8 @@ fn receive(listener: &TcpListener) -> (String, Vec<u8>) {
                 .expect("a content length");
         }
     }
-    stream
-        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-        .expect("answered");
-    let path = String::from_utf8_lossy(&read)
-        .split(' ')
-        .nth(1)
-        .expect("a path")
-        .to_owned();
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").expect("answered");
+    let path = String::from_utf8_lossy(&read).split(' ').nth(1).expect("a path").to_owned();
     (path, read[body_at..].to_vec())
 }
 
@@ -338,28 +282,19 @@ async fn a_collector_receives_traces_and_metrics_at_shutdown() {
     telemetry.shutdown().expect("flushed");
     let received = collector.join().expect("two requests");
     let has = |path: &str, text: &[u8]| {
-        received
-            .iter()
-            .any(|(at, body)| at == path && body.windows(text.len()).any(|window| window == text))
+        received.iter().any(|(at, body)| at == path && body.windows(text.len()).any(|window| window == text))
     };
     assert!(has("/v1/traces", b"command.execute") && has("/v1/traces", b"lethe"));
-    assert!(has(
-        "/v1/traces",
-        &0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128.to_be_bytes()
-    ));
+    assert!(has("/v1/traces", &0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128.to_be_bytes()));
     assert!(has("/v1/metrics", b"lethe_commands") && has("/v1/metrics", b"accepted"));
 }
 
 #[test]
 fn what_cannot_be_used_is_refused_with_an_example() {
     for (endpoint, word) in [("https://collector:4318", "TLS"), ("collector:4318", "http://")] {
-        let error = Telemetry::build(&options(Some(endpoint.into())))
-            .expect_err("not usable")
-            .to_string();
+        let error = Telemetry::build(&options(Some(endpoint.into()))).expect_err("not usable").to_string();
         assert!(error.contains(word) && error.contains("example"), "{error}");
     }
-    let error = logs::filter(Some("infra=loudly"))
-        .expect_err("no such level")
-        .to_string();
+    let error = logs::filter(Some("infra=loudly")).expect_err("no such level").to_string();
     assert!(error.contains("example"), "{error}");
 }

@@ -4,16 +4,9 @@
 pub(super) fn allows(expression: &str, allowed: &[&str]) -> Result<bool, String> {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let tokens: Vec<_> = spaced.split_whitespace().collect();
-    let mut reader = Reader {
-        tokens: &tokens,
-        allowed,
-    };
+    let mut reader = Reader { tokens: &tokens, allowed };
     let allows = reader.any()?;
-    if reader.tokens.is_empty() {
-        Ok(allows)
-    } else {
-        Err(format!("cannot read {expression}"))
-    }
+    if reader.tokens.is_empty() { Ok(allows) } else { Err(format!("cannot read {expression}")) }
 }
 
 struct Reader<'a> {
@@ -58,11 +51,7 @@ impl<'a> Reader<'a> {
         match self.next() {
             Some("(") => {
                 let allows = self.any()?;
-                if self.next_is(")") {
-                    Ok(allows)
-                } else {
-                    Err("a bracket stays open".into())
-                }
+                if self.next_is(")") { Ok(allows) } else { Err("a bracket stays open".into()) }
             }
             None | Some(")" | "AND" | "OR" | "WITH") => Err("a licence is missing".into()),
             Some(name) if self.next_is("WITH") => {

@@ -24,19 +24,13 @@ async fn a_killed_server_comes_back_with_everything_and_clients_reconnect() {
         assert_ne!(server.pid(), Some(pid));
         // The client of before, with its login and address of before. Until it has reconnected it gets no answer.
         let reconnected = async { while ask(&client, "$JS.API.INFO", json!({})).await.is_none() {} };
-        tokio::time::timeout(HANGS, reconnected)
-            .await
-            .expect("the client did not reconnect");
+        tokio::time::timeout(HANGS, reconnected).await.expect("the client did not reconnect");
         assert_eq!(messages(&client, "EVT_acme").await, 20);
     }
     // An account that was added is still there after a crash.
     server.add_tenant(account("beta")).await.unwrap();
     signal("-KILL", server.pid().unwrap());
-    server
-        .state()
-        .wait_for(|state| matches!(state, ServerState::Running { restarts: 3, .. }))
-        .await
-        .unwrap();
+    server.state().wait_for(|state| matches!(state, ServerState::Running { restarts: 3, .. })).await.unwrap();
     service(&server, "beta").await;
     server.shutdown().await;
     assert_eq!(server.pid(), None);
@@ -49,10 +43,8 @@ async fn a_binary_that_ends_at_once_is_reported_with_its_words() {
     let broken = folder.path().join("broken");
     std::fs::write(&broken, "#!/bin/sh\necho 'no such luck' >&2\nexit 3\n").unwrap();
     std::fs::set_permissions(&broken, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let error = NatsServer::start(NatsServerOptions::within(broken, folder.path(), vec![]))
-        .await
-        .err()
-        .expect("no start");
+    let error =
+        NatsServer::start(NatsServerOptions::within(broken, folder.path(), vec![])).await.err().expect("no start");
     assert!(error.to_string().contains("exit status: 3"), "{error}");
     assert!(error.to_string().contains("no such luck"), "{error}");
 }
@@ -62,9 +54,7 @@ async fn a_binary_that_ends_at_once_is_reported_with_its_words() {
 #[ignore = "a helper process of other tests"]
 async fn helper_parent() {
     let folder = PathBuf::from(std::env::var_os("LETHE_TEST_FOLDER").expect("set by the test that starts this"));
-    let server = NatsServer::start(NatsServerOptions::within(binary(), &folder, vec![account("acme")]))
-        .await
-        .unwrap();
+    let server = NatsServer::start(NatsServerOptions::within(binary(), &folder, vec![account("acme")])).await.unwrap();
     create_journal_stream(&server, "acme").await;
     publish(&service(&server, "acme").await, "evt.acme.x").await;
     std::fs::write(folder.join("child.new"), server.pid().unwrap().to_string()).unwrap();
@@ -81,10 +71,7 @@ async fn kill_a_parent(folder: &Folder) -> Bereft {
         .spawn()
         .unwrap();
     let child = folder.path().join("child");
-    until("the helper process has started its server", || {
-        child.exists() || parent.try_wait().unwrap().is_some()
-    })
-    .await;
+    until("the helper process has started its server", || child.exists() || parent.try_wait().unwrap().is_some()).await;
     let server = Bereft(std::fs::read_to_string(child).unwrap().parse().unwrap());
     assert!(lives(server.0));
     parent.kill().unwrap();
@@ -131,10 +118,8 @@ async fn a_server_left_behind_is_ended_by_the_next_start() {
     let orphan = Stray::run(Command::new(binary()).arg("--config").arg(config));
     let pid_file = folder.path().join("store/nats-server.pid");
     let pid = orphan.0.id().to_string();
-    until("it has written its pid file", || {
-        std::fs::read_to_string(&pid_file).is_ok_and(|text| text.trim() == pid)
-    })
-    .await;
+    until("it has written its pid file", || std::fs::read_to_string(&pid_file).is_ok_and(|text| text.trim() == pid))
+        .await;
 
     let server = start(&folder, &["acme"]).await;
     assert!(!lives(orphan.0.id()));

@@ -70,9 +70,7 @@ pub(super) async fn service(server: &NatsServer, tenant: &str) -> Client {
 
 /// An answer of the JetStream API, or that there was none.
 pub(super) async fn ask(client: &Client, subject: &str, body: Value) -> Option<Value> {
-    let request = async_nats::Request::new()
-        .payload(body.to_string().into())
-        .timeout(Some(Duration::from_secs(1)));
+    let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(Duration::from_secs(1)));
     let reply = client.send_request(subject.to_owned(), request).await.ok()?;
     Some(serde_json::from_slice(&reply.payload).unwrap_or(Value::Null))
 }
@@ -80,28 +78,17 @@ pub(super) async fn ask(client: &Client, subject: &str, body: Value) -> Option<V
 pub(super) async fn create_journal_stream(server: &NatsServer, tenant: &str) -> Value {
     let client = connect(server, &server.credentials(tenant).unwrap().provisioner).await;
     let config = json!({ "name": format!("EVT_{tenant}"), "subjects": [format!("evt.{tenant}.>")], "storage": "file", "allow_direct": true });
-    ask(&client, &format!("$JS.API.STREAM.CREATE.EVT_{tenant}"), config)
-        .await
-        .expect("an answer to a create")
+    ask(&client, &format!("$JS.API.STREAM.CREATE.EVT_{tenant}"), config).await.expect("an answer to a create")
 }
 
 /// Publishes and waits for the acknowledgement; gives the sequence.
 pub(super) async fn publish(client: &Client, subject: &str) -> u64 {
     let context = async_nats::jetstream::new(client.clone());
-    context
-        .publish(subject.to_owned(), "x".into())
-        .await
-        .unwrap()
-        .await
-        .unwrap()
-        .sequence
+    context.publish(subject.to_owned(), "x".into()).await.unwrap().await.unwrap().sequence
 }
 
 pub(super) async fn messages(client: &Client, stream: &str) -> Value {
-    ask(client, &format!("$JS.API.STREAM.INFO.{stream}"), json!({}))
-        .await
-        .unwrap()["state"]["messages"]
-        .clone()
+    ask(client, &format!("$JS.API.STREAM.INFO.{stream}"), json!({})).await.unwrap()["state"]["messages"].clone()
 }
 
 /// A client, and what the server tells it apart from replies.
@@ -133,21 +120,12 @@ impl Drop for Stray {
 }
 
 pub(super) fn signal(name: &str, pid: u32) {
-    assert!(
-        Command::new("kill")
-            .args([name, &pid.to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
 }
 
 /// Whether a process runs: it is there and is not a zombie.
 pub(super) fn lives(pid: u32) -> bool {
-    let output = Command::new("ps")
-        .args(["-o", "stat=", "-p", &pid.to_string()])
-        .output()
-        .unwrap();
+    let output = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
     let state = String::from_utf8_lossy(&output.stdout);
     !state.trim().is_empty() && !state.trim().starts_with('Z')
 }
@@ -159,7 +137,5 @@ pub(super) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(HANGS, wait)
-        .await
-        .unwrap_or_else(|_| panic!("waited in vain until {what}"));
+    tokio::time::timeout(HANGS, wait).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
 }

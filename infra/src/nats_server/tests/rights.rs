@@ -24,20 +24,13 @@ async fn refused(client: &Client, events: &mut UnboundedReceiver<Event>, subject
     client.publish(subject.to_owned(), "{}".into()).await.unwrap();
     let violation = async {
         loop {
-            let event = events
-                .recv()
-                .await
-                .expect("the client lives")
-                .to_string()
-                .to_lowercase();
+            let event = events.recv().await.expect("the client lives").to_string().to_lowercase();
             if event.contains("permissions violation") && event.contains(&format!("\"{}\"", subject.to_lowercase())) {
                 break;
             }
         }
     };
-    tokio::time::timeout(HANGS, violation)
-        .await
-        .unwrap_or_else(|_| panic!("{subject} was not refused"));
+    tokio::time::timeout(HANGS, violation).await.unwrap_or_else(|_| panic!("{subject} was not refused"));
 }
 
 #[tokio::test]
@@ -55,19 +48,11 @@ async fn the_service_appends_and_reads_and_may_do_nothing_else() {
         ("$JS.API.STREAM.NAMES", json!({})),
         ("$JS.API.STREAM.INFO.EVT_acme", json!({})),
         ("$JS.API.STREAM.MSG.GET.EVT_acme", json!({ "seq": 1 })),
-        (
-            "$JS.API.DIRECT.GET.EVT_acme",
-            json!({ "seq": 1, "next_by_subj": "evt.acme.x" }),
-        ),
+        ("$JS.API.DIRECT.GET.EVT_acme", json!({ "seq": 1, "next_by_subj": "evt.acme.x" })),
         ("$JS.API.DIRECT.GET.EVT_acme.evt.acme.x", json!({})),
-        (
-            "$JS.API.CONSUMER.CREATE.EVT_acme",
-            json!({ "stream_name": "EVT_acme", "config": consumer }),
-        ),
+        ("$JS.API.CONSUMER.CREATE.EVT_acme", json!({ "stream_name": "EVT_acme", "config": consumer })),
     ] {
-        let answer = ask(&client, subject, body)
-            .await
-            .unwrap_or_else(|| panic!("no answer to {subject}"));
+        let answer = ask(&client, subject, body).await.unwrap_or_else(|| panic!("no answer to {subject}"));
         assert!(answer["error"].is_null(), "{subject}: {answer}");
     }
 
@@ -102,17 +87,9 @@ async fn nobody_listens_in_on_the_replies_or_commits_of_others() {
     for subject in [">", "_INBOX.>", "_INBOX_acme_provisioner.>", "evt.acme.>", "$JS.API.>"] {
         let _subscription = client.subscribe(subject).await.unwrap();
         let violation = async {
-            while !events
-                .recv()
-                .await
-                .expect("the client lives")
-                .to_string()
-                .contains(&format!("\"{subject}\""))
-            {}
+            while !events.recv().await.expect("the client lives").to_string().contains(&format!("\"{subject}\"")) {}
         };
-        tokio::time::timeout(HANGS, violation)
-            .await
-            .unwrap_or_else(|_| panic!("{subject} was not refused"));
+        tokio::time::timeout(HANGS, violation).await.unwrap_or_else(|_| panic!("{subject} was not refused"));
     }
     server.shutdown().await;
 }
@@ -121,9 +98,7 @@ async fn nobody_listens_in_on_the_replies_or_commits_of_others() {
 async fn nobody_gets_in_without_a_login_even_before_the_first_tenant() {
     let folder = Folder::new();
     let server = start(&folder, &[]).await;
-    let error = async_nats::connect(server.url())
-        .await
-        .expect_err("a client without a login");
+    let error = async_nats::connect(server.url()).await.expect_err("a client without a login");
     assert_eq!(error.kind(), ConnectErrorKind::AuthorizationViolation);
     assert!(server.url().starts_with("nats://127.0.0.1:"), "{}", server.url());
     assert!(server.credentials("acme").is_none());
@@ -147,10 +122,7 @@ async fn a_tenant_is_added_while_others_work_and_sees_nothing_of_theirs() {
     });
     let logins = logins.unwrap();
     while let Ok(event) = events.try_recv() {
-        assert!(
-            !matches!(event, Event::Disconnected),
-            "the first tenant was disconnected"
-        );
+        assert!(!matches!(event, Event::Disconnected), "the first tenant was disconnected");
     }
     assert_eq!(messages(&acme, "EVT_acme").await, published);
 
@@ -158,21 +130,12 @@ async fn a_tenant_is_added_while_others_work_and_sees_nothing_of_theirs() {
     create_journal_stream(&server, "beta").await;
     let beta = connect(&server, &logins.service).await;
     publish(&beta, "evt.beta.x").await;
-    assert_eq!(
-        ask(&beta, "$JS.API.STREAM.NAMES", json!({})).await.unwrap()["streams"],
-        json!(["EVT_beta"])
-    );
-    assert_eq!(
-        ask(&beta, "$JS.API.STREAM.INFO.EVT_acme", json!({})).await.unwrap()["error"]["err_code"],
-        10059
-    );
+    assert_eq!(ask(&beta, "$JS.API.STREAM.NAMES", json!({})).await.unwrap()["streams"], json!(["EVT_beta"]));
+    assert_eq!(ask(&beta, "$JS.API.STREAM.INFO.EVT_acme", json!({})).await.unwrap()["error"]["err_code"], 10059);
     assert_eq!(messages(&acme, "EVT_acme").await, published);
 
     // Again changes nothing.
-    assert_eq!(
-        server.add_tenant(account("beta")).await.unwrap().service.password(),
-        logins.service.password()
-    );
+    assert_eq!(server.add_tenant(account("beta")).await.unwrap().service.password(), logins.service.password());
     server.shutdown().await;
 }
 
@@ -185,23 +148,13 @@ async fn passwords_are_in_no_argument_and_in_no_log() {
     // A refused login is logged.
     let wrong = async_nats::ConnectOptions::with_user_and_password(login.user().into(), "wrong".into());
     assert!(wrong.connect(server.url()).await.is_err());
-    let arguments = Command::new("ps")
-        .args(["-ww", "-e", "-o", "args="])
-        .output()
-        .unwrap()
-        .stdout;
+    let arguments = Command::new("ps").args(["-ww", "-e", "-o", "args="]).output().unwrap().stdout;
     server.shutdown().await;
 
     let log = std::fs::read_to_string(folder.path().join("log/nats-server.log")).unwrap();
-    assert!(
-        log.contains("acme_service"),
-        "the refused login is not in the log: {log}"
-    );
+    assert!(log.contains("acme_service"), "the refused login is not in the log: {log}");
     let arguments = String::from_utf8_lossy(&arguments).into_owned();
-    assert!(
-        arguments.contains(folder.path().to_str().unwrap()),
-        "the server is not in the list of processes"
-    );
+    assert!(arguments.contains(folder.path().to_str().unwrap()), "the server is not in the list of processes");
     for text in [log, arguments] {
         assert!(!text.contains(login.password()));
     }

@@ -26,15 +26,9 @@ async fn what_was_written_is_there_after_a_shutdown_and_the_passwords_are_new() 
 async fn a_store_belongs_to_one_supervisor() {
     let folder = Folder::new();
     let server = start(&folder, &["acme"]).await;
-    let error = try_start(&folder, &["acme"])
-        .await
-        .err()
-        .expect("a second server on the store");
+    let error = try_start(&folder, &["acme"]).await.err().expect("a second server on the store");
     assert!(matches!(error, NatsServerError::StoreInUse { .. }), "{error}");
-    assert!(
-        lives(server.pid().unwrap()),
-        "the second start ended the first one's server"
-    );
+    assert!(lives(server.pid().unwrap()), "the second start ended the first one's server");
     server.shutdown().await;
 }
 
@@ -49,10 +43,7 @@ async fn a_journal_stream_that_cannot_be_read_is_an_error() {
 
     // An encrypted store looks like this to a server without its key.
     std::fs::write(&metafile, [7_u8; 200]).unwrap();
-    let error = try_start(&folder, &["acme"])
-        .await
-        .err()
-        .expect("a start on a damaged store");
+    let error = try_start(&folder, &["acme"]).await.err().expect("a start on a damaged store");
     assert!(matches!(error, NatsServerError::StoreUnreadable { .. }), "{error}");
     for part in ["'acme > EVT_acme' could not be recovered", "checksums do not match"] {
         assert!(error.to_string().contains(part), "{part} is missing in: {error}");
@@ -77,31 +68,17 @@ async fn a_store_encrypted_with_a_key_that_is_not_given_is_an_error_and_stays_wh
     });
     std::fs::create_dir(folder.path().join("ports")).unwrap();
     std::fs::write(&config, settings.to_string()).unwrap();
-    let mut encrypted = Command::new(binary())
-        .arg("-c")
-        .arg(&config)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut encrypted = Command::new(binary()).arg("-c").arg(&config).stderr(Stdio::null()).spawn().unwrap();
     let address = ready::address(&folder.path().join("ports")).await;
-    let client = async_nats::ConnectOptions::with_user_and_password("u".into(), "p".into())
-        .connect(address)
+    let client =
+        async_nats::ConnectOptions::with_user_and_password("u".into(), "p".into()).connect(address).await.unwrap();
+    ask(&client, "$JS.API.STREAM.CREATE.EVT_acme", json!({ "name": "EVT_acme", "subjects": ["evt.acme.>"] }))
         .await
         .unwrap();
-    ask(
-        &client,
-        "$JS.API.STREAM.CREATE.EVT_acme",
-        json!({ "name": "EVT_acme", "subjects": ["evt.acme.>"] }),
-    )
-    .await
-    .unwrap();
     signal("-TERM", encrypted.id());
     encrypted.wait().unwrap();
 
-    let error = try_start(&folder, &["acme"])
-        .await
-        .err()
-        .expect("a start without the key");
+    let error = try_start(&folder, &["acme"]).await.err().expect("a start without the key");
     assert!(matches!(error, NatsServerError::StoreUnreadable { .. }), "{error}");
     assert!(store.join("jetstream/acme/streams/EVT_acme").exists());
 }
