@@ -50,7 +50,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     good.then_some(token)
 }
 
-fn unauthorized(detail: &str, challenge: &'static str) -> Problem {
+/// 401 with the challenge that RFC 9110, 11.6.1 asks for.
+pub fn unauthorized(detail: &str, challenge: &'static str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
         .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
 }

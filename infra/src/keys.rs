@@ -4,13 +4,13 @@
 //! root version v (KMS) ── top: 256 keys ── node: 256 keys ── bucket: the keys of the people whose id hashes there
 //! ```
 //!
-//! Every key is random and wrapped by its parent, never derived from it. A [`shred`] draws fresh keys for the whole
+//! Every key is random and wrapped by its parent, never derived from it. A `shred` draws fresh keys for the whole
 //! path, wraps the top under a new root and destroys the old ones: then no old copy of anything leads to what was
 //! removed, and whoever remains is still readable.
 //!
-//! - What is stored: [`node`] (top, nodes), [`bucket`] (keys and fences); where: [`NodeStore`].
-//! - What is done: [`create`], [`tree`] (get), [`insert`], [`fence`], [`shred`], [`probe`]; all of them by [`walk`].
-//! - What is remembered: [`cache`], under a lease.
+//! - What is stored: `node` (top, nodes), `bucket` (keys and fences); where: [`NodeStore`].
+//! - What is done: `create`, `tree` (get), `insert`, `fence`, `shred`, `probe`; all of them by `walk`.
+//! - What is remembered: `cache`, under a lease.
 //! - What holds the roots: [`kms`].
 
 mod bucket;

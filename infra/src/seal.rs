@@ -1,7 +1,7 @@
 //! The one place that encrypts and decrypts. `docs/format.md` says every byte.
 //!
 //! - This file: AES-256-GCM in a COSE_Encrypt0, bound to its place. Nobody else calls the cipher.
-//! - [`commit`]: a commit's sections. [`sealer`]: the same with the keys of a tenant's tree, and read models' cells.
+//! - `commit`: a commit's sections. `sealer`: the same with the keys of a tenant's tree, and read models' cells.
 
 mod commit;
 mod sealer;

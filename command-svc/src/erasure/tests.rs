@@ -238,7 +238,8 @@ async fn the_worker_finds_what_was_left_open_hears_of_new_ones_and_tries_again()
     let clinic = Clinic::with(&[ADA, BOB]).await;
     clinic.approve(ADA, true).await;
     // A process that starts anew knows nothing but what the list of open erasures says.
-    clinic.commands.erasures.take().await;
+    let woken = tokio::time::timeout(Duration::from_secs(60), clinic.commands.erasures.take()).await;
+    assert_eq!(woken.expect("the approval wakes the worker"), [privacy(ADA)].into());
     clinic.world.fail_at(2, When::Before);
     let open = Arc::new(Open(vec![privacy(ADA)]));
     let worker =

@@ -105,6 +105,7 @@ pub(super) enum BulkResult {
 #[utoipa::path(
     post,
     path = "/v1/studies/{study}/commands",
+    operation_id = "send_commands",
     tag = "commands",
     params(("study" = StudyId, Path, description = "the study")),
     request_body(content = BulkCommand, content_type = "application/x-ndjson"),

@@ -42,6 +42,7 @@ pub(super) struct Published {
 #[utoipa::path(
     post,
     path = "/v1/studies/{study}/designs",
+    operation_id = "publish_design",
     tag = "commands",
     params(("study" = StudyId, Path, description = "the study"), CommandHeaders),
     request_body = StudyDesign,

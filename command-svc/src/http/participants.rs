@@ -25,6 +25,7 @@ type Person = Ids<(StudyId, ParticipantId)>;
 #[utoipa::path(
     post,
     path = "/v1/studies/{study}/participants/{participant}",
+    operation_id = "command_participant",
     tag = "commands",
     params(
         ("study" = StudyId, Path, description = "the study"),
@@ -48,6 +49,7 @@ pub(super) async fn record(
 #[utoipa::path(
     post,
     path = "/v1/studies/{study}/participants/{participant}/identity",
+    operation_id = "command_identity",
     tag = "commands",
     params(
         ("study" = StudyId, Path, description = "the study"),
@@ -73,6 +75,7 @@ pub(super) async fn identity(
 #[utoipa::path(
     post,
     path = "/v1/studies/{study}/participants/{participant}/privacy",
+    operation_id = "command_privacy",
     tag = "commands",
     params(
         ("study" = StudyId, Path, description = "the study"),

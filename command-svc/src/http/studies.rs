@@ -20,6 +20,7 @@ use crate::refusal::Refusal;
 #[utoipa::path(
     post,
     path = "/v1/studies/{study}",
+    operation_id = "command_study",
     tag = "commands",
     params(("study" = StudyId, Path, description = "the study"), CommandHeaders),
     request_body = Command,

@@ -43,7 +43,6 @@ pub(super) fn fresh(_: &Key) -> Key {
 impl KeyTree {
     /// See [`domain::port::Keys::shred`].
     pub(super) async fn shred_all(&self, targets: &[Target]) -> Result<ShredReceipt, Failure> {
-        let _writer = self.writer.lock().await;
         let mut whole: Option<ShredReceipt> = None;
         for piece in pieces(by_bucket(targets), BUCKETS_MAX) {
             let part = self.shred_piece(&piece).await?;
@@ -60,22 +59,27 @@ impl KeyTree {
     }
 
     async fn shred_piece(&self, piece: &BTreeMap<BucketPlace, Vec<&Target>>) -> Result<ShredReceipt, Failure> {
+        let (keys_destroyed, root_before) = self.rekey(piece).await?;
+        let root_after = self.finish(piece).await?;
+        Ok(ShredReceipt { keys_destroyed, root_before, root_after })
+    }
+
+    /// Removes the keys and stores the paths anew, if there is anything to remove. Returns how many keys, and the root
+    /// that is to die. Only this holds up whoever wants keys meanwhile, not what comes after it.
+    async fn rekey(&self, piece: &BTreeMap<BucketPlace, Vec<&Target>>) -> Result<(u64, u64), Failure> {
+        let _writer = self.writer.lock().await;
         for _ in 0..ATTEMPTS_MAX {
             let mut paths = self.read_paths(piece.keys()).await?;
             let keys_destroyed = remove(&mut paths, piece)?;
-            let before = paths.top.root;
+            let root = paths.top.root;
             let versions = self.kms.versions().await?;
-            let unused = versions.last().is_some_and(|newest| *newest > before);
+            // A root that was made and never used: it dies below the next one.
+            let unused = versions.last().is_some_and(|newest| *newest > root);
             if keys_destroyed == 0 && !unused {
-                let after = self.finish(piece).await?;
-                let root_before = versions.range(..after).next_back().copied().unwrap_or(after);
-                return Ok(ShredReceipt { keys_destroyed, root_before, root_after: after });
+                return Ok((0, versions.range(..root).next_back().copied().unwrap_or(root)));
             }
             match self.rewrite(paths, &fresh).await {
-                Ok(_) => {
-                    let root_after = self.finish(piece).await?;
-                    return Ok(ShredReceipt { keys_destroyed, root_before: before, root_after });
-                }
+                Ok(_) => return Ok((keys_destroyed, root)),
                 Err(NodeWriteError::Conflict) => {}
                 Err(NodeWriteError::Failed(failure)) => return Err(failure),
             }

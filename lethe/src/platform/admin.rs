@@ -41,7 +41,7 @@ async fn operators_only(State(inner): State<Arc<Inner>>, request: Request, next:
     if content_hash(token.as_bytes()) == content_hash(inner.operator_token.as_bytes()) {
         next.run(request).await
     } else {
-        Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "the operator's token is needed").into_response()
+        edge::unauthorized("the operator's token is needed", "Bearer realm=\"lethe operator\"").into_response()
     }
 }
 
