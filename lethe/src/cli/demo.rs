@@ -32,7 +32,7 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) async fn run(self) -> Result<(), CliError> {
-        let telemetry = super::start_telemetry(LogFormat::Pretty, "warn")?;
+        let telemetry = super::start_telemetry(LogFormat::Pretty, Some("warn"))?;
         let data_dir = self.data_dir()?;
         let kms_dir = self.place.kms_dir(&data_dir);
         let options =

@@ -81,12 +81,12 @@ async fn run(command: Command) -> Result<(), CliError> {
 }
 
 /// Starts logs, traces and metrics for a long-running subcommand.
-fn start_telemetry(format: LogFormat, filter: &str) -> Result<Telemetry, CliError> {
+fn start_telemetry(format: LogFormat, filter: Option<&str>) -> Result<Telemetry, CliError> {
     let given = std::env::var_os("LETHE_LOG").is_some() || std::env::var_os("RUST_LOG").is_some();
     let options = TelemetryOptions {
         service_name: "lethe".into(),
         format,
-        filter: (!given).then(|| filter.to_owned()),
+        filter: filter.filter(|_| !given).map(str::to_owned),
         otlp_endpoint: None,
     };
     Telemetry::start(options).map_err(|error| CliError::failed("logs and traces cannot be started", error))

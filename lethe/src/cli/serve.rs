@@ -32,7 +32,7 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
 
 impl Serve {
     pub(super) async fn run(self) -> Result<(), CliError> {
-        let telemetry = super::start_telemetry(self.log_format, "info")?;
+        let telemetry = super::start_telemetry(self.log_format, None)?;
         let data_dir = self.place.data_dir()?;
         let options =
             Options::new(&data_dir, &self.place.kms_dir(&data_dir)).listen(self.listen).metrics(telemetry.metrics());
