@@ -406,7 +406,7 @@ impl Participant {
             return if same { Ok(vec![]) } else { Err(Refused::RegisteredOtherwise) };
         }
         let Study::Live { setup, .. } = context.governing else { return Err(Refused::StudyNotLive) };
-        if !setup.sites.contains(site) || !context.principal.sites.contains(site) {
+        if !setup.sites.contains_key(site) || !context.principal.sites.contains(site) {
             return Err(Refused::NoSuchSite);
         }
         Ok(vec![Event::Registered { site: site.clone(), subject_number: subject_number.clone() }])

@@ -1,6 +1,6 @@
 //! A study: its designs, its sites, and whether it is live. It governs every participant's record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -53,12 +53,14 @@ pub enum Study {
 /// What is set up so far.
 #[derive(Debug, Clone)]
 pub struct Setup {
+    /// The study's name, for people.
+    pub name: Label,
     /// The study's environment.
     pub environment: Environment,
     /// Published designs and their parts.
     pub designs: BTreeMap<CommitHash, Vec<CommitHash>>,
-    /// The sites that are open.
-    pub sites: BTreeSet<SiteId>,
+    /// The sites that are open, with their names.
+    pub sites: BTreeMap<SiteId, Label>,
 }
 
 impl Study {
@@ -143,8 +145,11 @@ pub enum Refused {
     #[error("there is no such study")]
     NoSuchStudy,
     /// It is there already.
-    #[error("the study exists already, with another environment")]
-    OtherEnvironment,
+    #[error("the study exists already, with another name or environment: both stay as they are")]
+    StudyExists,
+    /// The site is open already.
+    #[error("the site is open already, under another name: the name stays as it is")]
+    SiteExists,
     /// That design is not published.
     #[error("this design is not published in the study: publish it first")]
     NoSuchDesign,
@@ -157,7 +162,8 @@ impl Rejection for Refused {
     fn code(&self) -> &'static str {
         match self {
             Self::NoSuchStudy => "no-such-study",
-            Self::OtherEnvironment => "study-exists",
+            Self::StudyExists => "study-exists",
+            Self::SiteExists => "site-exists",
             Self::NoSuchDesign => "no-such-design",
             Self::NoSite => "no-site",
         }
@@ -165,7 +171,7 @@ impl Rejection for Refused {
     fn kind(&self) -> Kind {
         match self {
             Self::NoSuchStudy => Kind::NotFound,
-            Self::OtherEnvironment | Self::NoSite | Self::NoSuchDesign => Kind::Conflict,
+            Self::StudyExists | Self::SiteExists | Self::NoSite | Self::NoSuchDesign => Kind::Conflict,
         }
     }
 }
@@ -186,8 +192,8 @@ impl Decider for Study {
         match command {
             Command::Create { name, environment } => match self.setup() {
                 None => Ok(vec![Event::Created { name: name.clone(), environment: *environment }]),
-                Some(setup) if setup.environment == *environment => Ok(vec![]),
-                Some(_) => Err(Refused::OtherEnvironment),
+                Some(setup) if setup.environment == *environment && setup.name == *name => Ok(vec![]),
+                Some(_) => Err(Refused::StudyExists),
             },
             Command::PublishDesign { design, version, parts } => {
                 let setup = self.setup().ok_or(Refused::NoSuchStudy)?;
@@ -196,8 +202,11 @@ impl Decider for Study {
             }
             Command::OpenSite { site, name } => {
                 let setup = self.setup().ok_or(Refused::NoSuchStudy)?;
-                let news = Event::SiteOpened { site: site.clone(), name: name.clone() };
-                Ok(if setup.sites.contains(site) { vec![] } else { vec![news] })
+                match setup.sites.get(site) {
+                    None => Ok(vec![Event::SiteOpened { site: site.clone(), name: name.clone() }]),
+                    Some(known) if known == name => Ok(vec![]),
+                    Some(_) => Err(Refused::SiteExists),
+                }
             }
             Command::GoLive { design } => self.go_live(design),
         }
@@ -205,11 +214,12 @@ impl Decider for Study {
 
     fn evolve(&mut self, event: &Event, _: Revision) {
         match event {
-            Event::Created { environment, .. } => {
+            Event::Created { name, environment } => {
                 *self = Self::Configured(Setup {
+                    name: name.clone(),
                     environment: *environment,
                     designs: BTreeMap::new(),
-                    sites: BTreeSet::new(),
+                    sites: BTreeMap::new(),
                 });
             }
             Event::DesignPublished { design, parts, .. } => {
@@ -217,9 +227,9 @@ impl Decider for Study {
                     setup.designs.insert(*design, parts.clone());
                 }
             }
-            Event::SiteOpened { site, .. } => {
+            Event::SiteOpened { site, name } => {
                 if let Some(setup) = self.setup_mut() {
-                    setup.sites.insert(site.clone());
+                    setup.sites.insert(site.clone(), name.clone());
                 }
             }
             Event::WentLive { design } => {
@@ -292,6 +302,13 @@ mod tests {
         given::<Study>([created(), published(), opened()])
             .when(go_live())
             .then([Event::WentLive { design: CommitHash([1; 32]) }]);
+    }
+
+    #[test]
+    fn a_site_keeps_its_name() {
+        let open = |name: &str| Command::OpenSite { site: site("oslo"), name: label(name) };
+        given::<Study>([created(), opened()]).when(open("Oslo")).then([]);
+        given::<Study>([created(), opened()]).when(open("Bergen")).rejected("site-exists");
     }
 
     #[test]

@@ -214,7 +214,8 @@ pub(crate) fn live_study() -> Study {
     let setup = Setup {
         environment: Environment::Test,
         designs: [(hash, vec![CommitHash([2; 32])])].into(),
-        sites: [site("oslo"), site("bergen")].into(),
+        name: label("Cardio"),
+        sites: [(site("oslo"), label("Oslo")), (site("bergen"), label("Bergen"))].into(),
     };
     Study::Live { setup, design: hash, content: Some(Arc::new(design)) }
 }

@@ -5,11 +5,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
@@ -22,6 +23,9 @@ pub const COMMAND_BYTES_MAX: usize = 1024 * 1024;
 /// How much of a body that is too large is read and thrown away, so that the client gets to read the answer
 /// instead of a broken connection.
 const DISCARDED_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// How long the next piece of a body may take.
+const PIECE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A JSON body of at most `LIMIT` bytes.
 #[derive(Debug, Clone)]
@@ -56,14 +60,14 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
     };
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if headers.contains_key(header::EXPECT) && declared.is_some_and(|length| length > limit) {
-        // The client waits for leave before it sends.
+    let waits_for_leave = headers.contains_key(header::EXPECT);
+    if declared.is_some_and(|length| length > DISCARDED_BYTES_MAX || (waits_for_leave && length > limit)) {
         return Err(too_large());
     }
     let mut bytes = Vec::with_capacity(declared.unwrap_or_default().min(limit));
     let mut size = 0;
     let mut pieces = body.into_data_stream();
-    while let Some(piece) = pieces.next().await {
+    while let Some(piece) = next_piece(&mut pieces).await? {
         let piece = piece.map_err(|_| Problem::bad_request("body-cut-off", "the body ended too early"))?;
         size += piece.len();
         if size <= limit {
@@ -73,6 +77,14 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
         }
     }
     if size > limit { Err(too_large()) } else { Ok(bytes.into()) }
+}
+
+/// The next piece of a body. Who sends nothing for long must not hold a connection for ever.
+async fn next_piece<S: Stream + Unpin>(pieces: &mut S) -> Result<Option<S::Item>, Problem> {
+    tokio::time::timeout(PIECE_PATIENCE, pieces.next()).await.map_err(|_| {
+        let detail = format!("nothing more of the body came for {} seconds", PIECE_PATIENCE.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail)
+    })
 }
 
 /// Reads one JSON text.

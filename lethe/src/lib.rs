@@ -4,6 +4,7 @@
 //! - [`platform`]: one process with all services and a supervised nats-server.
 //! - [`demo`]: invented participants, sent through the public API.
 
+#[macro_use]
 pub mod cli;
 pub mod demo;
 pub mod platform;

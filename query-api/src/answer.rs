@@ -38,6 +38,13 @@ pub(crate) struct List<T> {
     next: Option<String>,
 }
 
+impl<T> List<T> {
+    /// A list that always fits on one page.
+    pub(crate) fn whole(items: Vec<T>) -> Self {
+        Self { items, next: None }
+    }
+}
+
 impl<T> From<Page<T>> for List<T> {
     fn from(page: Page<T>) -> Self {
         Self { items: page.items, next: page.next.map(|next| edge::cursor::encode(next.as_bytes())) }

@@ -95,13 +95,13 @@ async fn find(tenant: &Tenant, caller: &Principal, erasure: &ErasureId) -> Resul
 /// The holds that are in force in a study.
 #[utoipa::path(get, operation_id = "list_holds",
     path = "/v1/studies/{study}/holds", tag = "queries", params(("study" = String, Path), Since),
-    responses((status = 200, body = Vec<Hold>)))]
+    responses((status = 200, body = List<Hold>)))]
 pub(crate) async fn holds(
     State(queries): State<Arc<Queries>>,
     Caller(caller): Caller,
     Ids(study): Ids<StudyId>,
     Parameters(since): Parameters<Since>,
-) -> Result<Answer<Vec<Hold>>, Problem> {
+) -> Result<Answer<List<Hold>>, Problem> {
     let (entered, _) = queries.enter_study(&caller, "erasure.list", &study, since.min_position.as_deref()).await?;
     let mut body = Vec::new();
     for hold in erasures::holds(&entered.tenant, &study, &Visible::of(caller.actor.role)).await? {
@@ -109,19 +109,19 @@ pub(crate) async fn holds(
             body.push(hold);
         }
     }
-    Ok(Answer { reflected: entered.reflected, body })
+    Ok(Answer { reflected: entered.reflected, body: List::whole(body) })
 }
 
 /// The restrictions (GDPR Art 18) that are in force in a study.
 #[utoipa::path(get, operation_id = "list_restrictions",
     path = "/v1/studies/{study}/restrictions", tag = "queries", params(("study" = String, Path), Since),
-    responses((status = 200, body = Vec<Restriction>)))]
+    responses((status = 200, body = List<Restriction>)))]
 pub(crate) async fn restrictions(
     State(queries): State<Arc<Queries>>,
     Caller(caller): Caller,
     Ids(study): Ids<StudyId>,
     Parameters(since): Parameters<Since>,
-) -> Result<Answer<Vec<Restriction>>, Problem> {
+) -> Result<Answer<List<Restriction>>, Problem> {
     let (entered, _) = queries.enter_study(&caller, "erasure.list", &study, since.min_position.as_deref()).await?;
     let mut body = Vec::new();
     for restriction in erasures::restrictions(&entered.tenant, &study, &Visible::of(caller.actor.role)).await? {
@@ -129,7 +129,7 @@ pub(crate) async fn restrictions(
             body.push(restriction);
         }
     }
-    Ok(Answer { reflected: entered.reflected, body })
+    Ok(Answer { reflected: entered.reflected, body: List::whole(body) })
 }
 
 /// Whether the participant is at a site that the caller reaches.

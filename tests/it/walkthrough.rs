@@ -39,7 +39,7 @@ fn the_walkthrough_works_as_printed() {
         .expect("bash is there");
     let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{out}\n{err}");
-    let (before, after) = out.split_once("\"completed\"").expect("the erasure completes");
+    let (before, after) = out.split_once("Erased: ").expect("the erasure completes");
     for value in ["Ingrid", "\"120\"", "\"210\"", "typing error"] {
         assert!(before.contains(value), "{value} is shown before\n{out}");
         assert!(!after.contains(value), "{value} is gone after\n{out}");

@@ -181,6 +181,8 @@ async fn faults_are_named_by_their_place() {
     assert_eq!(pointers, ["/items/0/value", "/items/1/item"]);
     let mut design = design_json();
     design["items"] = json!([]);
+    let answer = http.post("designer", "/designs", &design).await;
+    assert_eq!((answer.status, answer.code()), (422, "invalid-design"));
     design["version"] = json!("");
     let answer = http.post("designer", "/designs", &design).await;
     assert_eq!((answer.status, answer.code()), (422, "invalid-design"));

@@ -31,7 +31,7 @@ impl Tenant {
         let done = operator.post("/v1/admin/tenants", &json!({"tenant": tenant})).await;
         operator.leave().await;
         done?;
-        eprintln!("Tenant {tenant} is there. Next: lethe study create --tenant {tenant} STUDY --name NAME");
+        note!("Tenant {tenant} is there. Next: lethe study create --tenant {tenant} STUDY --name NAME");
         Ok(())
     }
 }
@@ -103,7 +103,7 @@ impl Token {
                 let done = operator.post("/v1/admin/tokens/revoke", &body).await;
                 operator.leave().await;
                 done?;
-                eprintln!("The token is worth nothing any more.");
+                note!("The token is worth nothing any more.");
                 Ok(())
             }
         }
@@ -124,10 +124,12 @@ impl CreateToken {
         operator.leave().await;
         let made = done?;
         if self.json {
-            println!("{made}");
+            out!("{made}");
         } else {
-            println!("{}", made.get("token").and_then(Value::as_str).unwrap_or_default());
-            eprintln!("Keep it: it is not shown again. It ends in {} days.", self.days);
+            out!("{}", made.get("token").and_then(Value::as_str).unwrap_or_default());
+            let text = |key: &str| made.get(key).and_then(Value::as_str).unwrap_or_default();
+            note!("Keep it: it is not shown again. It ends in {} days, or when you revoke it:", self.days);
+            note!("  lethe token revoke --tenant {} --user {} {}", self.tenant, text("user"), text("token_id"));
         }
         Ok(())
     }

@@ -144,7 +144,7 @@ async fn refuse(response: Response) -> Result<Response, ApiError> {
     let status = response.status().as_u16();
     let problem: Value = response.json().await.unwrap_or(Value::Null);
     let text = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut message = format!("refused ({status} {}): {} {}", text("code"), text("title"), text("detail"));
+    let mut message = format!("refused ({status} {}): {}", text("code"), text("detail"));
     for error in problem.get("errors").and_then(Value::as_array).into_iter().flatten() {
         let part = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
         message.push_str(&format!("\n  {}: {}", part("pointer"), part("detail")));

@@ -8,7 +8,7 @@ use domain::ids::{ConsentVersion, SiteId, StudyId};
 use super::CliError;
 use super::options::Access;
 
-mod import;
+pub(super) mod import;
 
 /// Participants' data.
 #[derive(Subcommand)]

@@ -39,21 +39,21 @@ impl Demo {
             Options::new(&data_dir, &kms_dir).listen(self.listen).install_nats_server().metrics(telemetry.metrics());
         let platform = Platform::start(options).await?;
         if !self.json {
-            println!(
+            out!(
                 "A platform serves {} (data in {}, root keys in {}).",
                 platform.url(),
                 data_dir.display(),
                 kms_dir.display()
             );
-            println!("{}\n", infra::keys::kms::FILE_KMS_WARNING);
+            out!("{}\n", infra::keys::kms::FILE_KMS_WARNING);
         }
         let voice = Voice { quiet: self.json };
         let outcome = demo::run(&platform, self.participants as usize, platform.dice(), &voice).await?;
         if self.json {
-            println!("{}", outcome.json(&data_dir));
+            out!("{}", outcome.json(&data_dir));
         }
         if !self.exit {
-            eprintln!("\nThe platform goes on serving {}. Ctrl-C ends it.", platform.url());
+            note!("\nThe platform goes on serving {}. Ctrl-C ends it.", platform.url());
             super::until_told_to_stop().await;
         }
         platform.stop().await;

@@ -50,6 +50,9 @@ pub(super) enum Erase {
         /// For scripts: does not ask.
         #[arg(long)]
         yes: bool,
+        /// Prints the whole erasure as JSON when it is done.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         access: Access,
     },
@@ -76,24 +79,28 @@ impl Erase {
                 }
                 let path = format!("/v1/studies/{study}/participants/{participant}/privacy");
                 Client::of(&access)?.command(&path, random_id(), None, None, &body).await?;
-                println!("{erasure}");
-                eprintln!("Asked for. Another person approves it: lethe erase approve {erasure} --instruction REF");
+                out!("{erasure}");
+                note!("Asked for. Another person approves it: lethe erase approve {erasure} --instruction REF");
                 Ok(())
             }
-            Self::Approve { erasure, instruction, accept_single_copy, dry_run, yes, access } => {
+            Self::Approve { erasure, instruction, accept_single_copy, dry_run, yes, json, access } => {
                 let client = Client::of(&access)?;
                 let found = show(&client, erasure).await?;
-                preview(&found);
+                preview(&found, accept_single_copy);
                 if dry_run {
                     return Ok(());
                 }
                 if !yes {
                     confirm(&found)?;
                 }
-                approve(&client, erasure, &found, &instruction, accept_single_copy).await
+                let done = approve(&client, erasure, &found, &instruction, accept_single_copy).await?;
+                if json {
+                    out!("{done:#}");
+                }
+                Ok(())
             }
             Self::Show { erasure, access } => {
-                println!("{:#}", show(&Client::of(&access)?, erasure).await?);
+                out!("{:#}", show(&Client::of(&access)?, erasure).await?);
                 Ok(())
             }
         }
@@ -115,18 +122,22 @@ fn text<'a>(found: &'a Value, key: &str) -> &'a str {
 }
 
 /// What will be gone, what stays, and that there is no way back.
-fn preview(found: &Value) {
+fn preview(found: &Value, accept_single_copy: bool) {
     let scopes = |key: &str| {
         let listed = found.get(key).and_then(Value::as_array).into_iter().flatten();
         let names = listed.filter_map(|entry| entry.as_str().or_else(|| entry.get("scope")?.as_str()));
         names.collect::<Vec<_>>().join(", ")
     };
-    eprintln!("Participant {} of study {}.", text(found, "participant"), text(found, "study"));
-    eprintln!("Will be unreadable for good, backups included: {}", scopes("granted"));
+    note!("Participant {} of study {}.", text(found, "participant"), text(found, "study"));
+    note!("Will be unreadable for good, backups included: {}", scopes("granted"));
     if !scopes("refused").is_empty() {
-        eprintln!("Stays, with its ground: {}", scopes("refused"));
+        note!("Stays, with its ground: {}", scopes("refused"));
     }
-    eprintln!("Stays: who did what and when (without values), and the counts.");
+    note!("Stays: who did what and when (without values), and the counts.");
+    if !accept_single_copy {
+        note!("There is no off-site copy: nothing will be readable any more from now on, but the keys are destroyed");
+        note!("only once the single copy is accepted (--accept-single-copy, now or later).");
+    }
 }
 
 /// Asks for the participant's id, typed.
@@ -148,19 +159,28 @@ async fn approve(
     found: &Value,
     instruction: &str,
     accept_single_copy: bool,
-) -> Result<(), CliError> {
+) -> Result<Value, CliError> {
     let path = format!("/v1/studies/{}/participants/{}/privacy", text(found, "study"), text(found, "participant"));
-    let body = json!({
-        "type": "approve-erasure", "erasure": erasure, "instruction": instruction,
-        "accept_single_copy": accept_single_copy,
-    });
+    let body = if accept_single_copy && text(found, "phase") == "committed" {
+        json!({"type": "accept-single-copy", "erasure": erasure})
+    } else {
+        json!({
+            "type": "approve-erasure", "erasure": erasure, "instruction": instruction,
+            "accept_single_copy": accept_single_copy,
+        })
+    };
     client.command(&path, random_id(), None, None, &body).await?;
-    let done = follow(client, erasure, |phase| eprintln!("  {phase}")).await?;
+    let done = follow(client, erasure, |phase| note!("  {phase}")).await?;
     match text(&done, "phase") {
         "completed" => {
-            println!("{done:#}");
-            eprintln!("Erased: the keys are destroyed, and it was tried whether anything still opens. Nothing does.");
-            Ok(())
+            let number = |key: &str| done["destroyed"][key].as_u64().unwrap_or_default();
+            out!(
+                "Erased: {} keys destroyed with root {}, {} scopes tried again, nothing opens",
+                number("keys"),
+                number("root_before"),
+                done["probed"],
+            );
+            Ok(done)
         }
         "refused" => Err(CliError::conflict("the erasure was refused; `lethe erase show` says on what ground")),
         phase => Err(CliError::unavailable(format!(
@@ -168,7 +188,7 @@ async fn approve(
             if accept_single_copy {
                 "it goes on by itself, see `lethe erase show`"
             } else {
-                "nothing can be read any more, but the keys are not destroyed yet: there is no off-site copy. Approve with --accept-single-copy"
+                "nothing can be read any more, but the keys are not destroyed yet: there is no off-site copy. Approve again with --accept-single-copy"
             }
         ))),
     }

@@ -65,6 +65,6 @@ impl From<ApiError> for CliError {
 
 /// Prints the error once, on stderr.
 pub(super) fn report(error: &CliError) -> ExitCode {
-    eprintln!("lethe: {error}");
+    note!("lethe: {error}");
     ExitCode::from(error.code)
 }

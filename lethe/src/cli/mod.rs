@@ -1,5 +1,8 @@
 //! The command line. Data goes to stdout, messages to stderr (clig.dev). Exit codes: [`exit`].
 
+#[macro_use]
+pub(crate) mod print;
+
 mod admin;
 mod client;
 mod data;
@@ -96,7 +99,7 @@ fn start_telemetry(format: LogFormat, filter: Option<&str>) -> Result<Telemetry,
 async fn end_telemetry(telemetry: Telemetry) {
     let ended = tokio::task::spawn_blocking(|| telemetry.shutdown()).await;
     if let Ok(Err(error)) = ended {
-        eprintln!("lethe: {error}");
+        note!("lethe: {error}");
     }
 }
 

@@ -56,12 +56,12 @@ impl Rebuild {
 
     fn print(&self, reports: &[Value]) {
         if self.json {
-            return println!("{}", Value::from(reports.to_vec()));
+            return out!("{}", Value::from(reports.to_vec()));
         }
-        println!("{:<16} {:>8} {:>12}", "read model", "rows", "differences");
+        out!("{:<16} {:>8} {:>12}", "read model", "rows", "differences");
         for report in reports {
             let number = |key: &str| report[key].as_u64().unwrap_or_default();
-            println!(
+            out!(
                 "{:<16} {:>8} {:>12}",
                 report["projection"].as_str().unwrap_or_default(),
                 number("rows"),

@@ -37,9 +37,9 @@ impl Serve {
         let options =
             Options::new(&data_dir, &self.place.kms_dir(&data_dir)).listen(self.listen).metrics(telemetry.metrics());
         let platform = Platform::start(options).await?;
-        eprintln!("lethe serves {} (data in {}). Ctrl-C ends it.", platform.url(), data_dir.display());
+        note!("lethe serves {} (data in {}). Ctrl-C ends it.", platform.url(), data_dir.display());
         super::until_told_to_stop().await;
-        eprintln!("lethe stops: finishing what was begun.");
+        note!("lethe stops: finishing what was begun.");
         platform.stop().await;
         super::end_telemetry(telemetry).await;
         Ok(())

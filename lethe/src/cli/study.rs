@@ -78,14 +78,14 @@ impl Study {
                 let done = operator.post("/v1/admin/studies", &body).await;
                 operator.leave().await;
                 done?;
-                eprintln!("Study {study} is there, in {environment}. Next: publish a design, open a site, go live.");
+                note!("Study {study} is there, in {environment}. Next: publish a design, open a site, go live.");
                 Ok(())
             }
             Self::Import { file, study, json, access } => import(file, &study, json, &access).await,
             Self::OpenSite { site, name, study, access } => {
                 let body = json!({"type": "open-site", "site": site, "name": name});
                 Client::of(&access)?.post(&format!("/v1/studies/{study}"), &body).await?;
-                eprintln!("Site {site} is open in {study}.");
+                note!("Site {site} is open in {study}.");
                 Ok(())
             }
             Self::GoLive { study, design, access } => go_live(&study, design, &access).await,
@@ -103,14 +103,12 @@ async fn import(file: PathBuf, study: &StudyId, json: bool, access: &Access) -> 
     let body = serde_json::to_value(&design).map_err(|error| CliError::failed("the design", error))?;
     let published = client.post(&format!("/v1/studies/{study}/designs"), &body).await?.body;
     if json {
-        println!("{}", json!({"design": published["design"], "version": published["version"], "report": report}));
+        out!("{}", json!({"design": published["design"], "version": published["version"], "report": report}));
         return Ok(());
     }
-    for row in &report.rows {
-        eprintln!("{name}: {row}");
-    }
-    println!("{}", published["design"].as_str().unwrap_or_default());
-    eprintln!(
+    super::data::import::print_rows(&report.rows);
+    note!("{name}: published as {}", published["design"].as_str().unwrap_or_default());
+    note!(
         "Published {}: {} visits, {} forms, {} item groups, {} items, {} code lists. {}",
         design.version,
         design.visits.len(),
@@ -153,6 +151,6 @@ async fn go_live(
         }
     };
     client.post(&path, &json!({"type": "go-live", "design": design})).await?;
-    eprintln!("{study} is live under the design {}.", design.as_str().unwrap_or_default());
+    note!("{study} is live under the design {}.", design.as_str().unwrap_or_default());
     Ok(())
 }

@@ -111,7 +111,7 @@ pub async fn run(
 impl Voice {
     fn say(&self, line: &str) {
         if !self.quiet {
-            println!("{line}");
+            out!("{line}");
         }
     }
 }

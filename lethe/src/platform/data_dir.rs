@@ -122,6 +122,11 @@ impl Drop for DataDir {
     }
 }
 
+/// Whether a platform was ever started on `data_dir`.
+pub(super) fn is_platform(data_dir: &Path) -> bool {
+    data_dir.join(LOCK).exists()
+}
+
 /// The platform that serves `data_dir` right now, if one does.
 pub fn running(data_dir: &Path) -> Option<Run> {
     let lock = File::open(data_dir.join(LOCK)).ok()?;

@@ -8,7 +8,7 @@ use command_svc::Commands;
 use command_svc::admin::Terms;
 use domain::history::Position;
 use domain::ids::{Environment, Label, StudyId, TenantId, TokenId, UserId};
-use domain::port::{Clock, Dice, Failure, Tenants};
+use domain::port::{Clock, Dice, Failure};
 use domain::user::AccountKind;
 use infra::chance::SystemClock;
 use infra::journal::{Provisioner, connect};
@@ -43,11 +43,6 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    /// The tenants, as the services see them.
-    pub(super) fn tenants(&self) -> Arc<dyn Tenants> {
-        Arc::clone(&self.registry) as _
-    }
-
     fn open(&self, id: &TenantId) -> Result<Arc<Open>, StartError> {
         self.registry.get(id).ok_or_else(|| StartError::NoSuchTenant { tenant: id.clone() })
     }
@@ -58,6 +53,8 @@ impl Inner {
         if self.nats.pid().is_none() {
             faults.push("the nats-server is not running".to_owned());
         }
+        let refused = self.registry.refused().into_iter();
+        faults.extend(refused.map(|(id, reason)| format!("tenant {id} is not served: {reason}")));
         for open in self.registry.open() {
             faults.extend(open.runner.health().iter().filter_map(|health| fault(&open.ports.id, health)));
         }
@@ -68,6 +65,9 @@ impl Inner {
     pub(super) async fn create_tenant(&self, id: &TenantId) -> Result<(), StartError> {
         if self.registry.get(id).is_some() {
             return Ok(());
+        }
+        if let Some((_, reason)) = self.registry.refused().into_iter().find(|(refused, _)| refused == id) {
+            return Err(StartError::Refused { code: "tenant-not-served", detail: reason });
         }
         let logins = match self.nats.credentials(id.as_str()) {
             Some(logins) => logins,

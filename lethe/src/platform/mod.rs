@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use data_dir::is_platform;
 pub use data_dir::{Run, running};
 pub use error::StartError;
 pub use http::openapi;
@@ -138,7 +139,7 @@ impl Platform {
         let address = listener
             .local_addr()
             .map_err(|error| StartError::Listen { address: options.listen, cause: error.to_string() })?;
-        let credentials = TokenCredentials { tenants: inner.tenants(), clock: Arc::new(SystemClock) };
+        let credentials = TokenCredentials { tenants: Arc::clone(&inner.registry), clock: Arc::new(SystemClock) };
         let router = http::router(Arc::clone(&inner), Arc::new(credentials));
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {

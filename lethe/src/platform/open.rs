@@ -34,7 +34,15 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     let nats = nats_server(options, &data_dir, &tenants).await?;
     let registry = Arc::new(Registry::default());
     for id in &tenants {
-        registry.add(tenant(&nats, &data_dir, &options.kms_dir, id, &data_dir.studies(id)?).await?);
+        match tenant(&nats, &data_dir, &options.kms_dir, id, &data_dir.studies(id)?).await {
+            Ok(open) => registry.add(open),
+            // A damaged tenant is not served, and said by name. If it is the only one, there is nothing to serve.
+            Err(error) if tenants.len() == 1 => return Err(error),
+            Err(error) => {
+                tracing::error!(tenant = %id, %error, "this tenant is not served");
+                registry.refuse(id.clone(), error.to_string());
+            }
+        }
     }
     let dice: Arc<dyn Dice> = Arc::new(SystemDice);
     let tenants: Arc<dyn Tenants> = Arc::clone(&registry) as _;
@@ -60,11 +68,7 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
 async fn nats_server(options: &Options, data_dir: &DataDir, tenants: &[TenantId]) -> Result<NatsServer, StartError> {
     let install = options.install_nats_server;
     let found =
-        tokio::task::spawn_blocking(
-            move || {
-                if install { locate_or_install(|step| eprintln!("{step}")) } else { locate() }
-            },
-        );
+        tokio::task::spawn_blocking(move || if install { locate_or_install(|step| note!("{step}")) } else { locate() });
     let binary = found.await.map_err(|error| Failure::unavailable("the nats-server", error))??;
     let accounts = tenants.iter().map(|tenant| TenantAccount::new(tenant.as_str())).collect::<Result<_, _>>()?;
     Ok(NatsServer::start(NatsServerOptions::within(binary, data_dir.folder("nats"), accounts)).await?)

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Options, Platform, running};
+use super::{Options, Platform, is_platform, running};
 use crate::cli::{ApiError, CliError, Client, Place};
 
 /// Somebody who may use the machine's data directory.
@@ -17,6 +17,12 @@ impl Operator {
         let data_dir = place.data_dir()?;
         if let Some(run) = running(&data_dir) {
             return Ok(Self { client: Client::new(run.url, run.operator_token), started: None });
+        }
+        // A typing error must not make a platform.
+        if !is_platform(&data_dir) {
+            let message =
+                format!("{0} holds no platform: start one there with `lethe serve --data-dir {0}`", data_dir.display());
+            return Err(CliError::unavailable(message));
         }
         let platform = Platform::start(Options::new(&data_dir, &place.kms_dir(&data_dir))).await?;
         let client = Client::new(platform.url(), platform.operator_token());

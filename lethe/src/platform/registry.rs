@@ -13,18 +13,29 @@ pub(super) struct Open {
     pub(super) runner: Arc<Runner>,
 }
 
-/// Every open tenant.
+/// Every tenant that is here: open, or refused with the reason. One that is damaged does not take the others down.
 #[derive(Default)]
-pub(super) struct Registry(RwLock<BTreeMap<TenantId, Arc<Open>>>);
+pub(super) struct Registry(RwLock<BTreeMap<TenantId, Result<Arc<Open>, String>>>);
 
 impl Registry {
     pub(super) fn add(&self, open: Open) {
         let id = open.ports.id.clone();
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::new(open));
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(id, Ok(Arc::new(open)));
+    }
+
+    /// Remembers why a tenant is not served.
+    pub(super) fn refuse(&self, id: TenantId, reason: String) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(id, Err(reason));
+    }
+
+    /// The tenants that are not served, with the reason.
+    pub(super) fn refused(&self) -> Vec<(TenantId, String)> {
+        let tenants = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        tenants.iter().filter_map(|(id, open)| Some((id.clone(), open.as_ref().err()?.clone()))).collect()
     }
 
     pub(super) fn get(&self, id: &TenantId) -> Option<Arc<Open>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id)?.as_ref().ok().cloned()
     }
 
     /// Lets go of every tenant, and with them of their connections.
@@ -33,7 +44,12 @@ impl Registry {
     }
 
     pub(super) fn open(&self) -> Vec<Arc<Open>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .filter_map(|open| open.as_ref().ok().cloned())
+            .collect()
     }
 }
 

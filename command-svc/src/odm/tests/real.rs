@@ -127,7 +127,13 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
     participant.evolve(&Event::Registered { site: site.clone(), subject_number }, Revision(1));
     let version = "1.0".parse().expect("valid");
     participant.evolve(&Event::ConsentGiven { version, reference: None }, Revision(2));
-    let setup = Setup { environment: Environment::Test, designs: BTreeMap::new(), sites: [site].into() };
+    let name: domain::ids::Label = "A study".parse().expect("valid");
+    let setup = Setup {
+        name: name.clone(),
+        environment: Environment::Test,
+        designs: BTreeMap::new(),
+        sites: [(site, name)].into(),
+    };
     let study = Study::Live { setup, design: design.hash(), content: Some(Arc::new(design.clone())) };
     let tenant: TenantId = "acme".parse().expect("valid");
     let organisation = "hospital".parse().expect("valid");

@@ -24,9 +24,22 @@ const SIDE_BY_SIDE: usize = 8;
 /// What became of the file.
 #[derive(Default)]
 struct Tally {
+    /// Participants of the file that are in the study now.
     participants: u64,
-    values: u64,
+    /// Of these, those that were not there before.
+    new_participants: u64,
+    /// Values that were written.
+    saved: u64,
+    /// Values that stood there already.
+    unchanged: u64,
     report: Report,
+}
+
+/// What came of one command.
+enum Sent {
+    Written,
+    Unchanged,
+    Refused,
 }
 
 /// What all participants of one run share.
@@ -65,7 +78,9 @@ impl Import {
             for outcome in sent {
                 let one = outcome?;
                 tally.participants += one.participants;
-                tally.values += one.values;
+                tally.new_participants += one.new_participants;
+                tally.saved += one.saved;
+                tally.unchanged += one.unchanged;
                 tally.report.append(one.report);
             }
         }
@@ -84,15 +99,35 @@ impl Import {
     }
 
     fn print(&self, tally: &Tally) {
-        let Tally { participants, values, report } = tally;
+        let Tally { participants, new_participants, saved, unchanged, report } = tally;
         if self.json {
-            println!("{}", json!({"participants": participants, "values": values, "report": report}));
-            return;
+            let counts = json!({
+                "participants": participants, "new_participants": new_participants, "values": saved + unchanged,
+                "saved": saved, "unchanged": unchanged, "report": report,
+            });
+            return out!("{counts}");
         }
-        for row in &report.rows {
-            println!("{row}");
+        print_rows(&report.rows);
+        note!(
+            "{participants} participants ({new_participants} new), {saved} values saved, {unchanged} were there already."
+        );
+        note!("{}", counted(report));
+    }
+}
+
+/// Prints the rows; of those that say the same on many lines, the first with their number.
+pub(crate) fn print_rows(rows: &[Row]) {
+    let said = |row: &Row| (row.severity, row.element.clone(), row.oid.clone(), row.rule, row.what.clone());
+    let mut times: BTreeMap<_, u64> = BTreeMap::new();
+    for row in rows {
+        *times.entry(said(row)).or_default() += 1;
+    }
+    for row in rows {
+        match times.remove(&said(row)) {
+            Some(1) => out!("{row}"),
+            Some(times) => out!("{row} ({times} in all)"),
+            None => {}
         }
-        eprintln!("{participants} participants, {values} values saved. {}", counted(report));
     }
 }
 
@@ -124,8 +159,10 @@ impl<'a> Run<'a> {
         let consent =
             json!({"type": "give-consent", "version": self.import.consent, "reference": self.import.reference});
         for (rule, body) in [("register", register(&site, &data.subject_number)), ("consent", consent)] {
-            if !self.send(&path, captured_at, &body, &mut tally, (data.line, "SubjectData", rule)).await? {
-                return Ok(tally);
+            match self.send(&path, captured_at, &body, &mut tally, (data.line, "SubjectData", rule)).await? {
+                Sent::Refused => return Ok(tally),
+                Sent::Written if rule == "register" => tally.new_participants = 1,
+                Sent::Written | Sent::Unchanged => {}
             }
         }
         tally.participants = 1;
@@ -133,8 +170,11 @@ impl<'a> Run<'a> {
         tally.report.append(plan.report);
         for save in plan.saves {
             let body = serde_json::to_value(&save.command).map_err(|error| CliError::failed("a command", error))?;
-            if self.send(&path, captured_at, &body, &mut tally, (save.line, "FormData", "form")).await? {
-                tally.values += save.lines.len() as u64;
+            let values = save.lines.len() as u64;
+            match self.send(&path, captured_at, &body, &mut tally, (save.line, "FormData", "form")).await? {
+                Sent::Written => tally.saved += values,
+                Sent::Unchanged => tally.unchanged += values,
+                Sent::Refused => {}
             }
         }
         Ok(tally)
@@ -159,12 +199,13 @@ impl<'a> Run<'a> {
         body: &Value,
         tally: &mut Tally,
         (line, element, rule): (u64, &str, &'static str),
-    ) -> Result<bool, CliError> {
+    ) -> Result<Sent, CliError> {
         match self.client.command(path, random_id(), None, captured_at, body).await {
-            Ok(_) => Ok(true),
+            Ok(reply) if reply.body["events"] == json!(0) => Ok(Sent::Unchanged),
+            Ok(_) => Ok(Sent::Written),
             Err(error) if is_answer(&error) => {
                 tally.refuse(line, element, rule, error.to_string());
-                Ok(false)
+                Ok(Sent::Refused)
             }
             Err(error) => Err(error.into()),
         }
