@@ -1,6 +1,6 @@
 //! Request bodies, read strictly: size, media type, UTF-8, JSON without duplicate fields, and only then the shape.
 //!
-//! `serde_json` repeats values in its messages, so none of them is passed on: see [`explain`].
+//! `serde_json` repeats values in its messages, so none of them is passed on: see `explain` below.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

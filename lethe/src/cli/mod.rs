@@ -1,4 +1,4 @@
-//! The command line. Data goes to stdout, messages to stderr (clig.dev). Exit codes: [`exit`].
+//! The command line. Data goes to stdout, messages to stderr (clig.dev). Exit codes are in `exit.rs`.
 
 #[macro_use]
 pub(crate) mod print;
