@@ -3,8 +3,10 @@
 //! - [`cli`]: the command line, one file per subcommand.
 //! - [`platform`]: one process with all services and a supervised nats-server.
 //! - [`demo`]: invented participants, sent through the public API.
+//! - [`soak`]: killed while it is written to, again and again.
 
 #[macro_use]
 pub mod cli;
 pub mod demo;
 pub mod platform;
+pub mod soak;

@@ -199,16 +199,15 @@ async fn approve(
 /// # Errors
 /// The first answer that is a refusal.
 pub async fn follow(client: &Client, erasure: uuid::Uuid, mut each: impl FnMut(&str)) -> Result<Value, CliError> {
-    let mut shown = String::new();
+    let mut shown = 0;
     for _ in 0..600 {
         let found = show(client, erasure).await?;
-        let phase = text(&found, "phase").to_owned();
-        if phase != shown {
-            each(&phase);
-            shown.clone_from(&phase);
-        }
+        let steps = found["steps"].as_array().map_or(&[][..], Vec::as_slice);
+        steps.iter().skip(shown).for_each(|step| each(text(step, "phase")));
+        shown = steps.len();
+        let phase = text(&found, "phase");
         let waits = phase == "committed" && found.get("single_copy_accepted") == Some(&Value::Bool(false));
-        if matches!(phase.as_str(), "completed" | "refused") || waits {
+        if matches!(phase, "completed" | "refused") || waits {
             return Ok(found);
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;

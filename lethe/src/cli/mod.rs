@@ -12,6 +12,7 @@ mod exit;
 mod options;
 mod rebuild;
 mod serve;
+mod soak;
 mod study;
 
 use std::process::ExitCode;
@@ -55,6 +56,8 @@ enum Command {
     Erase(erase::Erase),
     /// Builds the read models anew from the journal, compares and switches.
     Rebuild(rebuild::Rebuild),
+    /// Kills a platform of its own again and again, and checks that nothing is lost.
+    Soak(soak::Soak),
 }
 
 /// Reads the arguments, runs the subcommand, prints what went wrong once.
@@ -80,6 +83,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Data(data) => data.run().await,
         Command::Erase(erase) => erase.run().await,
         Command::Rebuild(rebuild) => rebuild.run().await,
+        Command::Soak(soak) => soak.run().await,
     }
 }
 

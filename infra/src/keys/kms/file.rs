@@ -69,6 +69,8 @@ fn real_path(path: &Path) -> io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     match fs::canonicalize(&path) {
         Ok(real) => Ok(real),
+        // A link that leads nowhere yet may lead inside later.
+        Err(error) if path.is_symlink() => Err(error),
         Err(error) if error.kind() == ErrorKind::NotFound => match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => Ok(real_path(parent)?.join(name)),
             _ => Err(error),
