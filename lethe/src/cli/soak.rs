@@ -39,9 +39,10 @@ impl Soak {
         let folder = self.data_dir.clone().unwrap_or_else(|| temporary.clone());
         let folder = std::path::absolute(folder).map_err(|error| CliError::failed("the folder", error))?;
         let binary = std::env::current_exe().map_err(|error| CliError::failed("the running binary", error))?;
+        let ground = Ground::new(&binary, &folder);
         note!("Seed {seed}; data, root keys and the log of serve in {}.", folder.display());
         let done = tokio::select! {
-            done = with_bar(&plan, &Ground::new(&binary, &folder)) => done,
+            done = with_bar(&plan, &ground) => done,
             () = super::until_told_to_stop() => Err(CliError::failed("soak", "it was told to stop")),
         };
         let verdict = done.and_then(|outcome| self.tell(&outcome));

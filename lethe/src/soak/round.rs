@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::cast::{Clients, TENANT};
 use super::history::Person;
 use super::tide::Tide;
-use super::write::{STAYING, invent};
+use super::write::{LEAVING, STAYING, invent};
 use super::{Outcome, Plan, Server, Soak, check};
 use crate::cli::{ApiError, CliError, Client};
 
@@ -39,7 +39,8 @@ impl Soak {
         let mut people: Vec<Person> = (0..plan.participants).map(|n| invent(round, n, n < leavers)).collect();
         self.enrol(&mut people[..leavers as usize]).await?;
         let planned: usize = people.iter().map(|person| person.plan.len()).sum();
-        let moment = self.chance.up_to(planned * 9 / 10);
+        // After the first erasure is approved, so that there is one under way in every round.
+        let moment = LEAVING + self.chance.up_to((planned * 9 / 10).saturating_sub(LEAVING));
         self.write_and_kill(&mut people, Victim::of(plan.seed, round), moment).await?;
         let clients = self.clients()?;
         self.outcome.cut_off += people.iter().map(unanswered).sum::<usize>();
@@ -72,14 +73,11 @@ impl Soak {
         let (clients, tide) = (self.clients()?, Tide::new());
         let staying = people.iter().filter(|person| person.erasure.is_none()).count() * STAYING;
         let leaving = people.len() - staying / STAYING;
-        // One leaves after the other, so that the kill finds erasures at every step.
-        let begins = |n: usize| staying * 9 / 10 * n / leaving.max(1);
+        // One leaves after the other, so that the kill finds erasures at every step; the first before all else.
+        let begins = |n: usize| if n < leaving { staying * 9 / 10 * n / leaving } else { LEAVING };
         let writers = people.iter_mut().enumerate().map(|(n, person)| {
             let (clients, tide) = (&clients, &tide);
-            async move {
-                let goes_on = person.erasure.is_none() || tide.reaches(begins(n)).await;
-                if goes_on { person.write(clients, tide).await } else { Ok(()) }
-            }
+            async move { if tide.reaches(begins(n)).await { person.write(clients, tide).await } else { Ok(()) } }
         });
         let killing = async {
             let reached = tide.reaches(moment).await;

@@ -11,8 +11,11 @@ use crate::demo::people::person;
 use crate::demo::study::{SITES, STUDY};
 use crate::platform::random_id;
 
-/// How many commands everybody sends; those who leave send two more.
+/// How many commands everybody sends; those who leave send [`LEAVING`] more.
 pub(super) const STAYING: usize = 5;
+
+/// How many commands an erasure takes: it is asked for, and approved.
+pub(super) const LEAVING: usize = 2;
 
 /// Somebody who has everything still to send.
 pub(super) fn invent(round: u32, n: u32, leaves: bool) -> Person {
