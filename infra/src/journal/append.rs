@@ -14,13 +14,13 @@ use super::jetstream::JetStreamJournal;
 use super::journals::Found;
 use super::names::{guard_subject, stream_subject};
 use super::read::Which;
-use super::refusal::{Refusal, Verdict};
+use super::refusal::{ApiError, Refusal, Verdict};
 use super::tails::Known;
 use super::wire::{Outgoing, Wire};
 use crate::seal::peek;
 use crate::telemetry::traceparent_for;
 
-/// So often a guarded commit is sent the plain way while this process writes other things beside it.
+/// So often a guarded commit is sent the plain way while this process hears of what others write beside it.
 const STILL_TRIES: usize = 3;
 
 /// A sealed commit with the sequences that it expects.
@@ -128,29 +128,56 @@ impl Append {
         let filler = Outgoing::new(guard_subject(&self.journal.id), Bytes::new());
         let filler = filler.expecting_of(&guard.subject, guard.sequence);
         // The filler first: then the batch's last sequence is the commit's.
-        self.wire.publish_batch(vec![filler, self.message()]).await.map(|ack| ack.last)
+        let ack = self.wire.publish_batch(vec![filler, self.message()]).await?;
+        self.journal.wrote(&guard_subject(&self.journal.id), ack.first);
+        self.journal.wrote(&self.subject, ack.last);
+        Ok(ack.last)
     }
 
-    /// If nothing at all was written since the guard was seen to stand, it still stands: the end of the whole journal
-    /// stream is the second expectation. None if something was. Only on one replica does a read see every write.
+    /// If the guard stands where the journal stream is known to end, that end is the second expectation. In its turn
+    /// nobody else in this process writes, so the end is known unless another process does: then none. Only on one
+    /// replica does a read see every write.
     async fn publish_while_still(&self, guard: &Guard) -> Option<Result<u64, Refusal>> {
-        let mut as_of = guard.as_of;
+        if self.journal.replicas != 1 {
+            return None;
+        }
         for _ in 0..STILL_TRIES {
-            let seen = self.journal.seen();
-            if self.journal.replicas != 1 || (as_of != seen && self.end_of_guard(guard).await? != guard.sequence) {
-                return None;
+            let end = self.journal.seen();
+            if !self.stands(guard, end).await? {
+                return Some(Err(guard_moved()));
             }
-            as_of = seen;
-            match self.wire.publish(self.message().expecting_journal_at(as_of)).await {
+            match self.publish_plain(self.message().expecting_journal_at(end)).await {
                 Err(refusal) if refusal.verdict() == Verdict::Moved => {}
-                outcome => return Some(outcome.map(|ack| ack.sequence)),
+                outcome => return Some(outcome),
             }
-            if self.journal.seen() == as_of {
+            if self.journal.seen() == end {
                 // Written by another process: this one will not hear of the end.
                 return None;
             }
         }
         None
+    }
+
+    /// Whether the guard's stream has not moved until the journal stream reached `end`. None: it could not be read.
+    async fn stands(&self, guard: &Guard, end: u64) -> Option<bool> {
+        let since = guard.as_of.max(guard.sequence);
+        match self.journal.turns.moved(&guard.subject, since, end) {
+            Some(moved) => Some(!moved),
+            None => Some(self.end_of_guard(guard).await? == guard.sequence),
+        }
+    }
+
+    async fn publish_plain(&self, message: Outgoing) -> Result<u64, Refusal> {
+        let sequence = self.wire.publish(message).await?.sequence;
+        self.journal.wrote(&self.subject, sequence);
+        Ok(sequence)
+    }
+
+    async fn publish_now(&self) -> Result<u64, Refusal> {
+        match &self.guard {
+            Some(guard) => self.publish_guarded(guard).await,
+            None => self.publish_plain(self.message()).await,
+        }
     }
 
     async fn end_of_guard(&self, guard: &Guard) -> Option<u64> {
@@ -163,10 +190,13 @@ impl Append {
 impl Attempt for Append {
     type Ack = u64;
 
+    /// A turn lasts for one try. While the outcome is unclear others write: an end that did not move could be waited
+    /// for in vain, and reading what became of this commit does not depend on it.
     async fn publish(&self) -> Result<u64, Refusal> {
-        match &self.guard {
-            Some(guard) => self.publish_guarded(guard).await,
-            None => self.wire.publish(self.message()).await.map(|ack| ack.sequence),
+        if self.journal.replicas == 1 {
+            self.journal.turns.alone(self.publish_now()).await
+        } else {
+            self.publish_now().await
         }
     }
 
@@ -180,6 +210,11 @@ impl Attempt for Append {
             Some(_) => Settled::Other,
         })
     }
+}
+
+/// What the server would answer. As final as its own word: what is still on its way expects the guard where it stood.
+fn guard_moved() -> Refusal {
+    Refusal::Server(ApiError { status: 400, number: 10071, description: "the guard has moved".to_owned() })
 }
 
 /// The hash that the stream's next commit and projections name: over the stored bytes, whatever they are.

@@ -1,5 +1,6 @@
 //! A connection that heals by itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event};
@@ -17,12 +18,16 @@ const LONGEST_PAUSE_MS: u64 = 2_000;
 /// # Errors
 /// When the server cannot be reached now or refuses the login.
 pub async fn connect(login: ConnectOptions, url: &str, name: &str) -> Result<Client, Failure> {
+    let connected_before = AtomicBool::new(false);
     let options = login
         .name(name)
         .ping_interval(PING_INTERVAL)
         .connection_timeout(CONNECT_PATIENCE)
         .reconnect_delay_callback(pause_before)
-        .event_callback(|event| async move { report(&event) });
+        .event_callback(move |event| {
+            report(&event, &connected_before);
+            std::future::ready(())
+        });
     options.connect(url).await.map_err(|error| Failure::unavailable("the NATS server", error))
 }
 
@@ -31,9 +36,12 @@ fn pause_before(attempt: usize) -> Duration {
     Duration::from_millis(if attempt == 0 { 0 } else { doubled.min(LONGEST_PAUSE_MS) })
 }
 
-fn report(event: &Event) {
+fn report(event: &Event, connected_before: &AtomicBool) {
     match event {
-        Event::Connected => tracing::info!("connected to the NATS server"),
+        Event::Connected if connected_before.swap(true, Ordering::SeqCst) => {
+            tracing::info!("connected to the NATS server again");
+        }
+        Event::Connected => tracing::debug!("connected to the NATS server"),
         Event::Disconnected => tracing::warn!("the connection to the NATS server is lost; connecting again"),
         Event::SlowConsumer(_) => tracing::warn!("deliveries came faster than they were taken; reading again"),
         Event::Closed => tracing::debug!("the connection to the NATS server is closed"),

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::names::{journal_stream, keys_stream, parse_journal_stream};
 use super::provision::{INCARNATION, Settings, journal_settings, keys_settings};
 use super::read::missing_or_unavailable;
+use super::turns::Turns;
 use super::wire::Wire;
 
 /// A journal stream that is there.
@@ -24,6 +25,7 @@ pub(super) struct Found {
     /// One: every read sees every acknowledged write.
     pub(super) replicas: u64,
     seen: AtomicU64,
+    pub(super) turns: Turns,
 }
 
 impl Found {
@@ -35,6 +37,13 @@ impl Found {
     /// Notes that the journal stream has reached a sequence.
     pub(super) fn saw(&self, sequence: u64) {
         self.seen.fetch_max(sequence, Ordering::SeqCst);
+    }
+
+    /// Notes that this process has written a message.
+    pub(super) fn wrote(&self, subject: &str, sequence: u64) {
+        // In this order: who knows of the sequence finds the subject.
+        self.turns.wrote(subject, sequence);
+        self.saw(sequence);
     }
 
     /// A position in this journal stream.
@@ -91,7 +100,9 @@ impl Journals {
 
         let mut known = self.lock();
         let found = known.entry(id.clone()).or_insert_with(|| {
-            Arc::new(Found { id: id.clone(), name: name.clone(), incarnation, replicas, seen: AtomicU64::new(0) })
+            let (id, name) = (id.clone(), name.clone());
+            let (seen, turns) = (AtomicU64::new(0), Turns::default());
+            Arc::new(Found { id, name, incarnation, replicas, seen, turns })
         });
         if found.incarnation != incarnation {
             return Err(damaged("it was replaced while in use: start this process anew"));

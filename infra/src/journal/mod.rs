@@ -3,7 +3,7 @@
 //! - [`names`]: which journal stream and which subject is whose. [`Provisioner`] creates journal streams, by explicit
 //!   command only.
 //! - [`JetStreamJournal`] is the port `Journal`: `append.rs` writes, `chain.rs` checks what `read.rs` gives, `feed.rs`
-//!   follows. [`JetStreamNodes`] is the key tree's port.
+//!   follows. `turns.rs` lets one write after the other. [`JetStreamNodes`] is the key tree's port.
 //! - `wire.rs` and `batch.rs` speak to the server, `refusal.rs` says what its errors mean, and `insist.rs` finds out
 //!   what became of a message whose acknowledgement was lost.
 //!
@@ -24,6 +24,7 @@ mod provision;
 mod read;
 mod refusal;
 mod tails;
+mod turns;
 mod wire;
 
 #[cfg(test)]

@@ -184,3 +184,35 @@ impl KeyTree {
 fn weights(buckets: &BTreeMap<BucketPlace, Bucket>) -> BTreeMap<BucketPlace, usize> {
     buckets.iter().map(|(place, bucket)| (*place, bucket.weight())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_full_bucket_takes_no_more_keys_and_gives_those_it_has() {
+        let mut bucket = Bucket::default();
+        let part = |number: u32| Part::try_from(format!("{number:032}-0")).expect("a part");
+        let wanted = |number: u32| {
+            let answer = oneshot::channel().0;
+            Wanted {
+                data_subject: DataSubject(Uuid::nil()),
+                parts: vec![(Scope::HealthFreeText, part(number))],
+                answer,
+            }
+        };
+        for number in 0..8_000 {
+            find_or_create(&mut bucket, &wanted(number)).expect("a key");
+        }
+        while !bucket.is_full() {
+            bucket.create(DataSubject(Uuid::max()), Scope::HealthFreeText, &part(bucket.weight() as u32));
+        }
+        let weight = bucket.weight();
+        let refused = find_or_create(&mut bucket, &wanted(8_000));
+        assert!(matches!(refused, Err(KeyError::Failed(Failure::Unavailable { .. }))), "{refused:?}");
+        assert_eq!(find_or_create(&mut bucket, &wanted(7)).map(|keys| keys.len()).ok(), Some(1));
+        assert_eq!(bucket.weight(), weight);
+    }
+}

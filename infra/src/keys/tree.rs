@@ -180,9 +180,11 @@ impl KeyTree {
 /// A KMS that has not the root is not a KMS that does not answer.
 pub(super) fn kms_failure(error: KmsError) -> Failure {
     match error {
-        KmsError::NoSuchVersion(version) => {
-            Failure::missing(format!("root version {version} of the KMS: is it the KMS that belongs to this store?"))
-        }
+        KmsError::NoSuchVersion(version) => Failure::missing(format!(
+            "root version {version} of the KMS (it wraps this store's keys; do this next: start with the `--kms-dir` \
+             that belongs to this store, and if the store came from a backup, restore one made after the last \
+             erasure)"
+        )),
         KmsError::Failed(failure) => failure,
     }
 }

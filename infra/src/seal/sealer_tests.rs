@@ -192,6 +192,17 @@ async fn a_cell_opens_in_its_place_only() {
 }
 
 #[tokio::test]
+async fn a_cell_of_somebody_erased_in_another_s_place_is_damaged_not_erased() {
+    let (tree, sealer) = sealer().await;
+    let erased = CellPlace { scope: Scope::HealthOptional, ..cell("a") };
+    let sealed = Cells::seal(&sealer, &erased, b"72").await.expect("an answer").expect("sealed");
+    tree.fence(&[all_of(&participant(), Scope::HealthOptional)]).await.expect("a fence");
+    assert_eq!(Cells::open(&sealer, &erased, &sealed).await.expect("an answer"), Opened::Erased);
+    let answer = Cells::open(&sealer, &cell("a"), &sealed).await;
+    assert!(matches!(answer, Err(Failure::Damaged { .. })), "{answer:?}");
+}
+
+#[tokio::test]
 async fn a_cell_of_an_erased_scope_is_erased_and_none_is_sealed_again() {
     let (tree, sealer) = sealer().await;
     let sealed = Cells::seal(&sealer, &cell("a"), b"72").await.expect("an answer").expect("sealed");

@@ -136,6 +136,43 @@ async fn a_guard_that_stands_lets_the_commit_through() {
     assert_eq!(world.journal().await.append(guarded(one.tail)).await.unwrap().position.sequence, 10);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn first_commits_side_by_side_take_no_filler() {
+    let world = World::new().await;
+    let journal = Arc::new(world.journal().await);
+    let one = journal.append(site_opened(START, "oslo")).await.unwrap();
+    let appends = (0..32).map(|_| {
+        let (journal, draft) = (journal.clone(), guarded(one.tail));
+        tokio::spawn(async move { journal.append(draft).await })
+    });
+    for outcome in futures_util::future::join_all(appends.collect::<Vec<_>>()).await {
+        outcome.unwrap().unwrap();
+    }
+    assert_eq!(journal.head(&cardio()).await.unwrap().sequence, 1 + 32);
+}
+
+#[tokio::test]
+async fn a_guard_that_moves_before_the_turn_comes_refuses() {
+    let world = World::new().await;
+    let journal = world.journal().await;
+    let one = journal.append(site_opened(START, "oslo")).await.unwrap();
+    // All decided while the guard stood; it moves after half of them.
+    let mut appends = Vec::new();
+    for _ in 0..32 {
+        let draft = guarded(one.tail);
+        appends.push((journal.prepare(&draft).await.unwrap(), draft.stream));
+    }
+    for (append, stream) in &appends[..16] {
+        journal.send(stream, append).await.unwrap();
+    }
+    journal.append(site_opened(one.tail, "bergen")).await.unwrap();
+    for (append, stream) in &appends[16..] {
+        let error = journal.send(stream, append).await.unwrap_err();
+        assert!(matches!(error, AppendError::Conflict), "{error:?}");
+    }
+    assert_eq!(journal.head(&cardio()).await.unwrap().sequence, 1 + 16 + 1);
+}
+
 #[tokio::test]
 async fn a_guard_reaches_no_further_than_its_journal_stream() {
     let world = World::new().await;

@@ -168,6 +168,10 @@ async fn a_creation_that_was_interrupted_takes_no_number_twice() {
         assert_eq!(given.kms.create_root().await.expect("a root"), 3);
         given.kms.destroy(2).await.expect("destroyed");
         assert_eq!(given.versions().await, [1, 3]);
+        // A destruction that was interrupted holds its number too.
+        fs::rename(given.file("a", "root-3.key"), given.file("a", "root-3.dying")).expect("renamed");
+        fs::remove_file(given.file("b", "root-3.key")).expect("removed");
+        assert_eq!(given.kms.create_root().await.expect("a root"), 4);
     }
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use domain::port::{Failure, Keys as _};
-use domain::scope::Part;
+use domain::scope::{Part, Scope};
 
 use super::world::{CLINICAL, CONTACT, Fuse, Fused, Seen, Watched, all_of, key, look, tree_on, world};
-use crate::keys::{KeyError, Options};
+use crate::keys::{KeyError, Options, PersonKey};
 
 #[tokio::test]
 async fn another_process_s_fence_is_seen_after_one_lease() {
@@ -22,9 +22,13 @@ async fn another_process_s_fence_is_seen_after_one_lease() {
 #[tokio::test]
 async fn no_new_key_slips_in_behind_another_process_s_fence_even_within_a_lease() {
     let world = world().await;
-    key(&world.tree, 0, CONTACT).await.expect("a key, and its bucket in memory");
+    let (contact, _) = key(&world.tree, 0, CONTACT).await.expect("a key, and its bucket in memory");
     world.another_process().fence(&[all_of(0, CLINICAL)]).await.expect("a fence");
-    assert!(matches!(key(&world.tree, 0, CLINICAL).await, Err(KeyError::Erased(CLINICAL))));
+    let wanted = [Scope::HealthOptional, CLINICAL].map(|scope| (scope, Part::all()));
+    let refused = world.tree.current_or_create(contact.data_subject, &wanted).await;
+    assert!(matches!(refused, Err(KeyError::Erased(CLINICAL))), "{refused:?}");
+    let optional = PersonKey { scope: Scope::HealthOptional, ..contact };
+    assert_eq!(look(&world.tree, &optional).await.expect("an answer"), Seen::Unknown, "refused is refused as a whole");
 }
 
 #[tokio::test]

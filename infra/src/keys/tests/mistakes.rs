@@ -115,6 +115,16 @@ async fn the_real_shred_leaves_nothing_of_the_erased_and_all_of_the_others() {
 }
 
 #[tokio::test]
+async fn a_root_that_was_made_and_never_used_is_destroyed_too() {
+    let given = given().await;
+    given.world.tree.shred(&given.gone).await.expect("shredded");
+    assert_eq!(given.world.kms.create_root().await.expect("memory answers"), 3);
+    let receipt = given.world.tree.shred(&given.gone).await.expect("nothing to remove");
+    assert_eq!((receipt.keys_destroyed, receipt.root_after, given.world.roots().await), (0, 4, 1));
+    given.assert_survivors().await;
+}
+
+#[tokio::test]
 async fn what_is_not_fenced_is_not_shredded() {
     let given = given().await;
     let other = [all_of(1, CLINICAL)];

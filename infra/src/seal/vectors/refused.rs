@@ -152,7 +152,7 @@ fn changed() -> Vec<(&'static str, Vector)> {
 fn sealed_again(
     recipe: impl Fn() -> Recipe,
     nonce: u32,
-    change: impl FnOnce(&mut StoredHeader, &mut Vec<Vec<u8>>),
+    change: impl FnOnce(&mut StoredHeader, &mut Vec<Vec<u8>>, &mut Vec<String>),
 ) -> Tampered {
     let Tampered { mut header, sections, vector } = tamper(recipe());
     let keys = recipe().seal().1;
@@ -169,29 +169,31 @@ fn sealed_again(
         open(key, &id.to_string(), aad, section).expect("it opens").to_vec()
     };
     let mut plain: Vec<Vec<u8>> = sections.iter().enumerate().map(open).collect();
-    change(&mut header, &mut plain);
+    let mut kids: Vec<String> = keys.iter().map(|(id, _)| id.to_string()).collect();
+    change(&mut header, &mut plain, &mut kids);
     let mut sealed = vec![Vec::new(); plain.len()];
     // The structure last: its tag covers the others.
     for index in (0..plain.len()).rev() {
-        let (id, key) = &keys[index];
         let (structure, values) = aads(&header, &sealed);
         let aad = if index == 0 { structure } else { values };
         let nonce = Nonce::fixed(nonce + u32::try_from(index).expect("few sections"));
-        sealed[index] = seal(key, nonce, &id.to_string(), &aad, &plain[index]);
+        sealed[index] = seal(&keys[index].1, nonce, &kids[index], &aad, &plain[index]);
     }
     Tampered { header, sections: sealed, vector }
 }
 
 fn commits_to_another_key() -> Vector {
     let other = Key::from_slice(&[0x77; 32]).expect("32 bytes");
-    let change = |header: &mut StoredHeader, _: &mut Vec<Vec<u8>>| header.keys[1].commitment = other.commitment();
+    let change = |header: &mut StoredHeader, _: &mut Vec<Vec<u8>>, _: &mut Vec<String>| {
+        header.keys[1].commitment = other.commitment()
+    };
     let about = "Every tag fits, but the header commits to another key than the one that sealed the values.";
     sealed_again(one_section, 70, change).vector(about)
 }
 
 /// Replaces a text in one section's plain bytes.
 fn replaced(section: usize, old: &str, new: &str, nonce: u32) -> Tampered {
-    sealed_again(three_sections, nonce, |_, plain| {
+    sealed_again(three_sections, nonce, |_, plain, _| {
         let text = String::from_utf8(plain[section].clone()).expect("JSON");
         assert!(text.contains(old), "{text}");
         plain[section] = text.replace(old, new).into_bytes();
@@ -245,6 +247,11 @@ fn misspelt() -> Vec<(&'static str, Vector)> {
             promise.vector(
                 "Sealed by somebody who holds the keys: the header promises two events, the structure has one.",
             ),
+        ),
+        (
+            "refused-27-other-key-id-in-a-section",
+            sealed_again(one_section, 110, |_, _, kids| kids[1] = kids[1].replace("/all/1", "/all/2"))
+                .vector("Every tag fits, but the values section names another key than the header does."),
         ),
         (
             "refused-24-value-without-a-place",
