@@ -55,7 +55,7 @@ impl GoverningCache {
             return Ok(before);
         }
         let mut state = before.state.clone();
-        for commit in &news {
+        for commit in news.iter() {
             state.apply(commit).map_err(|fault| Refusal::malformed(stream, &fault))?;
         }
         let missing = state.missing_parts();

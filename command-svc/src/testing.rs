@@ -13,7 +13,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request as HttpRequest};
 use domain::body::{self, Sections};
 use domain::design::content_hash;
-use domain::history::{Commit, CommitHash, DataSubject, Header, JournalId, OpenEvent, Position, StreamId, Tail};
+use domain::history::{
+    Commit, CommitHash, DataSubject, Header, History, JournalId, OpenEvent, Position, StreamId, Tail,
+};
 use domain::ids::{Environment, StudyId, TenantId, UserId};
 use domain::permit::{Principal, Role, Sites};
 use domain::port::*;
@@ -242,16 +244,14 @@ impl State {
 
 #[async_trait]
 impl Journal for World {
-    async fn load(&self, stream: &StreamId, after: Tail) -> Result<Vec<Commit>, Failure> {
+    async fn load(&self, stream: &StreamId, after: Tail) -> Result<History, Failure> {
         self.call(|state| {
             if !state.journals.contains(&stream.journal) {
                 return Err(Failure::missing("the journal stream"));
             }
             let commits = state.commits.iter().filter(|commit| commit.header.stream == *stream);
-            Ok(commits
-                .filter(|commit| commit.header.revision > after.revision)
-                .map(|commit| state.open(commit))
-                .collect())
+            let commits = commits.filter(|commit| commit.header.revision > after.revision);
+            Ok(History::of(commits.map(|commit| state.open(commit)).collect()))
         })?
     }
 

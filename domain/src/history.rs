@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -369,10 +370,31 @@ impl History {
         if scopes.is_empty() { Self::Readable(commits) } else { Self::Erased { commits, scopes } }
     }
 
-    /// The commits, erased or not.
-    pub fn commits(&self) -> &[Commit] {
+    /// The scopes in which something is erased; none of a readable one.
+    pub fn erased_scopes(&self) -> BTreeSet<Scope> {
+        match self {
+            Self::Readable(_) => BTreeSet::new(),
+            Self::Erased { scopes, .. } => scopes.clone(),
+        }
+    }
+}
+
+/// Reads as its commits, oldest first: structure is there in both.
+impl Deref for History {
+    type Target = [Commit];
+    fn deref(&self) -> &[Commit] {
         match self {
             Self::Readable(commits) | Self::Erased { commits, .. } => commits,
+        }
+    }
+}
+
+impl IntoIterator for History {
+    type Item = Commit;
+    type IntoIter = std::vec::IntoIter<Commit>;
+    fn into_iter(self) -> Self::IntoIter {
+        match self {
+            Self::Readable(commits) | Self::Erased { commits, .. } => commits.into_iter(),
         }
     }
 }

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::history::{
-    Actor, BodyDigest, Commit, CommitHash, DataSubject, JournalId, OpenEvent, Position, StreamId, Tail,
+    Actor, BodyDigest, Commit, CommitHash, DataSubject, History, JournalId, OpenEvent, Position, StreamId, Tail,
 };
 use crate::ids::{CommandId, CorrelationId, Environment, TenantId};
 use crate::permit::Principal;
@@ -127,12 +127,13 @@ pub enum AppendError {
 /// The ordered, checked, encrypted record of one tenant.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// The commits of `stream` after `after`, oldest first, each checked (complete, contiguous, chained) and opened.
+    /// What `stream` says after `after`: its commits, oldest first, each checked (complete, contiguous, chained) and
+    /// opened as far as the keys go.
     ///
     /// # Errors
     /// A gap or a broken chain is `Damaged`, never a shorter history. An unheard-of key is `Missing`; a fenced or
     /// destroyed one is no error: its places are erased.
-    async fn load(&self, stream: &StreamId, after: Tail) -> Result<Vec<Commit>, Failure>;
+    async fn load(&self, stream: &StreamId, after: Tail) -> Result<History, Failure>;
 
     /// Seals and appends one commit, all or nothing. On an unclear outcome the journal is read again and the own
     /// command id looked for, so that the answer is always known.

@@ -66,7 +66,7 @@ async fn an_erased_person_is_gone_from_every_answer_and_the_rest_stays() {
     assert_eq!(done["phase"], "completed", "{done}");
     let after = answers(&investigator, &erased).await;
     let text = Value::from(after.clone()).to_string();
-    for value in ["137", "headache", "Ingrid", "Kvistberg", "post.example"] {
+    for value in ["\"137\"", "headache", "Ingrid", "Kvistberg", "post.example"] {
         assert!(!text.contains(value), "{value} is still shown: {text}");
     }
     assert_eq!((&after[1]["refused"], &after[2]["refused"]), (&json!("erased"), &json!("erased")));
@@ -92,7 +92,7 @@ async fn one_scope_goes_and_the_others_stay() {
     let identity = after[2].to_string();
     assert!(identity.contains("Ingrid") && !identity.contains("post.example"), "{identity}");
     assert!(identity.contains(r#"{"erased":"identity.contact"}"#), "erased is said, not null: {identity}");
-    assert!(after[1].to_string().contains("137"), "the values are still there: {}", after[1]);
+    assert!(after[1].to_string().contains("\"137\""), "the values are still there: {}", after[1]);
     home.stop().await;
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_nats::Client;
 use async_trait::async_trait;
-use domain::history::{Commit, CommitHash, JournalId, Position, StreamId, Tail};
+use domain::history::{Commit, CommitHash, History, JournalId, Position, StreamId, Tail};
 use domain::ids::TenantId;
 use domain::port::{AppendError, Draft, Failure, Feed, Journal, Receipt};
 
@@ -94,7 +94,7 @@ fn commit_name(stream: &StreamId, tail: Tail) -> String {
 
 #[async_trait]
 impl Journal for JetStreamJournal {
-    async fn load(&self, stream: &StreamId, after: Tail) -> Result<Vec<Commit>, Failure> {
+    async fn load(&self, stream: &StreamId, after: Tail) -> Result<History, Failure> {
         let journal = self.journals.get(&stream.journal).await?;
         let as_of = journal.seen();
         let commits = self.checked(&journal, stream, after).await?;
@@ -104,7 +104,7 @@ impl Journal for JetStreamJournal {
         } else if let Some(known) = self.tails.at(stream, after) {
             self.tails.put(stream, Known { as_of, ..known });
         }
-        Ok(commits)
+        Ok(History::of(commits))
     }
 
     async fn append(&self, draft: Draft) -> Result<Receipt, AppendError> {

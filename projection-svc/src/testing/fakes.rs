@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use domain::body;
-use domain::history::{Commit, CommitHash, DataSubject, JournalId, Position, StreamId, Tail};
+use domain::history::{Commit, CommitHash, DataSubject, History, JournalId, Position, StreamId, Tail};
 use domain::port::{
     AppendError, CellPlace, Cells, Change, Draft, Failure, Feed, Journal, Keys, Opened, ReadStore, Receipt, Row,
     ShredReceipt, Target,
@@ -176,9 +176,10 @@ impl Told {
 
 #[async_trait]
 impl Journal for FakeJournal {
-    async fn load(&self, stream: &StreamId, after: Tail) -> Result<Vec<Commit>, Failure> {
+    async fn load(&self, stream: &StreamId, after: Tail) -> Result<History, Failure> {
         let commits = self.0.read(&stream.journal, 0).into_iter();
-        Ok(commits.filter(|c| c.header.stream == *stream && c.header.revision > after.revision).collect())
+        let commits = commits.filter(|c| c.header.stream == *stream && c.header.revision > after.revision);
+        Ok(History::of(commits.collect()))
     }
 
     async fn append(&self, _: Draft) -> Result<Receipt, AppendError> {

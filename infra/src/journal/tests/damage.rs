@@ -1,6 +1,6 @@
 //! Stored bytes that are not what was written are an alarm, never a shorter history.
 
-use domain::history::{Commit, StreamId, Tail};
+use domain::history::{History, StreamId, Tail};
 use domain::port::{Draft, Failure, Journal as _};
 use tokio::time::timeout;
 
@@ -17,7 +17,7 @@ async fn damaged_load(journal: &JetStreamJournal, stream: &StreamId, after: Tail
     damage(journal.load(stream, after).await)
 }
 
-fn damage(outcome: Result<Vec<Commit>, Failure>) -> String {
+fn damage(outcome: Result<History, Failure>) -> String {
     match outcome {
         Err(failure @ Failure::Damaged { .. }) => failure.to_string(),
         Ok(commits) => panic!("{} commits were loaded", commits.len()),
@@ -133,7 +133,7 @@ async fn a_feed_hands_out_what_is_whole_and_stops_at_damage() {
     let mut feed = journal.follow(&cardio(), 0).await.unwrap();
     assert_eq!(feed.next(1).await.unwrap()[0].position.sequence, 1);
     for _ in 0..2 {
-        let text = damage(feed.next(10).await);
+        let text = damage(feed.next(10).await.map(History::of));
         assert!(text.contains("cardio:1:2"), "{text}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use domain::history::History;
 use domain::port::{Journal as _, Keys as _, Target};
 use domain::scope::Scope;
 
@@ -127,6 +128,7 @@ async fn a_key_tree_lives_on_it_and_forgets() {
     let journal = JetStreamJournal::open(world.client().await, &tenant(), sealer, &[cardio()]).await.unwrap();
     assert_eq!(facts(&journal.load(&kept, START).await.unwrap()), vec![consent("binder 1")]);
     let commits = journal.load(&forgotten, START).await.unwrap();
+    assert!(matches!(commits, History::Erased { .. }), "what is forgotten is said, not left out");
     assert_eq!(commits[0].erased.len(), 1);
     assert_ne!(facts(&commits), vec![consent("binder 1")]);
 }
