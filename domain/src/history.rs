@@ -369,14 +369,6 @@ impl History {
             commits.iter().flat_map(|commit| commit.erased.iter().map(|(scope, _)| *scope)).collect();
         if scopes.is_empty() { Self::Readable(commits) } else { Self::Erased { commits, scopes } }
     }
-
-    /// The scopes in which something is erased; none of a readable one.
-    pub fn erased_scopes(&self) -> BTreeSet<Scope> {
-        match self {
-            Self::Readable(_) => BTreeSet::new(),
-            Self::Erased { scopes, .. } => scopes.clone(),
-        }
-    }
 }
 
 /// Reads as its commits, oldest first: structure is there in both.
