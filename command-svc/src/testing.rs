@@ -16,7 +16,7 @@ use domain::design::content_hash;
 use domain::history::{
     Commit, CommitHash, DataSubject, Header, History, JournalId, OpenEvent, Position, StreamId, Tail,
 };
-use domain::ids::{Environment, StudyId, TenantId, UserId};
+use domain::ids::{Environment, ErasureId, StudyId, TenantId, UserId};
 use domain::permit::{Principal, Role, Sites};
 use domain::port::*;
 use domain::scope::{Part, Scope};
@@ -284,20 +284,48 @@ impl Keys for World {
         self.call(|state| state.fenced.extend(targets.iter().cloned()))
     }
 
+    fn copies(&self) -> TreeCopies {
+        TreeCopies::Single
+    }
+
     async fn shred(&self, targets: &[Target]) -> Result<ShredReceipt, Failure> {
         self.call(|state| {
-            let doomed = state.covered(targets);
-            assert!(doomed.iter().all(|key| state.is_fenced(key)), "a key is fenced before it is destroyed");
-            state.keys.retain(|key| !doomed.contains(key));
-            let keys_destroyed = doomed.len() as u64;
-            state.shredded.extend(doomed);
             state.root += 1;
-            ShredReceipt { keys_destroyed, root_before: state.root - 1, root_after: state.root }
+            let (root_before, root_after) = (state.root - 1, state.root);
+            let mut shredded = Vec::new();
+            for target in targets {
+                let doomed = state.covered(std::slice::from_ref(target));
+                assert!(doomed.iter().all(|key| state.is_fenced(key)), "a key is fenced before it is destroyed");
+                state.keys.retain(|key| !doomed.contains(key));
+                shredded.push(Shredded { target: target.clone(), keys: doomed.len() as u64, root_before, root_after });
+                state.shredded.extend(doomed);
+            }
+            ShredReceipt { targets: shredded, copy: TreeCopies::Single, destruction: Destruction::Done }
         })
     }
 
     async fn probe(&self, targets: &[Target]) -> Result<u64, Failure> {
         self.call(|state| state.covered(targets).len() as u64)
+    }
+}
+
+#[async_trait]
+impl Ledger for World {
+    async fn ship(&self, _: &StreamId) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Certifier for World {
+    async fn checkpoint(&self, _: &JournalId) -> Result<(), Failure> {
+        Ok(())
+    }
+    async fn certify(&self, _: &ErasureAccount) -> Result<Certified, Failure> {
+        Ok(Certified { digest: CommitHash([7; 32]), bytes: 1 })
+    }
+    async fn certificate(&self, _: ErasureId) -> Result<Option<String>, Failure> {
+        Ok(None)
     }
 }
 
@@ -356,6 +384,8 @@ pub(crate) fn tenant(id: &str, world: &Arc<World>) -> Arc<Tenant> {
         cells: world.clone(),
         store: world.clone(),
         progress: world.clone(),
+        ledger: world.clone(),
+        certifier: world.clone(),
     })
 }
 

@@ -24,6 +24,7 @@ pub mod policy;
 pub mod port;
 pub mod privacy;
 pub mod rejection;
+pub mod rotation;
 pub mod scope;
 pub mod study;
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! What we ask of the world. `infra` makes these real; the services know only this page.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::history::{
@@ -16,6 +16,12 @@ use crate::history::{
 use crate::ids::{CommandId, CorrelationId, Environment, TenantId};
 use crate::permit::Principal;
 use crate::scope::{Part, Scope};
+
+mod kms;
+mod off_site;
+
+pub use kms::{Destruction, Kms, KmsDescription, KmsError, PublicKey, Signature, Signer};
+pub use off_site::{Certified, Certifier, ErasureAccount, HeadTag, Ledger, OffSite, SwapError};
 
 /// A fault of the world, with its cause for the log. Never a personal value.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -170,15 +176,46 @@ pub struct Target {
     pub part: Option<Part>,
 }
 
+/// What a shred did to one target. It is stored with the tree, in the same write that removes the keys, so that it can
+/// still be told after a crash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shredded {
+    /// What was to go.
+    pub target: Target,
+    /// How many of its keys are gone.
+    pub keys: u64,
+    /// The root version that was replaced by the write that removed them.
+    pub root_before: u64,
+    /// The root version that it was replaced by. It names the stored record of that write (the certificate shows it).
+    pub root_after: u64,
+}
+
 /// What a shred did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShredReceipt {
-    /// How many keys are gone.
-    pub keys_destroyed: u64,
-    /// The root version that was destroyed.
-    pub root_before: u64,
-    /// The root version that holds now.
-    pub root_after: u64,
+    /// One for each target, in their order.
+    pub targets: Vec<Shredded>,
+    /// Whether the new tree stood elsewhere before the old root died.
+    pub copy: TreeCopies,
+    /// Whether the old roots are gone for good.
+    pub destruction: Destruction,
+}
+
+impl ShredReceipt {
+    /// How many keys are gone, of all targets together.
+    pub fn keys_destroyed(&self) -> u64 {
+        self.targets.iter().map(|shredded| shredded.keys).sum()
+    }
+}
+
+/// How many copies of the key tree there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TreeCopies {
+    /// This one and one off-site, which acknowledged the newest tree.
+    OffSite,
+    /// This one only.
+    Single,
 }
 
 /// The keys of one tenant.
@@ -187,8 +224,11 @@ pub trait Keys: Send + Sync {
     /// From now on no key of these targets is handed out or created, by any path. Idempotent.
     async fn fence(&self, targets: &[Target]) -> Result<(), Failure>;
 
+    /// How many copies of the tree a shred would leave: whether an off-site target is configured.
+    fn copies(&self) -> TreeCopies;
+
     /// Destroys the keys of fenced targets for good: fresh keys on every path, a new root, the old root destroyed.
-    /// Idempotent: with nothing left to destroy it reports zero keys and still ends with one live root.
+    /// Idempotent: with nothing left to destroy it tells what the earlier call did, and still ends with one live root.
     async fn shred(&self, targets: &[Target]) -> Result<ShredReceipt, Failure>;
 
     /// Tries to open the targets' keys past all fences. Counts those that still open: zero is what an erasure wants.
@@ -292,6 +332,10 @@ pub struct Tenant {
     pub store: Arc<dyn ReadStore>,
     /// How far they are.
     pub progress: Arc<dyn Progress>,
+    /// What of the record stands elsewhere.
+    pub ledger: Arc<dyn Ledger>,
+    /// What proves an erasure.
+    pub certifier: Arc<dyn Certifier>,
 }
 
 /// Every tenant that this process serves.
@@ -323,41 +367,4 @@ pub trait Dice: Send + Sync {
 pub trait Credentials: Send + Sync {
     /// The principal of a valid token; none for an unknown, expired or revoked one.
     async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Failure>;
-}
-
-/// The root keys of one tenant: made, used and destroyed where they cannot be copied from.
-#[async_trait]
-pub trait Kms: Send + Sync {
-    /// Makes a root of the next version, durable before it returns. Returns the version.
-    async fn create_root(&self) -> Result<u64, Failure>;
-
-    /// Wraps `plain` under a root version, bound to `context`.
-    async fn wrap(&self, version: u64, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, KmsError>;
-
-    /// Unwraps what [`Kms::wrap`] gave.
-    async fn unwrap(&self, version: u64, context: &[u8], wrapped: &[u8]) -> Result<Vec<u8>, KmsError>;
-
-    /// Every version that still lives.
-    async fn versions(&self) -> Result<BTreeSet<u64>, Failure>;
-
-    /// Destroys a version everywhere. Idempotent.
-    async fn destroy(&self, version: u64) -> Result<(), Failure>;
-}
-
-/// Three outcomes that must not be mistaken for each other.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum KmsError {
-    /// That version was destroyed or never existed here: the KMS answers, and has it not.
-    #[error("the KMS has no root version {0}")]
-    NoSuchVersion(u64),
-    /// The KMS does not answer.
-    #[error(transparent)]
-    Failed(#[from] Failure),
-}
-
-/// Where the newest copy of the key tree goes before an old root dies, and every erasure's commits at once.
-#[async_trait]
-pub trait OffSite: Send + Sync {
-    /// Takes the tree as of a root version; returns once it is durable there.
-    async fn ship_tree(&self, root: u64, nodes: &[(String, Vec<u8>)]) -> Result<(), Failure>;
 }

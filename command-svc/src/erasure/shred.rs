@@ -49,7 +49,8 @@ async fn count(tenant: &Tenant, case: &Case<'_>, scopes: &BTreeSet<Scope>) -> Re
 }
 
 async fn finish(case: &Case<'_>, keys: u64, receipt: &ShredReceipt) -> Result<(), Refusal> {
-    let ShredReceipt { root_before, root_after, .. } = *receipt;
+    let (root_before, root_after) =
+        receipt.targets.first().map_or((0, 0), |shredded| (shredded.root_before, shredded.root_after));
     case.record(Step::KeysDestroyed { keys, root_before, root_after }).await?;
     match case.advance().await? {
         Pause::NothingToDo => Ok(()),

@@ -31,7 +31,8 @@ impl KeyTree {
             }
             None => {
                 self.begin(begun).await?;
-                self.kms.create_root().await?
+                self.kms.create_root(1).await?;
+                1
             }
         };
         self.write_new_tree(root).await

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use domain::port::{Failure, Keys, ShredReceipt, Target};
+use domain::port::{Failure, Keys, ShredReceipt, Target, TreeCopies};
 
 use super::bucket::Bucket;
 use super::fence::by_bucket;
@@ -74,6 +74,10 @@ fn names(bucket: &Bucket, target: &Target) -> Vec<PersonKey> {
 impl Keys for KeyTree {
     async fn fence(&self, targets: &[Target]) -> Result<(), Failure> {
         self.fence_all(targets).await
+    }
+
+    fn copies(&self) -> TreeCopies {
+        self.tree_copies()
     }
 
     async fn shred(&self, targets: &[Target]) -> Result<ShredReceipt, Failure> {

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::port::{Failure, ShredReceipt, Target};
+use domain::port::{Destruction, Failure, ShredReceipt, Shredded, Target, TreeCopies};
 
 use super::bucket::Bucket;
 use super::fence::{by_bucket, pieces};
@@ -43,25 +43,18 @@ pub(super) fn fresh(_: &Key) -> Key {
 impl KeyTree {
     /// See [`domain::port::Keys::shred`].
     pub(super) async fn shred_all(&self, targets: &[Target]) -> Result<ShredReceipt, Failure> {
-        let mut whole: Option<ShredReceipt> = None;
+        let mut done = Vec::new();
         for piece in pieces(by_bucket(targets), BUCKETS_MAX) {
-            let part = self.shred_piece(&piece).await?;
-            whole = Some(match whole {
-                Some(before) => ShredReceipt {
-                    keys_destroyed: before.keys_destroyed + part.keys_destroyed,
-                    root_before: before.root_before,
-                    root_after: part.root_after,
-                },
-                None => part,
-            });
+            let (keys, root_before) = self.rekey(&piece).await?;
+            let root_after = self.finish(&piece).await?;
+            let targets = piece.values().flatten().map(|target| (*target).clone());
+            done.extend(targets.map(|target| Shredded { target, keys, root_before, root_after }));
         }
-        whole.ok_or_else(|| Failure::missing("a target to shred"))
+        Ok(ShredReceipt { targets: done, copy: self.tree_copies(), destruction: Destruction::Done })
     }
 
-    async fn shred_piece(&self, piece: &BTreeMap<BucketPlace, Vec<&Target>>) -> Result<ShredReceipt, Failure> {
-        let (keys_destroyed, root_before) = self.rekey(piece).await?;
-        let root_after = self.finish(piece).await?;
-        Ok(ShredReceipt { keys_destroyed, root_before, root_after })
+    pub(super) fn tree_copies(&self) -> TreeCopies {
+        if self.options.off_site.is_some() { TreeCopies::OffSite } else { TreeCopies::Single }
     }
 
     /// Removes the keys and stores the paths anew, if there is anything to remove. Returns how many keys, and the root
@@ -115,10 +108,9 @@ impl KeyTree {
 
     /// Stores the paths anew: `next` keys for all of them, a new root above. Returns that root.
     pub(super) async fn rewrite(&self, mut paths: Paths, next: NextKey<'_>) -> Result<u64, NodeWriteError> {
-        let root = self.kms.create_root().await?;
-        if root <= paths.top.root {
-            return Err(Failure::damaged("KMS", format!("it made root version {root} after {}", paths.top.root)).into());
-        }
+        let newest = self.kms.versions().await?.last().copied().unwrap_or(0);
+        let root = newest.max(paths.top.root) + 1;
+        self.kms.create_root(root).await?;
         let writes = self.seal_paths(&mut paths, root, next).await?;
         let written = self.store.write(writes).await;
         self.forget();
@@ -159,7 +151,6 @@ impl KeyTree {
         if dying.is_empty() {
             return Ok(root);
         }
-        self.ship(root, piece).await?;
         tokio::time::sleep(self.options.settle).await;
         for version in dying {
             self.kms.destroy(version).await?;
@@ -170,23 +161,6 @@ impl KeyTree {
                 Err(Failure::unavailable("KMS", format!("root version {version} still lives after its destruction")))
             }
         }
-    }
-
-    async fn ship(&self, root: u64, piece: &BTreeMap<BucketPlace, Vec<&Target>>) -> Result<(), Failure> {
-        let Some(off_site) = &self.options.off_site else {
-            return Ok(());
-        };
-        let mut places: Vec<Place> = piece.keys().map(|place| Place::Node(place.node)).collect();
-        places.dedup();
-        places.extend(piece.keys().map(|place| Place::Bucket(*place)));
-        places.push(Place::Top);
-        let mut nodes = Vec::with_capacity(places.len());
-        for place in places {
-            if let Some((bytes, _)) = self.store.read(&place.to_string()).await? {
-                nodes.push((place.to_string(), bytes));
-            }
-        }
-        off_site.ship_tree(root, &nodes).await
     }
 }
 

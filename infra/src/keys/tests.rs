@@ -3,7 +3,6 @@
 mod crash;
 mod leases;
 mod mistakes;
-mod off_site;
 mod outcomes;
 mod property;
 mod shared_writes;

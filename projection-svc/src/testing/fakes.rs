@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use domain::body;
 use domain::history::{Commit, CommitHash, DataSubject, History, JournalId, Position, StreamId, Tail};
+use domain::ids::ErasureId;
 use domain::port::{
-    AppendError, CellPlace, Cells, Change, Draft, Failure, Feed, Journal, Keys, Opened, ReadStore, Receipt, Row,
-    ShredReceipt, Target,
+    AppendError, CellPlace, Cells, Certified, Certifier, Change, Draft, ErasureAccount, Failure, Feed, Journal, Keys,
+    Ledger, Opened, ReadStore, Receipt, Row, ShredReceipt, Target, TreeCopies,
 };
 use domain::scope::{Part, Scope};
 use tokio::sync::watch;
@@ -33,6 +34,9 @@ impl Keys for FakeKeys {
     async fn fence(&self, targets: &[Target]) -> Result<(), Failure> {
         targets.iter().for_each(|target| self.erase(target.data_subject, &[target.scope]));
         Ok(())
+    }
+    fn copies(&self) -> TreeCopies {
+        TreeCopies::Single
     }
     async fn shred(&self, _: &[Target]) -> Result<ShredReceipt, Failure> {
         Err(Failure::unavailable("the fake keys", "no test shreds here"))
@@ -290,4 +294,27 @@ impl ReadStore for MemoryStore {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no test panics under this lock")
+}
+
+/// No erasure is carried out on the read side.
+pub(crate) struct NoErasures;
+
+#[async_trait]
+impl Ledger for NoErasures {
+    async fn ship(&self, _: &StreamId) -> Result<(), Failure> {
+        unimplemented!("the read side ships nothing")
+    }
+}
+
+#[async_trait]
+impl Certifier for NoErasures {
+    async fn checkpoint(&self, _: &JournalId) -> Result<(), Failure> {
+        unimplemented!("the read side signs nothing")
+    }
+    async fn certify(&self, _: &ErasureAccount) -> Result<Certified, Failure> {
+        unimplemented!("the read side signs nothing")
+    }
+    async fn certificate(&self, _: ErasureId) -> Result<Option<String>, Failure> {
+        unimplemented!("no read model asks for a certificate")
+    }
 }

@@ -4,7 +4,7 @@ mod fakes;
 mod story;
 mod world;
 
-pub(crate) use fakes::{FakeCells, FakeJournal, FakeKeys, MemoryStore};
+pub(crate) use fakes::{FakeCells, FakeJournal, FakeKeys, MemoryStore, NoErasures};
 pub(crate) use story::{Story, details, label, participant, site, tenant};
 pub(crate) use world::World;
 

@@ -8,7 +8,7 @@ use domain::port::{ReadStore, Tenant};
 use domain::scope::Scope;
 use uuid::Uuid;
 
-use super::{FakeCells, FakeJournal, FakeKeys, MemoryStore, Story, tenant};
+use super::{FakeCells, FakeJournal, FakeKeys, MemoryStore, NoErasures, Story, tenant};
 use crate::fold::{Stores, model};
 use crate::projection::Projection;
 use crate::runner::Runner;
@@ -49,6 +49,8 @@ impl World {
             cells: cells.clone(),
             store: store.clone(),
             progress: runner.clone(),
+            ledger: Arc::new(NoErasures),
+            certifier: Arc::new(NoErasures),
         };
         Self { keys, cells, journal, store, tenant, runner, story: story.clone() }
     }

@@ -119,7 +119,7 @@ async fn a_key_tree_lives_on_it_and_forgets() {
     }
     let target = Target { data_subject: forgotten.data_subject().unwrap(), scope: Scope::HealthFreeText, part: None };
     first.fence(std::slice::from_ref(&target)).await.unwrap();
-    assert_eq!(first.shred(std::slice::from_ref(&target)).await.unwrap().keys_destroyed, 1);
+    assert_eq!(first.shred(std::slice::from_ref(&target)).await.unwrap().keys_destroyed(), 1);
 
     // Another process, which knows only what was stored.
     let second = tree(nodes(&world).await);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::ids::TenantId;
-use domain::port::{Failure, Kms, KmsError};
+use domain::port::{Destruction, Failure, Kms, KmsDescription, KmsError};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -101,8 +101,8 @@ impl FileKms {
 
 #[async_trait]
 impl Kms for FileKms {
-    async fn create_root(&self) -> Result<u64, Failure> {
-        self.run(Folders::create).await
+    async fn create_root(&self, version: u64) -> Result<(), Failure> {
+        self.run(move |folders| folders.create(version)).await
     }
 
     async fn wrap(&self, version: u64, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, KmsError> {
@@ -119,8 +119,17 @@ impl Kms for FileKms {
         self.run(Folders::versions).await
     }
 
-    async fn destroy(&self, version: u64) -> Result<(), Failure> {
-        self.run(move |folders| folders.destroy(version)).await
+    async fn destroy(&self, version: u64) -> Result<Destruction, Failure> {
+        self.run(move |folders| folders.destroy(version)).await.map(|()| Destruction::Done)
+    }
+
+    fn describe(&self) -> KmsDescription {
+        KmsDescription {
+            kind: "file".to_owned(),
+            device: "two folders".to_owned(),
+            is_exportable: true,
+            limits: FILE_KMS_WARNING.to_owned(),
+        }
     }
 }
 
@@ -171,28 +180,27 @@ impl Folders {
         Ok(versions)
     }
 
-    fn create(&self) -> Result<u64, Failure> {
+    fn create(&self, version: u64) -> Result<(), Failure> {
         if !self.exist()? {
             self.folders.iter().try_for_each(|folder| create_folder(folder))?;
         }
-        let mut version = self.versions()?.last().map_or(1, |newest| newest + 1);
+        match self.root(version) {
+            Ok(_) => return Ok(()),
+            Err(KmsError::NoSuchVersion(_)) => {}
+            Err(KmsError::Failed(failure)) => return Err(failure),
+        }
+        let _lock = self.lock().map_err(|error| cannot("lock", &self.folders[0], &error))?;
         let mut contents = Zeroizing::new([0; FILE_LENGTH]);
         fill_random(&mut contents[..KEY_LENGTH]);
-        loop {
-            let checksum = self.checksum(version, &contents[..KEY_LENGTH]);
-            contents[KEY_LENGTH..].copy_from_slice(&checksum);
-            // The first folder gives out the numbers: a file that is there already is another process's.
-            match write_new(&self.key_file(0, version), contents.as_slice()) {
-                Ok(()) => break,
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => version += 1,
-                Err(error) => return Err(cannot("write", &self.key_file(0, version), &error)),
-            }
+        let checksum = self.checksum(version, &contents[..KEY_LENGTH]);
+        contents[KEY_LENGTH..].copy_from_slice(&checksum);
+        for copy in 0..COPIES.len() {
+            let file = self.key_file(copy, version);
+            write_new(&file, contents.as_slice()).map_err(|error| cannot("write", &file, &error))?;
         }
-        let second = self.key_file(1, version);
-        write_new(&second, contents.as_slice()).map_err(|error| cannot("write", &second, &error))?;
         self.sync_folders()?;
         match [self.read(0, version)?, self.read(1, version)?] {
-            [Copy::Whole(_), Copy::Whole(_)] => Ok(version),
+            [Copy::Whole(_), Copy::Whole(_)] => Ok(()),
             _ => Err(Failure::damaged(format!("root version {version}"), "it does not read back as written")),
         }
     }

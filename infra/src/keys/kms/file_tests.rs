@@ -32,7 +32,7 @@ struct Given {
 async fn given() -> Given {
     let scratch = Scratch::new();
     let kms = FileKms::new(&scratch.0.join("kms"), &TenantId::from_str("acme").expect("valid"));
-    assert_eq!(kms.create_root().await.expect("a root"), 1);
+    kms.create_root(1).await.expect("a root");
     let wrapped = kms.wrap(1, b"here", b"plain").await.expect("wrapped");
     Given { scratch, kms, wrapped }
 }
@@ -58,7 +58,7 @@ async fn a_root_unwraps_what_it_wrapped_in_the_same_place_only() {
     let elsewhere = given.kms.unwrap(1, b"there", &given.wrapped).await;
     assert!(matches!(elsewhere, Err(KmsError::Failed(Failure::Damaged { .. }))), "{elsewhere:?}");
     let other = FileKms::new(&given.scratch.0.join("kms"), &TenantId::from_str("other").expect("valid"));
-    other.create_root().await.expect("a root");
+    other.create_root(1).await.expect("a root");
     let foreign = other.unwrap(1, b"here", &given.wrapped).await;
     assert!(matches!(foreign, Err(KmsError::Failed(Failure::Damaged { .. }))), "{foreign:?}");
 }
@@ -78,14 +78,14 @@ async fn roots_are_for_their_owner_only_and_the_same_in_both_folders() {
 #[tokio::test]
 async fn destroyed_is_no_such_version_and_its_number_is_not_used_again() {
     let given = given().await;
-    assert_eq!(given.kms.create_root().await.expect("a root"), 2);
+    given.kms.create_root(2).await.expect("a root");
     given.kms.destroy(1).await.expect("destroyed");
     given.kms.destroy(1).await.expect("twice is once");
     assert_eq!(given.versions().await, [2]);
     assert!(matches!(given.unwrap().await, Err(KmsError::NoSuchVersion(1))));
     let left: Vec<_> = ["a", "b"].map(|copy| fs::read_dir(given.file(copy, "")).expect("a folder").count()).into();
     assert_eq!(left, [1, 1]);
-    assert_eq!(given.kms.create_root().await.expect("a root"), 3);
+    given.kms.create_root(3).await.expect("a root");
 }
 
 #[test]
@@ -122,7 +122,7 @@ async fn a_lost_or_torn_copy_is_made_anew_from_the_other() {
 #[tokio::test]
 async fn two_copies_that_differ_or_none_that_is_whole_are_damage() {
     let given = given().await;
-    given.kms.create_root().await.expect("a root");
+    given.kms.create_root(2).await.expect("a root");
     let file = given.file("a", "root-1.key");
     let other = Folders::checksum(&given.kms.0, 1, &[9; 32]);
     fs::write(&file, [&[9; 32][..], &other].concat()).expect("written");
@@ -143,7 +143,7 @@ async fn a_destruction_that_was_interrupted_is_finished_and_never_repaired() {
     ];
     for state in states {
         let given = given().await;
-        given.kms.create_root().await.expect("a root");
+        given.kms.create_root(2).await.expect("a root");
         for (copy, left) in ["a", "b"].into_iter().zip(state) {
             match left {
                 Some(name) => fs::rename(given.file(copy, "root-1.key"), given.file(copy, name)).expect("renamed"),
@@ -165,13 +165,13 @@ async fn a_creation_that_was_interrupted_takes_no_number_twice() {
         let given = given().await;
         fs::write(given.file("a", "root-2.key"), &torn).expect("written");
         assert_eq!(given.versions().await, [1, 2]);
-        assert_eq!(given.kms.create_root().await.expect("a root"), 3);
+        given.kms.create_root(3).await.expect("a root");
         given.kms.destroy(2).await.expect("destroyed");
         assert_eq!(given.versions().await, [1, 3]);
         // A destruction that was interrupted holds its number too.
         fs::rename(given.file("a", "root-3.key"), given.file("a", "root-3.dying")).expect("renamed");
         fs::remove_file(given.file("b", "root-3.key")).expect("removed");
-        assert_eq!(given.kms.create_root().await.expect("a root"), 4);
+        given.kms.create_root(4).await.expect("a root");
     }
 }
 
@@ -182,7 +182,7 @@ async fn a_folder_that_is_not_mounted_is_unavailable_to_whoever_destroys_and_nev
     fs::rename(&folder, &away).expect("unmounted");
     assert_eq!(given.unwrap().await.expect("the other copy will do"), b"plain");
     for answer in
-        [given.kms.versions().await.map(drop), given.kms.destroy(1).await, given.kms.create_root().await.map(drop)]
+        [given.kms.versions().await.map(drop), given.kms.destroy(1).await.map(drop), given.kms.create_root(2).await]
     {
         assert!(matches!(answer, Err(Failure::Unavailable { .. })), "{answer:?}");
     }
@@ -233,7 +233,7 @@ async fn a_tree_lives_on_files() {
     let (copy, targets) = (nodes.copy(), [Target { data_subject, scope: Scope::HealthClinical, part: None }]);
     tree.fence(&targets).await.expect("a fence");
     let receipt = tree.shred(&targets).await.expect("shredded");
-    assert_eq!((receipt.root_before, receipt.root_after, receipt.keys_destroyed), (1, 2, 1));
+    assert_eq!((receipt.targets[0].root_before, receipt.targets[0].root_after, receipt.keys_destroyed()), (1, 2, 1));
     assert_eq!(kms.versions().await.expect("an answer").into_iter().collect::<Vec<_>>(), [2]);
     assert_eq!(tree.probe_copies(&targets, &[copy]).await.expect("a probe"), 0);
 }

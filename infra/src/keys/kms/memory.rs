@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use domain::ids::TenantId;
-use domain::port::{Failure, Kms, KmsError};
+use domain::port::{Destruction, Failure, Kms, KmsDescription, KmsError};
 
 use super::{unwrap, wrap};
 use crate::keys::Key;
@@ -20,7 +20,6 @@ pub struct MemoryKms {
 #[derive(Debug, Clone, Default)]
 struct Roots {
     live: BTreeMap<u64, Key>,
-    newest: u64,
 }
 
 impl MemoryKms {
@@ -32,7 +31,7 @@ impl MemoryKms {
     /// A KMS with one root, known to the test.
     #[cfg(test)]
     pub(crate) fn whose_first_root_is(tenant: TenantId, root: Key) -> Self {
-        Self { tenant, roots: Mutex::new(Roots { live: BTreeMap::from([(1, root)]), newest: 1 }) }
+        Self { tenant, roots: Mutex::new(Roots { live: BTreeMap::from([(1, root)]) }) }
     }
 
     /// Another KMS that begins as this one is now.
@@ -52,12 +51,9 @@ impl MemoryKms {
 
 #[async_trait]
 impl Kms for MemoryKms {
-    async fn create_root(&self) -> Result<u64, Failure> {
-        let mut roots = self.roots();
-        roots.newest += 1;
-        let version = roots.newest;
-        roots.live.insert(version, Key::random());
-        Ok(version)
+    async fn create_root(&self, version: u64) -> Result<(), Failure> {
+        self.roots().live.entry(version).or_insert_with(Key::random);
+        Ok(())
     }
 
     async fn wrap(&self, version: u64, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, KmsError> {
@@ -72,8 +68,17 @@ impl Kms for MemoryKms {
         Ok(self.roots().live.keys().copied().collect())
     }
 
-    async fn destroy(&self, version: u64) -> Result<(), Failure> {
+    async fn destroy(&self, version: u64) -> Result<Destruction, Failure> {
         self.roots().live.remove(&version);
-        Ok(())
+        Ok(Destruction::Done)
+    }
+
+    fn describe(&self) -> KmsDescription {
+        KmsDescription {
+            kind: "memory".to_owned(),
+            device: "this process".to_owned(),
+            is_exportable: true,
+            limits: "It forgets everything when the process ends: for tests only.".to_owned(),
+        }
     }
 }

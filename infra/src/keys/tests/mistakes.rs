@@ -97,7 +97,7 @@ async fn keeping_the_old_root_leaves_an_old_copy_readable() {
     assert_eq!(given.reached().await, 1);
     // A shred that is called again finds nothing to remove, and finishes what was left undone.
     let receipt = given.world.tree.shred(&given.gone).await.expect("finished");
-    assert_eq!((receipt.keys_destroyed, given.world.roots().await), (0, 1));
+    assert_eq!((receipt.keys_destroyed(), given.world.roots().await), (0, 1));
     assert_eq!(given.reached().await, 0);
     given.assert_survivors().await;
 }
@@ -108,7 +108,7 @@ async fn the_real_shred_leaves_nothing_of_the_erased_and_all_of_the_others() {
     let tree = &given.world.tree;
     assert_eq!(tree.probe(&given.gone).await.expect("a probe"), 1, "a fence alone destroys nothing");
     let receipt = tree.shred(&given.gone).await.expect("shredded");
-    assert_eq!((receipt.keys_destroyed, receipt.root_before, receipt.root_after), (1, 1, 2));
+    assert_eq!((receipt.keys_destroyed(), receipt.targets[0].root_before, receipt.targets[0].root_after), (1, 1, 2));
     assert_eq!(given.world.roots().await, 1);
     assert_eq!(given.reached().await, 0);
     given.assert_survivors().await;
@@ -118,9 +118,9 @@ async fn the_real_shred_leaves_nothing_of_the_erased_and_all_of_the_others() {
 async fn a_root_that_was_made_and_never_used_is_destroyed_too() {
     let given = given().await;
     given.world.tree.shred(&given.gone).await.expect("shredded");
-    assert_eq!(given.world.kms.create_root().await.expect("memory answers"), 3);
+    given.world.kms.create_root(3).await.expect("memory answers");
     let receipt = given.world.tree.shred(&given.gone).await.expect("nothing to remove");
-    assert_eq!((receipt.keys_destroyed, receipt.root_after, given.world.roots().await), (0, 4, 1));
+    assert_eq!((receipt.keys_destroyed(), receipt.targets[0].root_after, given.world.roots().await), (0, 4, 1));
     given.assert_survivors().await;
 }
 

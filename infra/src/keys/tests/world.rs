@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::history::DataSubject;
 use domain::ids::TenantId;
-use domain::port::{Failure, Kms, KmsError, Target};
+use domain::port::{Destruction, Failure, Kms, KmsDescription, KmsError, Target};
 use domain::scope::{Part, Scope};
 use uuid::Uuid;
 
@@ -195,8 +195,8 @@ impl NodeStore for Fused<MemoryNodes> {
 
 #[async_trait]
 impl Kms for Fused<MemoryKms> {
-    async fn create_root(&self) -> Result<u64, Failure> {
-        self.1.step(self.0.create_root()).await
+    async fn create_root(&self, version: u64) -> Result<(), Failure> {
+        self.1.step(self.0.create_root(version)).await
     }
     async fn wrap(&self, version: u64, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, KmsError> {
         self.1.step(self.0.wrap(version, context, plain)).await
@@ -207,8 +207,11 @@ impl Kms for Fused<MemoryKms> {
     async fn versions(&self) -> Result<BTreeSet<u64>, Failure> {
         self.1.step(self.0.versions()).await
     }
-    async fn destroy(&self, version: u64) -> Result<(), Failure> {
+    async fn destroy(&self, version: u64) -> Result<Destruction, Failure> {
         self.1.step(self.0.destroy(version)).await
+    }
+    fn describe(&self) -> KmsDescription {
+        self.0.describe()
     }
 }
 

@@ -1,0 +1,261 @@
+//! Replacing a tenant's root key: the protocol as a pure machine. `infra` carries its steps out, a model explores it.
+//!
+//! The *head* is a small record off-site that is changed by compare-and-set only. It says which root the newest copy
+//! of the key tree is wrapped under (*shipped*), which root a rotation has *reserved*, and which *site* may rotate. A
+//! restored or promoted site takes the head first, so one that was left behind finds it taken and stops.
+//!
+//! 1. Reserve the next root on the head, or take over the reservation that a crashed rotation left.
+//! 2. Create that root; write the changed paths of the tree under it, all or nothing.
+//! 3. Ship the tree: accepted only while the head still holds the reservation.
+//! 4. List the KMS's roots, *then* read the head: every listed root that is neither shipped nor reserved dies, once
+//!    no lease can use it any more.
+//! 5. Done only when no other root lives and nothing that was to go is left.
+//!
+//! Every step may be repeated, by the same process or by another. Whatever does not fit begins anew from the head.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Which site holds the head: drawn anew whenever a site takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SiteId(pub Uuid);
+
+/// What the head says. Compare-and-set only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Head {
+    /// The site that may rotate.
+    pub site: SiteId,
+    /// The root that the newest shipped tree is wrapped under.
+    pub shipped: u64,
+    /// The root that a rotation under way will use.
+    pub reserved: Option<u64>,
+}
+
+impl Head {
+    /// The head of a new tree.
+    pub fn first(site: SiteId, root: u64) -> Self {
+        Self { site, shipped: root, reserved: None }
+    }
+
+    /// The lowest number that no root had before, as far as the head knows.
+    pub fn next_root(&self) -> u64 {
+        self.shipped.max(self.reserved.unwrap_or(0)) + 1
+    }
+
+    /// The head as a restored or promoted site takes it, before it loads the shipped tree: with a root reserved that
+    /// is above all that `live` in the KMS, so that the next rotation of this site cuts off the one before.
+    #[must_use]
+    pub fn taken_by(&self, site: SiteId, live: &BTreeSet<u64>) -> Self {
+        let above_live = live.last().map_or(0, |newest| newest + 1);
+        Self { site, shipped: self.shipped, reserved: Some(self.next_root().max(above_live)) }
+    }
+
+    /// Whether the head needs a root: such a root is never destroyed.
+    pub fn needs(&self, root: u64) -> bool {
+        self.shipped == root || self.reserved == Some(root)
+    }
+}
+
+/// What the tree says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tree {
+    /// The root that its top is wrapped under.
+    pub root: u64,
+    /// Whether something that this rotation is for is still to be done: a key that must go, a root that must be replaced.
+    pub is_due: bool,
+}
+
+/// What a rotation wants done next. Each is carried out once, and its answer given back.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Ask {
+    /// Read the head: [`Answer::Head`].
+    ReadHead,
+    /// Read the tree: [`Answer::Tree`].
+    ReadTree,
+    /// Change the head from `from` to `from` with `root` reserved, if it has not moved: [`Answer::Accepted`] or [`Answer::Moved`].
+    Reserve {
+        /// The head as it was read.
+        from: Head,
+        /// The root to reserve.
+        root: u64,
+    },
+    /// Create a root; if it lives already, that will do: [`Answer::Accepted`].
+    CreateRoot {
+        /// Which.
+        root: u64,
+    },
+    /// Write the tree under `root`, if it still is under `from`, without what must go: [`Answer::Accepted`], or
+    /// [`Answer::Moved`] if it is under another root now.
+    WriteTree {
+        /// The root that its top is under.
+        from: u64,
+        /// The root that it will be under.
+        root: u64,
+    },
+    /// Ship the live tree, if it is under `root` and the head still is `from`: the head then says `shipped: root`.
+    /// [`Answer::Accepted`] or [`Answer::Moved`].
+    Ship {
+        /// The head as it was read.
+        from: Head,
+        /// The root that the shipped tree is under.
+        root: u64,
+    },
+    /// List the roots that live in the KMS: [`Answer::Roots`].
+    ListRoots,
+    /// Wait until no lease can use an old root, then destroy these for good: [`Answer::Accepted`].
+    Destroy {
+        /// Which.
+        roots: BTreeSet<u64>,
+    },
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// The head, if there is one.
+    Head(Option<Head>),
+    /// The tree.
+    Tree(Tree),
+    /// It is done.
+    Accepted,
+    /// Something else was there by then: nothing was done.
+    Moved,
+    /// The living roots.
+    Roots(BTreeSet<u64>),
+}
+
+/// How a rotation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// What was to go is gone for good: no root lives but the head's.
+    Done {
+        /// The root that holds now.
+        root: u64,
+    },
+    /// Another site has taken the head: this one must not serve any more.
+    Superseded,
+    /// The head does not know this tree, or there is none: an alarm.
+    Foreign,
+}
+
+/// A rotation as far as it is. It is lost in a crash and begun anew: nothing in it is needed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Rotation {
+    site: SiteId,
+    step: Step,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Step {
+    /// Read the head, then the tree: what they say together decides how to go on.
+    Begin,
+    Look(Head),
+    /// They did not fit: has the head moved meanwhile?
+    Doubt(Head),
+    Reserve(Head),
+    Create {
+        head: Head,
+        root: u64,
+    },
+    Write {
+        head: Head,
+        root: u64,
+    },
+    Ship {
+        head: Head,
+        root: u64,
+    },
+    List,
+    Judge {
+        listed: BTreeSet<u64>,
+    },
+    Destroy(BTreeSet<u64>),
+    Check(Head),
+    Ended(End),
+}
+
+impl Rotation {
+    /// A rotation by a process of `site`.
+    pub fn begin(site: SiteId) -> Self {
+        Self { site, step: Step::Begin }
+    }
+
+    /// What is to be done next, or how it ended.
+    ///
+    /// # Errors
+    /// None really: the end takes the place of one, so that `?` leaves the loop.
+    pub fn ask(&self) -> Result<Ask, End> {
+        Ok(match &self.step {
+            Step::Begin | Step::Doubt(_) | Step::Judge { .. } => Ask::ReadHead,
+            Step::Look(_) | Step::Check(_) => Ask::ReadTree,
+            Step::Reserve(head) => Ask::Reserve { from: *head, root: head.next_root() },
+            Step::Create { root, .. } => Ask::CreateRoot { root: *root },
+            Step::Write { head, root } => Ask::WriteTree { from: head.shipped, root: *root },
+            Step::Ship { head, root } => Ask::Ship { from: *head, root: *root },
+            Step::List => Ask::ListRoots,
+            Step::Destroy(roots) => Ask::Destroy { roots: roots.clone() },
+            Step::Ended(end) => return Err(*end),
+        })
+    }
+
+    /// Takes in what came of the last [`Rotation::ask`]. An answer that does not belong to it begins anew.
+    #[must_use]
+    pub fn answer(self, answer: Answer) -> Self {
+        let Self { site, step } = self;
+        let step = match answer {
+            Answer::Head(None) => Step::Ended(End::Foreign),
+            Answer::Head(Some(head)) if head.site != site => Step::Ended(End::Superseded),
+            Answer::Head(Some(head)) => step.with_head(head),
+            Answer::Tree(tree) => step.with_tree(tree),
+            Answer::Accepted => step.accepted(),
+            Answer::Roots(listed) => Step::Judge { listed },
+            Answer::Moved => Step::Begin,
+        };
+        Self { site, step }
+    }
+}
+
+impl Step {
+    fn with_head(self, head: Head) -> Self {
+        match self {
+            Self::Begin => Self::Look(head),
+            // Nothing ever brings an old head back: it was this one all the time, and the tree is not its.
+            Self::Doubt(before) if before == head => Self::Ended(End::Foreign),
+            Self::Doubt(_) => Self::Look(head),
+            Self::Judge { listed } => {
+                let dying: BTreeSet<u64> = listed.into_iter().filter(|root| !head.needs(*root)).collect();
+                if dying.is_empty() { Self::Check(head) } else { Self::Destroy(dying) }
+            }
+            _ => Self::Begin,
+        }
+    }
+
+    fn with_tree(self, tree: Tree) -> Self {
+        match self {
+            Self::Look(head) => match head.reserved {
+                None if tree.root == head.shipped && tree.is_due => Self::Reserve(head),
+                None if tree.root == head.shipped => Self::List,
+                Some(root) if tree.root == root => Self::Ship { head, root },
+                Some(root) if tree.root == head.shipped => Self::Create { head, root },
+                None | Some(_) => Self::Doubt(head),
+            },
+            Self::Check(head) if !tree.is_due => Self::Ended(End::Done { root: head.shipped }),
+            _ => Self::Begin,
+        }
+    }
+
+    fn accepted(self) -> Self {
+        match self {
+            Self::Create { head, root } => Self::Write { head, root },
+            Self::Write { head, root } => Self::Ship { head, root },
+            Self::Ship { .. } | Self::Destroy(_) => Self::List,
+            _ => Self::Begin,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! One process alone: every way through the machine. All interleavings: `model`.
