@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use lethe::cli::CliError;
+
 pub use lethe::soak::Server;
 
 use crate::home::Folder;
@@ -39,9 +41,14 @@ impl Binary {
 
     /// Starts `serve` on a free port and waits until it serves.
     pub fn serve(&self, folder: &Folder, change: impl FnOnce(&mut Command)) -> Server {
+        self.try_serve(folder, change).expect("serve comes up")
+    }
+
+    /// The same where it may end instead.
+    pub fn try_serve(&self, folder: &Folder, change: impl FnOnce(&mut Command)) -> Result<Server, CliError> {
         let mut command = self.command(folder);
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         change(&mut command);
-        Server::start(command, &folder.data()).expect("serve comes up")
+        Server::start(command, &folder.data())
     }
 }

@@ -59,6 +59,12 @@ impl Client {
         Self { http: reqwest::Client::new(), base: base.into(), token: token.into() }
     }
 
+    /// The same token at another address.
+    #[must_use]
+    pub fn at(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+
     /// The client that the options describe.
     pub(super) fn of(access: &Access) -> Result<Self, CliError> {
         let base = match &access.url {

@@ -116,6 +116,16 @@ impl Voice {
     }
 }
 
+/// Enrols invented participants, and nothing else. Returns them.
+pub(crate) async fn enrol(
+    cast: &Cast,
+    participants: usize,
+    dice: &dyn Dice,
+    voice: &Voice,
+) -> Result<Vec<people::Person>, CliError> {
+    Ok(enrol::all(cast, participants, dice, voice).await?.people)
+}
+
 /// A client for each role.
 pub(crate) fn client(platform: &Platform, token: &str) -> Client {
     Client::new(platform.url(), token)

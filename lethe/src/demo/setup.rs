@@ -26,7 +26,7 @@ pub struct Cast {
 
 impl Cast {
     /// Creates tenant, study and tokens, publishes the design, opens the sites and goes live.
-    pub(super) async fn assemble(platform: &Platform) -> Result<Self, CliError> {
+    pub(crate) async fn assemble(platform: &Platform) -> Result<Self, CliError> {
         let tenant = "demo".parse().expect("a valid tenant id");
         let study_id = study::STUDY.parse().expect("a valid study id");
         platform.create_tenant(&tenant).await?;
@@ -49,6 +49,15 @@ impl Cast {
             controller: client(platform, &token(Role::Controller, "demo controller").await?),
             investigator_token,
         })
+    }
+}
+
+impl Cast {
+    /// The same tokens at another address.
+    pub(crate) fn move_to(&mut self, base: &str) {
+        let clients =
+            [&mut self.integrator, &mut self.investigator, &mut self.auditor, &mut self.dpo, &mut self.controller];
+        clients.into_iter().for_each(|client| *client = client.at(base));
     }
 }
 

@@ -84,6 +84,7 @@ impl Ground {
         let mut command = Command::new(&self.binary);
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         command.arg("--data-dir").arg(self.data_dir()).arg("--kms-dir").arg(self.kms_dir());
+        command.arg("--off-site").arg(self.folder.join("off-site"));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(command)
     }

@@ -65,6 +65,18 @@ impl Server {
         killed.map(drop).map_err(|error| CliError::failed("serve cannot be killed", error))
     }
 
+    /// Whether it ends by itself before `patience` is over. Blocks meanwhile.
+    pub fn ends_within(&mut self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            match self.child.try_wait() {
+                Ok(None) => std::thread::sleep(POLL),
+                Ok(Some(_)) | Err(_) => return true,
+            }
+        }
+        false
+    }
+
     /// Asks it to end, and waits. True: it ended in order.
     pub fn stop(mut self) -> bool {
         signal("TERM", self.child.id()) && self.child.wait().is_ok_and(|status| status.success())

@@ -49,8 +49,7 @@ impl Person {
         let Some(erasure) = self.erasure else { return };
         let path = format!("{}/privacy", self.at);
         let ask = json!({"type": "request-erasure", "erasure": erasure, "justification": "consent-withdrawn"});
-        let approve =
-            json!({"type": "approve-erasure", "erasure": erasure, "instruction": "SOAK-1", "accept_single_copy": true});
+        let approve = json!({"type": "approve-erasure", "erasure": erasure, "instruction": "SOAK-1"});
         self.plan.push_back(command(Part::Dpo, &path, ask));
         self.plan.push_back(command(Part::Controller, &path, approve));
     }

@@ -1,0 +1,119 @@
+//! `lethe drill …`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::CliError;
+use crate::drill::{self, Ground, KmsKind, Plan, shred};
+use crate::platform::random_id;
+
+/// Rehearsals on a scratch instance of their own, with figures.
+#[derive(Subcommand)]
+pub(super) enum Drill {
+    /// Erases three people, loses the site, restores backups from five moments beside the live root keys, and looks at
+    /// everything. Exits with 1 if an erased person comes back, a survivor is missing, or a certificate does not verify.
+    Erasure(Erasure),
+    /// Measures one shred, by the number of keys in the tree.
+    Shred(Shred),
+}
+
+#[derive(Args)]
+pub(super) struct Erasure {
+    /// How many invented participants take part.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(4..=10_000))]
+    participants: u32,
+    /// What holds the root keys: `file`, `pkcs11` (SoftHSM) or `openbao`; a server is started where one is needed.
+    #[arg(long, default_value = "file", value_parser = KmsKind::parse)]
+    kms: KmsKind,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+pub(super) struct Shred {
+    /// Numbers of keys at which to measure.
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000])]
+    keys: Vec<usize>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct Common {
+    /// Prints one JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+    /// Folder for everything; it is kept. Default: a new temporary one, removed when all is well.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Drill {
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        let telemetry = super::start_telemetry(infra::telemetry::LogFormat::Pretty, Some("error"))?;
+        let done = match self {
+            Self::Erasure(erasure) => erasure.run().await,
+            Self::Shred(shred) => shred.run().await,
+        };
+        super::end_telemetry(telemetry).await;
+        done
+    }
+}
+
+impl Erasure {
+    async fn run(self) -> Result<(), CliError> {
+        let plan = Plan { participants: self.participants as usize, kms: self.kms };
+        let ground = self.common.ground(self.kms).await?;
+        let figures = drill::run(&plan, &ground, self.common.json).await?;
+        if self.common.json {
+            out!("{}", figures.json());
+        } else {
+            out!("{figures}");
+        }
+        let faults = figures.faults();
+        if faults.is_empty() {
+            return self.common.tidy(&ground);
+        }
+        faults.iter().for_each(|fault| note!("{fault}"));
+        Err(CliError::failed("the drill", format!("{} things are wrong", faults.len())))
+    }
+}
+
+impl Shred {
+    async fn run(mut self) -> Result<(), CliError> {
+        self.keys.sort_unstable();
+        let ground = self.common.ground(KmsKind::File).await?;
+        let measured = shred::run(&self.keys, &ground, self.common.json).await?;
+        if self.common.json {
+            out!("{measured}");
+        } else {
+            out!("{:>10} {:>12} {:>12} {:>12}", "keys", "own ms", "KMS ms", "off-site ms");
+            for row in measured["results"].as_array().into_iter().flatten() {
+                out!("{:>10} {:>12} {:>12} {:>12}", row["keys"], row["own"], row["kms"], row["off_site"]);
+            }
+        }
+        self.common.tidy(&ground)
+    }
+}
+
+impl Common {
+    async fn ground(&self, kms: KmsKind) -> Result<Ground, CliError> {
+        let temporary = || std::env::temp_dir().join(format!("lethe-drill-{}", random_id().simple()));
+        let folder = self.data_dir.clone().unwrap_or_else(temporary);
+        let folder = std::path::absolute(folder).map_err(|error| CliError::failed("the folder", error))?;
+        if folder.exists() && std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(CliError::conflict(format!("{} is not empty: give an empty folder", folder.display())));
+        }
+        note!("Everything of the drill is in {}.", folder.display());
+        Ground::prepare(&folder, kms).await
+    }
+
+    fn tidy(&self, ground: &Ground) -> Result<(), CliError> {
+        if self.data_dir.is_some() {
+            return Ok(());
+        }
+        let removed = std::fs::remove_dir_all(ground.folder());
+        removed.map_err(|error| CliError::failed(format!("{} cannot be removed", ground.folder().display()), error))
+    }
+}
