@@ -4,6 +4,7 @@
 //!   command only.
 //! - [`JetStreamJournal`] is the port `Journal`: `append.rs` writes, `chain.rs` checks what `read.rs` gives, `feed.rs`
 //!   follows. `turns.rs` lets one write after the other. [`JetStreamNodes`] is the key tree's port.
+//! - [`raw`]: messages as they are stored, unopened, for what copies, checks and proves a journal stream.
 //! - `wire.rs` and `batch.rs` speak to the server, `refusal.rs` says what its errors mean, and `insist.rs` finds out
 //!   what became of a message whose acknowledgement was lost.
 //!
@@ -21,6 +22,7 @@ mod journals;
 pub mod names;
 mod node_store;
 mod provision;
+pub mod raw;
 mod read;
 mod refusal;
 mod tails;
@@ -28,7 +30,7 @@ mod turns;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// The one header of our own: W3C trace context, from the command to the projections.
 const TRACEPARENT: &str = "traceparent";

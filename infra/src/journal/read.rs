@@ -13,20 +13,20 @@ use super::refusal::{Code, Refusal};
 use super::wire::{PATIENCE, Wire};
 
 /// How much one page may hold. The server ends a page at whichever comes first.
-const PAGE_MESSAGES: usize = 256;
+pub(super) const PAGE_MESSAGES: usize = 256;
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
-const SUBJECT: &str = "Nats-Subject";
-const SEQUENCE: &str = "Nats-Sequence";
-const LAST: &str = "Nats-Last-Sequence";
-const PENDING: &str = "Nats-Num-Pending";
+pub(super) const SUBJECT: &str = "Nats-Subject";
+pub(super) const SEQUENCE: &str = "Nats-Sequence";
+pub(super) const LAST: &str = "Nats-Last-Sequence";
+pub(super) const PENDING: &str = "Nats-Num-Pending";
 
 const NOT_FOUND: u16 = 404;
 const END_OF_BATCH: u16 = 204;
 const NO_RESPONDERS: u16 = 503;
 
 /// What failed, in words for people.
-const JOURNAL: &str = "the journal";
+pub(super) const JOURNAL: &str = "the journal";
 
 /// One stored message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,9 +87,25 @@ impl Wire {
 
     /// One page; none if there is no such message.
     async fn page(&self, journal: &str, subject: &str, from: u64) -> Result<Option<Page>, Failure> {
+        let Some((messages, pending)) = self.batch_of(journal, subject, from, PAGE_MESSAGES).await? else {
+            return Ok(None);
+        };
+        let messages = messages.iter().map(stored).collect::<Result<_, _>>()?;
+        Ok(Some(Page { messages, pending }))
+    }
+
+    /// At most `count` messages of a subject (which may have wildcards) from a sequence on, as they came, and how many
+    /// more the server knows of; none if there is no such message.
+    pub(super) async fn batch_of(
+        &self,
+        journal: &str,
+        subject: &str,
+        from: u64,
+        count: usize,
+    ) -> Result<Option<(Vec<async_nats::Message>, u64)>, Failure> {
         let lost = |cause: &str| Failure::unavailable(JOURNAL, cause);
         let request = json!({
-            "seq": from.max(1), "next_by_subj": subject, "batch": PAGE_MESSAGES, "max_bytes": PAGE_BYTES,
+            "seq": from.max(1), "next_by_subj": subject, "batch": count, "max_bytes": PAGE_BYTES,
         });
         let inbox = self.client().new_inbox();
         let mut replies = self.client().subscribe(inbox.clone()).await.map_err(|error| lost(&error.to_string()))?;
@@ -98,20 +114,21 @@ impl Wire {
             .await
             .map_err(|error| lost(&error.to_string()))?;
 
-        let mut messages: Vec<Stored> = Vec::new();
+        let mut messages: Vec<async_nats::Message> = Vec::new();
+        let mut last = 0;
         loop {
             let reply = timeout(PATIENCE, replies.next()).await.map_err(|_| lost("no answer to a read"))?;
             let reply = reply.ok_or_else(|| lost("the connection was closed"))?;
-            let last = messages.last().map_or(0, |message| message.sequence);
             match reply.status.map(|status| status.as_u16()) {
                 None => {
                     if number(&reply, LAST)? != last {
                         return Err(lost("a message was lost on the way"));
                     }
-                    messages.push(stored(&reply)?);
+                    last = number(&reply, SEQUENCE)?;
+                    messages.push(reply);
                 }
                 Some(END_OF_BATCH) if number(&reply, LAST)? == last => {
-                    return Ok(Some(Page { messages, pending: number(&reply, PENDING)? }));
+                    return Ok(Some((messages, number(&reply, PENDING)?)));
                 }
                 Some(END_OF_BATCH) => return Err(lost("a message was lost on the way")),
                 Some(NOT_FOUND) => return Ok(None),
@@ -176,7 +193,7 @@ fn stored(message: &async_nats::Message) -> Result<Stored, Failure> {
     })
 }
 
-fn number(message: &async_nats::Message, name: &str) -> Result<u64, Failure> {
+pub(super) fn number(message: &async_nats::Message, name: &str) -> Result<u64, Failure> {
     let value = message.headers.as_ref().and_then(|headers| headers.get_last(name));
     value
         .and_then(|value| value.as_str().parse().ok())

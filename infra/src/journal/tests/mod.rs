@@ -7,4 +7,5 @@ mod follow;
 mod keys;
 mod provisioning;
 mod proxy;
-mod world;
+mod raw;
+pub(crate) mod world;

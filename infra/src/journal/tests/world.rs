@@ -26,10 +26,10 @@ use crate::nats_server::{NatsServer, NatsServerOptions, ServerState, TenantAccou
 use crate::seal::{SealedCommit, Sealer};
 
 /// Longer than anything here takes.
-pub(super) const HANGS: Duration = Duration::from_secs(60);
+pub(crate) const HANGS: Duration = Duration::from_secs(60);
 
 /// A folder of its own, removed at the end.
-pub(super) struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Self {
@@ -50,16 +50,16 @@ impl Drop for Folder {
 }
 
 /// A server with one tenant, `acme`, and one study, `cardio`.
-pub(super) struct World {
-    pub(super) server: NatsServer,
-    pub(super) sealer: Arc<Sealer>,
+pub(crate) struct World {
+    pub(crate) server: NatsServer,
+    pub(crate) sealer: Arc<Sealer>,
     // Removed last: fields are dropped in order.
     folder: Folder,
 }
 
 impl World {
     /// The tenant's journal streams are there.
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let world = Self::bare().await;
         let provisioner = world.provisioner().await;
         provisioner.tenant(&tenant()).await.unwrap();
@@ -68,7 +68,7 @@ impl World {
     }
 
     /// Nothing is provisioned.
-    pub(super) async fn bare() -> Self {
+    pub(crate) async fn bare() -> Self {
         let folder = Folder::new();
         let server = start(&folder).await;
         let tree = KeyTree::new(
@@ -81,47 +81,47 @@ impl World {
         Self { server, sealer: Arc::new(Sealer::new(Arc::new(tree))), folder }
     }
 
-    pub(super) async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         self.client_at(self.server.url()).await
     }
 
-    pub(super) async fn client_at(&self, url: &str) -> Client {
+    pub(crate) async fn client_at(&self, url: &str) -> Client {
         let login = self.server.credentials("acme").unwrap().service;
         connect(login.connect_options(), url, "test").await.unwrap()
     }
 
-    pub(super) async fn provisioner_client(&self) -> Client {
+    pub(crate) async fn provisioner_client(&self) -> Client {
         let login = self.server.credentials("acme").unwrap().provisioner;
         connect(login.connect_options(), self.server.url(), "test").await.unwrap()
     }
 
-    pub(super) async fn provisioner(&self) -> Provisioner {
+    pub(crate) async fn provisioner(&self) -> Provisioner {
         Provisioner::new(self.provisioner_client().await, 1)
     }
 
     /// A journal of its own, which remembers nothing: another process.
-    pub(super) async fn journal(&self) -> JetStreamJournal {
+    pub(crate) async fn journal(&self) -> JetStreamJournal {
         self.journal_at(self.server.url()).await
     }
 
-    pub(super) async fn journal_at(&self, url: &str) -> JetStreamJournal {
+    pub(crate) async fn journal_at(&self, url: &str) -> JetStreamJournal {
         let client = self.client_at(url).await;
         JetStreamJournal::open(client, &tenant(), self.sealer.clone(), &[cardio()]).await.unwrap()
     }
 
     /// A raw connection, for what no journal would write.
-    pub(super) async fn wire(&self) -> Wire {
+    pub(crate) async fn wire(&self) -> Wire {
         Wire::new(self.client().await)
     }
 
     /// A commit, sealed as if it came after `previous`.
-    pub(super) async fn sealed(&self, draft: &Draft, previous: Tail) -> SealedCommit {
+    pub(crate) async fn sealed(&self, draft: &Draft, previous: Tail) -> SealedCommit {
         self.sealer.seal(draft, previous.revision.next(), previous.hash).await.unwrap()
     }
 
     /// Stops the server, lets `change` at the file of the study's messages, and starts it again. Connections of
     /// before are of no more use.
-    pub(super) async fn change_on_disk(&mut self, change: impl FnOnce(&mut [u8])) {
+    pub(crate) async fn change_on_disk(&mut self, change: impl FnOnce(&mut [u8])) {
         self.server.shutdown().await;
         let block = self.folder.path().join("store/jetstream/acme/streams/EVT_acme_cardio/msgs/1.blk");
         let mut bytes = std::fs::read(&block).unwrap();
@@ -131,7 +131,7 @@ impl World {
     }
 
     /// Kills the server and waits until it runs again.
-    pub(super) async fn kill_and_wait(&self) {
+    pub(crate) async fn kill_and_wait(&self) {
         let pid = self.server.pid().expect("it runs");
         assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
         let runs_again = |state: &ServerState| matches!(state, ServerState::Running { pid: new, .. } if *new != pid);
@@ -145,21 +145,21 @@ async fn start(folder: &Folder) -> NatsServer {
     NatsServer::start(NatsServerOptions::within(binary, folder.path(), accounts)).await.unwrap()
 }
 
-pub(super) fn tenant() -> TenantId {
+pub(crate) fn tenant() -> TenantId {
     "acme".parse().unwrap()
 }
 
-pub(super) fn cardio() -> JournalId {
+pub(crate) fn cardio() -> JournalId {
     JournalId { tenant: tenant(), study: Some("cardio".parse().unwrap()) }
 }
 
 /// The study's stream, which governs its participants.
-pub(super) fn study() -> StreamId {
+pub(crate) fn study() -> StreamId {
     StreamId { journal: cardio(), aggregate: Aggregate::Study, id: "cardio".into() }
 }
 
 /// A participant's stream that nobody else uses.
-pub(super) fn participant() -> StreamId {
+pub(crate) fn participant() -> StreamId {
     StreamId { journal: cardio(), aggregate: Aggregate::Participant, id: SystemDice.uuid().to_string() }
 }
 
@@ -194,33 +194,33 @@ fn draft<F: Fact>(stream: &StreamId, expected: Tail, facts: &[F]) -> Draft {
     }
 }
 
-pub(super) const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+pub(crate) const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// A site is opened: structure only.
-pub(super) fn site_opened(expected: Tail, site: &str) -> Draft {
+pub(crate) fn site_opened(expected: Tail, site: &str) -> Draft {
     let fact = StudyEvent::SiteOpened { site: site.parse().unwrap(), name: "Oslo".parse().unwrap() };
     draft(&study(), expected, &[fact])
 }
 
 /// Consent with a free text: a value under a key of its own.
-pub(super) fn consented(stream: &StreamId, expected: Tail, reference: &str) -> Draft {
+pub(crate) fn consented(stream: &StreamId, expected: Tail, reference: &str) -> Draft {
     draft(stream, expected, &[consent(reference)])
 }
 
 /// The fact of [`consented`].
-pub(super) fn consent(reference: &str) -> ParticipantEvent {
+pub(crate) fn consent(reference: &str) -> ParticipantEvent {
     let part = Part::try_from("reference-1".to_owned()).unwrap();
     let reference = Personal::in_part(part, Erasable::Known(reference.to_owned()));
     ParticipantEvent::ConsentGiven { version: "2".parse().unwrap(), reference: Some(reference) }
 }
 
 /// The facts of commits about a participant.
-pub(super) fn facts(commits: &[Commit]) -> Vec<ParticipantEvent> {
+pub(crate) fn facts(commits: &[Commit]) -> Vec<ParticipantEvent> {
     commits.iter().flat_map(|commit| commit.facts::<ParticipantEvent>().unwrap()).collect()
 }
 
 /// Appends to the study until it has `count` more commits.
-pub(super) async fn open_sites(journal: &JetStreamJournal, mut tail: Tail, count: usize) -> Vec<Receipt> {
+pub(crate) async fn open_sites(journal: &JetStreamJournal, mut tail: Tail, count: usize) -> Vec<Receipt> {
     let mut receipts: Vec<Receipt> = Vec::new();
     for n in 0..count {
         let receipt = journal.append(site_opened(tail, &format!("site-{n}"))).await.unwrap();
@@ -231,4 +231,4 @@ pub(super) async fn open_sites(journal: &JetStreamJournal, mut tail: Tail, count
 }
 
 /// Before the first commit.
-pub(super) const START: Tail = Tail { revision: Revision::NONE, hash: domain::history::CommitHash([0; 32]) };
+pub(crate) const START: Tail = Tail { revision: Revision::NONE, hash: domain::history::CommitHash([0; 32]) };
