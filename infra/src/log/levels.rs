@@ -185,7 +185,7 @@ impl Hashes for FileLevels {
 mod tests {
     use super::*;
     use crate::log::merkle::{leaf_hash, root};
-    use crate::testing::Scratch;
+    use crate::log::scratch::Scratch;
 
     fn leaves(count: u64) -> Vec<Hash> {
         (0..count).map(|number| leaf_hash(&number.to_be_bytes())).collect()

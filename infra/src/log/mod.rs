@@ -16,3 +16,6 @@ pub mod note;
 
 /// A SHA-256.
 pub type Hash = [u8; 32];
+
+#[cfg(test)]
+pub(crate) mod scratch;
