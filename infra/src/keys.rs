@@ -35,5 +35,5 @@ mod tests;
 pub use key::{Key, KeyState};
 pub use key_id::{InvalidKeyId, KeyId, PersonKey};
 pub use probe::TreeCopy;
-pub use store::{NodeStore, NodeWrite, NodeWriteError, WRITES_MAX};
+pub use store::{NodeStore, NodeWrite, NodeWriteError, WRITES_MAX, bucket_of};
 pub use tree::{KeyError, KeyTree, Options};

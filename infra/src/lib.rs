@@ -2,12 +2,16 @@
 //!
 //! - [`journal`]: the record, on JetStream. [`seal`]: the one place that encrypts. [`keys`]: the key tree and the KMS.
 //! - [`store`]: the read store, on sled. [`nats_server`]: finds, starts and watches the server.
+//! - [`key_map`]: proves which keys went, and that no other did.
+//! - [`log`]: the Merkle log of a journal stream and its signed checkpoints.
 //! - [`chance`]: the clock and the dice of the system. [`telemetry`]: logs, traces, metrics.
 
 pub mod chance;
 pub(crate) mod frame;
 pub mod journal;
+pub mod key_map;
 pub mod keys;
+pub mod log;
 pub mod nats_server;
 pub mod off_site;
 pub mod seal;

@@ -80,6 +80,12 @@ impl BucketPlace {
     }
 }
 
+/// The number of the bucket in which a person's keys are: node in the higher byte, bucket in the lower.
+pub fn bucket_of(data_subject: DataSubject) -> u16 {
+    let BucketPlace { node, bucket } = BucketPlace::of(data_subject);
+    u16::from_be_bytes([node, bucket])
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
