@@ -12,7 +12,7 @@ use crate::rejection::Rejection;
 
 /// All that a decision may know beside its own state.
 #[derive(Debug)]
-pub struct Context<'a, G> {
+pub struct Context<'a, G, R = ()> {
     /// Now.
     pub now: OffsetDateTime,
     /// When the data was captured, if the client says so.
@@ -27,6 +27,8 @@ pub struct Context<'a, G> {
     pub expected: Option<Revision>,
     /// The folded state of the governing stream.
     pub governing: &'a G,
+    /// The folded state of the stream whose rules hold beside.
+    pub rules: &'a R,
 }
 
 /// A command: what somebody wants.
@@ -46,14 +48,22 @@ pub trait Decider: Default + Clone + Send + Sync + 'static {
     /// The state of the stream whose rules hold here too; `()` if none governs this one.
     type Governing: Fold;
 
-    /// The stream that governs `stream`, if any.
+    /// The state of a second stream whose rules hold here; `()` if there is none.
+    type Rules: Fold;
+
+    /// The stream that governs `stream`, if any. It guards the first commit.
     fn governed_by(stream: &StreamId) -> Option<StreamId>;
+
+    /// The stream of [`Decider::Rules`], if any. It guards nothing: a rule holds from the next decision on.
+    fn ruled_by(_stream: &StreamId) -> Option<StreamId> {
+        None
+    }
 
     /// The facts that follow from `command`; none if it was already carried out.
     fn decide(
         &self,
         command: &Self::Command,
-        context: &Context<'_, Self::Governing>,
+        context: &Context<'_, Self::Governing, Self::Rules>,
     ) -> Result<Vec<Self::Event>, Self::Rejection>;
 
     /// The state after `event`, which stands in the commit `revision`. Total, on erased values too.

@@ -102,6 +102,7 @@ impl Decider for DesignPart {
     type Event = Event;
     type Rejection = Refused;
     type Governing = ();
+    type Rules = ();
 
     fn governed_by(_: &StreamId) -> Option<StreamId> {
         None

@@ -11,7 +11,7 @@ use crate::history::{Aggregate, Revision, StreamId};
 use crate::ids::ErasureId;
 use crate::participant::Participant;
 use crate::rejection::{Fault, Kind, Rejection};
-use crate::scope::{Erasable, Personal, Plain, Scope, ScopeTag, tag};
+use crate::scope::{Erasable, OneValue, Personal, Plain, Scope, ScopeTag, tag};
 
 mod decide;
 mod details;
@@ -27,8 +27,8 @@ facts! {
         "identity-recorded" 1 Recorded { details: Details },
         /// Something of it was wrong or has changed: these details hold now, those are cleared.
         "identity-rectified" 1 Rectified { details: Details, cleared: Vec<Detail>, reason: Option<Personal<String, tag::HealthFreeText>> },
-        /// Marker of an erasure: nothing of these scopes is taken any more.
-        "scopes-fenced" 1 Fenced { erasure: ErasureId, scopes: Vec<Scope> },
+        /// Marker of an erasure: nothing of these scopes is taken any more, and these values are gone.
+        "scopes-fenced" 2 Fenced { erasure: ErasureId, scopes: Vec<Scope>, values: Vec<OneValue> },
         /// Marker of a restriction (GDPR Art 18): stored, not processed.
         "processing-restricted" 1 Restricted { },
         /// The restriction is over.
@@ -105,6 +105,8 @@ pub struct Identity {
     pub vault: Vault,
     /// The scopes that an erasure fenced.
     pub fenced: BTreeSet<Scope>,
+    /// The single values that an erasure took.
+    pub redacted: BTreeSet<OneValue>,
     /// Whether processing is restricted.
     pub restricted: bool,
 }
@@ -148,12 +150,16 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Plain>,
     },
-    /// Marks scopes as erased. The platform's own.
+    /// Marks scopes and single values as erased. The platform's own.
     Fence {
         /// For which erasure.
         erasure: ErasureId,
         /// Which scopes.
+        #[serde(default)]
         scopes: BTreeSet<Scope>,
+        /// Which values.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        values: BTreeSet<OneValue>,
     },
     /// Marks processing as restricted. The platform's own.
     Restrict {},
@@ -247,6 +253,7 @@ impl Decider for Identity {
     type Event = Event;
     type Rejection = Refused;
     type Governing = Participant;
+    type Rules = ();
 
     fn governed_by(stream: &StreamId) -> Option<StreamId> {
         Some(stream.sibling(Aggregate::Participant))
@@ -260,7 +267,10 @@ impl Decider for Identity {
         match event {
             Event::Recorded { details } => self.vault.take(details, &[], revision),
             Event::Rectified { details, cleared, .. } => self.vault.take(details, cleared, revision),
-            Event::Fenced { scopes, .. } => self.fenced.extend(scopes),
+            Event::Fenced { scopes, values, .. } => {
+                self.fenced.extend(scopes);
+                self.redacted.extend(values.iter().cloned());
+            }
             Event::Restricted {} => self.restricted = true,
             Event::RestrictionLifted {} => self.restricted = false,
         }

@@ -124,6 +124,8 @@ text_ids! {
     Oid = "OID", 128, |c| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '/' | '<' | '>' | '&'), "1 to 128 visible ASCII characters without quotes, slashes, < > and &";
     /// The name of a site or study, for people. Not for names of persons.
     Label = "label", 200, |c| !c.is_control(), "1 to 200 printable characters";
+    /// A retention rule of a study, as the study numbers it.
+    RuleId = "rule id", 32, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-', "1 to 32 of a-z, 0-9 and -";
     /// The version of a consent form that was signed.
     ConsentVersion = "consent version", 32, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'), "1 to 32 letters, digits, - _ and .";
 }

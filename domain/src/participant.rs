@@ -10,7 +10,7 @@ use crate::design::ItemValue;
 use crate::history::{Aggregate, Revision, StreamId};
 use crate::ids::{ConsentVersion, ErasureId, Oid, SiteId, SubjectNumber};
 use crate::rejection::{Fault, Kind, Rejection};
-use crate::scope::{DesignScoped, Erasable, Part, Personal, Plain, Scope, tag};
+use crate::scope::{DesignScoped, Erasable, Extent, OneValue, Part, Personal, Plain, Scope, tag};
 use crate::study::Study;
 
 mod save;
@@ -28,8 +28,8 @@ facts! {
         "items-saved" 1 ItemsSaved { form: FormKey, items: Vec<SavedItem> },
         /// The participant left. What was collected before stays.
         "participant-withdrawn" 1 Withdrawn { reason: Option<Personal<String, tag::HealthFreeText>> },
-        /// Marker of an erasure: nothing of these scopes is taken any more.
-        "scopes-fenced" 1 Fenced { erasure: ErasureId, scopes: Vec<Scope> },
+        /// Marker of an erasure: nothing of these scopes is taken any more, and these values are gone.
+        "scopes-fenced" 2 Fenced { erasure: ErasureId, scopes: Vec<Scope>, values: Vec<OneValue> },
         /// Marker of a restriction (GDPR Art 18): stored, not processed.
         "processing-restricted" 1 Restricted { },
         /// The restriction is over.
@@ -111,6 +111,8 @@ pub struct Record {
     pub forms: BTreeMap<FormKey, Form>,
     /// The scopes that an erasure fenced.
     pub fenced: BTreeSet<Scope>,
+    /// The single values that an erasure took.
+    pub redacted: BTreeSet<OneValue>,
     /// Whether processing is restricted.
     pub restricted: bool,
 }
@@ -177,12 +179,16 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Plain>,
     },
-    /// Marks scopes as erased. The platform's own.
+    /// Marks scopes and single values as erased. The platform's own.
     Fence {
         /// For which erasure.
         erasure: ErasureId,
         /// Which scopes.
+        #[serde(default)]
         scopes: BTreeSet<Scope>,
+        /// Which values.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        values: BTreeSet<OneValue>,
     },
     /// Marks processing as restricted. The platform's own.
     Restrict {},
@@ -240,6 +246,9 @@ pub enum Refused {
     /// The study takes no participants yet.
     #[error("the study is not live: publish a design, open a site and go live first")]
     StudyNotLive,
+    /// The study is over.
+    #[error("the study is completed: nobody is registered any more")]
+    StudyCompleted,
     /// The site is not open.
     #[error("the site is not open in this study, or not one of this credential")]
     NoSuchSite,
@@ -274,6 +283,7 @@ impl Rejection for Refused {
         match self {
             Self::NoSuchParticipant => "no-such-participant",
             Self::StudyNotLive => "study-not-live",
+            Self::StudyCompleted => "study-completed",
             Self::NoSuchSite => "no-such-site",
             Self::RegisteredOtherwise => "registered-otherwise",
             Self::NoConsent => "no-consent",
@@ -290,9 +300,12 @@ impl Rejection for Refused {
         match self {
             Self::NoSuchParticipant => Kind::NotFound,
             Self::NoSuchSite | Self::Faults(_) => Kind::Invalid,
-            Self::StudyNotLive | Self::RegisteredOtherwise | Self::NoConsent | Self::Withdrawn | Self::Restricted => {
-                Kind::Conflict
-            }
+            Self::StudyNotLive
+            | Self::StudyCompleted
+            | Self::RegisteredOtherwise
+            | Self::NoConsent
+            | Self::Withdrawn
+            | Self::Restricted => Kind::Conflict,
             Self::Erased(_) => Kind::Erased,
             Self::TagRequired => Kind::PreconditionRequired,
             Self::TagDiffers(current) => Kind::PreconditionFailed { current: *current },
@@ -314,6 +327,7 @@ impl Decider for Participant {
     type Event = Event;
     type Rejection = Refused;
     type Governing = Study;
+    type Rules = ();
 
     fn governed_by(stream: &StreamId) -> Option<StreamId> {
         let study = stream.journal.study.clone()?;
@@ -332,7 +346,7 @@ impl Decider for Participant {
                     Ok(vec![Event::Withdrawn { reason }])
                 }
             },
-            Command::Fence { erasure, scopes } => Ok(self.fence(*erasure, scopes)),
+            Command::Fence { erasure, scopes, values } => Ok(self.fence(*erasure, scopes, values)),
             Command::Restrict {} => Ok(self.restrict(true)),
             Command::LiftRestriction {} => Ok(self.restrict(false)),
         }
@@ -347,6 +361,7 @@ impl Decider for Participant {
                     consent: None,
                     forms: BTreeMap::new(),
                     fenced: BTreeSet::new(),
+                    redacted: BTreeSet::new(),
                     restricted: false,
                 });
             }
@@ -386,7 +401,10 @@ impl Record {
                     form.items.insert(saved.item.clone(), value);
                 }
             }
-            Event::Fenced { scopes, .. } => self.fenced.extend(scopes),
+            Event::Fenced { scopes, values, .. } => {
+                self.fenced.extend(scopes);
+                self.redacted.extend(values.iter().cloned());
+            }
             Event::Restricted {} => self.restricted = true,
             Event::RestrictionLifted {} => self.restricted = false,
             Event::Registered { .. } | Event::Withdrawn { .. } => {}
@@ -406,6 +424,9 @@ impl Participant {
             return if same { Ok(vec![]) } else { Err(Refused::RegisteredOtherwise) };
         }
         let Study::Live { setup, .. } = context.governing else { return Err(Refused::StudyNotLive) };
+        if setup.completed.is_some() {
+            return Err(Refused::StudyCompleted);
+        }
         if !setup.sites.contains_key(site) || !context.principal.sites.contains(site) {
             return Err(Refused::NoSuchSite);
         }
@@ -443,10 +464,13 @@ impl Participant {
         }
     }
 
-    fn fence(&self, erasure: ErasureId, scopes: &BTreeSet<Scope>) -> Vec<Event> {
+    fn fence(&self, erasure: ErasureId, scopes: &BTreeSet<Scope>, values: &BTreeSet<OneValue>) -> Vec<Event> {
         let Some(record) = self.record() else { return vec![] };
-        let new: Vec<_> = scopes.difference(&record.fenced).copied().collect();
-        if new.is_empty() { vec![] } else { vec![Event::Fenced { erasure, scopes: new }] }
+        let present = Extent { scopes: record.fenced.clone(), values: record.redacted.clone() };
+        match news(&present, scopes, values) {
+            Some((scopes, values)) => vec![Event::Fenced { erasure, scopes, values }],
+            None => vec![],
+        }
     }
 
     fn restrict(&self, restricted: bool) -> Vec<Event> {
@@ -457,6 +481,18 @@ impl Participant {
             Some(_) | None => vec![],
         }
     }
+}
+
+/// What of scopes and values no marker stands for yet, if anything.
+pub(crate) fn news(
+    present: &Extent,
+    scopes: &BTreeSet<Scope>,
+    values: &BTreeSet<OneValue>,
+) -> Option<(Vec<Scope>, Vec<OneValue>)> {
+    let scopes: Vec<Scope> = scopes.difference(&present.scopes).copied().collect();
+    let is_new = |value: &&OneValue| !present.covers(value.scope, &value.part);
+    let values: Vec<OneValue> = values.iter().filter(is_new).cloned().collect();
+    (!scopes.is_empty() || !values.is_empty()).then_some((scopes, values))
 }
 
 /// A free text with a key of its own; refused where that scope is erased.

@@ -126,6 +126,10 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("study.publish-design", &[StudyDesigner]),
     ("study.open-site", &[StudyDesigner]),
     ("study.go-live", &[StudyDesigner]),
+    ("study.complete", &[DataManager, Controller]),
+    ("study.set-retention", &[DataManager, Controller]),
+    // Ending a rule makes data erasable: for the one who answers for it.
+    ("study.end-retention", &[Controller]),
     ("design-part.store", &[StudyDesigner]),
     ("participant.register", &[Investigator, Coordinator, Integrator]),
     ("participant.give-consent", &[Investigator, Coordinator, Integrator]),
@@ -144,6 +148,7 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("privacy.place-restriction", &[Dpo, Controller]),
     ("privacy.lift-restriction", &[Dpo, Controller]),
     ("privacy.request-erasure", &[Dpo, Investigator]),
+    ("privacy.assess-erasure", &[Dpo, Controller, System]),
     ("privacy.approve-erasure", &[Controller]),
     ("privacy.refuse-erasure", &[Controller]),
     ("privacy.accept-single-copy", &[Controller]),

@@ -4,13 +4,11 @@
 //! decided before the marker conflicts with it instead of slipping in behind. Every marker can be sent again, so
 //! whoever carries these out may start over after a crash.
 
-use std::collections::BTreeSet;
-
 use crate::decider::Command as _;
 use crate::field::Malformed;
 use crate::history::{Aggregate, Commit, StreamId};
 use crate::ids::ErasureId;
-use crate::scope::Scope;
+use crate::scope::Extent;
 use crate::{identity, participant, privacy};
 
 /// A command that follows from a fact, for another stream of the same person.
@@ -77,6 +75,7 @@ pub fn after_privacy(privacy: &StreamId, fact: &privacy::Event) -> Vec<FollowUp>
         | privacy::Event::ErasureBegun { .. }
         | privacy::Event::ErasureCommitted { .. }
         | privacy::Event::SingleCopyAccepted { .. }
+        | privacy::Event::DestructionScheduled { .. }
         | privacy::Event::KeysDestroyed { .. }
         | privacy::Event::DerivedPurged { .. }
         | privacy::Event::RecipientsNotified { .. }
@@ -86,13 +85,14 @@ pub fn after_privacy(privacy: &StreamId, fact: &privacy::Event) -> Vec<FollowUp>
 }
 
 /// The markers of an erasure, sent after its fence and before `erasure-committed`. Each stream gets every granted
-/// scope: a text about health may stand in the vault too, as the reason of a change.
-pub fn markers(privacy: &StreamId, erasure: ErasureId, granted: &BTreeSet<Scope>) -> Vec<FollowUp> {
+/// scope and value: a text about health may stand in the vault too, as the reason of a change.
+pub fn markers(privacy: &StreamId, erasure: ErasureId, granted: &Extent) -> Vec<FollowUp> {
     let (participant, identity) = streams(privacy);
-    let scopes = granted.clone();
+    let Extent { scopes, values } = granted.clone();
+    let of_record = participant::Command::Fence { erasure, scopes: scopes.clone(), values: values.clone() };
     vec![
-        FollowUp::Participant(participant, participant::Command::Fence { erasure, scopes: scopes.clone() }),
-        FollowUp::Identity(identity, identity::Command::Fence { erasure, scopes }),
+        FollowUp::Participant(participant, of_record),
+        FollowUp::Identity(identity, identity::Command::Fence { erasure, scopes, values }),
     ]
 }
 
@@ -104,7 +104,9 @@ fn streams(privacy: &StreamId) -> (StreamId, StreamId) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::CommandId;
     use crate::privacy::{Event, RestrictionGround};
+    use crate::scope::{OneValue, Part, Scope};
     use crate::testing::{commit, tenant};
     use uuid::Uuid;
 
@@ -139,15 +141,17 @@ mod tests {
     #[test]
     fn the_markers_of_an_erasure_reach_the_record_and_the_vault() {
         let erasure = ErasureId(Uuid::from_u128(1));
-        let granted: BTreeSet<_> = [Scope::IdentityContact, Scope::HealthFreeText].into();
+        let part = Part::of_command(CommandId(Uuid::from_u128(2)), 0);
+        let granted = Extent::of(&[Scope::IdentityContact], &[OneValue { scope: Scope::HealthFreeText, part }]);
+        let Extent { scopes, values } = granted.clone();
         let expected = [
             FollowUp::Participant(
                 privacy().sibling(Aggregate::Participant),
-                participant::Command::Fence { erasure, scopes: granted.clone() },
+                participant::Command::Fence { erasure, scopes: scopes.clone(), values: values.clone() },
             ),
             FollowUp::Identity(
                 privacy().sibling(Aggregate::Identity),
-                identity::Command::Fence { erasure, scopes: granted.clone() },
+                identity::Command::Fence { erasure, scopes, values },
             ),
         ];
         assert_eq!(markers(&privacy(), erasure, &granted), expected);

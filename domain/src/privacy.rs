@@ -1,29 +1,40 @@
-//! What is ordered about one person's data: holds, restrictions, erasures. Governed by the participant's record.
+//! What is ordered about one person's data: holds, restrictions, erasures. Governed by the participant's record, under
+//! the study's retention rules.
 //!
 //! Holds and erasures stand in one stream, so that they can never pass each other. A hold that is placed before an
 //! erasure has begun wins: the same commit assesses the erasure anew, without the held scopes, and asks for a new
 //! approval (or refuses it, where nothing is left). From `erasure-begun` on, which comes before the first fence,
 //! the erasure wins: a hold on its scopes is refused, because nothing is left that it could keep.
+//!
+//! Granted is what was requested, less what is held, less what the study retains, less what the person wants kept (a
+//! restriction by Art 18(1)(b) or (c)). A retention rule stands in another stream, so it assesses nothing by itself:
+//! approval and beginning look at the rules again and refuse, until the erasure was assessed anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Day;
 use crate::decider::{self, Context, Decider};
-use crate::history::{Aggregate, Revision, StreamId};
+use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::ids::{ErasureId, HoldId, InstructionId, OrganisationId, UserId};
-use crate::participant::Participant;
-use crate::scope::{Personal, Plain, Scope, tag};
+use crate::port::TreeCopies;
+use crate::scope::{Extent, OneValue, Personal, Plain, Scope, tag};
+use crate::study::Study;
+use crate::{Day, Moment};
 
+mod assess;
 mod decide;
 mod erasure;
+mod person;
+mod progress;
 mod refused;
 
 pub use erasure::{
-    Assessment, Destroy, Destroyed, Erasure, Next, Notified, Order, Phase, Proven, RefusedScope, Request, Stage,
+    Assessment, Destroy, Destroyed, Doomed, Erasure, Next, Notified, Order, Phase, Proven, RefusedScope, Request,
+    Stage, TargetKeys,
 };
+pub use person::Person;
 pub use refused::Refused;
 
 // --- facts
@@ -39,10 +50,10 @@ facts! {
         "restriction-placed" 1 RestrictionPlaced { ground: RestrictionGround, reason: Option<Personal<String, tag::HealthFreeText>> },
         /// The restriction is over.
         "restriction-lifted" 1 RestrictionLifted { reason: Option<Personal<String, tag::HealthFreeText>> },
-        /// Somebody asks that scopes be forgotten.
-        "erasure-requested" 1 ErasureRequested { erasure: ErasureId, scopes: Vec<Scope>, justification: Justification, requested_by: UserId, reason: Option<Personal<String, tag::HealthFreeText>> },
+        /// Somebody asks that scopes or single values be forgotten.
+        "erasure-requested" 2 ErasureRequested { erasure: ErasureId, scopes: Vec<Scope>, values: Vec<OneValue>, justification: Justification, requested_by: UserId, reason: Option<Personal<String, tag::HealthFreeText>> },
         /// Which of them may be. A later one replaces an earlier one, and its approval.
-        "erasure-assessed" 1 ErasureAssessed { erasure: ErasureId, granted: Vec<Scope>, refused: Vec<RefusedScope> },
+        "erasure-assessed" 2 ErasureAssessed { erasure: ErasureId, granted: Vec<Scope>, values: Vec<OneValue>, refused: Vec<RefusedScope> },
         /// The controller instructs that the granted scopes be forgotten.
         "erasure-approved" 1 ErasureApproved { erasure: ErasureId, approved_by: UserId, instruction: InstructionId, accept_single_copy: bool },
         /// Nothing will be forgotten.
@@ -53,16 +64,18 @@ facts! {
         "erasure-committed" 1 ErasureCommitted { erasure: ErasureId },
         /// The controller does without a copy of the key tree elsewhere.
         "single-copy-accepted" 1 SingleCopyAccepted { erasure: ErasureId },
-        /// The keys are gone for good.
-        "keys-destroyed" 1 KeysDestroyed { erasure: ErasureId, keys: u64, root_before: u64, root_after: u64 },
+        /// No key opens anything any more, and the KMS will let go of the old roots at a later date.
+        "destruction-scheduled" 1 DestructionScheduled { erasure: ErasureId, until: Moment },
+        /// The keys are gone for good: this many in all, and target by target.
+        "keys-destroyed" 2 KeysDestroyed { erasure: ErasureId, keys: u64, root_before: u64, root_after: u64, destroyed: Vec<TargetKeys>, copy: TreeCopies },
         /// Read models hold nothing of it any more.
         "derived-purged" 1 DerivedPurged { erasure: ErasureId },
         /// Who had received the data was told (GDPR Art 19).
         "recipients-notified" 1 RecipientsNotified { erasure: ErasureId, recipients: u32 },
-        /// Trying to open it failed, past all fences.
-        "erasure-verified" 1 ErasureVerified { erasure: ErasureId, probed: u64 },
-        /// All is done.
-        "erasure-completed" 1 ErasureCompleted { erasure: ErasureId },
+        /// Trying to open it failed, past all fences, while so many targets of other persons opened.
+        "erasure-verified" 2 ErasureVerified { erasure: ErasureId, probed: u64, controls: u64 },
+        /// All is done, and this certificate says so.
+        "erasure-completed" 2 ErasureCompleted { erasure: ErasureId, certificate: Option<CommitHash> },
     }
 }
 
@@ -98,7 +111,18 @@ pub enum Justification {
     ChildsData,
 }
 
-/// Why data is not erased: GDPR Art 17(3) (a) to (e), and two reasons of our own.
+impl RestrictionGround {
+    /// Whether the person wants the data kept: then nothing is erased until the restriction is lifted. In the other
+    /// cases the person wants it corrected or gone, and an erasure is what may follow.
+    pub fn keeps(self) -> bool {
+        match self {
+            Self::UnlawfulProcessing | Self::LegalClaims => true,
+            Self::AccuracyContested | Self::ObjectionPending => false,
+        }
+    }
+}
+
+/// Why data is not erased: GDPR Art 17(3) (a) to (e), and three reasons of our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefusalGround {
@@ -112,13 +136,43 @@ pub enum RefusalGround {
     Research,
     /// (e) Legal claims.
     LegalClaims,
-    /// A hold covers everything that was asked for.
+    /// A hold covers it.
     LegalHold,
+    /// The person wants it kept: processing is restricted on the ground of Art 18(1) (b) or (c).
+    Restriction,
     /// None of the cases of Art 17(1) is given.
     NotJustified,
 }
 
-structural!(RestrictionGround, Justification, RefusalGround);
+impl RefusalGround {
+    /// Whether it is one of the cases of Art 17(3).
+    pub fn is_exemption(self) -> bool {
+        match self {
+            Self::FreedomOfExpression
+            | Self::LegalObligation
+            | Self::PublicHealth
+            | Self::Research
+            | Self::LegalClaims => true,
+            Self::LegalHold | Self::Restriction | Self::NotJustified => false,
+        }
+    }
+
+    /// The name as in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FreedomOfExpression => "freedom-of-expression",
+            Self::LegalObligation => "legal-obligation",
+            Self::PublicHealth => "public-health",
+            Self::Research => "research",
+            Self::LegalClaims => "legal-claims",
+            Self::LegalHold => "legal-hold",
+            Self::Restriction => "restriction",
+            Self::NotJustified => "not-justified",
+        }
+    }
+}
+
+structural!(RestrictionGround, Justification, RefusalGround, TreeCopies);
 
 // --- state
 
@@ -197,14 +251,23 @@ pub enum Command {
     RequestErasure {
         /// The erasure's id, chosen by the client.
         erasure: ErasureId,
-        /// Which scopes; absent: all that are not erased.
+        /// Which scopes; absent: all that are not erased, unless values are named.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         scopes: Option<BTreeSet<Scope>>,
+        /// Single values to redact, as the audit trail and the casebook name them under `redactable`.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        values: BTreeSet<OneValue>,
         /// On which ground of Art 17(1).
         justification: Justification,
         /// More words about it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Plain>,
+    },
+    /// Assesses an erasure anew that has not begun: rules and days may have changed. An approval that covers more than
+    /// is granted now falls.
+    AssessErasure {
+        /// Which erasure.
+        erasure: ErasureId,
     },
     /// Instructs that the granted scopes be forgotten. By another person than the one who asked.
     ApproveErasure {
@@ -249,14 +312,19 @@ pub enum Step {
     Begun {},
     /// The fences and markers stand.
     Committed {},
+    /// No key opens anything any more; the KMS lets go of the old roots later.
+    DestructionScheduled {
+        /// When.
+        until: Moment,
+        /// Whether the new key tree stood elsewhere before.
+        copy: TreeCopies,
+    },
     /// The keys are gone.
     KeysDestroyed {
-        /// How many.
-        keys: u64,
-        /// The root version that was destroyed.
-        root_before: u64,
-        /// The root version that holds now.
-        root_after: u64,
+        /// Target by target.
+        destroyed: Vec<TargetKeys>,
+        /// Whether the new key tree stood elsewhere before the old roots went.
+        copy: TreeCopies,
     },
     /// The read models took the markers in.
     DerivedPurged {},
@@ -267,13 +335,20 @@ pub enum Step {
     },
     /// Opening was tried, past all fences.
     Verified {
-        /// How many targets were tried: at least one a scope.
+        /// How many targets were tried: at least one for each that was granted.
         probed: u64,
         /// How many still opened: none, or the step is refused.
         opened: u64,
+        /// How many targets of other persons were tried in the same way.
+        controls: u64,
+        /// How many of those opened: if none did, the trial proves nothing.
+        controls_opened: u64,
     },
     /// Nothing is left to do.
-    Completed {},
+    Completed {
+        /// SHA-256 of the certificate.
+        certificate: CommitHash,
+    },
 }
 
 impl decider::Command for Command {
@@ -284,6 +359,7 @@ impl decider::Command for Command {
             Self::PlaceRestriction { .. } => "place-restriction",
             Self::LiftRestriction { .. } => "lift-restriction",
             Self::RequestErasure { .. } => "request-erasure",
+            Self::AssessErasure { .. } => "assess-erasure",
             Self::ApproveErasure { .. } => "approve-erasure",
             Self::RefuseErasure { .. } => "refuse-erasure",
             Self::AcceptSingleCopy { .. } => "accept-single-copy",
@@ -298,13 +374,19 @@ impl Decider for Privacy {
     type Command = Command;
     type Event = Event;
     type Rejection = Refused;
-    type Governing = Participant;
+    type Governing = Person;
+    type Rules = Study;
 
     fn governed_by(stream: &StreamId) -> Option<StreamId> {
         Some(stream.sibling(Aggregate::Participant))
     }
 
-    fn decide(&self, command: &Command, context: &Context<'_, Participant>) -> Result<Vec<Event>, Refused> {
+    fn ruled_by(stream: &StreamId) -> Option<StreamId> {
+        let study = stream.journal.study.clone()?;
+        Some(StreamId { journal: stream.journal.clone(), aggregate: Aggregate::Study, id: study.to_string() })
+    }
+
+    fn decide(&self, command: &Command, context: &Context<'_, Person, Study>) -> Result<Vec<Event>, Refused> {
         decide::decide(self, command, context)
     }
 
@@ -320,9 +402,9 @@ impl Decider for Privacy {
             }
             Event::RestrictionPlaced { ground, .. } => self.restriction = Some(*ground),
             Event::RestrictionLifted { .. } => self.restriction = None,
-            Event::ErasureRequested { erasure, scopes, justification, requested_by, .. } => {
-                let scopes = scopes.iter().copied().collect();
-                let request = Request { scopes, justification: *justification, requested_by: *requested_by };
+            Event::ErasureRequested { erasure, scopes, values, justification, requested_by, .. } => {
+                let extent = Extent::of(scopes, values);
+                let request = Request { extent, justification: *justification, requested_by: *requested_by };
                 self.erasures.insert(*erasure, Erasure { request, stage: Stage::Requested });
             }
             Event::ErasureAssessed { erasure, .. }
@@ -331,11 +413,12 @@ impl Decider for Privacy {
             | Event::ErasureBegun { erasure }
             | Event::ErasureCommitted { erasure }
             | Event::SingleCopyAccepted { erasure }
+            | Event::DestructionScheduled { erasure, .. }
             | Event::KeysDestroyed { erasure, .. }
             | Event::DerivedPurged { erasure }
             | Event::RecipientsNotified { erasure, .. }
             | Event::ErasureVerified { erasure, .. }
-            | Event::ErasureCompleted { erasure } => {
+            | Event::ErasureCompleted { erasure, .. } => {
                 if let Some(erasure) = self.erasures.get_mut(erasure) {
                     erasure.evolve(event);
                 }
@@ -361,7 +444,13 @@ impl Privacy {
 
     /// Whether an erasure of `scope` has begun: nothing of it is taken any more.
     pub fn is_forgotten(&self, scope: Scope) -> bool {
-        self.erasures.values().any(|erasure| erasure.has_begun() && erasure.granted().contains(&scope))
+        self.erasures.values().any(|erasure| erasure.has_begun() && erasure.granted().scopes.contains(&scope))
+    }
+
+    /// Whether an erasure of one value has begun, alone or with its scope.
+    pub fn is_redacted(&self, value: &OneValue) -> bool {
+        let covers = |erasure: &Erasure| erasure.has_begun() && erasure.granted().covers(value.scope, &value.part);
+        self.erasures.values().any(covers)
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`Personal`] and [`DesignScoped`] do not implement `Serialize`: the only way out of the process is
 //! [`crate::field::Field`], which marks the value for sealing.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
@@ -143,6 +144,70 @@ impl TryFrom<String> for Part {
 impl From<Part> for String {
     fn from(part: Part) -> String {
         part.0
+    }
+}
+
+/// One value that can be erased alone, because a key of its own covers it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OneValue {
+    /// Its kind of data.
+    pub scope: Scope,
+    /// Its part of that.
+    pub part: Part,
+}
+
+impl OneValue {
+    /// The value under this key, if the key is its own: [`Part::all`] covers many.
+    pub fn of(scope: Scope, part: &Part) -> Option<Self> {
+        (*part != Part::all()).then(|| Self { scope, part: part.clone() })
+    }
+}
+
+/// What an erasure covers: whole scopes, and single values of others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Everything of these, what does not exist yet included.
+    pub scopes: BTreeSet<Scope>,
+    /// These and nothing else of their scopes.
+    pub values: BTreeSet<OneValue>,
+}
+
+impl Extent {
+    /// Whole scopes.
+    pub fn of_scopes(scopes: impl IntoIterator<Item = Scope>) -> Self {
+        Self { scopes: scopes.into_iter().collect(), values: BTreeSet::new() }
+    }
+
+    /// Whole scopes and single values.
+    pub fn of(scopes: &[Scope], values: &[OneValue]) -> Self {
+        Self { scopes: scopes.iter().copied().collect(), values: values.iter().cloned().collect() }
+    }
+
+    /// Whether it covers nothing.
+    pub fn is_empty(&self) -> bool {
+        self.scopes.is_empty() && self.values.is_empty()
+    }
+
+    /// How many scopes and values it names.
+    pub fn len(&self) -> usize {
+        self.scopes.len() + self.values.len()
+    }
+
+    /// Whether it covers what one key covers.
+    pub fn covers(&self, scope: Scope, part: &Part) -> bool {
+        self.scopes.contains(&scope) || self.values.iter().any(|value| value.scope == scope && value.part == *part)
+    }
+
+    /// Whether everything of `self` is in `other`.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.scopes.is_subset(&other.scopes) && self.values.iter().all(|value| other.covers(value.scope, &value.part))
+    }
+
+    /// What it names, one by one: a scope has no part.
+    pub fn each(&self) -> impl Iterator<Item = (Scope, Option<&Part>)> {
+        let scopes = self.scopes.iter().map(|scope| (*scope, None));
+        scopes.chain(self.values.iter().map(|value| (value.scope, Some(&value.part))))
     }
 }
 

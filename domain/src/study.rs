@@ -1,17 +1,24 @@
-//! A study: its designs, its sites, and whether it is live. It governs every participant's record.
+//! A study: its designs, its sites, whether it is live, how long it keeps what. It governs every participant's record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::Day;
 use crate::decider::{self, Context, Decider};
 use crate::design::{StudyDesign, content_hash};
 use crate::field::Malformed;
 use crate::history::{CommitHash, Revision, StreamId};
-use crate::ids::{Environment, Label, SiteId};
+use crate::ids::{Environment, Label, RuleId, SiteId};
+use crate::privacy::RefusalGround;
 use crate::rejection::{Kind, Rejection};
+use crate::scope::Scope;
+
+mod retention;
+
+pub use retention::{Due, MONTHS_MAX, Milestones, Rule, Trigger};
 
 // --- facts
 
@@ -26,6 +33,12 @@ facts! {
         "site-opened" 1 SiteOpened { site: SiteId, name: Label },
         /// Participants may be registered, under this design.
         "study-went-live" 1 WentLive { design: CommitHash },
+        /// The last visit of the last participant is over.
+        "study-completed" 1 Completed { on: Day },
+        /// From now on data is kept for so long. A rule that was there under this id is replaced.
+        "retention-set" 1 RetentionSet { rule: RuleId, scopes: Vec<Scope>, trigger: Trigger, months: u32, legal_basis: Label, ground: RefusalGround, allows_redaction: bool },
+        /// This rule keeps nothing any more.
+        "retention-ended" 1 RetentionEnded { rule: RuleId },
     }
 }
 
@@ -61,6 +74,10 @@ pub struct Setup {
     pub designs: BTreeMap<CommitHash, Vec<CommitHash>>,
     /// The sites that are open, with their names.
     pub sites: BTreeMap<SiteId, Label>,
+    /// How long which data is kept, by rule; an ended rule is none.
+    pub retention: BTreeMap<RuleId, Option<Rule>>,
+    /// When the study was completed, if it is.
+    pub completed: Option<Day>,
 }
 
 impl Study {
@@ -123,6 +140,35 @@ pub enum Command {
         /// Content hash of the design.
         design: CommitHash,
     },
+    /// Records that the study is over: nobody is registered any more, and retention counts from this day.
+    Complete {
+        /// The day of the last visit of the last participant.
+        on: Day,
+    },
+    /// Sets how long data must be kept, or changes that. Erasures that wait are not assessed anew by it; none of them
+    /// is approved or begun against it.
+    SetRetention {
+        /// The rule, as the study numbers it.
+        rule: RuleId,
+        /// Which scopes.
+        scopes: BTreeSet<Scope>,
+        /// From when it counts.
+        trigger: Trigger,
+        /// For how many months.
+        months: u32,
+        /// The law, contract or protocol that says so.
+        legal_basis: Label,
+        /// The case of GDPR Art 17(3) that it stands for.
+        ground: RefusalGround,
+        /// Whether single values may be redacted all the same.
+        #[serde(default)]
+        allows_redaction: bool,
+    },
+    /// Ends a rule: it keeps nothing any more, and erases nothing either.
+    EndRetention {
+        /// Which rule.
+        rule: RuleId,
+    },
 }
 
 impl decider::Command for Command {
@@ -132,6 +178,9 @@ impl decider::Command for Command {
             Self::PublishDesign { .. } => "publish-design",
             Self::OpenSite { .. } => "open-site",
             Self::GoLive { .. } => "go-live",
+            Self::Complete { .. } => "complete",
+            Self::SetRetention { .. } => "set-retention",
+            Self::EndRetention { .. } => "end-retention",
         }
     }
 }
@@ -156,6 +205,27 @@ pub enum Refused {
     /// No site is open.
     #[error("no site is open: open one first")]
     NoSite,
+    /// It was never live.
+    #[error("the study is not live, so it cannot be completed")]
+    NotLive,
+    /// It is over already.
+    #[error("the study was completed already, on another day: that stays as it is")]
+    CompletedOtherwise,
+    /// Not yet.
+    #[error("the day of completion is in the future: record it when it has come")]
+    CompletedInFuture,
+    /// A rule that keeps nothing, or for ever.
+    #[error("a retention rule names at least one scope and 1 to {MONTHS_MAX} months")]
+    EmptyRule,
+    /// A scope of users.
+    #[error("participants have no data in the scope {0}")]
+    ForeignScope(Scope),
+    /// Not one of Art 17(3).
+    #[error("a retention rule stands on a case of GDPR Art 17(3): the ground {} is none", .0.as_str())]
+    NoExemption(RefusalGround),
+    /// No such rule.
+    #[error("there is no such retention rule in this study")]
+    NoSuchRule,
 }
 
 impl Rejection for Refused {
@@ -166,12 +236,25 @@ impl Rejection for Refused {
             Self::SiteExists => "site-exists",
             Self::NoSuchDesign => "no-such-design",
             Self::NoSite => "no-site",
+            Self::NotLive => "study-not-live",
+            Self::CompletedOtherwise => "completed-otherwise",
+            Self::CompletedInFuture => "completed-in-future",
+            Self::EmptyRule => "empty-rule",
+            Self::ForeignScope(_) => "foreign-scope",
+            Self::NoExemption(_) => "no-exemption",
+            Self::NoSuchRule => "no-such-rule",
         }
     }
     fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchStudy => Kind::NotFound,
-            Self::StudyExists | Self::SiteExists | Self::NoSite | Self::NoSuchDesign => Kind::Conflict,
+            Self::NoSuchStudy | Self::NoSuchRule => Kind::NotFound,
+            Self::CompletedInFuture | Self::EmptyRule | Self::ForeignScope(_) | Self::NoExemption(_) => Kind::Invalid,
+            Self::StudyExists
+            | Self::SiteExists
+            | Self::NoSite
+            | Self::NoSuchDesign
+            | Self::NotLive
+            | Self::CompletedOtherwise => Kind::Conflict,
         }
     }
 }
@@ -183,12 +266,13 @@ impl Decider for Study {
     type Event = Event;
     type Rejection = Refused;
     type Governing = ();
+    type Rules = ();
 
     fn governed_by(_: &StreamId) -> Option<StreamId> {
         None
     }
 
-    fn decide(&self, command: &Command, _: &Context<'_, ()>) -> Result<Vec<Event>, Refused> {
+    fn decide(&self, command: &Command, context: &Context<'_, ()>) -> Result<Vec<Event>, Refused> {
         match command {
             Command::Create { name, environment } => match self.setup() {
                 None => Ok(vec![Event::Created { name: name.clone(), environment: *environment }]),
@@ -209,6 +293,20 @@ impl Decider for Study {
                 }
             }
             Command::GoLive { design } => self.go_live(design),
+            Command::Complete { on } => self.complete(*on, Day(context.now.date())),
+            Command::SetRetention { rule, scopes, trigger, months, legal_basis, ground, allows_redaction } => {
+                let (scopes, legal_basis) = (scopes.clone(), legal_basis.clone());
+                let (trigger, months, ground, allows_redaction) = (*trigger, *months, *ground, *allows_redaction);
+                self.set_retention(rule, Rule { scopes, trigger, months, legal_basis, ground, allows_redaction })
+            }
+            Command::EndRetention { rule } => {
+                let setup = self.setup().ok_or(Refused::NoSuchStudy)?;
+                match setup.retention.get(rule) {
+                    Some(Some(_)) => Ok(vec![Event::RetentionEnded { rule: rule.clone() }]),
+                    Some(None) => Ok(vec![]),
+                    None => Err(Refused::NoSuchRule),
+                }
+            }
         }
     }
 
@@ -220,6 +318,8 @@ impl Decider for Study {
                     environment: *environment,
                     designs: BTreeMap::new(),
                     sites: BTreeMap::new(),
+                    retention: BTreeMap::new(),
+                    completed: None,
                 });
             }
             Event::DesignPublished { design, parts, .. } => {
@@ -235,6 +335,24 @@ impl Decider for Study {
             Event::WentLive { design } => {
                 if let Some(setup) = self.setup() {
                     *self = Self::Live { setup: setup.clone(), design: *design, content: None };
+                }
+            }
+            Event::Completed { on } => {
+                if let Some(setup) = self.setup_mut() {
+                    setup.completed = Some(*on);
+                }
+            }
+            Event::RetentionSet { rule, scopes, trigger, months, legal_basis, ground, allows_redaction } => {
+                if let Some(setup) = self.setup_mut() {
+                    let (scopes, legal_basis) = (scopes.iter().copied().collect(), legal_basis.clone());
+                    let (trigger, months, ground, allows_redaction) = (*trigger, *months, *ground, *allows_redaction);
+                    let terms = Rule { scopes, trigger, months, legal_basis, ground, allows_redaction };
+                    setup.retention.insert(rule.clone(), Some(terms));
+                }
+            }
+            Event::RetentionEnded { rule } => {
+                if let Some(setup) = self.setup_mut() {
+                    setup.retention.insert(rule.clone(), None);
                 }
             }
         }
@@ -274,6 +392,40 @@ impl Study {
             Self::Absent | Self::Configured(_) | Self::Live { .. } => Ok(vec![Event::WentLive { design: *wanted }]),
         }
     }
+
+    fn complete(&self, on: Day, today: Day) -> Result<Vec<Event>, Refused> {
+        match self {
+            Self::Absent => Err(Refused::NoSuchStudy),
+            Self::Configured(_) => Err(Refused::NotLive),
+            Self::Live { setup, .. } => match setup.completed {
+                Some(before) if before == on => Ok(vec![]),
+                Some(_) => Err(Refused::CompletedOtherwise),
+                None if on > today => Err(Refused::CompletedInFuture),
+                None => Ok(vec![Event::Completed { on }]),
+            },
+        }
+    }
+
+    fn set_retention(&self, id: &RuleId, rule: Rule) -> Result<Vec<Event>, Refused> {
+        let setup = self.setup().ok_or(Refused::NoSuchStudy)?;
+        if rule.scopes.is_empty() || !(1..=MONTHS_MAX).contains(&rule.months) {
+            return Err(Refused::EmptyRule);
+        }
+        let of_participants = |scope: &Scope| Scope::of_participants().any(|one| one == *scope);
+        if let Some(foreign) = rule.scopes.iter().find(|scope| !of_participants(scope)) {
+            return Err(Refused::ForeignScope(*foreign));
+        }
+        if !rule.ground.is_exemption() {
+            return Err(Refused::NoExemption(rule.ground));
+        }
+        if setup.retention.get(id) == Some(&Some(rule.clone())) {
+            return Ok(vec![]);
+        }
+        let Rule { scopes, trigger, months, legal_basis, ground, allows_redaction } = rule;
+        let scopes = scopes.into_iter().collect();
+        let rule = id.clone();
+        Ok(vec![Event::RetentionSet { rule, scopes, trigger, months, legal_basis, ground, allows_redaction }])
+    }
 }
 
 #[cfg(test)]
@@ -309,6 +461,72 @@ mod tests {
         let open = |name: &str| Command::OpenSite { site: site("oslo"), name: label(name) };
         given::<Study>([created(), opened()]).when(open("Oslo")).then([]);
         given::<Study>([created(), opened()]).when(open("Bergen")).rejected("site-exists");
+    }
+
+    fn set(rule: &str, months: u32, scopes: &[Scope], ground: RefusalGround) -> Command {
+        Command::SetRetention {
+            rule: rule.parse().expect("valid"),
+            scopes: scopes.iter().copied().collect(),
+            trigger: Trigger::StudyCompleted,
+            months,
+            legal_basis: label("Regulation (EU) 536/2014 Art 58"),
+            ground,
+            allows_redaction: false,
+        }
+    }
+    fn rule_set(months: u32) -> Event {
+        Event::RetentionSet {
+            rule: "ctr-58".parse().expect("valid"),
+            scopes: vec![Scope::HealthClinical],
+            trigger: Trigger::StudyCompleted,
+            months,
+            legal_basis: label("Regulation (EU) 536/2014 Art 58"),
+            ground: RefusalGround::LegalObligation,
+            allows_redaction: false,
+        }
+    }
+
+    #[test]
+    fn a_retention_rule_is_set_changed_and_ended() {
+        let clinical = [Scope::HealthClinical];
+        let wanted = |months| set("ctr-58", months, &clinical, RefusalGround::LegalObligation);
+        let end = || Command::EndRetention { rule: "ctr-58".parse().expect("valid") };
+        let ended = || Event::RetentionEnded { rule: "ctr-58".parse().expect("valid") };
+        given::<Study>([created()]).when(wanted(300)).then([rule_set(300)]);
+        given::<Study>([created(), rule_set(300)]).when(wanted(300)).then([]);
+        given::<Study>([created(), rule_set(300)]).when(wanted(12)).then([rule_set(12)]);
+        given::<Study>([created(), rule_set(300)]).when(end()).then([ended()]);
+        given::<Study>([created(), rule_set(300), ended()]).when(end()).then([]);
+        given::<Study>([created(), rule_set(300), ended()]).when(wanted(300)).then([rule_set(300)]);
+        given::<Study>([created()]).when(end()).rejected("no-such-rule");
+        given::<Study>([]).when(wanted(300)).rejected("no-such-study");
+    }
+
+    #[test]
+    fn a_retention_rule_keeps_something_for_a_time_on_a_ground_of_article_17_3() {
+        let legal = RefusalGround::LegalObligation;
+        let clinical = [Scope::HealthClinical];
+        let on = |command| given::<Study>([created()]).when(command);
+        on(set("a", 0, &clinical, legal)).rejected("empty-rule");
+        on(set("a", MONTHS_MAX + 1, &clinical, legal)).rejected("empty-rule");
+        on(set("a", 12, &[], legal)).rejected("empty-rule");
+        on(set("a", 12, &[Scope::UserProfile], legal)).rejected("foreign-scope");
+        for ground in [RefusalGround::LegalHold, RefusalGround::Restriction, RefusalGround::NotJustified] {
+            on(set("a", 12, &clinical, ground)).rejected("no-exemption");
+        }
+    }
+
+    #[test]
+    fn a_study_is_completed_once_when_the_day_has_come() {
+        let day = |text: &str| serde_json::from_value::<Day>(text.into()).expect("a day");
+        let complete = |text| Command::Complete { on: day(text) };
+        let live = || [created(), published(), opened(), Event::WentLive { design: CommitHash([1; 32]) }];
+        let over = || live().into_iter().chain([Event::Completed { on: day("2026-11-20") }]);
+        given::<Study>([created()]).when(complete("2026-11-20")).rejected("study-not-live");
+        given::<Study>(live()).when(complete("2026-11-20")).then([Event::Completed { on: day("2026-11-20") }]);
+        given::<Study>(live()).when(complete("2026-11-23")).rejected("completed-in-future");
+        given::<Study>(over()).when(complete("2026-11-20")).then([]);
+        given::<Study>(over()).when(complete("2026-11-21")).rejected("completed-otherwise");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::study::{Setup, Study};
 pub(crate) struct Given<D: Decider> {
     state: D,
     governing: D::Governing,
+    rules: D::Rules,
     principal: Principal,
     expected: Option<Revision>,
 }
@@ -30,13 +31,20 @@ pub(crate) fn given<D: Decider>(events: impl IntoIterator<Item = D::Event>) -> G
     for (n, event) in events.into_iter().enumerate() {
         state.evolve(&event, Revision(n as u64 + 1));
     }
-    Given { state, governing: D::Governing::default(), principal: principal(Role::Investigator, 1), expected: None }
+    let (governing, rules) = (D::Governing::default(), D::Rules::default());
+    Given { state, governing, rules, principal: principal(Role::Investigator, 1), expected: None }
 }
 
 impl<D: Decider> Given<D> {
     /// Under the rules of this governing state.
     pub(crate) fn governed(mut self, governing: D::Governing) -> Self {
         self.governing = governing;
+        self
+    }
+
+    /// Where these rules hold beside.
+    pub(crate) fn ruled(mut self, rules: D::Rules) -> Self {
+        self.rules = rules;
         self
     }
 
@@ -63,6 +71,7 @@ impl<D: Decider> Given<D> {
             stream: &stream,
             expected: self.expected,
             governing: &self.governing,
+            rules: &self.rules,
         };
         let outcome = self.state.decide(&command, &context);
         if let Ok(events) = &outcome {
@@ -216,6 +225,8 @@ pub(crate) fn live_study() -> Study {
         designs: [(hash, vec![CommitHash([2; 32])])].into(),
         name: label("Cardio"),
         sites: [(site("oslo"), label("Oslo")), (site("bergen"), label("Bergen"))].into(),
+        retention: Default::default(),
+        completed: None,
     };
     Study::Live { setup, design: hash, content: Some(Arc::new(design)) }
 }

@@ -225,6 +225,7 @@ impl Decider for User {
     type Event = Event;
     type Rejection = Refused;
     type Governing = ();
+    type Rules = ();
 
     fn governed_by(_: &StreamId) -> Option<StreamId> {
         None

@@ -6,9 +6,9 @@ use super::{Command, Detail, Details, Event, Identity, PlainDetails, Refused, Va
 use crate::decider::Context;
 use crate::history::Revision;
 use crate::ids::ErasureId;
-use crate::participant::{Participant, Record};
+use crate::participant::{Participant, Record, news};
 use crate::rejection::Fault;
-use crate::scope::{Erasable, Part, Personal, Plain, Scope, tag};
+use crate::scope::{Erasable, Extent, OneValue, Part, Personal, Plain, Scope, tag};
 
 type Here<'a> = Context<'a, Participant>;
 type Known = BTreeMap<Detail, Erasable<String>>;
@@ -18,7 +18,7 @@ pub(super) fn decide(identity: &Identity, command: &Command, context: &Here<'_>)
     match command {
         Command::Record { details } => identity.record(details, context),
         Command::Rectify { details, clear, reason } => identity.rectify(details, clear, reason.as_ref(), context),
-        Command::Fence { erasure, scopes } => Ok(identity.fence(*erasure, scopes)),
+        Command::Fence { erasure, scopes, values } => Ok(identity.fence(*erasure, scopes, values)),
         Command::Restrict {} => Ok(if identity.restricted { vec![] } else { vec![Event::Restricted {}] }),
         Command::LiftRestriction {} => Ok(if identity.restricted { vec![Event::RestrictionLifted {}] } else { vec![] }),
     }
@@ -101,9 +101,12 @@ impl Identity {
     }
 
     /// A fence may come before anything is recorded: then it stands alone, and nothing of its scopes ever will be.
-    fn fence(&self, erasure: ErasureId, scopes: &BTreeSet<Scope>) -> Vec<Event> {
-        let scopes: Vec<Scope> = scopes.difference(&self.fenced).copied().collect();
-        if scopes.is_empty() { vec![] } else { vec![Event::Fenced { erasure, scopes }] }
+    fn fence(&self, erasure: ErasureId, scopes: &BTreeSet<Scope>, values: &BTreeSet<OneValue>) -> Vec<Event> {
+        let present = Extent { scopes: self.fenced.clone(), values: self.redacted.clone() };
+        match news(&present, scopes, values) {
+            Some((scopes, values)) => vec![Event::Fenced { erasure, scopes, values }],
+            None => vec![],
+        }
     }
 }
 

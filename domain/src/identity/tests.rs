@@ -47,7 +47,7 @@ fn rectify(details: PlainDetails, clear: &[Detail], reason: &str) -> Command {
 }
 
 fn fenced(scopes: &[Scope]) -> Event {
-    Event::Fenced { erasure: ErasureId(Uuid::nil()), scopes: scopes.to_vec() }
+    Event::Fenced { erasure: ErasureId(Uuid::nil()), scopes: scopes.to_vec(), values: vec![] }
 }
 
 #[test]
@@ -135,7 +135,11 @@ fn an_erased_scope_takes_nothing_more_and_the_others_do() {
     before().when(record(ada())).rejected("erased");
     assert_eq!(before().when(rectify(name(), &[], "as she is called")).facts().len(), 1);
     vault([fenced(&[Scope::IdentityContact])]).when(record(ada())).rejected("erased");
-    let marked = participant::Event::Fenced { erasure: ErasureId(Uuid::nil()), scopes: vec![Scope::IdentityContact] };
+    let marked = participant::Event::Fenced {
+        erasure: ErasureId(Uuid::nil()),
+        scopes: vec![Scope::IdentityContact],
+        values: vec![],
+    };
     vault([]).governed(participant_with([marked])).when(record(ada())).rejected("erased");
 }
 
@@ -149,7 +153,11 @@ fn a_rectification_needs_no_reason_once_texts_are_erased() {
 
 #[test]
 fn a_fence_stands_even_where_nothing_is_recorded_and_counts_once() {
-    let fence = || Command::Fence { erasure: ErasureId(Uuid::nil()), scopes: [Scope::IdentityContact].into() };
+    let fence = || Command::Fence {
+        erasure: ErasureId(Uuid::nil()),
+        scopes: [Scope::IdentityContact].into(),
+        values: [].into(),
+    };
     given::<Identity>([]).when(fence()).then([fenced(&[Scope::IdentityContact])]);
     given::<Identity>([fenced(&[Scope::IdentityContact])]).when(fence()).then([]);
 }

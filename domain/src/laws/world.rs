@@ -12,12 +12,13 @@ use crate::design::{ItemValue, content_hash};
 use crate::design_part::{self, DesignPart, PartText};
 use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::identity::{self, Detail, Identity, PlainDetails};
-use crate::ids::{Environment, ErasureId, HoldId, StudyId, TokenId};
+use crate::ids::{CommandId, Environment, ErasureId, HoldId, StudyId, TokenId};
 use crate::participant::{self, FormKey, ItemToSave, Participant};
 use crate::permit::{Principal, Role, Sites};
-use crate::privacy::{self, Justification, Next, Privacy, RefusalGround, RestrictionGround, Step};
-use crate::scope::{Plain, Scope};
-use crate::study::{self, Study};
+use crate::port::TreeCopies;
+use crate::privacy::{self, Justification, Next, Person, Privacy, RefusalGround, RestrictionGround, Step, TargetKeys};
+use crate::scope::{OneValue, Part, Plain, Scope};
+use crate::study::{self, Milestones, Rule, Study, Trigger};
 use crate::testing::{design, label, live_study, oid, principal, site, tenant};
 use crate::user::{self, AccountKind, Grant, User};
 use crate::{Day, Moment};
@@ -27,13 +28,18 @@ pub(super) const CANARIES: [&str; 3] = ["CANARY", "98765", "9876-05"];
 
 /// An aggregate with all that can happen to it.
 pub(super) trait World:
-    Decider<Command: std::fmt::Debug + PartialEq, Governing: std::fmt::Debug> + std::fmt::Debug
+    Decider<Command: std::fmt::Debug + PartialEq, Governing: std::fmt::Debug, Rules: std::fmt::Debug> + std::fmt::Debug
 {
     /// Any command.
     fn commands() -> BoxedStrategy<Self::Command>;
 
     /// Any state of the stream that governs it.
     fn governing() -> BoxedStrategy<Self::Governing>;
+
+    /// Any rules that hold beside.
+    fn rules() -> BoxedStrategy<Self::Rules> {
+        Just(Self::Rules::default()).boxed()
+    }
 
     /// Its stream.
     fn stream() -> StreamId;
@@ -79,6 +85,34 @@ fn erasures() -> impl Strategy<Value = ErasureId> {
     (1..4_u128).prop_map(|n| ErasureId(Uuid::from_u128(n)))
 }
 
+/// Values that can be redacted alone, and now and then one that cannot.
+fn some_values() -> impl Strategy<Value = BTreeSet<OneValue>> {
+    let part = prop_oneof![
+        9 => (1..3_u128).prop_map(|n| Part::of_command(CommandId(Uuid::from_u128(n)), 0)),
+        1 => Just(Part::all()),
+    ];
+    let scope = select(vec![Scope::HealthFreeText, Scope::HealthFreeText, Scope::HealthClinical]);
+    let values = prop::collection::vec((scope, part).prop_map(|(scope, part)| OneValue { scope, part }), 1..3);
+    prop_oneof![3 => Just(BTreeSet::new()), 1 => values.prop_map(|values| values.into_iter().collect())]
+}
+
+fn days() -> impl Strategy<Value = Day> {
+    select(vec!["2020-01-01", "2026-11-20", "2027-01-31", "2028-01-31"])
+        .prop_map(|day| serde_json::from_value::<Day>(day.into()).expect("a day"))
+}
+
+fn rules_of_retention() -> impl Strategy<Value = (Rule, RefusalGround)> {
+    let triggers =
+        select(vec![Trigger::Registration, Trigger::LastVisit, Trigger::ConsentWithdrawn, Trigger::StudyCompleted]);
+    let grounds = select(vec![RefusalGround::LegalObligation, RefusalGround::Research, RefusalGround::LegalHold]);
+    (some_scopes(), triggers, 0..40_u32, grounds, any::<bool>()).prop_map(
+        |(scopes, trigger, months, ground, allows_redaction)| {
+            let (scopes, legal_basis) = (scopes.unwrap_or_default(), label("a law"));
+            (Rule { scopes, trigger, months, legal_basis, ground, allows_redaction }, ground)
+        },
+    )
+}
+
 fn in_study(aggregate: Aggregate, id: impl std::fmt::Display) -> StreamId {
     let study: StudyId = "cardio".parse().expect("valid");
     StreamId::in_study(&tenant(), &study, aggregate, id)
@@ -87,8 +121,11 @@ fn in_study(aggregate: Aggregate, id: impl std::fmt::Display) -> StreamId {
 /// A participant in Oslo, to whom this or that has happened.
 fn participants() -> BoxedStrategy<Participant> {
     use participant::Event;
-    let fence = scopes()
-        .prop_map(|scopes| Event::Fenced { erasure: ErasureId(Uuid::nil()), scopes: scopes.into_iter().collect() });
+    let fence = scopes().prop_map(|scopes| Event::Fenced {
+        erasure: ErasureId(Uuid::nil()),
+        scopes: scopes.into_iter().collect(),
+        values: vec![],
+    });
     let news = prop_oneof![Just(Event::Restricted {}), Just(Event::Withdrawn { reason: None }), fence];
     let some = prop_oneof![6 => Just(vec![]), 1 => prop::collection::vec(news, 1..3)];
     some.prop_map(|news| {
@@ -102,7 +139,12 @@ fn participants() -> BoxedStrategy<Participant> {
 
 impl World for Study {
     fn commands() -> BoxedStrategy<study::Command> {
-        use study::Command::{Create, GoLive, OpenSite, PublishDesign};
+        use study::Command::{Complete, Create, EndRetention, GoLive, OpenSite, PublishDesign, SetRetention};
+        let ids = || select(vec!["ctr-58", "norm"]).prop_map(|id| id.parse().expect("valid"));
+        let set = (ids(), rules_of_retention()).prop_map(|(rule, (terms, ground))| {
+            let Rule { scopes, trigger, months, legal_basis, allows_redaction, .. } = terms;
+            SetRetention { rule, scopes, trigger, months, legal_basis, ground, allows_redaction }
+        });
         let hashes = || select(vec![design().hash(), CommitHash([1; 32])]);
         let environments = select(vec![Environment::Test, Environment::Prod]);
         prop_oneof![
@@ -110,6 +152,9 @@ impl World for Study {
             hashes().prop_map(|design| PublishDesign { design, version: label("1"), parts: vec![design] }),
             select(vec!["oslo", "bergen"]).prop_map(|id| OpenSite { site: site(id), name: label(id) }),
             hashes().prop_map(|design| GoLive { design }),
+            days().prop_map(|on| Complete { on }),
+            set,
+            ids().prop_map(|rule| EndRetention { rule }),
         ]
         .boxed()
     }
@@ -171,8 +216,11 @@ impl World for Participant {
         let consent = (select(vec!["1.0", "2.0"]), reason())
             .prop_map(|(version, reference)| GiveConsent { version: version.parse().expect("valid"), reference });
         let form = FormKey { visit: oid("V1"), visit_repeat: 1, form: oid("VS"), form_repeat: 1 };
-        let fence = (erasures(), some_scopes())
-            .prop_map(|(erasure, scopes)| Fence { erasure, scopes: scopes.unwrap_or_default() });
+        let fence = (erasures(), some_scopes(), some_values()).prop_map(|(erasure, scopes, values)| Fence {
+            erasure,
+            scopes: scopes.unwrap_or_default(),
+            values,
+        });
         prop_oneof![
             4 => register,
             4 => consent,
@@ -217,8 +265,11 @@ impl World for Identity {
     fn commands() -> BoxedStrategy<identity::Command> {
         use identity::Command::{Fence, LiftRestriction, Record, Rectify, Restrict};
         let clear = subsequence(Detail::ALL.to_vec(), 0..3).prop_map(|clear| clear.into_iter().collect());
-        let fence = (erasures(), some_scopes())
-            .prop_map(|(erasure, scopes)| Fence { erasure, scopes: scopes.unwrap_or_default() });
+        let fence = (erasures(), some_scopes(), some_values()).prop_map(|(erasure, scopes, values)| Fence {
+            erasure,
+            scopes: scopes.unwrap_or_default(),
+            values,
+        });
         prop_oneof![
             6 => details().prop_map(|details| Record { details }),
             6 => (details(), clear, reason()).prop_map(|(details, clear, reason)| Rectify { details, clear, reason }),
@@ -246,21 +297,33 @@ fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         Just(Step::Begun {}),
         Just(Step::Committed {}),
-        (0..3_u64).prop_map(|keys| Step::KeysDestroyed { keys, root_before: 1, root_after: 2 }),
+        (days(), copies()).prop_map(|(day, copy)| Step::DestructionScheduled { until: moment(day), copy }),
+        copies().prop_map(|copy| Step::KeysDestroyed { destroyed: vec![], copy }),
         Just(Step::DerivedPurged {}),
         Just(Step::RecipientsNotified { recipients: 0 }),
-        (0..9_u64, 0..2_u64).prop_map(|(probed, opened)| Step::Verified { probed, opened }),
-        Just(Step::Completed {}),
+        (0..9_u64, 0..2_u64, 0..2_u64).prop_map(|(probed, opened, controls)| Step::Verified {
+            probed,
+            opened,
+            controls,
+            controls_opened: controls / 2
+        }),
+        Just(Step::Completed { certificate: CommitHash([3; 32]) }),
     ]
+}
+
+fn copies() -> impl Strategy<Value = TreeCopies> {
+    select(vec![TreeCopies::OffSite, TreeCopies::Single])
+}
+
+fn moment(day: Day) -> Moment {
+    Moment(day.0.midnight().assume_utc())
 }
 
 fn holds() -> impl Strategy<Value = privacy::Command> {
     use privacy::Command::{LiftHold, PlaceHold};
     let ids = || (1..3_u128).prop_map(|n| HoldId(Uuid::from_u128(n)));
-    let days = select(vec!["2020-01-01", "2027-01-31", "2028-01-31"])
-        .prop_map(|day| serde_json::from_value::<Day>(day.into()).expect("a day"));
     prop_oneof![
-        (ids(), some_scopes(), days, reason()).prop_map(|(hold, scopes, review_on, reason)| PlaceHold {
+        (ids(), some_scopes(), days(), reason()).prop_map(|(hold, scopes, review_on, reason)| PlaceHold {
             hold,
             scopes,
             authority: "court".parse().expect("valid"),
@@ -279,15 +342,14 @@ fn approve(erasure: ErasureId, accept_single_copy: bool) -> privacy::Command {
 impl World for Privacy {
     fn commands() -> BoxedStrategy<privacy::Command> {
         use privacy::Command::{
-            AcceptSingleCopy, LiftRestriction, PlaceRestriction, RecordProgress, RefuseErasure, RequestErasure,
+            AcceptSingleCopy, AssessErasure, LiftRestriction, PlaceRestriction, RecordProgress, RefuseErasure,
+            RequestErasure,
         };
         let grounds = select(vec![RestrictionGround::LegalClaims, RestrictionGround::AccuracyContested]);
-        let request = (erasures(), some_scopes(), reason()).prop_map(|(erasure, scopes, reason)| RequestErasure {
-            erasure,
-            scopes,
-            justification: Justification::ConsentWithdrawn,
-            reason,
-        });
+        let request =
+            (erasures(), some_scopes(), some_values(), reason()).prop_map(|(erasure, scopes, values, reason)| {
+                RequestErasure { erasure, scopes, values, justification: Justification::ConsentWithdrawn, reason }
+            });
         prop_oneof![
             2 => holds(),
             1 => (grounds, reason()).prop_map(|(ground, reason)| PlaceRestriction { ground, reason }),
@@ -298,13 +360,34 @@ impl World for Privacy {
                 RefuseErasure { erasure, ground: RefusalGround::Research, reason }
             }),
             1 => erasures().prop_map(|erasure| AcceptSingleCopy { erasure }),
+            1 => erasures().prop_map(|erasure| AssessErasure { erasure }),
             2 => (erasures(), steps()).prop_map(|(erasure, step)| RecordProgress { erasure, step }),
         ]
         .boxed()
     }
 
-    fn governing() -> BoxedStrategy<Participant> {
-        participants()
+    fn governing() -> BoxedStrategy<Person> {
+        (participants(), prop::option::of(days()))
+            .prop_map(|(participant, day)| {
+                let milestones = Milestones { registered: day, last_visit: None, withdrawn: None };
+                Person { participant, milestones }
+            })
+            .boxed()
+    }
+
+    fn rules() -> BoxedStrategy<Study> {
+        let rule = rules_of_retention().prop_map(|(rule, ground)| Rule {
+            ground: if ground.is_exemption() { ground } else { RefusalGround::PublicHealth },
+            ..rule
+        });
+        prop_oneof![2 => Just(live_study()), 1 => rule.prop_map(|rule| {
+            let mut study = live_study();
+            if let Study::Live { setup, .. } = &mut study {
+                setup.retention.insert("norm".parse().expect("valid"), Some(rule));
+            }
+            study
+        })]
+        .boxed()
     }
 
     fn stream() -> StreamId {
@@ -320,14 +403,27 @@ impl World for Privacy {
             let erasure_id = *id;
             let step = match erasure.next() {
                 Next::Decide => return Some(approve(erasure_id, false)),
-                Next::AcceptSingleCopy => return Some(privacy::Command::AcceptSingleCopy { erasure: erasure_id }),
                 Next::Begin => Step::Begun {},
                 Next::Commit(_) => Step::Committed {},
-                Next::DestroyKeys(_) => Step::KeysDestroyed { keys: 2, root_before: 1, root_after: 2 },
+                Next::DestroyKeys(doomed) => {
+                    let keys = |(scope, part): (Scope, Option<&Part>)| TargetKeys {
+                        scope,
+                        part: part.cloned(),
+                        keys: 1,
+                        root_before: 1,
+                        root_after: 2,
+                    };
+                    Step::KeysDestroyed {
+                        destroyed: doomed.extent.each().map(keys).collect(),
+                        copy: TreeCopies::OffSite,
+                    }
+                }
                 Next::PurgeDerived(_) => Step::DerivedPurged {},
                 Next::NotifyRecipients(_) => Step::RecipientsNotified { recipients: 0 },
-                Next::Verify(scopes) => Step::Verified { probed: scopes.len() as u64, opened: 0 },
-                Next::Complete => Step::Completed {},
+                Next::Verify(extent) => {
+                    Step::Verified { probed: extent.len() as u64, opened: 0, controls: 1, controls_opened: 1 }
+                }
+                Next::Complete => Step::Completed { certificate: CommitHash([3; 32]) },
                 Next::Nothing => return None,
             };
             Some(privacy::Command::RecordProgress { erasure: erasure_id, step })

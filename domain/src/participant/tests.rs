@@ -110,6 +110,7 @@ fn what_does_not_fit_the_design_is_refused_whole_and_by_place() {
             stream: &stream,
             expected: None,
             governing: &study,
+            rules: &(),
         };
         let refused = state.decide(&command, &context).expect_err("one item is wrong");
         assert_eq!(refused.faults().iter().map(|fault| fault.pointer.as_str()).collect::<Vec<_>>(), [pointer]);
@@ -118,7 +119,8 @@ fn what_does_not_fit_the_design_is_refused_whole_and_by_place() {
 
 #[test]
 fn an_erased_scope_takes_nothing_more_and_the_others_do() {
-    let fenced = Event::Fenced { erasure: ErasureId(uuid::Uuid::nil()), scopes: vec![Scope::HealthClinical] };
+    let fenced =
+        Event::Fenced { erasure: ErasureId(uuid::Uuid::nil()), scopes: vec![Scope::HealthClinical], values: vec![] };
     let before = || record([registered(), consented(), fenced.clone()]);
     before().when(save(vec![to_save("SYSBP", Some("120"), None)])).rejected("erased");
     assert_eq!(before().when(save(vec![to_save("AETERM", Some("headache"), None)])).facts().len(), 1);

@@ -2,24 +2,27 @@
 
 use std::collections::BTreeSet;
 
+use super::assess::assessed;
 use super::{
-    Assessment, Command, Destroy, Erasure, Event, Hold, Justification, Phase, Privacy, RefusalGround, Refused,
-    RefusedScope, Stage, Step,
+    Command, Destroy, Erasure, Event, Hold, Justification, Person, Privacy, RefusalGround, Refused, RestrictionGround,
+    Stage,
 };
 use crate::Day;
-use crate::decider::{Context, Decider};
-use crate::history::{ActorKind, Revision};
+use crate::decider::Context;
+use crate::history::ActorKind;
 use crate::ids::{ErasureId, HoldId, InstructionId, OrganisationId, UserId};
-use crate::participant::Participant;
-use crate::scope::{Erasable, Part, Personal, Plain, Scope, tag};
+use crate::scope::{Erasable, Extent, OneValue, Part, Personal, Plain, Scope, tag};
+use crate::study::Study;
 
-type Here<'a> = Context<'a, Participant>;
+pub(super) type Here<'a> = Context<'a, Person, Study>;
 type Reason = Option<Personal<String, tag::HealthFreeText>>;
-type Facts = Result<Vec<Event>, Refused>;
+pub(super) type Facts = Result<Vec<Event>, Refused>;
 
 pub(super) fn decide(privacy: &Privacy, command: &Command, context: &Here<'_>) -> Facts {
-    match context.governing.record() {
+    match context.governing.participant.record() {
         Some(record) if context.principal.sites.contains(&record.site) => {}
+        // A record may be lost in a restore and the orders kept off-site: they are carried out all the same.
+        None if context.principal.actor.kind == ActorKind::System => {}
         Some(_) | None => return Err(Refused::NoSuchParticipant),
     }
     match command {
@@ -27,21 +30,18 @@ pub(super) fn decide(privacy: &Privacy, command: &Command, context: &Here<'_>) -
             privacy.place_hold(*hold, scopes.as_ref(), (authority, *review_on), reason.as_ref(), context)
         }
         Command::LiftHold { hold, reason } => privacy.lift_hold(*hold, reason.as_ref(), context),
-        Command::PlaceRestriction { ground, reason } => match privacy.restriction {
-            Some(present) if present == *ground => Ok(vec![]),
-            Some(_) => Err(Refused::RestrictedOtherwise),
-            None => {
-                let reason = privacy.required(reason.as_ref(), context)?;
-                Ok(vec![Event::RestrictionPlaced { ground: *ground, reason }])
-            }
-        },
+        Command::PlaceRestriction { ground, reason } => privacy.restrict(*ground, reason.as_ref(), context),
         Command::LiftRestriction { reason } => match privacy.restriction {
             None => Ok(vec![]),
-            Some(_) => Ok(vec![Event::RestrictionLifted { reason: privacy.required(reason.as_ref(), context)? }]),
+            Some(_) => {
+                let reason = privacy.required(reason.as_ref(), context)?;
+                Ok(privacy.with_reassessments(Event::RestrictionLifted { reason }, context))
+            }
         },
-        Command::RequestErasure { erasure, scopes, justification, reason } => {
-            privacy.request(*erasure, scopes.as_ref(), *justification, reason.as_ref(), context)
+        Command::RequestErasure { erasure, scopes, values, justification, reason } => {
+            privacy.request(*erasure, (scopes.as_ref(), values), *justification, reason.as_ref(), context)
         }
+        Command::AssessErasure { erasure } => privacy.assess_anew(*erasure, context),
         Command::ApproveErasure { erasure, instruction, accept_single_copy } => {
             privacy.approve(*erasure, instruction, *accept_single_copy, context)
         }
@@ -49,7 +49,7 @@ pub(super) fn decide(privacy: &Privacy, command: &Command, context: &Here<'_>) -
             privacy.refuse(*erasure, *ground, reason.as_ref(), context)
         }
         Command::AcceptSingleCopy { erasure } => privacy.accept_single_copy(*erasure, context),
-        Command::RecordProgress { erasure, step } => privacy.progress(*erasure, step),
+        Command::RecordProgress { erasure, step } => privacy.progress(*erasure, step, context),
     }
 }
 
@@ -83,7 +83,7 @@ impl Privacy {
         }
         let reason = self.required(reason, context)?;
         let placed = Event::HoldPlaced { hold, scopes, authority: authority.clone(), review_on, reason };
-        Ok(self.with_reassessments(placed))
+        Ok(self.with_reassessments(placed, context))
     }
 
     fn lift_hold(&self, hold: HoldId, reason: Option<&Plain>, context: &Here<'_>) -> Facts {
@@ -92,47 +92,20 @@ impl Privacy {
             Some(Hold::Lifted) => Ok(vec![]),
             Some(Hold::Active { .. }) => {
                 let reason = self.required(reason, context)?;
-                Ok(self.with_reassessments(Event::HoldLifted { hold, reason }))
+                Ok(self.with_reassessments(Event::HoldLifted { hold, reason }, context))
             }
         }
     }
 
-    /// A change of holds, and what it means for the erasures that have not begun.
-    fn with_reassessments(&self, change: Event) -> Vec<Event> {
-        let mut after = self.clone();
-        after.evolve(&change, Revision::NONE);
-        let mut events = vec![change];
-        for (id, erasure) in &self.erasures {
-            let anew = after.assess(*id, &erasure.request.scopes);
-            let differs = match &erasure.stage {
-                Stage::Assessed(before) => *before != anew,
-                // An approval is not widened; it falls only if it covers more than is granted now.
-                Stage::Approved(order) => !order.assessment.granted.is_subset(&anew.granted),
-                _ => false,
-            };
-            if differs {
-                events.extend(assessed(*id, anew));
+    fn restrict(&self, ground: RestrictionGround, reason: Option<&Plain>, context: &Here<'_>) -> Facts {
+        match self.restriction {
+            Some(present) if present == ground => Ok(vec![]),
+            Some(_) => Err(Refused::RestrictedOtherwise),
+            None => {
+                let reason = self.required(reason, context)?;
+                Ok(self.with_reassessments(Event::RestrictionPlaced { ground, reason }, context))
             }
         }
-        events
-    }
-
-    /// Granted is what was asked for and no hold covers. What another erasure has taken meanwhile is its business.
-    fn assess(&self, erasure: ErasureId, scopes: &BTreeSet<Scope>) -> Assessment {
-        let mut assessment = Assessment::default();
-        let others = || self.erasures.iter().filter(|(id, _)| **id != erasure).map(|(_, other)| other);
-        for scope in scopes.iter().copied().filter(|scope| !others().any(|other| other.has_taken(*scope))) {
-            match self.hold_on(scope) {
-                None => {
-                    assessment.granted.insert(scope);
-                }
-                Some((hold, until)) => {
-                    let (hold, until) = (Some(hold), Some(until));
-                    assessment.refused.push(RefusedScope { scope, ground: RefusalGround::LegalHold, hold, until });
-                }
-            }
-        }
-        assessment
     }
 }
 
@@ -147,22 +120,11 @@ impl Hold {
     }
 }
 
-/// The facts of an assessment: with nothing granted the erasure is refused.
-fn assessed(erasure: ErasureId, assessment: Assessment) -> Vec<Event> {
-    let nothing = assessment.granted.is_empty();
-    let granted = assessment.granted.into_iter().collect();
-    let mut events = vec![Event::ErasureAssessed { erasure, granted, refused: assessment.refused }];
-    if nothing {
-        events.push(Event::ErasureRefused { erasure, ground: RefusalGround::LegalHold, reason: None });
-    }
-    events
-}
-
 fn check(scopes: &BTreeSet<Scope>) -> Result<&BTreeSet<Scope>, Refused> {
     if scopes.is_empty() {
         return Err(Refused::NoScope);
     }
-    match scopes.iter().find(|scope| Scope::of_participants().all(|known| known != **scope)) {
+    match scopes.iter().find(|scope| !is_of_participants(**scope)) {
         Some(foreign) => Err(Refused::ForeignScope(*foreign)),
         None => Ok(scopes),
     }
@@ -174,41 +136,51 @@ impl Privacy {
     fn request(
         &self,
         erasure: ErasureId,
-        scopes: Option<&BTreeSet<Scope>>,
+        (scopes, values): (Option<&BTreeSet<Scope>>, &BTreeSet<OneValue>),
         justification: Justification,
         reason: Option<&Plain>,
         context: &Here<'_>,
     ) -> Facts {
         let requested_by = person(context)?;
-        if let Some(present) = self.erasures.get(&erasure) {
-            let same = scopes.is_none_or(|scopes| *scopes == present.request.scopes)
-                && present.request.justification == justification
-                && present.request.requested_by == requested_by;
+        if let Some(Erasure { request: present, .. }) = self.erasures.get(&erasure) {
+            let same = match scopes {
+                None if values.is_empty() => present.extent.values.is_empty(),
+                _ => named(scopes, values) == present.extent,
+            };
+            let same = same && present.justification == justification && present.requested_by == requested_by;
             return if same { Ok(vec![]) } else { Err(Refused::ErasureExists) };
         }
-        let scopes = self.erasable(scopes)?;
+        let extent = self.erasable(scopes, values)?;
         let reason = self.optional(reason, context)?;
-        let assessment = self.assess(erasure, &scopes);
-        let scopes = scopes.into_iter().collect();
-        let mut events = vec![Event::ErasureRequested { erasure, scopes, justification, requested_by, reason }];
+        let assessment = self.assess(erasure, &extent, context);
+        let (scopes, values) = (extent.scopes.into_iter().collect(), extent.values.into_iter().collect());
+        let mut events = vec![Event::ErasureRequested { erasure, scopes, values, justification, requested_by, reason }];
         events.extend(assessed(erasure, assessment));
         Ok(events)
     }
 
-    /// The scopes to erase: none that is erased already, none that another erasure waits for.
-    fn erasable(&self, wanted: Option<&BTreeSet<Scope>>) -> Result<BTreeSet<Scope>, Refused> {
-        let scopes: BTreeSet<Scope> = match wanted {
-            Some(scopes) => check(scopes)?.clone(),
-            None => Scope::of_participants().filter(|scope| !self.is_forgotten(*scope)).collect(),
+    /// What to erase: nothing that is erased already, nothing that another erasure waits for.
+    fn erasable(&self, scopes: Option<&BTreeSet<Scope>>, values: &BTreeSet<OneValue>) -> Result<Extent, Refused> {
+        let extent = match scopes {
+            None if values.is_empty() => {
+                Extent::of_scopes(Scope::of_participants().filter(|scope| !self.is_forgotten(*scope)))
+            }
+            _ => named(scopes, values),
         };
-        if let Some(erased) = scopes.iter().find(|scope| self.is_forgotten(**scope)) {
+        check_named(&extent, scopes.is_some())?;
+        if let Some(erased) = extent.scopes.iter().find(|scope| self.is_forgotten(**scope)) {
             return Err(Refused::AlreadyErased(*erased));
         }
-        let taken = |scope: &Scope| self.erasures.values().any(|erasure| erasure.has_taken(*scope));
-        match scopes.iter().find(|scope| taken(scope)) {
-            Some(scope) => Err(Refused::ErasurePending(*scope)),
-            None if scopes.is_empty() => Err(Refused::NothingLeft),
-            None => Ok(scopes),
+        if let Some(erased) = extent.values.iter().find(|value| self.is_redacted(value)) {
+            return Err(Refused::AlreadyErased(erased.scope));
+        }
+        let taken = |(scope, part): &(Scope, Option<&Part>)| {
+            self.erasures.values().any(|erasure| erasure.has_taken(*scope, *part))
+        };
+        let pending = extent.each().find(taken).map(|(scope, _)| scope);
+        match pending {
+            Some(scope) => Err(Refused::ErasurePending(scope)),
+            None => Ok(extent),
         }
     }
 
@@ -223,15 +195,16 @@ impl Privacy {
             (_, Some(order)) if order.instruction != *instruction => Err(Refused::ApprovedOtherwise),
             (_, Some(_)) if single_copy => self.accept_single_copy(id, context),
             (_, Some(_)) => Ok(vec![]),
-            (Stage::Assessed(assessment), None) => match self.held(&assessment.granted) {
-                Some(scope) => Err(Refused::Held(scope)),
-                None => Ok(vec![Event::ErasureApproved {
+            (Stage::Assessed(assessment), None) => {
+                self.refuse_kept(&assessment.granted, context)?;
+                let instruction = instruction.clone();
+                Ok(vec![Event::ErasureApproved {
                     erasure: id,
                     approved_by,
-                    instruction: instruction.clone(),
+                    instruction,
                     accept_single_copy: single_copy,
-                }]),
-            },
+                }])
+            }
             (_, None) => Err(Refused::OutOfOrder { at: erasure.phase() }),
         }
     }
@@ -253,7 +226,7 @@ impl Privacy {
         match (&erasure.stage, erasure.order()) {
             (Stage::Refused { .. }, _) => Err(Refused::WasRefused),
             (_, None) => Err(Refused::OutOfOrder { at: erasure.phase() }),
-            (Stage::Approved(_) | Stage::Begun(_) | Stage::Committed(_), Some(order))
+            (Stage::Approved(_) | Stage::Begun(_) | Stage::Committed(_) | Stage::Scheduled { .. }, Some(order))
                 if order.destroy == Destroy::WaitsForOffSite =>
             {
                 Ok(vec![Event::SingleCopyAccepted { erasure: id }])
@@ -262,26 +235,33 @@ impl Privacy {
         }
     }
 
-    fn erasure(&self, id: ErasureId) -> Result<&Erasure, Refused> {
+    pub(super) fn erasure(&self, id: ErasureId) -> Result<&Erasure, Refused> {
         self.erasures.get(&id).ok_or(Refused::NoSuchErasure)
-    }
-
-    fn held(&self, scopes: &BTreeSet<Scope>) -> Option<Scope> {
-        scopes.iter().copied().find(|scope| self.hold_on(*scope).is_some())
     }
 }
 
-impl Erasure {
-    /// Whether `scope` is this erasure's to forget, or may become so when a hold is lifted.
-    fn has_taken(&self, scope: Scope) -> bool {
-        match &self.stage {
-            Stage::Requested => self.request.scopes.contains(&scope),
-            Stage::Assessed(assessment) => {
-                assessment.granted.contains(&scope) || assessment.refused.iter().any(|refused| refused.scope == scope)
-            }
-            _ => self.granted().contains(&scope),
-        }
+/// What a request names. A value of a scope that goes as a whole goes with it.
+fn named(scopes: Option<&BTreeSet<Scope>>, values: &BTreeSet<OneValue>) -> Extent {
+    let scopes = scopes.cloned().unwrap_or_default();
+    let values = values.iter().filter(|value| !scopes.contains(&value.scope)).cloned().collect();
+    Extent { scopes, values }
+}
+
+fn check_named(extent: &Extent, has_list: bool) -> Result<(), Refused> {
+    if extent.is_empty() {
+        return Err(if has_list { Refused::NoScope } else { Refused::NothingLeft });
     }
+    if let Some((foreign, _)) = extent.each().find(|(scope, _)| !is_of_participants(*scope)) {
+        return Err(Refused::ForeignScope(foreign));
+    }
+    match extent.values.iter().find(|value| value.part == Part::all()) {
+        Some(_) => Err(Refused::NoKeyOfItsOwn),
+        None => Ok(()),
+    }
+}
+
+fn is_of_participants(scope: Scope) -> bool {
+    Scope::of_participants().any(|known| known == scope)
 }
 
 /// The acting person's id. A program cannot be one of the two persons that an erasure takes.
@@ -289,69 +269,6 @@ fn person(context: &Here<'_>) -> Result<UserId, Refused> {
     match context.principal.actor.kind {
         ActorKind::User => Ok(context.principal.actor.id),
         ActorKind::ServiceAccount | ActorKind::System => Err(Refused::NotAPerson),
-    }
-}
-
-// --- erasures, from their beginning on
-
-impl Privacy {
-    fn progress(&self, id: ErasureId, step: &Step) -> Facts {
-        let erasure = self.erasure(id)?;
-        let at = erasure.phase();
-        if at == Phase::Refused {
-            return Err(Refused::WasRefused);
-        }
-        if at >= step.phase() {
-            return Ok(vec![]);
-        }
-        match (&erasure.stage, step) {
-            (Stage::Approved(order), Step::Begun {}) => match self.held(&order.assessment.granted) {
-                Some(scope) => Err(Refused::Held(scope)),
-                None => Ok(vec![Event::ErasureBegun { erasure: id }]),
-            },
-            (Stage::Begun(_), Step::Committed {}) => Ok(vec![Event::ErasureCommitted { erasure: id }]),
-            (Stage::Committed(order), Step::KeysDestroyed { keys, root_before, root_after }) => match order.destroy {
-                Destroy::WaitsForOffSite => Err(Refused::NoOffSiteCopy),
-                Destroy::SingleCopyAccepted => {
-                    let (keys, root_before, root_after) = (*keys, *root_before, *root_after);
-                    Ok(vec![Event::KeysDestroyed { erasure: id, keys, root_before, root_after }])
-                }
-            },
-            (Stage::KeysDestroyed(_), Step::DerivedPurged {}) => Ok(vec![Event::DerivedPurged { erasure: id }]),
-            (Stage::DerivedPurged(_), Step::RecipientsNotified { recipients }) => {
-                Ok(vec![Event::RecipientsNotified { erasure: id, recipients: *recipients }])
-            }
-            (Stage::RecipientsNotified(_), Step::Verified { probed, opened }) => {
-                proven(id, *probed, *opened, erasure.granted().len() as u64)
-            }
-            (Stage::Verified(_), Step::Completed {}) => Ok(vec![Event::ErasureCompleted { erasure: id }]),
-            _ => Err(Refused::OutOfOrder { at }),
-        }
-    }
-}
-
-fn proven(erasure: ErasureId, probed: u64, opened: u64, needed: u64) -> Facts {
-    if opened > 0 {
-        return Err(Refused::StillReadable { opened });
-    }
-    if probed < needed {
-        return Err(Refused::ProbeIncomplete { probed, needed });
-    }
-    Ok(vec![Event::ErasureVerified { erasure, probed }])
-}
-
-impl Step {
-    /// The stage that it leads to.
-    fn phase(&self) -> Phase {
-        match self {
-            Self::Begun {} => Phase::Begun,
-            Self::Committed {} => Phase::Committed,
-            Self::KeysDestroyed { .. } => Phase::KeysDestroyed,
-            Self::DerivedPurged {} => Phase::DerivedPurged,
-            Self::RecipientsNotified { .. } => Phase::RecipientsNotified,
-            Self::Verified { .. } => Phase::Verified,
-            Self::Completed {} => Phase::Completed,
-        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! One erasure: each stage holds only what is known by then.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Event, Justification, RefusalGround};
-use crate::Day;
-use crate::ids::{HoldId, InstructionId, UserId};
-use crate::scope::Scope;
+use crate::history::CommitHash;
+use crate::ids::{HoldId, InstructionId, RuleId, UserId};
+use crate::port::TreeCopies;
+use crate::scope::{Extent, Part, Scope};
+use crate::study::Trigger;
+use crate::{Day, Moment};
 
 /// An erasure as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +25,8 @@ pub struct Erasure {
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Which scopes.
-    pub scopes: BTreeSet<Scope>,
+    /// Which scopes and values.
+    pub extent: Extent,
     /// On which ground.
     pub justification: Justification,
     /// By whom.
@@ -44,6 +46,13 @@ pub enum Stage {
     Begun(Order),
     /// Nothing can be read any more.
     Committed(Order),
+    /// No key opens anything, and the KMS lets go of the old roots later.
+    Scheduled {
+        /// What is carried out.
+        order: Order,
+        /// When.
+        until: Moment,
+    },
     /// The keys are gone.
     KeysDestroyed(Destroyed),
     /// So is what was derived.
@@ -66,26 +75,50 @@ pub enum Stage {
 /// What may be erased and what may not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Assessment {
-    /// These may.
-    pub granted: BTreeSet<Scope>,
+    /// This may.
+    pub granted: Extent,
     /// These may not.
     pub refused: Vec<RefusedScope>,
 }
 
-/// A scope that is not erased.
+/// A scope, or one value of it, that is not erased. What is kept on several grounds stands here once for each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefusedScope {
     /// Which.
     pub scope: Scope,
+    /// Which value of it; none: all of it.
+    #[serde(default)]
+    pub part: Option<Part>,
     /// Why.
     pub ground: RefusalGround,
     /// The hold that covers it, if one does.
     pub hold: Option<HoldId>,
+    /// The study's retention rule, if one keeps it.
+    #[serde(default)]
+    pub rule: Option<RuleId>,
     /// When it falls due: then it is to be looked at again.
     pub until: Option<Day>,
+    /// What must happen before there is such a day.
+    #[serde(default)]
+    pub after: Option<Trigger>,
 }
 
-structural!(RefusedScope);
+/// What a shred did to one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TargetKeys {
+    /// Its scope.
+    pub scope: Scope,
+    /// Its part; none: every part.
+    pub part: Option<Part>,
+    /// How many of its keys are gone. None were there: zero.
+    pub keys: u64,
+    /// The root version that was replaced by the write that removed them.
+    pub root_before: u64,
+    /// The root version that it was replaced by.
+    pub root_after: u64,
+}
+
+structural!(RefusedScope, TargetKeys);
 
 /// What the controller ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +153,12 @@ pub struct Destroyed {
     pub root_before: u64,
     /// The root version that held then.
     pub root_after: u64,
+    /// The same target by target; empty where it was not counted so.
+    pub targets: Vec<TargetKeys>,
+    /// Whether the new key tree stood elsewhere before the old roots went.
+    pub copy: TreeCopies,
+    /// The date that the KMS had named, if it named one.
+    pub scheduled: Option<Moment>,
 }
 
 /// Who was told.
@@ -138,6 +177,10 @@ pub struct Proven {
     pub notified: Notified,
     /// How many targets were tried and did not open.
     pub probed: u64,
+    /// How many targets of other persons opened in the same trial.
+    pub controls: u64,
+    /// SHA-256 of the certificate, once it is issued.
+    pub certificate: Option<CommitHash>,
 }
 
 /// The name of a stage, in order.
@@ -151,6 +194,7 @@ pub enum Phase {
     Approved,
     Begun,
     Committed,
+    DestructionScheduled,
     KeysDestroyed,
     DerivedPurged,
     RecipientsNotified,
@@ -168,6 +212,7 @@ impl Phase {
             Self::Approved => "approved",
             Self::Begun => "begun",
             Self::Committed => "committed",
+            Self::DestructionScheduled => "destruction-scheduled",
             Self::KeysDestroyed => "keys-destroyed",
             Self::DerivedPurged => "derived-purged",
             Self::RecipientsNotified => "recipients-notified",
@@ -192,21 +237,31 @@ pub enum Next {
     /// The platform: record `Begun`, before anything is fenced.
     Begin,
     /// The platform: fence the keys, set the markers in the person's streams, record `Committed`.
-    Commit(BTreeSet<Scope>),
-    /// The controller: accept a single copy. Nothing can be read meanwhile.
-    AcceptSingleCopy,
-    /// The platform: shred, record `KeysDestroyed`.
-    DestroyKeys(BTreeSet<Scope>),
+    Commit(Extent),
+    /// The platform: shred, record `DestructionScheduled` or `KeysDestroyed`. Nothing can be read meanwhile.
+    DestroyKeys(Doomed),
     /// The platform: wait until every read model took the markers in, record `DerivedPurged`.
-    PurgeDerived(BTreeSet<Scope>),
+    PurgeDerived(Extent),
     /// The platform: tell the recipients, record `RecipientsNotified`.
-    NotifyRecipients(BTreeSet<Scope>),
+    NotifyRecipients(Extent),
     /// The platform: try to open, record `Verified`.
-    Verify(BTreeSet<Scope>),
-    /// The platform: record `Completed`.
+    Verify(Extent),
+    /// The platform: issue the certificate, record `Completed`.
     Complete,
     /// Nobody: it is completed or refused.
     Nothing,
+}
+
+/// Keys that are to be destroyed, and what that must wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doomed {
+    /// Which.
+    pub extent: Extent,
+    /// Whether a copy of the key tree must stand elsewhere first. If none ever will, it is the controller's turn: to
+    /// accept a single copy.
+    pub destroy: Destroy,
+    /// Not before: the date that the KMS named.
+    pub not_before: Option<Moment>,
 }
 
 impl Erasure {
@@ -218,6 +273,7 @@ impl Erasure {
             Stage::Approved(_) => Phase::Approved,
             Stage::Begun(_) => Phase::Begun,
             Stage::Committed(_) => Phase::Committed,
+            Stage::Scheduled { .. } => Phase::DestructionScheduled,
             Stage::KeysDestroyed(_) => Phase::KeysDestroyed,
             Stage::DerivedPurged(_) => Phase::DerivedPurged,
             Stage::RecipientsNotified(_) => Phase::RecipientsNotified,
@@ -235,6 +291,7 @@ impl Erasure {
             Stage::Approved(_)
             | Stage::Begun(_)
             | Stage::Committed(_)
+            | Stage::Scheduled { .. }
             | Stage::KeysDestroyed(_)
             | Stage::DerivedPurged(_)
             | Stage::RecipientsNotified(_)
@@ -247,17 +304,19 @@ impl Erasure {
     pub fn order(&self) -> Option<&Order> {
         match &self.stage {
             Stage::Requested | Stage::Assessed(_) | Stage::Refused { .. } => None,
-            Stage::Approved(order) | Stage::Begun(order) | Stage::Committed(order) => Some(order),
+            Stage::Approved(order) | Stage::Begun(order) | Stage::Committed(order) | Stage::Scheduled { order, .. } => {
+                Some(order)
+            }
             Stage::KeysDestroyed(destroyed) | Stage::DerivedPurged(destroyed) => Some(&destroyed.order),
             Stage::RecipientsNotified(notified) => Some(&notified.destroyed.order),
             Stage::Verified(proven) | Stage::Completed(proven) => Some(&proven.notified.destroyed.order),
         }
     }
 
-    /// The scopes that are erased, or will be if it is approved. None of a refused one.
-    pub fn granted(&self) -> BTreeSet<Scope> {
+    /// What is erased, or will be if it is approved. Nothing of a refused one.
+    pub fn granted(&self) -> Extent {
         match &self.stage {
-            Stage::Refused { .. } => BTreeSet::new(),
+            Stage::Refused { .. } => Extent::default(),
             _ => self.assessment().map(|assessment| assessment.granted.clone()).unwrap_or_default(),
         }
     }
@@ -274,10 +333,8 @@ impl Erasure {
             Stage::Assessed(_) => Next::Decide,
             Stage::Approved(_) => Next::Begin,
             Stage::Begun(_) => Next::Commit(self.granted()),
-            Stage::Committed(order) => match order.destroy {
-                Destroy::WaitsForOffSite => Next::AcceptSingleCopy,
-                Destroy::SingleCopyAccepted => Next::DestroyKeys(self.granted()),
-            },
+            Stage::Committed(order) => Next::DestroyKeys(order.doomed(None)),
+            Stage::Scheduled { order, until } => Next::DestroyKeys(order.doomed(Some(*until))),
             Stage::KeysDestroyed(_) => Next::PurgeDerived(self.granted()),
             Stage::DerivedPurged(_) => Next::NotifyRecipients(self.granted()),
             Stage::RecipientsNotified(_) => Next::Verify(self.granted()),
@@ -298,9 +355,9 @@ impl Stage {
         match (self, event) {
             (
                 Self::Requested | Self::Assessed(_) | Self::Approved(_),
-                Event::ErasureAssessed { granted, refused, .. },
+                Event::ErasureAssessed { granted, values, refused, .. },
             ) => {
-                let granted = granted.iter().copied().collect();
+                let granted = Extent::of(granted, values);
                 Some(Self::Assessed(Assessment { granted, refused: refused.clone() }))
             }
             (
@@ -322,6 +379,9 @@ impl Stage {
             (Self::Approved(order), Event::SingleCopyAccepted { .. }) => Some(Self::Approved(order.accepting())),
             (Self::Begun(order), Event::SingleCopyAccepted { .. }) => Some(Self::Begun(order.accepting())),
             (Self::Committed(order), Event::SingleCopyAccepted { .. }) => Some(Self::Committed(order.accepting())),
+            (Self::Scheduled { order, until }, Event::SingleCopyAccepted { .. }) => {
+                Some(Self::Scheduled { order: order.accepting(), until: *until })
+            }
             (_, event) => self.after_step(event),
         }
     }
@@ -331,20 +391,24 @@ impl Stage {
         match (self, event) {
             (Self::Approved(order), Event::ErasureBegun { .. }) => Some(Self::Begun(order.clone())),
             (Self::Begun(order), Event::ErasureCommitted { .. }) => Some(Self::Committed(order.clone())),
-            (Self::Committed(order), Event::KeysDestroyed { keys, root_before, root_after, .. }) => {
-                let (keys, root_before, root_after) = (*keys, *root_before, *root_after);
-                Some(Self::KeysDestroyed(Destroyed { order: order.clone(), keys, root_before, root_after }))
+            (Self::Committed(order) | Self::Scheduled { order, .. }, Event::DestructionScheduled { until, .. }) => {
+                Some(Self::Scheduled { order: order.clone(), until: *until })
             }
+            (Self::Committed(order), Event::KeysDestroyed { .. }) => order.destroyed(event, None),
+            (Self::Scheduled { order, until }, Event::KeysDestroyed { .. }) => order.destroyed(event, Some(*until)),
             (Self::KeysDestroyed(destroyed), Event::DerivedPurged { .. }) => {
                 Some(Self::DerivedPurged(destroyed.clone()))
             }
             (Self::DerivedPurged(destroyed), Event::RecipientsNotified { recipients, .. }) => {
                 Some(Self::RecipientsNotified(Notified { destroyed: destroyed.clone(), recipients: *recipients }))
             }
-            (Self::RecipientsNotified(notified), Event::ErasureVerified { probed, .. }) => {
-                Some(Self::Verified(Proven { notified: notified.clone(), probed: *probed }))
+            (Self::RecipientsNotified(notified), Event::ErasureVerified { probed, controls, .. }) => {
+                let (notified, probed, controls) = (notified.clone(), *probed, *controls);
+                Some(Self::Verified(Proven { notified, probed, controls, certificate: None }))
             }
-            (Self::Verified(proven), Event::ErasureCompleted { .. }) => Some(Self::Completed(proven.clone())),
+            (Self::Verified(proven), Event::ErasureCompleted { certificate, .. }) => {
+                Some(Self::Completed(Proven { certificate: *certificate, ..proven.clone() }))
+            }
             _ => None,
         }
     }
@@ -353,5 +417,16 @@ impl Stage {
 impl Order {
     fn accepting(&self) -> Self {
         Self { destroy: Destroy::SingleCopyAccepted, ..self.clone() }
+    }
+
+    fn doomed(&self, not_before: Option<Moment>) -> Doomed {
+        Doomed { extent: self.assessment.granted.clone(), destroy: self.destroy, not_before }
+    }
+
+    fn destroyed(&self, event: &Event, scheduled: Option<Moment>) -> Option<Stage> {
+        let Event::KeysDestroyed { keys, root_before, root_after, destroyed, copy, .. } = event else { return None };
+        let (order, targets, copy) = (self.clone(), destroyed.clone(), *copy);
+        let (keys, root_before, root_after) = (*keys, *root_before, *root_after);
+        Some(Stage::KeysDestroyed(Destroyed { order, keys, root_before, root_after, targets, copy, scheduled }))
     }
 }

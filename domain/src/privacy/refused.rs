@@ -62,7 +62,7 @@ pub enum Refused {
     #[error("this erasure was refused: ask for a new one")]
     WasRefused,
     /// It has begun.
-    #[error("this erasure has begun and cannot be refused any more")]
+    #[error("this erasure has begun: it can be neither refused nor assessed anew any more")]
     TooLate,
     /// A step before this one is missing.
     #[error("the erasure is {at}: this comes later")]
@@ -73,6 +73,21 @@ pub enum Refused {
     /// A hold came first.
     #[error("a hold covers the scope {0}: assess and approve the erasure anew")]
     Held(Scope),
+    /// A rule of the study holds by now.
+    #[error("the study retains the scope {0}: assess the erasure anew, then approve what is granted")]
+    Retained(Scope),
+    /// The person wants it kept.
+    #[error("processing is restricted because the person wants the scope {0} kept: lift that restriction first")]
+    WantedKept(Scope),
+    /// A part that many values share.
+    #[error("this value shares its key with others, so it cannot be redacted alone: erase its scope")]
+    NoKeyOfItsOwn,
+    /// The shred left something out.
+    #[error("nothing is said of the keys of the scope {0}: they count as not destroyed")]
+    NotDestroyed(Scope),
+    /// The trial is none.
+    #[error("nothing of anybody opens, so that nothing of the erased opens proves nothing")]
+    NothingOpens,
     /// Nothing stands elsewhere.
     #[error(
         "no copy of the key tree stands elsewhere, so the keys are not destroyed yet (nothing can be read any more): \
@@ -118,6 +133,11 @@ impl Rejection for Refused {
             Self::TooLate => "too-late",
             Self::OutOfOrder { .. } => "out-of-order",
             Self::Held(_) => "held",
+            Self::Retained(_) => "retained",
+            Self::WantedKept(_) => "wanted-kept",
+            Self::NoKeyOfItsOwn => "no-key-of-its-own",
+            Self::NotDestroyed(_) => "not-destroyed",
+            Self::NothingOpens => "nothing-opens",
             Self::NoOffSiteCopy => "no-off-site-copy",
             Self::StillReadable { .. } => "still-readable",
             Self::ProbeIncomplete { .. } => "probe-incomplete",
@@ -127,7 +147,9 @@ impl Rejection for Refused {
     fn kind(&self) -> Kind {
         match self {
             Self::NoSuchParticipant | Self::NoSuchHold | Self::NoSuchErasure => Kind::NotFound,
-            Self::NoScope | Self::ForeignScope(_) | Self::ReviewInPast | Self::ReasonRequired => Kind::Invalid,
+            Self::NoScope | Self::ForeignScope(_) | Self::NoKeyOfItsOwn | Self::ReviewInPast | Self::ReasonRequired => {
+                Kind::Invalid
+            }
             Self::SamePerson | Self::NotAPerson => Kind::Forbidden,
             Self::ReasonErased => Kind::Erased,
             Self::HoldExists
@@ -141,6 +163,10 @@ impl Rejection for Refused {
             | Self::TooLate
             | Self::OutOfOrder { .. }
             | Self::Held(_)
+            | Self::Retained(_)
+            | Self::WantedKept(_)
+            | Self::NotDestroyed(_)
+            | Self::NothingOpens
             | Self::NoOffSiteCopy
             | Self::StillReadable { .. }
             | Self::ProbeIncomplete { .. } => Kind::Conflict,

@@ -1,3 +1,6 @@
+//! Given orders, when a command, then facts or a code. [`kept`]: what retention and restriction keep; [`redaction`]:
+//! one value alone; [`copies`]: what the keys wait for.
+
 use super::*;
 use crate::ids::SubjectNumber;
 use crate::participant;
@@ -6,15 +9,19 @@ use crate::scope::{Erasable, Plain};
 use crate::testing::{Given, given, principal, site};
 use uuid::Uuid;
 
+mod copies;
+mod kept;
+mod redaction;
+
 const E: ErasureId = ErasureId(Uuid::from_u128(1));
 const F: ErasureId = ErasureId(Uuid::from_u128(2));
 const H: HoldId = HoldId(Uuid::from_u128(3));
 
-fn registered() -> Participant {
+fn registered() -> Person {
     let subject_number: SubjectNumber = "001".parse().expect("valid");
-    let mut participant = Participant::default();
-    participant.evolve(&participant::Event::Registered { site: site("oslo"), subject_number }, Revision(1));
-    participant
+    let mut person = Person::default();
+    person.participant.evolve(&participant::Event::Registered { site: site("oslo"), subject_number }, Revision(1));
+    person
 }
 
 fn orders(events: impl IntoIterator<Item = Event>) -> Given<Privacy> {
@@ -54,13 +61,15 @@ fn held(scopes: &[Scope]) -> Event {
 
 fn request(scopes: &[Scope]) -> Command {
     let scopes = Some(scopes.iter().copied().collect());
-    Command::RequestErasure { erasure: E, scopes, justification: Justification::ConsentWithdrawn, reason: None }
+    let values = BTreeSet::new();
+    Command::RequestErasure { erasure: E, scopes, values, justification: Justification::ConsentWithdrawn, reason: None }
 }
 
 fn requested(erasure: ErasureId, scopes: &[Scope]) -> Event {
     Event::ErasureRequested {
         erasure,
         scopes: scopes.to_vec(),
+        values: vec![],
         justification: Justification::ConsentWithdrawn,
         requested_by: crate::ids::UserId(Uuid::from_u128(1)),
         reason: None,
@@ -68,11 +77,15 @@ fn requested(erasure: ErasureId, scopes: &[Scope]) -> Event {
 }
 
 fn granted(erasure: ErasureId, scopes: &[Scope]) -> Event {
-    Event::ErasureAssessed { erasure, granted: scopes.to_vec(), refused: vec![] }
+    Event::ErasureAssessed { erasure, granted: scopes.to_vec(), values: vec![], refused: vec![] }
+}
+
+fn refused(scope: Scope, ground: RefusalGround, hold: Option<HoldId>, until: Option<Day>) -> RefusedScope {
+    RefusedScope { scope, part: None, ground, hold, rule: None, until, after: None }
 }
 
 fn by_hold(scope: Scope) -> RefusedScope {
-    RefusedScope { scope, ground: RefusalGround::LegalHold, hold: Some(H), until: Some(day("2027-01-31")) }
+    refused(scope, RefusalGround::LegalHold, Some(H), Some(day("2027-01-31")))
 }
 
 fn approve() -> Command {
@@ -100,13 +113,27 @@ fn carried_out(steps: usize) -> Vec<Event> {
         approved(true),
         Event::ErasureBegun { erasure: E },
         Event::ErasureCommitted { erasure: E },
-        Event::KeysDestroyed { erasure: E, keys: 2, root_before: 1, root_after: 2 },
+        Event::KeysDestroyed {
+            erasure: E,
+            keys: 2,
+            root_before: 1,
+            root_after: 2,
+            destroyed: destroyed(),
+            copy: TreeCopies::Single,
+        },
         Event::DerivedPurged { erasure: E },
         Event::RecipientsNotified { erasure: E, recipients: 0 },
-        Event::ErasureVerified { erasure: E, probed: 2 },
-        Event::ErasureCompleted { erasure: E },
+        Event::ErasureVerified { erasure: E, probed: 2, controls: 1 },
+        Event::ErasureCompleted { erasure: E, certificate: Some(CERTIFICATE) },
     ];
     all.into_iter().take(3 + steps).collect()
+}
+
+const CERTIFICATE: CommitHash = CommitHash([7; 32]);
+
+/// One key of each, under a new root.
+fn destroyed() -> Vec<TargetKeys> {
+    CONTACT_AND_NAMES.map(|scope| TargetKeys { scope, part: None, keys: 1, root_before: 1, root_after: 2 }).to_vec()
 }
 
 const CONTACT_AND_NAMES: [Scope; 2] = [Scope::IdentityContact, Scope::IdentityCodeList];
@@ -119,11 +146,11 @@ fn steps() -> [Step; 7] {
     [
         Step::Begun {},
         Step::Committed {},
-        Step::KeysDestroyed { keys: 2, root_before: 1, root_after: 2 },
+        Step::KeysDestroyed { destroyed: destroyed(), copy: TreeCopies::Single },
         Step::DerivedPurged {},
         Step::RecipientsNotified { recipients: 0 },
-        Step::Verified { probed: 2, opened: 0 },
-        Step::Completed {},
+        Step::Verified { probed: 2, opened: 0, controls: 1, controls_opened: 1 },
+        Step::Completed { certificate: CERTIFICATE },
     ]
 }
 
@@ -136,13 +163,19 @@ fn an_erasure_is_assessed_as_it_is_asked_for() {
         Event::ErasureAssessed {
             erasure: E,
             granted: vec![Scope::IdentityContact],
+            values: vec![],
             refused: vec![by_hold(Scope::HealthClinical)],
         },
     ]);
     let refused = Event::ErasureRefused { erasure: E, ground: RefusalGround::LegalHold, reason: None };
     orders([held(&[Scope::HealthClinical])]).when(request(&[Scope::HealthClinical])).then([
         requested(E, &[Scope::HealthClinical]),
-        Event::ErasureAssessed { erasure: E, granted: vec![], refused: vec![by_hold(Scope::HealthClinical)] },
+        Event::ErasureAssessed {
+            erasure: E,
+            granted: vec![],
+            values: vec![],
+            refused: vec![by_hold(Scope::HealthClinical)],
+        },
         refused,
     ]);
 }
@@ -152,6 +185,7 @@ fn without_a_list_everything_is_meant_that_is_not_erased() {
     let all = |erasure| Command::RequestErasure {
         erasure,
         scopes: None,
+        values: BTreeSet::new(),
         justification: Justification::ConsentWithdrawn,
         reason: None,
     };
@@ -169,6 +203,7 @@ fn a_request_names_scopes_that_a_participant_has_and_still_has() {
     let again = Command::RequestErasure {
         erasure: F,
         scopes: Some([Scope::IdentityContact].into()),
+        values: BTreeSet::new(),
         justification: Justification::Objection,
         reason: None,
     };
@@ -214,10 +249,11 @@ fn what_is_to_be_done_next_follows_from_the_stage() {
         carried_out(steps).iter().for_each(|event| state.evolve(event, Revision(1)));
         state.next(E).expect("there is one")
     };
-    let scopes = || CONTACT_AND_NAMES.into();
+    let scopes = || Extent::of_scopes(CONTACT_AND_NAMES);
+    let doomed = Doomed { extent: scopes(), destroy: Destroy::SingleCopyAccepted, not_before: None };
     assert_eq!(next(0), Next::Begin);
     assert_eq!(next(1), Next::Commit(scopes()));
-    assert_eq!(next(2), Next::DestroyKeys(scopes()));
+    assert_eq!(next(2), Next::DestroyKeys(doomed));
     assert_eq!(next(3), Next::PurgeDerived(scopes()));
     assert_eq!(next(4), Next::NotifyRecipients(scopes()));
     assert_eq!(next(5), Next::Verify(scopes()));
@@ -229,11 +265,12 @@ fn what_is_to_be_done_next_follows_from_the_stage() {
 fn without_a_copy_elsewhere_the_keys_wait_for_a_word() {
     let mut facts = carried_out(2);
     facts[2] = approved(false);
-    let destroy = record(Step::KeysDestroyed { keys: 2, root_before: 1, root_after: 2 });
+    let destroy = record(Step::KeysDestroyed { destroyed: destroyed(), copy: TreeCopies::Single });
     orders(facts.clone()).by(platform()).when(destroy.clone()).rejected("no-off-site-copy");
     let mut state = Privacy::default();
     facts.iter().for_each(|event| state.evolve(event, Revision(1)));
-    assert_eq!(state.next(E), Some(Next::AcceptSingleCopy));
+    let Some(Next::DestroyKeys(doomed)) = state.next(E) else { panic!("{:?}", state.next(E)) };
+    assert_eq!(doomed.destroy, Destroy::WaitsForOffSite);
     let accepted = Event::SingleCopyAccepted { erasure: E };
     let accept = Command::AcceptSingleCopy { erasure: E };
     orders(facts.clone()).by(controller()).when(accept.clone()).then([accepted.clone()]);
@@ -247,7 +284,9 @@ fn without_a_copy_elsewhere_the_keys_wait_for_a_word() {
 
 #[test]
 fn what_still_opens_is_not_verified() {
-    let verify = |probed, opened| record(Step::Verified { probed, opened });
+    let tried = |probed, opened, controls| Step::Verified { probed, opened, controls: 1, controls_opened: controls };
+    let verify = |probed, opened| record(tried(probed, opened, 1));
+    orders(carried_out(5)).by(platform()).when(record(tried(2, 0, 0))).rejected("nothing-opens");
     orders(carried_out(5)).by(platform()).when(verify(2, 1)).rejected("still-readable");
     orders(carried_out(5)).by(platform()).when(verify(1, 0)).rejected("probe-incomplete");
     orders(carried_out(5)).by(platform()).when(verify(0, 0)).rejected("probe-incomplete");
@@ -260,6 +299,7 @@ fn a_hold_wins_until_the_erasure_has_begun_and_never_after() {
     let reassessed = Event::ErasureAssessed {
         erasure: E,
         granted: vec![Scope::IdentityCodeList],
+        values: vec![],
         refused: vec![by_hold(Scope::IdentityContact)],
     };
     assert_eq!(facts[1..], [reassessed]);
@@ -292,7 +332,8 @@ fn lifting_a_hold_assesses_anew_what_waits_and_starts_nothing() {
     let contact = Scope::IdentityContact;
     let waiting = || {
         let refused = vec![by_hold(contact)];
-        let assessed = Event::ErasureAssessed { erasure: E, granted: vec![Scope::IdentityCodeList], refused };
+        let assessed =
+            Event::ErasureAssessed { erasure: E, granted: vec![Scope::IdentityCodeList], values: vec![], refused };
         [held(&[contact]), requested(E, &CONTACT_AND_NAMES), assessed]
     };
     let lift = || Command::LiftHold { hold: H, reason: why() };
@@ -330,6 +371,7 @@ fn an_approval_that_falls_does_not_take_what_another_erasure_has_taken() {
     let first = Event::ErasureAssessed {
         erasure: E,
         granted: vec![Scope::IdentityCodeList, health],
+        values: vec![],
         refused: vec![by_hold(contact)],
     };
     let lifted = Event::HoldLifted { hold: H, reason: None };
@@ -351,7 +393,7 @@ fn an_approval_that_falls_does_not_take_what_another_erasure_has_taken() {
         reason: why(),
     };
     let facts = orders(facts).when(other).facts();
-    let [_, Event::ErasureAssessed { erasure: E, granted, refused }] = &facts[..] else { panic!("{facts:?}") };
+    let [_, Event::ErasureAssessed { erasure: E, granted, refused, .. }] = &facts[..] else { panic!("{facts:?}") };
     assert_eq!(granted[..], [Scope::IdentityCodeList]);
     assert_eq!(refused.iter().map(|refused| refused.scope).collect::<Vec<_>>(), [health]);
 }

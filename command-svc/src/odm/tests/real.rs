@@ -133,6 +133,8 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
         environment: Environment::Test,
         designs: BTreeMap::new(),
         sites: [(site, name)].into(),
+        retention: BTreeMap::new(),
+        completed: None,
     };
     let study = Study::Live { setup, design: design.hash(), content: Some(Arc::new(design.clone())) };
     let tenant: TenantId = "acme".parse().expect("valid");
@@ -147,6 +149,7 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
         stream: &stream,
         expected: None,
         governing: &study,
+        rules: &(),
     };
     participant.decide(command, &context).unwrap_or_else(|refused| panic!("{refused}: {:?}", refused))
 }
