@@ -258,4 +258,6 @@ impl Step {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
