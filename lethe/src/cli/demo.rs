@@ -35,8 +35,11 @@ impl Demo {
         let telemetry = super::start_telemetry(LogFormat::Pretty, Some("warn"))?;
         let data_dir = self.data_dir()?;
         let kms_dir = self.place.kms_dir(&data_dir);
-        let options =
-            Options::new(&data_dir, &kms_dir).listen(self.listen).install_nats_server().metrics(telemetry.metrics());
+        let options = Options::new(&data_dir, &kms_dir)
+            .elsewhere(self.place.elsewhere(&data_dir))
+            .listen(self.listen)
+            .install_nats_server()
+            .metrics(telemetry.metrics());
         let platform = Platform::start(options).await?;
         if !self.json {
             out!(

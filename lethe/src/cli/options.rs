@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use infra::keys::kms::KmsConfig;
 
 use super::CliError;
+use crate::platform::{Elsewhere, Options};
 
 /// Where the platform keeps its things.
 #[derive(Args, Debug, Clone)]
@@ -15,6 +17,22 @@ pub struct Place {
     /// Where root keys are kept; never inside the data directory. Default: beside it, with the ending `.kms`.
     #[arg(long, env = "LETHE_KMS_DIR", value_name = "DIR")]
     kms_dir: Option<PathBuf>,
+    /// Which KMS holds the root keys: `file:DIR`, `pkcs11:module=…;token=…;pin-file=…` or
+    /// `openbao:URL;mount=…;token-file=…` (docs/kms.md). Default: files in --kms-dir.
+    #[arg(long, env = "LETHE_KMS", value_name = "KMS", conflicts_with = "kms_dir")]
+    kms: Option<KmsConfig>,
+    /// Where the newest key tree, every erasure and the signed checkpoints go at once: a folder elsewhere, or
+    /// `s3://bucket/prefix?endpoint=…` (docs/backup.md). Without it an erasure asks for --accept-single-copy.
+    #[arg(long, env = "LETHE_OFF_SITE", value_name = "PLACE", value_parser = place)]
+    off_site: Option<infra::off_site::Place>,
+}
+
+/// A place for copies: a path that is not absolute is meant from here.
+pub(super) fn place(text: &str) -> Result<infra::off_site::Place, String> {
+    if text.contains("://") {
+        return text.parse().map_err(|error: infra::off_site::PlaceError| error.to_string());
+    }
+    std::path::absolute(text).map(infra::off_site::Place::Folder).map_err(|error| error.to_string())
 }
 
 impl Place {
@@ -36,6 +54,21 @@ impl Place {
             .or_else(|| home("HOME").map(|home| home.join(".local/share")))
             .map(|share| share.join("lethe"))
             .ok_or_else(|| CliError::input("no data directory: give --data-dir DIR"))
+    }
+
+    /// What stands outside the data directory.
+    pub fn elsewhere(&self, data_dir: &Path) -> Elsewhere {
+        let kms = self.kms.clone().unwrap_or_else(|| KmsConfig::File { dir: self.kms_dir(data_dir) });
+        Elsewhere { kms, off_site: self.off_site.clone() }
+    }
+
+    /// A platform on this data directory.
+    ///
+    /// # Errors
+    /// No data directory is known.
+    pub fn options(&self) -> Result<Options, CliError> {
+        let data_dir = self.data_dir()?;
+        Ok(Options::new(&data_dir, &self.kms_dir(&data_dir)).elsewhere(self.elsewhere(&data_dir)))
     }
 
     /// The folder of root keys, for this data directory.

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::CliError;
 use super::options::Place;
-use crate::platform::{Options, Platform};
+use crate::platform::Platform;
 use infra::telemetry::LogFormat;
 
 /// Serves the platform until Ctrl-C or SIGTERM.
@@ -34,8 +34,7 @@ impl Serve {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let telemetry = super::start_telemetry(self.log_format, None)?;
         let data_dir = self.place.data_dir()?;
-        let options =
-            Options::new(&data_dir, &self.place.kms_dir(&data_dir)).listen(self.listen).metrics(telemetry.metrics());
+        let options = self.place.options()?.listen(self.listen).metrics(telemetry.metrics());
         let platform = Platform::start(options).await?;
         note!("lethe serves {} (data in {}). Ctrl-C ends it.", platform.url(), data_dir.display());
         super::until_told_to_stop().await;

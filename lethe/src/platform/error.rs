@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use domain::ids::TenantId;
 use domain::port::Failure;
-use infra::keys::kms::KmsDirError;
+use infra::keys::kms::{KmsDirError, KmsOpenError};
 use infra::nats_server::NatsServerError;
 
 use crate::cli::{ApiError, CliError};
@@ -55,6 +55,12 @@ pub enum StartError {
     /// The root keys may not be kept there.
     #[error(transparent)]
     KmsDir(#[from] KmsDirError),
+    /// The off-site target may not be there.
+    #[error("the off-site target lies inside the data directory, so it is lost with it: choose a place elsewhere")]
+    OffSiteInside,
+    /// The KMS cannot be used.
+    #[error(transparent)]
+    Kms(#[from] KmsOpenError),
     /// The rules say no.
     #[error("{detail}")]
     Refused {
@@ -80,12 +86,15 @@ impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
         match error {
             StartError::InUse { .. } | StartError::Refused { .. } => Self::conflict(error),
-            StartError::NotLoopback { .. } | StartError::NoSuchTenant { .. } | StartError::KmsDir(_) => {
-                Self::input(error)
-            }
-            StartError::DataDir { .. } | StartError::Listen { .. } | StartError::Nats(_) | StartError::Failed(_) => {
-                Self::unavailable(error)
-            }
+            StartError::NotLoopback { .. }
+            | StartError::NoSuchTenant { .. }
+            | StartError::KmsDir(_)
+            | StartError::OffSiteInside => Self::input(error),
+            StartError::DataDir { .. }
+            | StartError::Listen { .. }
+            | StartError::Nats(_)
+            | StartError::Kms(_)
+            | StartError::Failed(_) => Self::unavailable(error),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! What a running platform consists of, and what its operator may do with it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::data_dir::DataDir;
+use super::elsewhere::Elsewhere;
 use super::registry::{Open, Registry};
 use super::{NewToken, StartError, open};
 
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// One process, all services.
 pub(super) struct Inner {
     pub(super) data_dir: DataDir,
-    pub(super) kms_dir: PathBuf,
+    pub(super) elsewhere: Elsewhere,
     pub(super) nats: NatsServer,
     pub(super) registry: Arc<Registry>,
     pub(super) commands: Arc<Commands>,
@@ -76,13 +76,13 @@ impl Inner {
         let provisioner = connect(logins.provisioner.connect_options(), self.nats.url(), "lethe-provision").await?;
         Provisioner::new(provisioner, 1).tenant(id).await.map_err(refused)?;
         let client = open::service_client(&self.nats, id).await?;
-        let keys = open::key_tree(&client, &self.kms_dir, id);
+        let keys = self.elsewhere.open(id).await?.key_tree(&client, id);
         // It is there already if this was interrupted just after.
         if keys.structure_key().await.is_err() {
             keys.create().await?;
         }
         self.data_dir.remember_tenant(id)?;
-        self.registry.add(open::tenant(&self.nats, &self.data_dir, &self.kms_dir, id, &[]).await?);
+        self.registry.add(open::tenant(&self.nats, &self.data_dir, &self.elsewhere, id, &[]).await?);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 mod admin;
 mod credentials;
 mod data_dir;
+mod elsewhere;
 mod error;
 mod http;
 mod inner;
@@ -25,6 +26,8 @@ use tokio::task::JoinHandle;
 
 use data_dir::is_platform;
 pub use data_dir::{Run, running};
+pub use elsewhere::Elsewhere;
+pub(crate) use elsewhere::Vault;
 pub use error::StartError;
 pub use http::openapi;
 pub use operator::Operator;
@@ -35,23 +38,30 @@ use inner::Inner;
 /// How a platform is to be started.
 pub struct Options {
     data_dir: PathBuf,
-    kms_dir: PathBuf,
+    elsewhere: Elsewhere,
     listen: SocketAddr,
     install_nats_server: bool,
     metrics: Metrics,
 }
 
 impl Options {
-    /// On a free port on loopback, with a nats-server that is installed already.
+    /// On a free port on loopback, with root keys in files, nothing off-site, and a nats-server that is installed already.
     pub fn new(data_dir: &Path, kms_dir: &Path) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             data_dir: data_dir.to_owned(),
-            kms_dir: kms_dir.to_owned(),
+            elsewhere: Elsewhere::files(kms_dir),
             listen,
             install_nats_server: false,
             metrics: Metrics::default(),
         }
+    }
+
+    /// With another KMS than files, or with an off-site target.
+    #[must_use]
+    pub fn elsewhere(mut self, elsewhere: Elsewhere) -> Self {
+        self.elsewhere = elsewhere;
+        self
     }
 
     /// On this address.

@@ -9,16 +9,17 @@ use command_svc::Commands;
 use command_svc::erasure::{ErasureTrigger, ErasureWorker, OpenErasures};
 use domain::history::{Aggregate, JournalId, StreamId};
 use domain::ids::{StudyId, TenantId};
-use domain::port::{Cells, Dice, Failure, Journal, Progress, ReadStore, Tenant, Tenants};
+use domain::port::{Cells, Dice, Failure, Journal, Ledger, Progress, ReadStore, Tenant, Tenants};
 use infra::chance::{SystemClock, SystemDice};
-use infra::journal::{JetStreamJournal, JetStreamNodes, connect};
-use infra::keys::{KeyTree, kms};
+use infra::journal::{JetStreamJournal, connect};
+use infra::off_site::{CopiedLedger, NoLedger};
 use infra::nats_server::{NatsServer, NatsServerOptions, TenantAccount, locate, locate_or_install};
 use infra::seal::Sealer;
 use infra::store::{Opening, SledStore};
 use projection_svc::{JournalState, Runner, Visible, erasures, studies};
 
 use super::data_dir::DataDir;
+use super::elsewhere::{Elsewhere, Vault};
 use super::inner::Inner;
 use super::registry::{Open, Registry};
 use super::{Options, StartError};
@@ -28,13 +29,13 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// Opens everything under the data directory.
 pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
-    kms::refuse_inside(&options.data_dir, &options.kms_dir)?;
+    options.elsewhere.refuse_inside(&options.data_dir)?;
     let data_dir = DataDir::take(&options.data_dir)?;
     let tenants = data_dir.tenants()?;
     let nats = nats_server(options, &data_dir, &tenants).await?;
     let registry = Arc::new(Registry::default());
     for id in &tenants {
-        match tenant(&nats, &data_dir, &options.kms_dir, id, &data_dir.studies(id)?).await {
+        match tenant(&nats, &data_dir, &options.elsewhere, id, &data_dir.studies(id)?).await {
             Ok(open) => registry.add(open),
             // A damaged tenant is not served, and said by name. If it is the only one, there is nothing to serve.
             Err(error) if tenants.len() == 1 => return Err(error),
@@ -52,7 +53,7 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     let operator_token = dice.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let inner = Inner {
         data_dir,
-        kms_dir: options.kms_dir.clone(),
+        elsewhere: options.elsewhere.clone(),
         nats,
         queries: query_api::Queries::new(tenants),
         registry,
@@ -74,13 +75,6 @@ async fn nats_server(options: &Options, data_dir: &DataDir, tenants: &[TenantId]
     Ok(NatsServer::start(NatsServerOptions::within(binary, data_dir.folder("nats"), accounts)).await?)
 }
 
-/// The key tree of a tenant over its service connection.
-pub(super) fn key_tree(client: &infra::journal::Client, kms_dir: &Path, id: &TenantId) -> Arc<KeyTree> {
-    let nodes = Arc::new(JetStreamNodes::new(client.clone(), id));
-    let kms = Arc::new(kms::FileKms::new(kms_dir, id));
-    Arc::new(KeyTree::new(id.clone(), nodes, kms, infra::keys::Options::default()))
-}
-
 /// A connection with a tenant's service login.
 pub(super) async fn service_client(nats: &NatsServer, id: &TenantId) -> Result<infra::journal::Client, StartError> {
     let logins = nats.credentials(id.as_str()).ok_or_else(|| StartError::NoSuchTenant { tenant: id.clone() })?;
@@ -91,19 +85,24 @@ pub(super) async fn service_client(nats: &NatsServer, id: &TenantId) -> Result<i
 pub(super) async fn tenant(
     nats: &NatsServer,
     data_dir: &DataDir,
-    kms_dir: &Path,
+    elsewhere: &Elsewhere,
     id: &TenantId,
     studies: &[StudyId],
 ) -> Result<Open, StartError> {
     let client = service_client(nats, id).await?;
-    let keys = key_tree(&client, kms_dir, id);
-    // A root key that is lost is found out now, not at the first read.
+    let vault = elsewhere.open(id).await?;
+    let keys = vault.key_tree(&client, id);
+    // A site that was left behind, or a root key that is lost, is found out now, not at the first read.
+    tolerate_silence(id, keys.attach().await)?;
     keys.structure_key().await?;
+    let listening = keys.listen().await?;
     let sealer = Arc::new(Sealer::new(Arc::clone(&keys)));
     let own = JournalId { tenant: id.clone(), study: None };
     let expected: Vec<JournalId> =
         std::iter::once(own).chain(studies.iter().map(|study| journal_of(id, study))).collect();
-    let journal: Arc<dyn Journal> = Arc::new(JetStreamJournal::open(client, id, Arc::clone(&sealer), &expected).await?);
+    let journal: Arc<dyn Journal> =
+        Arc::new(JetStreamJournal::open(client.clone(), id, Arc::clone(&sealer), &expected).await?);
+    let ledger = ledger(&vault, &client, id, &expected).await?;
     let cells: Arc<dyn Cells> = sealer;
     let store: Arc<dyn ReadStore> = Arc::new(read_store(&data_dir.tenant(id).join("store"))?);
     let runner = Runner::open(id.clone(), Arc::clone(&journal), Arc::clone(&cells), Arc::clone(&store))?;
@@ -114,14 +113,41 @@ pub(super) async fn tenant(
     let ports = Arc::new(Tenant {
         id: id.clone(),
         journal,
-        keys,
+        keys: Arc::clone(&keys) as _,
         cells,
         store,
         progress,
-        ledger: Arc::new(Pending),
+        ledger,
         certifier: Arc::new(Pending),
     });
-    Ok(Open { ports, runner })
+    Ok(Open { ports, runner, keys, vault, client, _listening: listening })
+}
+
+/// The off-site ledger, with everything in it that the journal holds.
+async fn ledger(
+    vault: &Vault,
+    client: &infra::journal::Client,
+    id: &TenantId,
+    journals: &[JournalId],
+) -> Result<Arc<dyn Ledger>, StartError> {
+    let Some(off_site) = &vault.off_site else {
+        return Ok(Arc::new(NoLedger));
+    };
+    let ledger = CopiedLedger::new(Arc::clone(off_site), client.clone(), id);
+    tolerate_silence(id, ledger.catch_up(journals).await.map(drop))?;
+    Ok(Arc::new(ledger))
+}
+
+/// An off-site target that does not answer must not keep a site from serving: nothing is destroyed before it answers,
+/// and if another site has taken over meanwhile, the root of this one's tree is dead and opens nothing.
+fn tolerate_silence(id: &TenantId, outcome: Result<(), Failure>) -> Result<(), Failure> {
+    match outcome {
+        Err(failure @ Failure::Unavailable { .. }) => {
+            tracing::error!(tenant = %id, %failure, "the off-site target does not answer: serving without it, no erasure completes");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// Waits until the read models have taken in what the journal held at the start: half of it would be wrong answers.
@@ -188,13 +214,6 @@ pub(super) fn journal_of(tenant: &TenantId, study: &StudyId) -> JournalId {
 
 /// In the middle of the work: the ledger and the certifier are not put in yet.
 struct Pending;
-
-#[async_trait]
-impl domain::port::Ledger for Pending {
-    async fn ship(&self, _: &StreamId) -> Result<(), Failure> {
-        Ok(())
-    }
-}
 
 #[async_trait]
 impl domain::port::Certifier for Pending {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Options, Platform, is_platform, running};
+use super::{Platform, is_platform, running};
 use crate::cli::{ApiError, CliError, Client, Place};
 
 /// Somebody who may use the machine's data directory.
@@ -24,7 +24,7 @@ impl Operator {
                 format!("{0} holds no platform: start one there with `lethe serve --data-dir {0}`", data_dir.display());
             return Err(CliError::unavailable(message));
         }
-        let platform = Platform::start(Options::new(&data_dir, &place.kms_dir(&data_dir))).await?;
+        let platform = Platform::start(place.options()?).await?;
         let client = Client::new(platform.url(), platform.operator_token());
         Ok(Self { client, started: Some(platform) })
     }

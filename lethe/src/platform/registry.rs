@@ -5,12 +5,21 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use domain::ids::TenantId;
 use domain::port::{Tenant, Tenants};
+use infra::journal::Client;
+use infra::keys::{KeyTree, Listening};
 use projection_svc::Runner;
+
+use super::Vault;
 
 /// A tenant with what runs for it.
 pub(super) struct Open {
     pub(super) ports: Arc<Tenant>,
     pub(super) runner: Arc<Runner>,
+    pub(super) keys: Arc<KeyTree>,
+    pub(super) vault: Vault,
+    pub(super) client: Client,
+    /// Hears of fences that other processes set.
+    pub(super) _listening: Listening,
 }
 
 /// Every tenant that is here: open, or refused with the reason. One that is damaged does not take the others down.
