@@ -9,6 +9,7 @@ pub(crate) mod frame;
 pub mod journal;
 pub mod keys;
 pub mod nats_server;
+pub(crate) mod pinned;
 pub mod seal;
 pub mod store;
 pub mod telemetry;

@@ -31,4 +31,5 @@ pub use accounts::{NatsLogin, TenantAccount, TenantLogins};
 pub use error::{NatsServerError, Skipped};
 pub use find::locate;
 pub use install::locate_or_install;
+pub(crate) use process::Lifeline;
 pub use supervise::{NatsServer, NatsServerOptions, ServerState};
