@@ -14,6 +14,7 @@ pub mod keys;
 pub mod log;
 pub mod nats_server;
 pub mod off_site;
+pub(crate) mod pinned;
 pub mod seal;
 pub mod store;
 pub mod telemetry;

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::error::{NatsServerError, Skipped};
 use super::version::Version;
+use crate::pinned::cache_folder;
 
 /// Finds a usable nats-server: `LETHE_NATS_SERVER`, then PATH, then the user's cache folder.
 ///
@@ -99,12 +100,6 @@ pub(super) fn usable(candidate: &Path) -> Result<PathBuf, String> {
     let text = String::from_utf8_lossy(&output.stdout);
     let version = Version::parse(&text).ok_or("does not answer --version as nats-server does")?;
     version.check().map(|()| absolute)
-}
-
-/// The user's cache folder: `XDG_CACHE_HOME`, otherwise `.cache` in the home folder. Relative paths are ignored.
-pub(crate) fn cache_folder(xdg: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
-    let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
-    xdg.and_then(absolute).or_else(|| home.and_then(absolute).map(|home| home.join(".cache")))
 }
 
 #[cfg(test)]

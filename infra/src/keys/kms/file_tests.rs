@@ -1,6 +1,9 @@
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::disk::{FILE_LENGTH, overwrite_and_unlink, write_new};
 use super::*;
 use crate::chance::SystemDice;
 
@@ -124,7 +127,7 @@ async fn two_copies_that_differ_or_none_that_is_whole_are_damage() {
     let given = given().await;
     given.kms.create_root(2).await.expect("a root");
     let file = given.file("a", "root-1.key");
-    let other = Folders::checksum(&given.kms.0, 1, &[9; 32]);
+    let other = given.kms.0.checksum(Secret::Root(1), &[9; 32]);
     fs::write(&file, [&[9; 32][..], &other].concat()).expect("written");
     assert!(matches!(given.unwrap().await, Err(KmsError::Failed(Failure::Damaged { .. }))), "two whole ones");
     fs::write(&file, b"torn").expect("written");

@@ -5,8 +5,10 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use domain::ids::TenantId;
-use domain::port::{Destruction, Failure, Kms, KmsDescription, KmsError};
+use domain::port::{Destruction, Failure, Kms, KmsDescription, KmsError, PublicKey, Signature, Signer};
+use ring::signature::Ed25519KeyPair;
 
+use super::file::{public_key, signature};
 use super::{unwrap, wrap};
 use crate::keys::Key;
 
@@ -20,6 +22,7 @@ pub struct MemoryKms {
 #[derive(Debug, Clone, Default)]
 struct Roots {
     live: BTreeMap<u64, Key>,
+    signing: Option<Key>,
 }
 
 impl MemoryKms {
@@ -31,7 +34,7 @@ impl MemoryKms {
     /// A KMS with one root, known to the test.
     #[cfg(test)]
     pub(crate) fn whose_first_root_is(tenant: TenantId, root: Key) -> Self {
-        Self { tenant, roots: Mutex::new(Roots { live: BTreeMap::from([(1, root)]) }) }
+        Self { tenant, roots: Mutex::new(Roots { live: BTreeMap::from([(1, root)]), signing: None }) }
     }
 
     /// Another KMS that begins as this one is now.
@@ -46,6 +49,11 @@ impl MemoryKms {
 
     fn root(&self, version: u64) -> Result<Key, KmsError> {
         self.roots().live.get(&version).cloned().ok_or(KmsError::NoSuchVersion(version))
+    }
+
+    fn signing_key(&self) -> Result<Ed25519KeyPair, Failure> {
+        let seed = self.roots().signing.get_or_insert_with(Key::random).clone();
+        Ed25519KeyPair::from_seed_unchecked(seed.expose()).map_err(|error| Failure::damaged("the signing key", error))
     }
 }
 
@@ -80,5 +88,16 @@ impl Kms for MemoryKms {
             is_exportable: true,
             limits: "It forgets everything when the process ends: for tests only.".to_owned(),
         }
+    }
+}
+
+#[async_trait]
+impl Signer for MemoryKms {
+    async fn public_key(&self) -> Result<PublicKey, Failure> {
+        Ok(public_key(&self.signing_key()?))
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Signature, Failure> {
+        signature(&self.signing_key()?, message)
     }
 }

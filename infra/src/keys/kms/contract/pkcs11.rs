@@ -1,0 +1,118 @@
+//! The contract on a SoftHSM token.
+//!
+//! The module reads where its tokens are from the environment, once: so each test runs in a process of its own.
+
+use std::process::Command;
+
+use domain::port::KmsError;
+
+use super::{Kept, KmsConfig, Scratch, holds, open, tenant};
+use crate::keys::kms::dev::SoftHsm;
+use crate::keys::kms::{SecretSource, TokenChoice};
+
+/// Where the child finds the token that its parent made for it.
+const FOLDER: &str = "LETHE_TEST_SOFTHSM";
+
+/// Runs the test `name` again in a process that has a token, and gives the token there. None in the parent, where
+/// there is nothing more to do.
+fn token(name: &str) -> Option<SoftHsm> {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return Some(SoftHsm::within(folder.as_ref()).expect("the parent made it"));
+    }
+    if let Err(error) = SoftHsm::installed() {
+        assert!(std::env::var_os("CI").is_none(), "{error}");
+        eprintln!("skipped {name}: {error}");
+        return None;
+    }
+    let scratch = Scratch::new();
+    let token = SoftHsm::within(scratch.path()).unwrap_or_else(|error| panic!("{error}"));
+    let output = child(name, &token, scratch.path()).output().expect("this test again");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    None
+}
+
+fn child(name: &str, token: &SoftHsm, folder: &std::path::Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this test binary"));
+    command.arg("--exact").arg(format!("{}::{name}", module_path!().split_once("::").expect("a crate").1));
+    command.env("SOFTHSM2_CONF", token.config_file()).env(FOLDER, folder);
+    command
+}
+
+#[tokio::test]
+async fn the_contract_holds_on_softhsm() {
+    let Some(token) = token("the_contract_holds_on_softhsm") else { return };
+    holds(&token.config()).await;
+    let told = open(&token.config(), "wrap").await.kms.describe();
+    assert_eq!((told.kind.as_str(), told.is_exportable), ("pkcs11", false));
+    assert!(told.device.contains("SoftHSM") && told.device.contains("serial number"), "{}", told.device);
+    assert!(told.limits.contains("proves the protocol, not the destruction"), "{}", told.limits);
+}
+
+#[tokio::test]
+async fn another_process_sees_what_this_one_did_and_the_other_way_round() {
+    const NAME: &str = "another_process_sees_what_this_one_did_and_the_other_way_round";
+    const INNER: &str = "LETHE_TEST_INNER";
+    let Some(token) = token(NAME) else { return };
+    let kms = open(&token.config(), "acme").await;
+    if let Some(wrapped) = std::env::var_os(INNER) {
+        let wrapped = std::fs::read(wrapped).expect("the parent's");
+        assert_eq!(kms.kms.unwrap(1, b"here", &wrapped).await.expect("unwrapped"), b"plain");
+        kms.kms.create_root(2).await.expect("a root");
+        kms.kms.destroy(1).await.expect("destroyed");
+        return;
+    }
+    kms.kms.create_root(1).await.expect("a root");
+    let key = kms.signer.public_key().await.expect("a key");
+    let wrapped = kms.kms.wrap(1, b"here", b"plain").await.expect("wrapped");
+    let (scratch, folder) = (Scratch::new(), std::env::var_os(FOLDER).expect("in the child"));
+    let file = scratch.path().join("wrapped");
+    std::fs::write(&file, &wrapped).expect("written");
+    let output = child(NAME, &token, folder.as_ref()).env(INNER, &file).output().expect("a third process");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(kms.kms.versions().await.expect("an answer").into_iter().collect::<Vec<_>>(), [2]);
+    let gone = kms.kms.unwrap(1, b"here", &wrapped).await;
+    assert!(matches!(gone, Err(KmsError::NoSuchVersion(1))), "{gone:?}");
+    kms.kms.wrap(2, b"here", b"plain").await.expect("the other's root");
+    assert_eq!(kms.signer.public_key().await.expect("a key"), key);
+}
+
+#[tokio::test]
+async fn a_token_whose_objects_are_away_is_no_answer() {
+    let Some(token) = token("a_token_whose_objects_are_away_is_no_answer") else { return };
+    let kms = open(&token.config(), "acme").await;
+    let kept = Kept::new(&kms).await;
+    let away = token.tokens().with_extension("away");
+    std::fs::rename(token.tokens(), &away).expect("away");
+    for (what, answer) in [
+        ("unwrap of a destroyed one", kms.kms.unwrap(1, b"here", &kept.wrapped).await.map(drop)),
+        ("destroy", kms.kms.destroy(2).await.map(drop).map_err(KmsError::from)),
+        ("destroy of a destroyed one", kms.kms.destroy(1).await.map(drop).map_err(KmsError::from)),
+        ("versions", kms.kms.versions().await.map(drop).map_err(KmsError::from)),
+    ] {
+        eprintln!("{what}: {answer:?}");
+        assert!(matches!(answer, Err(KmsError::Failed(_))), "{what}: {answer:?}");
+    }
+    std::fs::rename(&away, token.tokens()).expect("back");
+    kept.is_there(&kms).await;
+}
+
+#[tokio::test]
+async fn a_wrong_pin_is_said_and_not_tried_again() {
+    let Some(token) = token("a_wrong_pin_is_said_and_not_tried_again") else { return };
+    let scratch = Scratch::new();
+    let file = scratch.path().join("pin");
+    let KmsConfig::Pkcs11 { module, token: choice, pin } = token.config() else { panic!("it is a token") };
+    let with = |choice: TokenChoice, pin: &SecretSource| KmsConfig::Pkcs11 { module: module.clone(), token: choice, pin: pin.clone() };
+    std::fs::write(&file, "not the pin").expect("written");
+    let wrong = with(choice.clone(), &SecretSource::File(file.clone()));
+    let message = wrong.open(&tenant("acme")).await.map(drop).expect_err("a wrong PIN").to_string();
+    assert!(message.contains("PIN") && message.contains("; do this next: ") && !message.contains("not the pin"), "{message}");
+    let absent = with(TokenChoice::Label("other".into()), &pin);
+    let message = absent.open(&tenant("acme")).await.map(drop).expect_err("no such token").to_string();
+    assert!(message.contains("no token with token=other"), "{message}");
+    let KmsConfig::Pkcs11 { token, pin, .. } = token.config() else { panic!("it is a token") };
+    let nothing = KmsConfig::Pkcs11 { module: scratch.path().join("none.so"), token, pin };
+    let message = nothing.open(&tenant("acme")).await.map(drop).expect_err("no module").to_string();
+    assert!(message.contains("cannot load the module") && message.contains("softhsm2"), "{message}");
+}

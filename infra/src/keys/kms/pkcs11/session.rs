@@ -1,0 +1,225 @@
+//! The way into a token: modules that are loaded once, sessions that are used again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::MechanismType;
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::Slot;
+use cryptoki::types::AuthPin;
+use domain::ids::TenantId;
+use domain::port::{Failure, KmsError};
+use zeroize::Zeroizing;
+
+use super::super::config::KmsOpenError;
+use super::super::secret::SecretSource;
+use super::{Pkcs11Module, TokenChoice};
+
+/// Every module that this process has loaded. A module may be initialised once in a process and is never let go.
+static MODULES: Mutex<BTreeMap<PathBuf, Pkcs11>> = Mutex::new(BTreeMap::new());
+
+/// What a token must be able to do.
+const NEEDED: [(MechanismType, &str); 4] = [
+    (MechanismType::AES_KEY_GEN, "CKM_AES_KEY_GEN"),
+    (MechanismType::AES_GCM, "CKM_AES_GCM"),
+    (MechanismType::ECC_EDWARDS_KEY_PAIR_GEN, "CKM_EC_EDWARDS_KEY_PAIR_GEN"),
+    (MechanismType::EDDSA, "CKM_EDDSA"),
+];
+
+pub(super) struct Token {
+    pub(super) tenant: TenantId,
+    pub(super) device: String,
+    /// One creation at a time in this process.
+    pub(super) creating: Mutex<()>,
+    module: Pkcs11,
+    choice: TokenChoice,
+    pin: SecretSource,
+    /// A PIN that was refused. It is not tried again: a token locks itself after a few.
+    refused: Mutex<Option<Zeroizing<String>>>,
+    idle: Mutex<Vec<Session>>,
+    exportable: AtomicBool,
+}
+
+/// Why a call to a token did not do its work.
+pub(super) enum Fault {
+    /// The token said so.
+    Token(Error),
+    /// Another reason, final.
+    Other(KmsError),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Token(error)
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure.into())
+    }
+}
+
+impl From<Fault> for KmsError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Token(error) => unavailable(error).into(),
+            Fault::Other(error) => error,
+        }
+    }
+}
+
+impl Token {
+    pub(super) fn open(module: Pkcs11Module, tenant: TenantId) -> Result<Self, KmsOpenError> {
+        let loaded = load(&module.path)?;
+        let mut token = Self {
+            tenant,
+            device: String::new(),
+            creating: Mutex::default(),
+            module: loaded,
+            choice: module.token,
+            pin: module.pin,
+            refused: Mutex::default(),
+            idle: Mutex::default(),
+            exportable: AtomicBool::new(false),
+        };
+        let failed = |failure: Failure| {
+            let cause = match failure {
+                Failure::Unavailable { cause, .. } => cause,
+                other => other.to_string(),
+            };
+            KmsOpenError::new(
+                format!("the token {} cannot be used: {cause}", token.choice),
+                "check that the token is there, that its PIN is right, and its configuration (docs/kms.md)",
+            )
+        };
+        let device = token.describe_device().map_err(failed)?;
+        token.device = device;
+        let exportable = token.with(|session| token.any_is_exportable(session));
+        let exportable = exportable.map_err(|error| match error {
+            KmsError::Failed(failure) => failed(failure),
+            KmsError::NoSuchVersion(_) => failed(Failure::missing("a root")),
+        })?;
+        token.exportable = AtomicBool::new(exportable);
+        Ok(token)
+    }
+
+    fn describe_device(&self) -> Result<String, Failure> {
+        let slot = self.slot()?;
+        let able = self.module.get_mechanism_list(slot).map_err(unavailable)?;
+        let missing: Vec<&str> = NEEDED.iter().filter(|(it, _)| !able.contains(it)).map(|(_, name)| *name).collect();
+        if !missing.is_empty() {
+            return Err(Failure::unavailable("PKCS#11 token", format!("it cannot do {}", missing.join(", "))));
+        }
+        let info = self.module.get_token_info(slot).map_err(unavailable)?;
+        let [maker, model, serial, label] =
+            [info.manufacturer_id(), info.model(), info.serial_number(), info.label()].map(str::trim);
+        Ok(format!("{model} of {maker}, serial number {serial}, token {label}"))
+    }
+
+    pub(super) fn is_exportable(&self) -> bool {
+        self.exportable.load(Ordering::Relaxed)
+    }
+
+    /// Does something in a session that is logged in. A session that has died is opened anew, once.
+    pub(super) fn with<T>(&self, work: impl Fn(&Session) -> Result<T, Fault>) -> Result<T, KmsError> {
+        if let Some(session) = lock(&self.idle).pop() {
+            match work(&session) {
+                Err(Fault::Token(error)) if is_dead(&error) => {
+                    tracing::warn!(tenant = %self.tenant, %error, "a session of the token has died");
+                    lock(&self.idle).clear();
+                }
+                result => return self.put_back(session, result),
+            }
+        }
+        let session = self.enter()?;
+        let result = work(&session);
+        self.put_back(session, result)
+    }
+
+    fn put_back<T>(&self, session: Session, result: Result<T, Fault>) -> Result<T, KmsError> {
+        // A session that failed may still be in the middle of something.
+        if !matches!(result, Err(Fault::Token(_))) {
+            lock(&self.idle).push(session);
+        }
+        Ok(result?)
+    }
+
+    fn enter(&self) -> Result<Session, Failure> {
+        let session = self.module.open_rw_session(self.slot()?).map_err(unavailable)?;
+        let pin = self.pin.read().map_err(|error| Failure::unavailable("PKCS#11 token", error))?;
+        if lock(&self.refused).as_ref() == Some(&pin) {
+            return Err(Failure::unavailable("PKCS#11 token", format!("it has refused the PIN in {}", self.pin)));
+        }
+        match session.login(UserType::User, Some(&AuthPin::from(pin.as_str()))) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
+            Err(error) => {
+                if matches!(error, Error::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange, _)) {
+                    *lock(&self.refused) = Some(pin);
+                }
+                Err(unavailable(error))
+            }
+        }
+    }
+
+    fn slot(&self) -> Result<Slot, Failure> {
+        for slot in self.module.get_slots_with_token().map_err(unavailable)? {
+            let found = match &self.choice {
+                TokenChoice::Slot(number) => slot.id() == *number,
+                TokenChoice::Label(label) => {
+                    self.module.get_token_info(slot).map_err(unavailable)?.label().trim() == label
+                }
+            };
+            if found {
+                return Ok(slot);
+            }
+        }
+        Err(Failure::unavailable("PKCS#11 token", format!("the module has no token with {}", self.choice)))
+    }
+}
+
+fn load(path: &Path) -> Result<Pkcs11, KmsOpenError> {
+    let bad = |error: &dyn std::fmt::Display| {
+        let next = "give the path of the vendor's PKCS#11 library (for SoftHSM install Debian's package softhsm2)";
+        KmsOpenError::new(format!("cannot load the module {}: {error}", path.display()), next)
+    };
+    let path = std::fs::canonicalize(path).map_err(|error| bad(&error))?;
+    let mut modules = lock(&MODULES);
+    if let Some(module) = modules.get(&path) {
+        return Ok(module.clone());
+    }
+    let module = Pkcs11::new(&path).map_err(|error| bad(&error))?;
+    match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+        Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
+        Err(error) => return Err(bad(&error)),
+    }
+    modules.insert(path, module.clone());
+    Ok(module)
+}
+
+/// Whether a new session may do better: a token that was taken out and put back, a server behind it that began anew.
+fn is_dead(error: &Error) -> bool {
+    let Error::Pkcs11(error, _) = error else { return false };
+    matches!(
+        error,
+        RvError::SessionHandleInvalid
+            | RvError::SessionClosed
+            | RvError::UserNotLoggedIn
+            | RvError::TokenNotPresent
+            | RvError::DeviceRemoved
+            | RvError::DeviceError
+            | RvError::OperationActive
+    )
+}
+
+pub(super) fn unavailable(error: Error) -> Failure {
+    Failure::unavailable("PKCS#11 token", error)
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
