@@ -236,13 +236,18 @@ impl Step {
     fn with_tree(self, tree: Tree) -> Self {
         match self {
             Self::Look(head) => match head.reserved {
-                None if tree.root == head.shipped && tree.is_due => Self::Reserve(head),
-                None if tree.root == head.shipped => Self::List,
-                Some(root) if tree.root == root => Self::Ship { head, root },
+                // Whoever has nothing to write leaves a reservation to the one who has: two processes that kept taking
+                // over from each other would never end.
+                _ if tree.root == head.shipped && !tree.is_due => Self::List,
+                None if tree.root == head.shipped => Self::Reserve(head),
                 Some(root) if tree.root == head.shipped => Self::Create { head, root },
+                Some(root) if tree.root == root => Self::Ship { head, root },
                 None | Some(_) => Self::Doubt(head),
             },
-            Self::Check(head) if !tree.is_due => Self::Ended(End::Done { root: head.shipped }),
+            // What is gone from the live tree may still be in the shipped one, unless both are under the same root.
+            Self::Check(head) if tree.root == head.shipped && !tree.is_due => {
+                Self::Ended(End::Done { root: head.shipped })
+            }
             _ => Self::Begin,
         }
     }

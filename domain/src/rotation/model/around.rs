@@ -2,7 +2,7 @@
 //! is lost, another takes its place.
 
 use super::driver::Mistake;
-use super::process::Next;
+use super::process::{Next, other};
 use super::world::{Backup, BackupStep, DORA, Insert, KeyTree, Process, Restore, Site, Swap, World, site_id};
 use crate::rotation::{Answer, Head};
 
@@ -46,7 +46,7 @@ impl World {
                 let mut world = self.clone();
                 world.swaps.remove(at);
                 world.arrive(swap, mistake);
-                out.push(("the off-site target gets a late request", world));
+                out.push(other("the off-site target gets a late request", world));
                 continue;
             };
             if self.faults.delays == 0 {
@@ -57,13 +57,13 @@ impl World {
             late.faults.delays -= 1;
             late.swaps[at].by = None;
             late.say("", process, Answer::Moved);
-            out.push(("a request is late: its process goes on without an answer", late));
+            out.push(other("a request is late: its process goes on without an answer", late));
             let mut twice = self.clone();
             twice.faults.delays -= 1;
             twice.swaps[at].by = None;
             let answer = twice.arrive(swap, mistake);
             twice.say("", process, answer);
-            out.push(("the off-site target answers; the request will arrive again", twice));
+            out.push(other("the off-site target answers; the request will arrive again", twice));
         }
     }
 
@@ -75,7 +75,7 @@ impl World {
                     let Some(site) = site.as_ref().filter(|site| site.tree.opens(&self.roots)) else { continue };
                     let mut world = self.clone();
                     world.insert = Insert::Read { site: at, seen: site.tree };
-                    out.push(("Dora enrols: the node of her key is read", world));
+                    out.push(other("Dora enrols: the node of her key is read", world));
                 }
             }
             Insert::Read { site, seen } => out.push(self.write_key(site, seen, mistake)),
@@ -86,7 +86,7 @@ impl World {
             if site.tree.people & DORA != 0 && site.journal & DORA == 0 {
                 let mut world = self.clone();
                 world.sites[at].as_mut().expect("just seen").journal |= DORA;
-                out.push(("Dora's first commit is written", world));
+                out.push(other("Dora's first commit is written", world));
             }
         }
     }
@@ -96,13 +96,13 @@ impl World {
         let site = world.sites[at].as_mut().expect("an insert is lost with its site");
         if site.tree != seen && mistake != Mistake::InsertWithoutExpectation {
             world.insert = Insert::Idle;
-            return ("Dora's key finds the node written to: reads it again", world);
+            return other("Dora's key finds the node written to: reads it again", world);
         }
         site.tree = KeyTree { people: seen.people | DORA, sequence: site.tree.sequence + 1, ..seen };
         let tree = site.tree;
         world.keep_copy(tree);
         world.insert = Insert::Written;
-        ("Dora's key is written", world)
+        other("Dora's key is written", world)
     }
 
     /// A backup: the journal first, the keys last, and then a look at the head.
@@ -119,7 +119,7 @@ impl World {
                     } else {
                         BackupStep::Journal { site: at, journal }
                     };
-                    out.push((
+                    out.push(other(
                         if keys_first { "a backup copies the keys" } else { "a backup copies the journal" },
                         world,
                     ));
@@ -128,12 +128,12 @@ impl World {
             BackupStep::Journal { site, journal } => {
                 let tree = self.sites[site].as_ref().expect("a backup is lost with its site").tree;
                 let backup = BackupStep::Both { site, journal, tree };
-                out.push(("the backup copies the keys", Self { backup, ..self.clone() }));
+                out.push(other("the backup copies the keys", Self { backup, ..self.clone() }));
             }
             BackupStep::Keys { site, tree } => {
                 let journal = self.sites[site].as_ref().expect("a backup is lost with its site").journal;
                 let backup = BackupStep::Both { site, journal, tree };
-                out.push(("the backup copies the journal", Self { backup, ..self.clone() }));
+                out.push(other("the backup copies the journal", Self { backup, ..self.clone() }));
             }
             BackupStep::Both { site, journal, tree } => {
                 out.push(self.confirm_backup(site, Backup { journal, tree }, mistake))
@@ -148,13 +148,13 @@ impl World {
         let id = self.sites[site].as_ref().expect("a backup is lost with its site").id;
         let is_shipped = self.head.site == id && self.head.shipped == u64::from(backup.tree.root.number);
         if !is_shipped && mistake != Mistake::BackupUnconfirmed {
-            return ("the backup's keys are not under the shipped root: it does not count", world);
+            return other("the backup's keys are not under the shipped root: it does not count", world);
         }
         if !world.backups.contains(&backup) {
             world.backups.push(backup);
             world.backups.sort_unstable();
         }
-        ("the backup is complete", world)
+        other("the backup is complete", world)
     }
 
     /// The site is lost, or one beside it is to take over.
@@ -195,12 +195,12 @@ impl World {
             Restore::Idle => {}
             Restore::Wanted => {
                 let listed = Restore::Listed(self.roots.numbers());
-                out.push(("the restore lists the roots", Self { restore: listed, ..self.clone() }));
+                out.push(other("the restore lists the roots", Self { restore: listed, ..self.clone() }));
             }
             Restore::Listed(live) => out.push(self.take_head(live, mistake)),
             Restore::Taken(_) => {
                 for backup in &self.backups {
-                    out.push(("the restore loads journal and tree", self.load(backup, loss, mistake)));
+                    out.push(other("the restore loads journal and tree", self.load(backup, loss, mistake)));
                 }
             }
         }
@@ -215,7 +215,7 @@ impl World {
             _ => self.head.taken_by(id, live),
         };
         world.restore = Restore::Taken(id);
-        ("the restore takes the head", world)
+        other("the restore takes the head", world)
     }
 
     fn load(&self, backup: &Backup, loss: Loss, mistake: Mistake) -> World {
@@ -226,7 +226,7 @@ impl World {
             _ => self.restorable(),
         };
         let Restore::Taken(id) = self.restore else { unreachable!("loaded once the head is taken") };
-        world.sites[1] = Some(Site { id, tree, journal: backup.journal, must_rotate: true });
+        world.sites[1] = Some(Site { id, tree, journal: backup.journal, loaded_under: Some(tree.root) });
         world.restore = Restore::Idle;
         world.crash(1);
         world.processes[1] = Process::of(1);

@@ -15,6 +15,7 @@ pub(super) struct Ends {
 /// The first process alone, the second alone (the other has stopped for good), and both in turn.
 const SCHEDULES: [&[usize]; 3] = [&[0], &[1], &[0, 1]];
 const STEPS_MAX: usize = 300;
+const ROOT_MAX: u64 = 15;
 
 impl Ends {
     pub(super) fn check(&mut self, scenario: &Scenario, world: &World) -> Result<(), String> {
@@ -28,7 +29,7 @@ impl Ends {
                     break;
                 }
                 path.push(key);
-                if path.len() > STEPS_MAX {
+                if path.len() > STEPS_MAX || calm.head.next_root() > ROOT_MAX {
                     return Err(format!("NO END: processes {turns:?} run for ever"));
                 }
                 let moved = (0..turns.len())
@@ -50,15 +51,14 @@ impl Ends {
 impl World {
     /// The next step of a process, if it has one, with an off-site target that answers at once. A restore under way
     /// comes first.
-    fn calm(&self, process: usize, scenario: &Scenario) -> Option<World> {
+    pub(super) fn calm(&self, process: usize, scenario: &Scenario) -> Option<World> {
         let mut restore = Vec::new();
         self.restore(scenario.loss, scenario.mistake, &mut restore);
-        if let Some((_, next)) = restore.pop() {
-            return Some(next);
+        if let Some(next) = restore.pop() {
+            return Some(next.world);
         }
-        let step = self.step(process, scenario.mistake).map(|(_, next)| next);
-        step.or_else(|| self.deliver(process, scenario.mistake))
-            .or_else(|| self.begin(process, scenario.erasures, scenario.mistake))
+        let step = self.step(process, scenario.mistake).map(|next| next.world);
+        step.or_else(|| self.deliver(process, scenario.mistake)).or_else(|| self.begin(process, scenario))
     }
 
     /// Nobody of `processes` has anything left to do: then those of the serving site have done all that they were to do.

@@ -28,6 +28,8 @@ pub(super) enum Mistake {
     NoSecondLook,
     /// The last look at the tree does not ask which root it is under.
     CheckAnyRoot,
+    /// Whoever finds a reservation takes it over, even with nothing to write.
+    TakeOverForNothing,
     /// A backup copies the keys first.
     KeysBeforeJournal,
     /// A backup counts without a look at the head after its keys.
@@ -76,6 +78,7 @@ impl Driver {
             Mistake::DestroyAllNotMine => self.destroy_all_not_mine(answer),
             Mistake::OldRootKept | Mistake::NoSecondLook => self.no_second_look(answer),
             Mistake::CheckAnyRoot => self.check_any_root(answer),
+            Mistake::TakeOverForNothing => self.take_over_for_nothing(answer),
             _ => self.hand_on(answer),
         }
     }
@@ -130,6 +133,15 @@ impl Driver {
             (Step::Check(head), Answer::Tree(tree)) => {
                 let root = head.shipped;
                 self.hand_on(Answer::Tree(Tree { root, ..tree }))
+            }
+            (_, answer) => self.hand_on(answer),
+        }
+    }
+
+    fn take_over_for_nothing(self, answer: Answer) -> Self {
+        match (&self.machine.step, answer) {
+            (Step::Look(Head { reserved: Some(_), .. }), Answer::Tree(tree)) => {
+                self.hand_on(Answer::Tree(Tree { is_due: true, ..tree }))
             }
             (_, answer) => self.hand_on(answer),
         }

@@ -11,7 +11,7 @@ use std::hash::{Hash, Hasher};
 use super::around::Loss;
 use super::check::Ends;
 use super::driver::Mistake;
-use super::process::Next;
+use super::process::{Next, by, other};
 use super::world::{Faults, People, Restore, World};
 
 /// What may happen in one exploration.
@@ -19,8 +19,8 @@ use super::world::{Faults, People, Restore, World};
 pub(super) struct Scenario {
     pub(super) name: &'static str,
     pub(super) mistake: Mistake,
-    /// Who is erased: the first process erases Anna, the second Boris.
-    pub(super) erasures: People,
+    /// Whom the first and the second process erase.
+    pub(super) erases: [People; 2],
     pub(super) faults: Faults,
     pub(super) loss: Loss,
     /// Whether Dora enrols.
@@ -80,12 +80,12 @@ impl Scenario {
     fn next(&self, world: &World) -> Vec<Next> {
         let mut out = Vec::with_capacity(8);
         for process in 0..2 {
-            if let Some(next) = world.begin(process, self.erasures, self.mistake) {
-                out.push((["P0 begins", "P1 begins"][process], next));
+            if let Some(next) = world.begin(process, self) {
+                out.push(by(process, "begins", next));
             }
             out.extend(world.step(process, self.mistake));
             if let Some(next) = world.deliver(process, self.mistake) {
-                out.push((["the off-site target answers P0", "the off-site target answers P1"][process], next));
+                out.push(by(process, "is answered by the off-site target", next));
             }
             self.crashes(world, process, &mut out);
         }
@@ -97,10 +97,11 @@ impl Scenario {
             world.back_up(self.mistake, &mut out);
         }
         if let Some(next) = world.lose(self.loss) {
-            out.push(("LOSS OF THE SITE, or another is promoted", next));
+            let what = if self.loss == Loss::Total { "THE SITE IS LOST" } else { "ANOTHER SITE IS TO TAKE OVER" };
+            out.push(other(what, next));
         }
         world.restore(self.loss, self.mistake, &mut out);
-        out.iter_mut().for_each(|(_, next)| next.tidy(self.keeps_all()));
+        out.iter_mut().for_each(|next| next.world.tidy(self.keeps_all()));
         out
     }
 
@@ -115,16 +116,16 @@ impl Scenario {
                 let mut half = next.clone();
                 half.roots.destroy(lowest);
                 half.crash(process);
-                out.push((["P0 CRASHES half way through", "P1 CRASHES half way through"][process], half));
+                out.push(by(process, "CRASHES when it has destroyed one root", half));
             }
             next.crash(process);
-            out.push((["P0 CRASHES", "P1 CRASHES"][process], next));
+            out.push(by(process, "CRASHES", next));
         }
         if process == 0 && !matches!(world.restore, Restore::Idle | Restore::Wanted) {
             let mut next = world.clone();
             next.faults.crashes -= 1;
             next.restore = Restore::Wanted;
-            out.push(("the restore CRASHES", next));
+            out.push(other("the restore CRASHES", next));
         }
     }
 
@@ -144,7 +145,7 @@ impl Scenario {
             if seen.len() >= limit {
                 return Explored { worlds: seen.len(), is_exhausted: false, violation: None };
             }
-            for (at, (_, next)) in self.next(&world).into_iter().enumerate() {
+            for (at, Next { world: next, .. }) in self.next(&world).into_iter().enumerate() {
                 if let std::collections::hash_map::Entry::Vacant(free) = seen.entry(print_of(&next)) {
                     free.insert((print, u8::try_from(at).expect("few things can happen at once")));
                     queue.push_back(next);
@@ -165,9 +166,9 @@ impl Scenario {
         world.tidy(self.keeps_all());
         let mut text = format!("[{}] {what}, after {} steps\n", self.name, steps.len());
         for at in steps.into_iter().rev() {
-            let (name, next) = self.next(&world).swap_remove(usize::from(at));
+            let Next { who, what, world: next } = self.next(&world).swap_remove(usize::from(at));
             world = next;
-            writeln!(text, "  {name}\n      {}", world.summary()).expect("a string takes everything");
+            writeln!(text, "  {who}{what}\n      {}", world.summary()).expect("a string takes everything");
         }
         text
     }

@@ -1,28 +1,43 @@
 //! A process carries out what the rotation asks for, one small step at a time.
 
 use super::driver::{Driver, Mistake};
-use super::world::{Copied, KeyTree, People, Run, Swap, WHOM, Work, World};
+use super::explore::Scenario;
+use super::world::{Copied, KeyTree, People, RootKey, Run, Swap, Work, World};
 use crate::rotation::{Answer, Ask, End, Head, Tree};
 
-/// A step and the world after it.
-pub(super) type Next = (&'static str, World);
+/// A step, and the world after it.
+pub(super) struct Next {
+    pub(super) who: &'static str,
+    pub(super) what: &'static str,
+    pub(super) world: World,
+}
+
+/// A step of a process.
+pub(super) fn by(process: usize, what: &'static str, world: World) -> Next {
+    Next { who: ["P0 ", "P1 "][process], what, world }
+}
+
+/// A step of anybody else.
+pub(super) fn other(what: &'static str, world: World) -> Next {
+    Next { who: "", what, world }
+}
 
 impl World {
     /// Whose erasure this process is to carry out: its own, and at a restored site all that is known off-site.
-    fn job(&self, process: usize, erasures: People) -> People {
+    fn job(&self, process: usize, scenario: &Scenario) -> People {
         let known = if self.processes[process].site == 0 { 0 } else { self.ledger };
-        ((WHOM[process] & erasures) | known) & !self.destroyed
+        (scenario.erases[process] | known) & !self.destroyed
     }
 
     /// Begins a rotation: the erasure is committed first. None if there is nothing to do.
-    pub(super) fn begin(&self, process: usize, erasures: People, mistake: Mistake) -> Option<World> {
+    pub(super) fn begin(&self, process: usize, scenario: &Scenario) -> Option<World> {
         let Some(site) = &self.sites[self.processes[process].site] else { return None };
-        let job = self.job(process, erasures);
+        let job = self.job(process, scenario);
         let is_idle = self.processes[process].run.is_none() && !self.processes[process].has_stopped;
-        if !is_idle || (job == 0 && !site.must_rotate) {
+        if !is_idle || (job == 0 && !site.is_due(0)) {
             return None;
         }
-        let run = Run { driver: Driver::begin(site.id, mistake), job, work: Work::None };
+        let run = Run { driver: Driver::begin(site.id, scenario.mistake), job, work: Work::None };
         let mut world = self.clone();
         world.ledger |= job;
         world.processes[process].run = Some(run);
@@ -40,7 +55,7 @@ impl World {
             (_, Err(end)) => world.end(process, end),
             (_, Ok(ask)) => world.carry_out(process, ask, mistake),
         };
-        Some((name, world))
+        Some(by(process, name, world))
     }
 
     fn carry_out(&mut self, process: usize, ask: Ask, mistake: Mistake) -> &'static str {
@@ -87,10 +102,11 @@ impl World {
 
     fn read_tree(&mut self, process: usize) -> &'static str {
         let (tree, job) = self.tree_of(process);
+        let is_due = self.sites[self.processes[process].site].as_ref().is_some_and(|site| site.is_due(job));
         if !tree.opens(&self.roots) {
             return self.say("cannot open the tree", process, Answer::Moved);
         }
-        let seen = Tree { root: tree.root.number.into(), is_due: tree.people & job != 0 };
+        let seen = Tree { root: tree.root.number.into(), is_due };
         self.say("reads the tree", process, Answer::Tree(seen))
     }
 
@@ -106,7 +122,7 @@ impl World {
     }
 
     /// The second half: all or nothing, and only over what was opened.
-    fn write(&mut self, process: usize, seen: KeyTree, under: super::world::RootKey, mistake: Mistake) -> &'static str {
+    fn write(&mut self, process: usize, seen: KeyTree, under: RootKey, mistake: Mistake) -> &'static str {
         let (live, job) = self.tree_of(process);
         if live != seen && mistake != Mistake::RewrapWithoutExpectation {
             if live.root != seen.root {
@@ -148,13 +164,9 @@ impl World {
 
     fn end(&mut self, process: usize, end: End) -> &'static str {
         let run = self.processes[process].run.take().expect("a rotation under way");
-        let site = self.processes[process].site;
         match end {
             End::Done { .. } => {
                 self.destroyed |= run.job;
-                if let Some(site) = self.sites[site].as_mut() {
-                    site.must_rotate = false;
-                }
                 "is done: KeysDestroyed"
             }
             End::Superseded => {

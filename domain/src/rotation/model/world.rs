@@ -10,14 +10,11 @@ use crate::rotation::{Head, SiteId};
 /// A set of people, one bit each.
 pub(super) type People = u8;
 
-/// The first process erases Anna, the second Boris; Carla is a survivor, Dora is one who enrols on the way.
+/// Anna and Boris are those who may be erased; Carla is a survivor, Dora is one who enrols on the way.
 pub(super) const ANNA: People = 1;
 pub(super) const BORIS: People = 2;
 pub(super) const CARLA: People = 4;
 pub(super) const DORA: People = 8;
-
-/// Whom a process erases.
-pub(super) const WHOM: [People; 2] = [ANNA, BORIS];
 
 /// One root key: a number that is destroyed and created again has other bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,8 +97,15 @@ pub(super) struct Site {
     pub(super) id: SiteId,
     pub(super) tree: KeyTree,
     pub(super) journal: People,
-    /// Restored or promoted, and not yet rotated.
-    pub(super) must_rotate: bool,
+    /// The root of the tree that was loaded into a restored or promoted site: it must be replaced.
+    pub(super) loaded_under: Option<RootKey>,
+}
+
+impl Site {
+    /// Whether there is something to do for a rotation that is to remove `job`.
+    pub(super) fn is_due(&self, job: People) -> bool {
+        self.tree.people & job != 0 || self.loaded_under == Some(self.tree.root)
+    }
 }
 
 /// A complete backup: whose commits are in its journal part, and its copy of the tree.
@@ -241,7 +245,7 @@ impl World {
         let root = roots.key(1).expect("just created");
         let people = ANNA | BORIS | CARLA;
         let tree = KeyTree { root, nodes: root, people, sequence: 1, is_torn: false };
-        let site = Site { id: site_id(1), tree, journal: people, must_rotate: false };
+        let site = Site { id: site_id(1), tree, journal: people, loaded_under: None };
         let mut world = Self {
             roots,
             head: Head::first(site.id, 1),
