@@ -16,6 +16,10 @@ use super::wire::Wire;
 /// The metadata key of a journal stream's incarnation: one at first, one more with every restore.
 pub(super) const INCARNATION: &str = "lethe.incarnation";
 
+/// The metadata key of the list of incarnations (`1:1,2:501`: each with its first sequence) of a journal stream that
+/// was restored.
+pub const INCARNATIONS: &str = "lethe.incarnations";
+
 /// The metadata key of the format version.
 pub(super) const FORMAT: &str = "lethe.format";
 

@@ -9,10 +9,17 @@
 //! - [`Checkpoints`]: follows the journal streams, signs, and checks at start.
 
 pub mod checkpoint;
+mod checkpoints;
+mod journal_log;
 pub mod leaf;
 pub mod levels;
 pub mod merkle;
 pub mod note;
+pub mod shelf;
+mod source;
+
+pub use checkpoints::{CheckpointParts, Checkpoints};
+pub use source::{JournalState, KeyMapSource, RawJournals};
 
 /// A SHA-256.
 pub type Hash = [u8; 32];
