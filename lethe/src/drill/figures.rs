@@ -1,5 +1,6 @@
 //! What a drill found out.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -87,6 +88,17 @@ impl Figures {
             "faults": self.faults(),
             "seconds": (self.seconds * 10.0).round() / 10.0,
         })
+    }
+}
+
+/// A line for each number.
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.json();
+        let numbers = all.as_object().into_iter().flatten().filter(|(name, _)| *name != "faults");
+        let lines: Vec<String> =
+            numbers.map(|(name, value)| format!("{:<22} {value:>12}", name.replace('_', " "))).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 

@@ -6,12 +6,14 @@
 //! - `moments`: the backups, taken before, between and after the erasures.
 //! - `look`: what can be reached after a restore: answers, audit trail, certificates, raw keys.
 //! - `figures`: what is printed.
+//! - [`shred`]: what one shred costs, by the size of the tree.
 
 mod figures;
 mod ground;
 mod look;
 mod moments;
 mod people;
+pub mod shred;
 
 pub use figures::Figures;
 pub use ground::{Ground, KmsKind};
@@ -58,11 +60,10 @@ pub async fn run(plan: &Plan, ground: &Ground, quiet: bool) -> Result<Figures, C
         platform.stop().await;
         ground.lose_the_site()?;
         let restored = ground.restore(&backup).await?;
-        figures.restored(moment, &restored);
         platform = ground.start().await?;
         study.moved_to(&platform);
         let found = look::at(ground, &platform, &study, &before).await?;
-        figures.found(moment, found);
+        figures.restored(moment, restored, found);
         bar.inc(1);
     }
     platform.stop().await;

@@ -11,6 +11,9 @@ use crate::demo::study::STUDY;
 use crate::demo::{self, Cast, Voice};
 use crate::platform::{Platform, random_id};
 
+/// The tenant of the demo, and of the drill.
+pub(super) const TENANT: &str = "demo";
+
 /// How long an erasure may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 

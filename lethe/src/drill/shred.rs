@@ -68,7 +68,7 @@ impl Bench {
         Provisioner::new(provisioner, 1).tenant(&tenant).await.map_err(CliError::unavailable)?;
         let client = connect(logins.service.connect_options(), nats.url(), "lethe-drill").await;
         let nodes = Arc::new(JetStreamNodes::new(client.map_err(CliError::unavailable)?, &tenant));
-        let (kms, off_site) = ground.elsewhere(&tenant)?;
+        let (kms, off_site) = ground.elsewhere(&tenant).await?;
         let (kms, off_site) = (Arc::new(Timed::new(kms)), Arc::new(Timed::new(off_site)));
         let options = Options { off_site: Some(off_site.clone()), ..Options::default() };
         let tree = Arc::new(KeyTree::new(tenant, nodes, kms.clone(), options));
