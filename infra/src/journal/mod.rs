@@ -40,7 +40,7 @@ pub use batch::{BatchAck, MAX_BATCH};
 pub use connect::connect;
 pub use jetstream::JetStreamJournal;
 pub use node_store::JetStreamNodes;
-pub use provision::{ProvisionError, Provisioned, Provisioner};
+pub use provision::{INCARNATIONS, ProvisionError, Provisioned, Provisioner};
 pub use read::{Stored, Which};
 pub use refusal::{ApiError, Code, Refusal, Verdict};
 pub use wire::{Outgoing, Wire};
