@@ -3,7 +3,8 @@
 //! - [`names`]: which journal stream and which subject is whose. [`Provisioner`] creates journal streams, by explicit
 //!   command only.
 //! - [`JetStreamJournal`] is the port `Journal`: `append.rs` writes, `chain.rs` checks what `read.rs` gives, `feed.rs`
-//!   follows. `turns.rs` lets one write after the other. [`JetStreamNodes`] is the key tree's port.
+//!   follows. `turns.rs` lets one write after the other. [`JetStreamNodes`] is the key tree's port, [`NatsAnnouncements`]
+//!   tells other processes of its fences.
 //! - [`raw`]: messages as they are stored, unopened, for what copies, checks and proves a journal stream.
 //! - `wire.rs` and `batch.rs` speak to the server, `refusal.rs` says what its errors mean, and `insist.rs` finds out
 //!   what became of a message whose acknowledgement was lost.
@@ -11,6 +12,7 @@
 //! What must never be there: a create or a get-or-create at start; a wildcard in an expectation; a header of our own
 //! other than the trace context; an acknowledgement that was not the server's.
 
+mod announcements;
 mod append;
 mod batch;
 mod chain;
@@ -36,6 +38,7 @@ pub(crate) mod tests;
 /// The one header of our own: W3C trace context, from the command to the projections.
 const TRACEPARENT: &str = "traceparent";
 
+pub use announcements::NatsAnnouncements;
 pub use async_nats::Client;
 pub use batch::{BatchAck, MAX_BATCH};
 pub use connect::connect;

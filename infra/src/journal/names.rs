@@ -67,6 +67,17 @@ pub fn node_subject(tenant: &TenantId, place: &str) -> String {
     format!("keys.{tenant}.{}", place.replace('/', "."))
 }
 
+/// The inverse of [`node_subject`]; none for any other subject.
+pub fn node_place(tenant: &TenantId, subject: &str) -> Option<String> {
+    let place = subject.strip_prefix("keys.")?.strip_prefix(tenant.as_str())?.strip_prefix('.')?;
+    (!place.is_empty()).then(|| place.replace('.', "/"))
+}
+
+/// `announce.<tenant>.fenced`: says that something was fenced. No journal stream takes it in.
+pub fn fenced_subject(tenant: &TenantId) -> String {
+    format!("announce.{tenant}.fenced")
+}
+
 /// The inverse of [`stream_subject`] and [`guard_subject`]; none for any other subject.
 pub fn parse_subject(subject: &str) -> Option<Subject> {
     let tokens: Vec<&str> = subject.split('.').collect();

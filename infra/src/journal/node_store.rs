@@ -7,11 +7,11 @@ use domain::port::Failure;
 use serde_json::json;
 
 use super::insist::{Attempt, NotStored, Settled, insist};
-use super::names::{keys_stream, node_subject};
-use super::read::{Which, missing_or_unavailable};
+use super::names::{keys_filter, keys_stream, node_place, node_subject};
+use super::read::{Stored, Which, missing_or_unavailable};
 use super::refusal::Refusal;
 use super::wire::{Outgoing, Wire};
-use crate::keys::{NodeStore, NodeWrite, NodeWriteError};
+use crate::keys::{NodeStore, NodeWrite, NodeWriteError, StoredNode};
 
 /// The nodes of one tenant's key tree. Every read asks the leader: a stale node would lose a fence.
 pub struct JetStreamNodes {
@@ -44,6 +44,18 @@ impl NodeStore for JetStreamNodes {
             NotStored::Moved => NodeWriteError::Conflict,
             NotStored::Failed(failure) => NodeWriteError::Failed(failure),
         })
+    }
+
+    /// A direct read, for speed: in a cluster it may end a moment early, which whoever needs all must check.
+    async fn changed_since(&self, after: u64) -> Result<Vec<StoredNode>, Failure> {
+        let messages = self.wire.next_of(&self.journal, &keys_filter(&self.tenant), after + 1).await?;
+        let node = |message: Stored| {
+            let place = node_place(&self.tenant, &message.subject).ok_or_else(|| {
+                Failure::damaged(format!("journal stream {}", self.journal), "it holds a subject that is no node's")
+            })?;
+            Ok(StoredNode { place, sequence: message.sequence, bytes: message.payload.to_vec() })
+        };
+        messages.into_iter().map(node).collect()
     }
 
     async fn head(&self) -> Result<u64, Failure> {

@@ -166,6 +166,13 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// The next messages of a subject (which may have wildcards) from a sequence on, one page; empty: there are none.
+    pub(super) async fn next_of(&self, journal: &str, subject: &str, from: u64) -> Result<Vec<Stored>, Failure> {
+        Ok(self.page(journal, subject, from).await?.map_or_else(Vec::new, |page| page.messages))
+    }
+}
+
 /// Tells a journal stream that is not there from a server that is not there.
 pub(super) fn missing_or_unavailable(journal: &str, refusal: Refusal) -> Failure {
     match &refusal {

@@ -136,6 +136,11 @@ impl Bucket {
         !self.fences.is_empty() && self.keys.keys().any(|key| self.fences.iter().any(|fence| fence.covers(key)))
     }
 
+    /// Whether the target has fenced keys here.
+    pub(crate) fn has_fenced(&self, target: &Target) -> bool {
+        self.targeted(target).any(|(key, _)| self.fences.iter().any(|fence| fence.covers(key)))
+    }
+
     /// Removes the target's fenced keys. Says how many.
     pub(crate) fn remove(&mut self, target: &Target) -> u64 {
         let before = self.keys.len();

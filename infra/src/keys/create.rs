@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 
 use domain::port::Failure;
+use domain::rotation::Head;
 
+use super::change::json;
+use super::head::HeadRecord;
 use super::key::Key;
 use super::node::{Children, Node, TREE_VERSION, Top};
+use super::site::{SiteRecord, new_site};
 use super::store::{NodeWrite, Place};
 use super::tree::{KeyTree, kms_failure};
 use crate::frame::encode;
 
 impl KeyTree {
-    /// Creates the tree: top and all 256 nodes at once, so that a person's first key is one small write of one bucket.
-    /// Part of provisioning, never of a start. If it was interrupted, call it again.
+    /// Creates the tree: top and all 256 nodes at once, so that a person's first key is one small write of one bucket;
+    /// with them the site, and the head, which goes off-site at once if a target is configured. Part of provisioning, never of a start. If it was interrupted, call it again.
     ///
     /// # Errors
     /// A tree that exists already, or roots in the KMS although the store never began a tree: that is another
@@ -35,7 +39,8 @@ impl KeyTree {
                 1
             }
         };
-        self.write_new_tree(root).await
+        self.write_new_tree(root).await?;
+        self.attach().await
     }
 
     /// Says in the store that the roots to come are this tree's.
@@ -59,6 +64,10 @@ impl KeyTree {
             .collect();
         let bytes = top.seal(&self.tenant, &*self.kms, &Key::random()).await.map_err(kms_failure)?;
         writes.push(write(Place::Top, bytes));
+        let site = new_site();
+        writes.push(SiteRecord::write(Place::Site, site, 0));
+        writes.push(write(Place::Head, json(&HeadRecord::first(&self.tenant, Head::first(site, root)))));
+        super::failpoint("keys-create-write");
         let written = self.store.write(writes).await;
         self.forget();
         written.map(drop).map_err(|error| self.write_failed(error))

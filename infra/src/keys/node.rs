@@ -105,6 +105,11 @@ impl Top {
         Ok(Self { root, sequence, structure, children })
     }
 
+    /// The root that a stored top is wrapped under, unopened.
+    pub(crate) fn root_of(bytes: &[u8]) -> Result<u64, Fault> {
+        Self::take_apart(bytes).map(|(root, _, _)| root)
+    }
+
     /// Root version, wrapped key, sealed body.
     fn take_apart(bytes: &[u8]) -> Result<(u64, &[u8], &[u8]), Fault> {
         let d = &mut Decoder::new(bytes);

@@ -10,7 +10,7 @@ use super::fence::by_bucket;
 use super::key::Key;
 use super::key_id::PersonKey;
 use super::node::{Node, Top};
-use super::shred::Paths;
+use super::rekey::Paths;
 use super::store::{BucketPlace, Place};
 use super::tree::KeyTree;
 

@@ -14,7 +14,7 @@ pub const WRITES_MAX: usize = 1000;
 /// One node to be written.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NodeWrite {
-    /// Its place: `creating`, `top`, `node/7f`, `bucket/7f3a`.
+    /// Its place, as `docs/format.md` lists them: `top`, `node/7f`, `bucket/7f3a`, …
     pub place: String,
     /// Its new bytes.
     pub bytes: Vec<u8>,
@@ -39,6 +39,23 @@ pub enum NodeWriteError {
     Failed(#[from] Failure),
 }
 
+/// A place's last message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredNode {
+    /// Its place.
+    pub place: String,
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for StoredNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoredNode({} at {}, {} bytes)", self.place, self.sequence, self.bytes.len())
+    }
+}
+
 /// The nodes of one tenant's key tree, last message per place, durable when acknowledged.
 #[async_trait]
 pub trait NodeStore: Send + Sync {
@@ -48,11 +65,16 @@ pub trait NodeStore: Send + Sync {
     /// Stores all of `writes` (at most [`WRITES_MAX`]), or none. Returns their sequences, in order.
     async fn write(&self, writes: Vec<NodeWrite>) -> Result<Vec<u64>, NodeWriteError>;
 
+    /// The next last messages with a sequence above `after`, ascending, a page of bounded size; empty: there are none.
+    /// Whoever reads on from page to page until one is empty has seen every place as it was at the end: what is
+    /// written meanwhile comes later.
+    async fn changed_since(&self, after: u64) -> Result<Vec<StoredNode>, Failure>;
+
     /// The last sequence of the whole store; zero: empty. It moves with every write and with nothing else.
     async fn head(&self) -> Result<u64, Failure>;
 }
 
-/// A place in the tree.
+/// A place in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Place {
     /// Says that a tree is being created here: see [`super::KeyTree::create`].
@@ -63,6 +85,23 @@ pub(crate) enum Place {
     Node(u8),
     /// One of their 256 children each.
     Bucket(BucketPlace),
+    /// What the re-keying to this root did.
+    Change(u64),
+    /// Which re-keyings shredded keys of this bucket.
+    Changed(BucketPlace),
+    /// The site that this store belongs to.
+    Site,
+    /// Says that an off-site copy is being loaded here: see [`super::KeyTree::claim`].
+    Claiming,
+    /// The head, where it does not stand off-site.
+    Head,
+}
+
+impl Place {
+    /// Whether what lies at a place is this site's own affair: it is not shipped.
+    pub(crate) fn is_local(place: &str) -> bool {
+        [Self::Creating, Self::Site, Self::Claiming, Self::Head].iter().any(|local| local.to_string() == place)
+    }
 }
 
 /// A bucket's place: which child of the top, which child of that.
@@ -93,6 +132,11 @@ impl fmt::Display for Place {
             Self::Top => f.write_str("top"),
             Self::Node(node) => write!(f, "node/{node:02x}"),
             Self::Bucket(BucketPlace { node, bucket }) => write!(f, "bucket/{node:02x}{bucket:02x}"),
+            Self::Change(root) => write!(f, "change/{root}"),
+            Self::Changed(BucketPlace { node, bucket }) => write!(f, "changed/{node:02x}{bucket:02x}"),
+            Self::Site => f.write_str("site"),
+            Self::Claiming => f.write_str("claiming"),
+            Self::Head => f.write_str("head"),
         }
     }
 }

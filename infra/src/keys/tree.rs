@@ -1,13 +1,17 @@
 //! The tree: created once, read through the cache.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::ids::TenantId;
 use domain::port::{Failure, Kms, KmsError, OffSite};
+use domain::rotation::SiteId;
 use domain::scope::Scope;
+use tokio::sync::OnceCell;
 
+use super::announce::Announcements;
 use super::bucket::Bucket;
 use super::cache::Cache;
 use super::insert::Queue;
@@ -31,6 +35,8 @@ pub struct Options {
     pub cached_keys: usize,
     /// Where the newest tree goes before an old root dies; none: this is the only copy.
     pub off_site: Option<Arc<dyn OffSite>>,
+    /// Tells other processes of this tenant that something was fenced; none: their leases run out.
+    pub announcements: Option<Arc<dyn Announcements>>,
     /// Times the leases.
     pub clock: Arc<dyn LeaseClock>,
 }
@@ -42,6 +48,7 @@ impl Default for Options {
             settle: Duration::ZERO,
             cached_keys: 200_000,
             off_site: None,
+            announcements: None,
             clock: Arc::new(SystemLeaseClock::default()),
         }
     }
@@ -69,6 +76,13 @@ pub struct KeyTree {
     /// Held by whoever writes: writers of one process need not run into each other's expectations.
     pub(super) writer: tokio::sync::Mutex<()>,
     pub(super) queue: Queue,
+    /// Held by whoever rotates or ships.
+    pub(super) rotating: tokio::sync::Mutex<()>,
+    pub(super) site: OnceCell<SiteId>,
+    /// Whether the head was found where it should be.
+    pub(super) is_attached: AtomicBool,
+    /// Whether another site has taken over.
+    pub(super) is_superseded: AtomicBool,
 }
 
 impl fmt::Debug for KeyTree {
@@ -89,6 +103,10 @@ impl KeyTree {
             renewal: tokio::sync::Mutex::default(),
             writer: tokio::sync::Mutex::default(),
             queue: Queue::default(),
+            rotating: tokio::sync::Mutex::default(),
+            site: OnceCell::new(),
+            is_attached: AtomicBool::new(false),
+            is_superseded: AtomicBool::new(false),
         }
     }
 
@@ -167,6 +185,7 @@ impl KeyTree {
         if self.cache().is_leased(now) {
             return Ok(());
         }
+        self.check_serving().await?;
         let epoch = self.cache().epoch();
         let head = self.store.head().await?;
         let mut cache = self.cache();

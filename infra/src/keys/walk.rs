@@ -15,6 +15,9 @@ use crate::frame::Fault;
 /// So often a walk from the top begins anew because the path did not open.
 const WALKS_MAX: usize = 4;
 
+/// What the store has of a place: bytes and sequence.
+pub(super) type Stored = Option<(Vec<u8>, u64)>;
+
 /// Why a node could not be had: a fault may only mean that somebody re-keyed the path while we walked it.
 pub(super) enum Walk {
     Moved(Failure),
@@ -126,7 +129,12 @@ impl KeyTree {
 
     /// The top as the store has it now.
     pub(super) async fn read_top(&self) -> Result<Top, Walk> {
-        let Some((bytes, sequence)) = self.store.read(&Place::Top.to_string()).await? else {
+        let stored = self.store.read(&Place::Top.to_string()).await?;
+        self.open_top(stored).await
+    }
+
+    pub(super) async fn open_top(&self, stored: Stored) -> Result<Top, Walk> {
+        let Some((bytes, sequence)) = stored else {
             return Err(Failure::missing(format!("{}: it was never created in this store", self.name())).into());
         };
         Top::open(&self.tenant, &*self.kms, &bytes, sequence).await.map_err(|fault| match fault {
@@ -139,8 +147,13 @@ impl KeyTree {
 
     /// A node as the store has it now, if `top` is its parent still.
     pub(super) async fn read_node(&self, top: &Top, node: u8) -> Result<Node, Walk> {
+        let stored = self.store.read(&Place::Node(node).to_string()).await?;
+        self.open_node(top, node, stored)
+    }
+
+    pub(super) fn open_node(&self, top: &Top, node: u8, stored: Stored) -> Result<Node, Walk> {
         let place = Place::Node(node);
-        let Some((bytes, sequence)) = self.store.read(&place.to_string()).await? else {
+        let Some((bytes, sequence)) = stored else {
             return Err(Failure::missing(format!("{place} of the {}", self.name())).into());
         };
         Node::open(&self.tenant, node, &top.children.key(node), &bytes, sequence)
@@ -149,7 +162,12 @@ impl KeyTree {
 
     /// A bucket as the store has it now, if `node` is its parent still. Never written is empty.
     pub(super) async fn read_bucket(&self, node: &Node, place: BucketPlace) -> Result<Bucket, Walk> {
-        let Some((bytes, sequence)) = self.store.read(&Place::Bucket(place).to_string()).await? else {
+        let stored = self.store.read(&Place::Bucket(place).to_string()).await?;
+        self.open_bucket(node, place, stored)
+    }
+
+    pub(super) fn open_bucket(&self, node: &Node, place: BucketPlace, stored: Stored) -> Result<Bucket, Walk> {
+        let Some((bytes, sequence)) = stored else {
             return Ok(Bucket::default());
         };
         Bucket::open(&self.tenant, place, &node.children.key(place.bucket), &bytes, sequence)

@@ -121,9 +121,9 @@ impl Settings {
     fn accounts(&self) -> Value {
         let reload = ["$SYS.REQ.SERVER.*.HEALTHZ", "$SYS.REQ.SERVER.*.RELOAD"].map(str::to_owned);
         let mut accounts = json!({
-            "$SYS": { "users": [user(&self.system, &reload)] },
+            "$SYS": { "users": [user(&self.system, &reload, &[])] },
             // Upper case, so that no tenant has this name.
-            "NOBODY": { "users": [user(&self.nobody, &[])] },
+            "NOBODY": { "users": [user(&self.nobody, &[], &[])] },
         });
         for (account, logins) in &self.tenants {
             let serve = may_publish(account.tenant());
@@ -131,7 +131,10 @@ impl Settings {
             provision.push("$JS.API.STREAM.CREATE.*".to_owned());
             accounts[account.tenant()] = json!({
                 "jetstream": "enabled",
-                "users": [user(&logins.service, &serve), user(&logins.provisioner, &provision)],
+                "users": [
+                    user(&logins.service, &serve, &may_hear(account.tenant())),
+                    user(&logins.provisioner, &provision, &[]),
+                ],
             });
         }
         accounts
@@ -141,7 +144,7 @@ impl Settings {
 /// What the services need to append, to read and to follow a journal. Whatever is not here is denied: creating, changing, purging,
 /// deleting, copying and restoring journal streams, and deleting messages.
 fn may_publish(tenant: &str) -> Vec<String> {
-    let mut subjects = vec![format!("evt.{tenant}.>"), format!("keys.{tenant}.>")];
+    let mut subjects = vec![format!("evt.{tenant}.>"), format!("keys.{tenant}.>"), announcements(tenant)];
     subjects.extend(
         [
             "$JS.API.INFO",
@@ -158,13 +161,25 @@ fn may_publish(tenant: &str) -> Vec<String> {
     subjects
 }
 
-fn user(login: &NatsLogin, publish: &[String]) -> Value {
+/// What the services tell each other without storing it.
+fn announcements(tenant: &str) -> String {
+    format!("announce.{tenant}.>")
+}
+
+/// What the services hear besides answers to their own requests.
+fn may_hear(tenant: &str) -> Vec<String> {
+    vec![announcements(tenant)]
+}
+
+fn user(login: &NatsLogin, publish: &[String], hear: &[String]) -> Value {
     // An empty list would mean that everything is allowed.
     let publish = if publish.is_empty() { json!({ "deny": ">" }) } else { json!({ "allow": publish }) };
+    let mut subscribe = vec![format!("{}.>", login.inbox_prefix())];
+    subscribe.extend_from_slice(hear);
     json!({
         "user": login.user(),
         "password": login.password(),
-        "permissions": { "publish": publish, "subscribe": { "allow": [format!("{}.>", login.inbox_prefix())] } },
+        "permissions": { "publish": publish, "subscribe": { "allow": subscribe } },
     })
 }
 

@@ -1,0 +1,341 @@
+//! Takes a tree over into an empty store: from the off-site head, or from a copy that a backup carries.
+//!
+//! The place `claiming` is written first and `site` last; in between nothing is served. Interrupted anywhere, it is
+//! finished by calling it again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::port::{Failure, OffSite, ShredReceipt, SwapError, Target};
+use domain::rotation::{Head, SiteId};
+use sha2::{Digest, Sha256};
+
+use super::head::{Elsewhere, HeadHome, HeadRecord, Moved};
+use super::node::{Top, TopFault};
+use super::pack::Pack;
+use super::site::{SiteRecord, new_site};
+use super::store::{NodeWrite, Place, StoredNode, WRITES_MAX};
+use super::tree::{ATTEMPTS_MAX, KeyTree, kms_failure};
+
+/// A write of loaded nodes has at most so many bytes, one node more or less.
+const WRITE_BYTES: usize = 4 * 1024 * 1024;
+
+/// What a claim did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// The root that the loaded tree was under.
+    pub loaded: u64,
+    /// How many packs it was loaded from.
+    pub packs: usize,
+    /// What became of the targets.
+    pub receipt: ShredReceipt,
+}
+
+/// Where each place stands in the store: sequence and hash of its bytes.
+type Present = BTreeMap<String, (u64, [u8; 32])>;
+
+impl KeyTree {
+    /// Takes the tree over from the off-site target into this EMPTY store: takes the head, so that the site which had
+    /// it stops; loads what was shipped; fences `targets`; rotates, so that the other site's roots die, with the keys
+    /// of `targets`. Nothing is served before it returns.
+    ///
+    /// # Errors
+    /// `Damaged` if the store has a tree, if a pack is not what was shipped, or if the KMS has a root that is newer
+    /// than what was shipped. `Missing` if there is no off-site head, or the KMS has not the root of what was shipped.
+    pub async fn claim(&self, targets: &[Target]) -> Result<Claimed, Failure> {
+        let Some(off_site) = self.options.off_site.clone() else {
+            return Err(Failure::missing("an off-site target to restore the key tree from"));
+        };
+        let home = Elsewhere { tenant: &self.tenant, off_site: &*off_site };
+        let _one_at_a_time = self.rotating.lock().await;
+        let site = self.begin_claim(&home).await?;
+        let record = self.take_head(&home, site).await?;
+        self.check_living(&record.head).await?;
+        let moved = Moved { to: off_site.describe(), is_there: true };
+        let local = HeadRecord { moved: Some(moved), packs: Vec::new(), ..record.clone() };
+        self.load(&record.packs, &*off_site, &record.head).await?;
+        self.finish_claim(site, &record, Some(&local), targets).await
+    }
+
+    /// Loads a copy of the tree that a backup carries, where no off-site head is left to say which tree is the newest:
+    /// only one that is under the newest root of the KMS will do.
+    ///
+    /// # Errors
+    /// As [`KeyTree::claim`]. `Damaged` if the configured off-site target has a head: then that one is to be claimed.
+    pub async fn load_tree_copy(
+        &self,
+        packs: &[Pack],
+        at: &dyn OffSite,
+        targets: &[Target],
+    ) -> Result<Claimed, Failure> {
+        let _one_at_a_time = self.rotating.lock().await;
+        let home = self.home();
+        let (site, _) = self.claiming().await?;
+        let there = home.read().await?.map(|(record, _)| record);
+        if there.as_ref().is_some_and(|record| record.head.site != site) {
+            let detail = "the off-site target has a head: restore from it, not from a backup's own copy of the tree";
+            return Err(Failure::damaged(self.name(), detail));
+        }
+        let record = match there {
+            Some(record) => record,
+            None => self.head_of_copy(site, packs, at).await?,
+        };
+        self.load(packs, at, &record.head).await?;
+        match home.swap(None, &record).await {
+            Ok(()) | Err(SwapError::Moved) => {}
+            Err(SwapError::Failed(failure)) => return Err(failure),
+        }
+        let moved = home.off_site().map(|off_site| Moved { to: off_site.describe(), is_there: true });
+        let local = moved.map(|moved| HeadRecord { moved: Some(moved), ..record.clone() });
+        let mut claimed = self.finish_claim(site, &record, local.as_ref(), targets).await?;
+        claimed.packs = packs.len();
+        Ok(claimed)
+    }
+
+    /// A first head for a copy, if the copy is under the newest root: with a new root reserved, so that it is replaced.
+    async fn head_of_copy(&self, site: SiteId, packs: &[Pack], at: &dyn OffSite) -> Result<HeadRecord, Failure> {
+        let root = self.root_of_copy(packs, at).await?;
+        let living = self.kms.versions().await?;
+        if living.last() != Some(&root) {
+            let detail = format!(
+                "the copy is under root {root}, and the KMS has {}: only a copy under the newest root will do",
+                list(&living)
+            );
+            return Err(Failure::damaged(self.name(), detail));
+        }
+        let head = Head::first(site, root).taken_by(site, &living);
+        Ok(HeadRecord::first(&self.tenant, head))
+    }
+
+    async fn root_of_copy(&self, packs: &[Pack], at: &dyn OffSite) -> Result<u64, Failure> {
+        let top = self.newest_top(packs, at).await?;
+        Top::root_of(&top.bytes).map_err(|fault| Failure::damaged(format!("top of the copied {}", self.name()), fault))
+    }
+
+    /// The claim under way, or a new one if the store is empty.
+    async fn claiming(&self) -> Result<(SiteId, u64), Failure> {
+        if let Some(begun) = self.site_at(Place::Claiming).await? {
+            return Ok(begun);
+        }
+        if self.store.head().await? != 0 {
+            let detail = "its store is not empty: a tree is restored into an empty one only; nothing was changed";
+            return Err(Failure::damaged(self.name(), detail));
+        }
+        self.write_claiming(0).await
+    }
+
+    /// Draws a site anew and says so first: a site that was taken over never comes back.
+    async fn write_claiming(&self, expected: u64) -> Result<(SiteId, u64), Failure> {
+        let site = new_site();
+        super::failpoint("keys-claim-begin");
+        let written = self.store.write(vec![SiteRecord::write(Place::Claiming, site, expected)]).await;
+        let sequences = written.map_err(|error| self.write_failed(error))?;
+        Ok((site, sequences.first().copied().unwrap_or_default()))
+    }
+
+    async fn begin_claim(&self, home: &Elsewhere<'_>) -> Result<SiteId, Failure> {
+        let is_finished = self.site_at(Place::Site).await?.is_some();
+        let (site, sequence) = self.claiming().await?;
+        match home.read().await? {
+            Some((record, _)) if record.head.site == site => Ok(site),
+            // It was this site's once, and another's after that: what is here may be served by nobody.
+            Some((record, _)) if is_finished => Err(self.superseded(record.head.site)),
+            // Taken over before it was finished, or not taken yet: begun anew, as a site that never was.
+            Some(_) => self.write_claiming(sequence).await.map(|(site, _)| site),
+            None => {
+                let place = home.off_site.describe();
+                Err(Failure::missing(format!("the head of the {} at {place}: nothing was ever shipped there", self.name())))
+            }
+        }
+    }
+
+    async fn take_head(&self, home: &Elsewhere<'_>, site: SiteId) -> Result<HeadRecord, Failure> {
+        for _ in 0..ATTEMPTS_MAX {
+            let Some((mut record, tag)) = home.read().await? else {
+                break;
+            };
+            if record.head.site == site {
+                return Ok(record);
+            }
+            let living = self.kms.versions().await?;
+            self.check_living_of(&record.head, &living)?;
+            // Before the other site is stopped: what cannot be loaded is not worth it.
+            self.check_top(&record.packs, home.off_site, record.head.shipped).await?;
+            record.head = record.head.taken_by(site, &living);
+            // What is shipped counts the sequences of the other site's store: this one ships all of its own.
+            record.through = 0;
+            super::failpoint("keys-claim-head");
+            match home.swap(Some(&tag), &record).await {
+                Ok(()) => {
+                    super::failpoint("keys-claim-head-was-taken");
+                    return Ok(record);
+                }
+                Err(SwapError::Moved) => {}
+                Err(SwapError::Failed(failure)) => return Err(failure),
+            }
+        }
+        Err(Failure::unavailable("key tree", "others keep moving its head"))
+    }
+
+    async fn check_living(&self, head: &Head) -> Result<(), Failure> {
+        let living = self.kms.versions().await?;
+        self.check_living_of(head, &living)
+    }
+
+    /// Whether the shipped tree is the newest that opens.
+    fn check_living_of(&self, head: &Head, living: &BTreeSet<u64>) -> Result<(), Failure> {
+        if !living.contains(&head.shipped) {
+            return Err(Failure::missing(format!(
+                "root version {} of the KMS (the off-site tree is under it, and the KMS has {}: is it the right KMS, and \
+                 the newest off-site target?)",
+                head.shipped,
+                list(living)
+            )));
+        }
+        if let Some(newer) = living.iter().find(|root| **root > head.next_root() - 1) {
+            let detail = format!(
+                "the KMS has root {newer}, newer than the off-site tree, which is under root {}: there must be a newer \
+                 off-site target",
+                head.shipped
+            );
+            return Err(Failure::damaged(self.name(), detail));
+        }
+        Ok(())
+    }
+
+    async fn newest_top(&self, packs: &[Pack], at: &dyn OffSite) -> Result<StoredNode, Failure> {
+        for pack in packs.iter().rev() {
+            let packed = pack.open(&self.tenant, at).await?;
+            if let Some(top) = packed.nodes.into_iter().rfind(|node| node.place == Place::Top.to_string()) {
+                return Ok(top);
+            }
+        }
+        Err(Failure::missing(format!("the top of the {} at {}", self.name(), at.describe())))
+    }
+
+    /// Loads everything but the top; then the top. So a store without a top is not loaded, one with it is.
+    async fn load(&self, packs: &[Pack], at: &dyn OffSite, head: &Head) -> Result<(), Failure> {
+        if self.store.read(&Place::Top.to_string()).await?.is_some() {
+            let root = self.stored_root().await?.0;
+            if head.needs(root) {
+                return Ok(());
+            }
+            let detail = "another site has taken the tree over since it was loaded here: empty this store, then restore";
+            return Err(Failure::damaged(self.name(), detail));
+        }
+        let top = self.check_top(packs, at, head.shipped).await?;
+        let mut present = self.present().await?;
+        let mut from = 0;
+        for pack in packs {
+            let packed = pack.open(&self.tenant, at).await?;
+            if packed.from != from {
+                let detail = "one before it is missing";
+                return Err(Failure::damaged(format!("pack {} at {}", pack.name, at.describe()), detail));
+            }
+            from = packed.through;
+            self.write_nodes(packed.nodes, &mut present).await?;
+        }
+        super::failpoint("keys-claim-top");
+        let write = NodeWrite { place: Place::Top.to_string(), bytes: top.bytes, expected_sequence: 0 };
+        self.store.write(vec![write]).await.map(drop).map_err(|error| self.write_failed(error))
+    }
+
+    /// The newest top of the packs, which must open under `root`.
+    async fn check_top(&self, packs: &[Pack], at: &dyn OffSite, root: u64) -> Result<StoredNode, Failure> {
+        let top = self.newest_top(packs, at).await?;
+        match Top::open(&self.tenant, &*self.kms, &top.bytes, 0).await {
+            Ok(open) if open.root == root => Ok(top),
+            Ok(_) | Err(TopFault::Fault(_)) => {
+                let what = format!("top of the {} at {}", self.name(), at.describe());
+                Err(Failure::damaged(what, format!("it does not open under root {root}")))
+            }
+            Err(TopFault::Kms(error)) => Err(kms_failure(error)),
+        }
+    }
+
+    async fn present(&self) -> Result<Present, Failure> {
+        let mut present = Present::new();
+        let mut after = 0;
+        loop {
+            let page = self.store.changed_since(after).await?;
+            let Some(last) = page.last() else {
+                return Ok(present);
+            };
+            after = last.sequence;
+            present.extend(page.into_iter().map(|node| (node.place, (node.sequence, hash(&node.bytes)))));
+        }
+    }
+
+    /// Writes the nodes of one pack that are not there yet, each place once.
+    async fn write_nodes(&self, nodes: Vec<StoredNode>, present: &mut Present) -> Result<(), Failure> {
+        let last: BTreeMap<String, Vec<u8>> = nodes.into_iter().map(|node| (node.place, node.bytes)).collect();
+        let mut writes: Vec<NodeWrite> = Vec::new();
+        let mut size = 0;
+        for (place, bytes) in last {
+            let there = present.get(&place).copied();
+            let is_there = there.is_some_and(|(_, stored)| stored == hash(&bytes));
+            if is_there || Place::is_local(&place) || place == Place::Top.to_string() {
+                continue;
+            }
+            size += bytes.len();
+            writes.push(NodeWrite { place, bytes, expected_sequence: there.map_or(0, |(sequence, _)| sequence) });
+            if size >= WRITE_BYTES || writes.len() == WRITES_MAX {
+                self.write_loaded(std::mem::take(&mut writes), present).await?;
+                size = 0;
+            }
+        }
+        self.write_loaded(writes, present).await
+    }
+
+    async fn write_loaded(&self, writes: Vec<NodeWrite>, present: &mut Present) -> Result<(), Failure> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let written: Vec<(String, [u8; 32])> =
+            writes.iter().map(|write| (write.place.clone(), hash(&write.bytes))).collect();
+        super::failpoint("keys-claim-nodes");
+        let sequences = self.store.write(writes).await.map_err(|error| self.write_failed(error))?;
+        present.extend(written.into_iter().zip(sequences).map(|((place, hash), sequence)| (place, (sequence, hash))));
+        Ok(())
+    }
+
+    /// Fences, rotates, and only then says whose store it is.
+    async fn finish_claim(
+        &self,
+        site: SiteId,
+        record: &HeadRecord,
+        local: Option<&HeadRecord>,
+        targets: &[Target],
+    ) -> Result<Claimed, Failure> {
+        // A tree of its own does the rest: what is in its memory serves nobody.
+        let inner = KeyTree::new(self.tenant.clone(), self.store.clone(), self.kms.clone(), self.options.clone());
+        inner.claim_as(site);
+        inner.fence_all(targets).await?;
+        super::failpoint("keys-claim-was-fenced");
+        let receipt = inner.shred_all(targets).await?;
+        let mut writes = Vec::new();
+        if self.site_at(Place::Site).await?.is_none() {
+            writes.push(SiteRecord::write(Place::Site, site, 0));
+            if let Some(local) = local {
+                let expected_sequence = self.local_head().await?.map_or(0, |(_, sequence)| sequence);
+                let bytes = super::change::json(local);
+                writes.push(NodeWrite { place: Place::Head.to_string(), bytes, expected_sequence });
+            }
+            super::failpoint("keys-claim-site");
+            self.store.write(writes).await.map_err(|error| self.write_failed(error))?;
+        }
+        self.forget();
+        Ok(Claimed { loaded: record.head.shipped, packs: record.packs.len(), receipt })
+    }
+}
+
+fn hash(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+fn list(roots: &BTreeSet<u64>) -> String {
+    if roots.is_empty() {
+        return "no root".to_owned();
+    }
+    let numbers: Vec<String> = roots.iter().map(u64::to_string).collect();
+    format!("root {}", numbers.join(", "))
+}

@@ -1,0 +1,264 @@
+//! Carries out what the pure machine [`Rotation`] asks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use domain::port::{Destruction, Failure, HeadTag, SwapError};
+use domain::rotation::{Answer, Ask, End, Head, Rotation, SiteId, Tree};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use super::head::{HeadHome, HeadRecord};
+use super::rekey::{Piece, Rewritten, fresh, is_left, remove};
+use super::store::{BucketPlace, NodeWriteError, Place};
+use super::tree::{ATTEMPTS_MAX, KeyTree};
+use crate::frame::Fault;
+
+use super::node::Top;
+
+/// A rotation alone asks about fifteen times. Who has asked so often runs in circles.
+const ASKS_MAX: usize = 300;
+
+/// The lease clock may lag behind the wait: then it is asked again after this.
+const ASK_CLOCK_AGAIN: Duration = Duration::from_millis(20);
+
+/// What a rotation is for.
+pub(super) enum Goal<'a> {
+    /// Nothing of its own: it finishes what another left.
+    Finish,
+    /// These keys must go.
+    Shred(&'a Piece<'a>),
+    /// This root must be replaced.
+    Renew {
+        above: u64,
+    },
+}
+
+impl Goal<'_> {
+    fn places(&self) -> BTreeSet<BucketPlace> {
+        match self {
+            Self::Shred(piece) => piece.keys().copied().collect(),
+            Self::Finish | Self::Renew { .. } => BTreeSet::new(),
+        }
+    }
+}
+
+/// How a rotation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rotated {
+    /// The root that holds now.
+    pub(super) root: u64,
+    /// Whether the others are gone, or when the last of them will be.
+    pub(super) destruction: Destruction,
+}
+
+impl KeyTree {
+    /// One rotation, by the configured home of the head. One at a time in this process; others elsewhere are met at
+    /// the head.
+    pub(super) async fn rotate(&self, goal: &Goal<'_>) -> Result<Rotated, Failure> {
+        let _one_at_a_time = self.rotating.lock().await;
+        self.attach_once().await?;
+        self.rotate_at(&*self.home(), goal).await
+    }
+
+    /// The caller holds the lock on rotations.
+    pub(super) async fn rotate_at(&self, home: &dyn HeadHome, goal: &Goal<'_>) -> Result<Rotated, Failure> {
+        let site = self.site().await?;
+        let mut drive = Drive::new(self, home, goal);
+        let mut rotation = Rotation::begin(site);
+        for _ in 0..ASKS_MAX {
+            rotation = match rotation.ask() {
+                Ok(ask) => {
+                    let answer = drive.carry_out(ask).await?;
+                    rotation.answer(answer)
+                }
+                Err(End::Done { root }) => return Ok(Rotated { root, destruction: drive.destruction() }),
+                Err(End::Superseded) => return Err(self.superseded(drive.holder.unwrap_or(site))),
+                Err(End::Foreign) => return Err(self.foreign()),
+            };
+        }
+        Err(Failure::unavailable("key tree", "others keep rotating its root"))
+    }
+
+    fn foreign(&self) -> Failure {
+        let detail = "the head of rotations is not there, or speaks of roots that this tree never had: is it the \
+                      right off-site target, and the right store? Nothing was destroyed";
+        Failure::damaged(self.name(), detail)
+    }
+
+    /// The root that the stored top is wrapped under, and the top's sequence. Opens nothing.
+    pub(super) async fn stored_root(&self) -> Result<(u64, u64), Failure> {
+        let Some((bytes, sequence)) = self.store.read(&Place::Top.to_string()).await? else {
+            return Err(Failure::missing(format!("{}: it was never created in this store", self.name())));
+        };
+        let root = Top::root_of(&bytes).map_err(|fault: Fault| Failure::damaged(self.name(), fault))?;
+        Ok((root, sequence))
+    }
+}
+
+struct Drive<'a> {
+    tree: &'a KeyTree,
+    home: &'a dyn HeadHome,
+    goal: &'a Goal<'a>,
+    /// From when on leases may still hold what the tree gave before: this run's beginning, or its write.
+    since: (Instant, Duration),
+    /// Roots that the KMS will destroy by itself on a date. They are dead to us: not listed any more, so that nobody
+    /// waits for them here.
+    scheduled: BTreeMap<u64, OffsetDateTime>,
+    /// Who holds the head, if it is not us.
+    holder: Option<SiteId>,
+}
+
+impl<'a> Drive<'a> {
+    fn new(tree: &'a KeyTree, home: &'a dyn HeadHome, goal: &'a Goal<'a>) -> Self {
+        let since = (Instant::now(), tree.options.clock.passed());
+        Self { tree, home, goal, since, scheduled: BTreeMap::new(), holder: None }
+    }
+
+    fn destruction(&self) -> Destruction {
+        self.scheduled.values().max().map_or(Destruction::Done, |at| Destruction::Scheduled { at: *at })
+    }
+
+    async fn carry_out(&mut self, ask: Ask) -> Result<Answer, Failure> {
+        match ask {
+            Ask::ReadHead => self.read_head().await,
+            Ask::ReadTree => self.read_tree().await,
+            Ask::Reserve { from, root } => self.reserve(from, root).await,
+            Ask::CreateRoot { root } => {
+                super::failpoint("keys-root-create");
+                self.tree.kms.create_root(root).await?;
+                super::failpoint("keys-root-was-created");
+                Ok(Answer::Accepted)
+            }
+            Ask::WriteTree { from, root } => self.write_tree(from, root).await,
+            Ask::Ship { from, root } => self.ship(from, root).await,
+            Ask::ListRoots => {
+                let mut listed = self.tree.kms.versions().await?;
+                listed.retain(|root| !self.scheduled.contains_key(root));
+                Ok(Answer::Roots(listed))
+            }
+            Ask::Destroy { roots } => self.destroy(&roots).await,
+        }
+    }
+
+    async fn read_head(&mut self) -> Result<Answer, Failure> {
+        let head = self.home.read().await?.map(|(record, _)| record.head);
+        self.holder = head.map(|head| head.site);
+        Ok(Answer::Head(head))
+    }
+
+    async fn read_tree(&self) -> Result<Answer, Failure> {
+        let (root, is_due) = match self.goal {
+            Goal::Finish => (self.tree.stored_root().await?.0, false),
+            Goal::Renew { above } => {
+                let root = self.tree.stored_root().await?.0;
+                (root, root <= *above)
+            }
+            Goal::Shred(piece) => {
+                let paths = self.tree.read_paths(piece.keys()).await?;
+                (paths.top.root, is_left(&paths, piece)?)
+            }
+        };
+        Ok(Answer::Tree(Tree { root, is_due }))
+    }
+
+    /// The record, if it still holds `head`.
+    async fn record_of(&self, head: Head) -> Result<Option<(HeadRecord, HeadTag)>, Failure> {
+        Ok(self.home.read().await?.filter(|(record, _)| record.head == head))
+    }
+
+    async fn swap(&self, expected: &HeadTag, record: &HeadRecord) -> Result<Answer, Failure> {
+        match self.home.swap(Some(expected), record).await {
+            Ok(()) => Ok(Answer::Accepted),
+            Err(SwapError::Moved) => Ok(Answer::Moved),
+            // Unclear: whoever goes on reads the head first.
+            Err(SwapError::Failed(failure)) => Err(failure),
+        }
+    }
+
+    async fn reserve(&self, from: Head, root: u64) -> Result<Answer, Failure> {
+        let Some((mut record, tag)) = self.record_of(from).await? else {
+            return Ok(Answer::Moved);
+        };
+        record.head.reserved = Some(root);
+        super::failpoint("keys-head-reserve");
+        let answer = self.swap(&tag, &record).await;
+        super::failpoint("keys-head-was-reserved");
+        answer
+    }
+
+    /// Fresh keys on every path of the goal. Inserts move buckets meanwhile: then it is read and written anew.
+    async fn write_tree(&mut self, from: u64, root: u64) -> Result<Answer, Failure> {
+        // Only this holds up whoever wants keys meanwhile, not what comes after it.
+        let _writer = self.tree.writer.lock().await;
+        let places = self.goal.places();
+        for _ in 0..ATTEMPTS_MAX {
+            let mut paths = self.tree.read_paths(places.iter()).await?;
+            if paths.top.root != from {
+                return Ok(Answer::Moved);
+            }
+            let targets = match self.goal {
+                Goal::Shred(piece) => remove(&mut paths, piece)?,
+                Goal::Finish | Goal::Renew { .. } => Vec::new(),
+            };
+            match self.tree.rewrite(paths, root, targets, &fresh).await? {
+                Rewritten::Done => {
+                    self.since = (Instant::now(), self.tree.options.clock.passed());
+                    return Ok(Answer::Accepted);
+                }
+                Rewritten::NoRoot => return Ok(Answer::Moved),
+                Rewritten::Conflict => {}
+            }
+        }
+        Err(self.tree.write_failed(NodeWriteError::Conflict))
+    }
+
+    async fn ship(&self, from: Head, root: u64) -> Result<Answer, Failure> {
+        let Some((mut record, tag)) = self.record_of(from).await? else {
+            return Ok(Answer::Moved);
+        };
+        let is_under_root = match self.home.off_site() {
+            Some(off_site) => self.tree.ship_onto(off_site, &mut record, root).await?,
+            None => self.tree.stored_root().await?.0 == root,
+        };
+        if !is_under_root {
+            return Ok(Answer::Moved);
+        }
+        (record.head.shipped, record.head.reserved) = (root, None);
+        super::failpoint("keys-head-ship");
+        let answer = self.swap(&tag, &record).await;
+        super::failpoint("keys-head-was-shipped");
+        answer
+    }
+
+    async fn destroy(&mut self, roots: &BTreeSet<u64>) -> Result<Answer, Failure> {
+        self.wait_for_leases().await;
+        // Nothing is destroyed before what was written was read back and opened under a root that stays.
+        let places = self.goal.places();
+        if roots.contains(&self.tree.read_paths(places.iter()).await?.top.root) {
+            return Ok(Answer::Moved);
+        }
+        for root in roots {
+            super::failpoint("keys-root-destroy");
+            match self.tree.kms.destroy(*root).await? {
+                Destruction::Done => {}
+                Destruction::Scheduled { at } => drop(self.scheduled.insert(*root, at)),
+            }
+            super::failpoint("keys-root-was-destroyed");
+        }
+        Ok(Answer::Accepted)
+    }
+
+    /// Until no process can still use from memory what it read before the write. Both clocks must say so: the lease
+    /// clock counts a suspension and jumps with the wall clock, which ends a lease early but must not end this wait.
+    async fn wait_for_leases(&self) {
+        let settle = self.tree.options.settle;
+        if settle.is_zero() {
+            return;
+        }
+        tokio::time::sleep_until(self.since.0 + settle).await;
+        while self.tree.options.clock.passed() < self.since.1 + settle {
+            tokio::time::sleep(ASK_CLOCK_AGAIN).await;
+        }
+    }
+}
