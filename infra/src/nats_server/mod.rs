@@ -29,6 +29,8 @@ mod tests;
 
 pub use accounts::{NatsLogin, TenantAccount, TenantLogins};
 pub use error::{NatsServerError, Skipped};
+pub(crate) use find::cache_folder;
 pub use find::locate;
+pub(crate) use install::Installer;
 pub use install::locate_or_install;
 pub use supervise::{NatsServer, NatsServerOptions, ServerState};

@@ -1,0 +1,213 @@
+//! The off-site target in a folder: another disk, a network share. Several processes may use it at once.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use domain::ids::TenantId;
+use domain::port::{Failure, HeadTag, OffSite, SwapError};
+
+use super::head::{StoredHead, random_mark, sha256_hex};
+use super::{HEAD, TARGET, check_name, same};
+
+const LOCK: &str = "head.lock";
+
+/// One tenant's part of a folder: `<root>/<tenant>/`, in it the objects by name, and `head`.
+///
+/// An object is written beside its place, synced, and linked into it, which cannot overwrite; the head is replaced by a
+/// rename under a lock on `head.lock`. Files and folders are synced before a call returns.
+#[derive(Debug, Clone)]
+pub struct FolderOffSite {
+    root: PathBuf,
+    own: PathBuf,
+}
+
+impl FolderOffSite {
+    /// The part of a tenant. The root must be there when it is used: a disk that is not mounted is not made up for.
+    pub fn new(root: &Path, tenant: &TenantId) -> Self {
+        Self { root: root.to_path_buf(), own: root.join(tenant.as_str()) }
+    }
+
+    /// Runs what blocks where it may.
+    async fn blocking<T, E>(&self, work: impl FnOnce(&Self) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Failure> + Send + 'static,
+    {
+        let own = self.clone();
+        let outcome = tokio::task::spawn_blocking(move || {
+            own.check_root()?;
+            work(&own)
+        });
+        outcome.await.unwrap_or_else(|error| Err(Failure::unavailable(TARGET, error).into()))
+    }
+
+    fn check_root(&self) -> Result<(), Failure> {
+        if self.root.is_dir() {
+            return Ok(());
+        }
+        let cause = format!("the folder {} is not there: mount it, or make it", self.root.display());
+        Err(Failure::unavailable(TARGET, cause))
+    }
+
+    fn read_head(&self) -> Result<Option<(Vec<u8>, HeadTag)>, Failure> {
+        let Some(stored) = read(&self.own.join(HEAD))? else { return Ok(None) };
+        let tag = HeadTag(sha256_hex(&stored));
+        Ok(Some((StoredHead::read(&stored)?.bytes, tag)))
+    }
+
+    fn swap(&self, expected: Option<&HeadTag>, bytes: &[u8]) -> Result<HeadTag, SwapError> {
+        make_folders(&self.root, &self.own)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(self.own.join(LOCK));
+        let lock = lock.map_err(io_failure)?;
+        // Let go of when the file is closed, however this ends.
+        lock.lock().map_err(io_failure)?;
+        if self.read_head()?.map(|(_, tag)| tag).as_ref() != expected {
+            return Err(SwapError::Moved);
+        }
+        let stored = StoredHead::new(bytes).write();
+        let temporary = write_beside(&self.own, &stored)?;
+        tracing::trace!(target: "failpoint", at = "folder-head-written");
+        fs::rename(&temporary, self.own.join(HEAD)).map_err(io_failure)?;
+        sync_folder(&self.own)?;
+        Ok(HeadTag(sha256_hex(&stored)))
+    }
+
+    fn put_object(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let place = self.own.join(name);
+        let folder = place.parent().unwrap_or(&self.own);
+        if let Some(there) = read(&place)? {
+            same(name, &there, bytes)?;
+            // Whoever put it there may not have come to this yet.
+            File::open(&place).and_then(|file| file.sync_all()).map_err(io_failure)?;
+            return sync_folder(folder);
+        }
+        make_folders(&self.root, folder)?;
+        let temporary = write_beside(folder, bytes)?;
+        tracing::trace!(target: "failpoint", at = "folder-object-written");
+        let linked = fs::hard_link(&temporary, &place);
+        let removed = fs::remove_file(&temporary);
+        match linked {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let there = read(&place)?.unwrap_or_default();
+                same(name, &there, bytes)?;
+            }
+            Err(error) => return Err(io_failure(error)),
+        }
+        removed.map_err(io_failure)?;
+        sync_folder(folder)
+    }
+
+    fn names(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+        let mut names = Vec::new();
+        let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
+        collect(&self.own.join(folder), folder, &mut names).map_err(io_failure)?;
+        names.retain(|name| name.starts_with(prefix) && check_name(name).is_ok());
+        names.sort();
+        Ok(names)
+    }
+}
+
+#[async_trait]
+impl OffSite for FolderOffSite {
+    async fn head(&self) -> Result<Option<(Vec<u8>, HeadTag)>, Failure> {
+        self.blocking(Self::read_head).await
+    }
+
+    async fn swap_head(&self, expected: Option<&HeadTag>, bytes: &[u8]) -> Result<HeadTag, SwapError> {
+        let (expected, bytes) = (expected.cloned(), bytes.to_vec());
+        self.blocking(move |own| own.swap(expected.as_ref(), &bytes)).await
+    }
+
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        check_name(name)?;
+        let (name, bytes) = (name.to_owned(), bytes.to_vec());
+        self.blocking(move |own| own.put_object(&name, &bytes)).await
+    }
+
+    async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        check_name(name)?;
+        let name = name.to_owned();
+        self.blocking(move |own| read(&own.own.join(name))).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+        if !prefix.is_empty() {
+            check_name(prefix.trim_end_matches('/'))?;
+        }
+        let prefix = prefix.to_owned();
+        self.blocking(move |own| own.names(&prefix)).await
+    }
+
+    fn describe(&self) -> String {
+        format!("the folder {}", self.own.display())
+    }
+}
+
+fn io_failure(error: io::Error) -> Failure {
+    Failure::unavailable(TARGET, error)
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_failure(error)),
+    }
+}
+
+/// Makes the folders below `root` down to `folder`, each synced into the one above.
+fn make_folders(root: &Path, folder: &Path) -> Result<(), Failure> {
+    if folder == root || folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().unwrap_or(root);
+    make_folders(root, above)?;
+    match fs::create_dir(folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(io_failure(error)),
+    }
+    sync_folder(above)
+}
+
+/// Writes and syncs a file of a name that nobody else uses.
+fn write_beside(folder: &Path, bytes: &[u8]) -> Result<PathBuf, Failure> {
+    let temporary = folder.join(format!(".{}", random_mark()));
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        io_failure(error)
+    })?;
+    Ok(temporary)
+}
+
+fn sync_folder(folder: &Path) -> Result<(), Failure> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_failure)
+}
+
+/// The files below a folder, by their names from the tenant's part on.
+fn collect(folder: &Path, name: &str, names: &mut Vec<String>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Some(part) = entry.file_name().to_str().map(str::to_owned) else { continue };
+        let name = if name.is_empty() { part } else { format!("{name}/{part}") };
+        if entry.file_type()?.is_dir() {
+            collect(&entry.path(), &name, names)?;
+        } else {
+            names.push(name);
+        }
+    }
+    Ok(())
+}
