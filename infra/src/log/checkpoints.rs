@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use super::checkpoint::{Checkpoint, KeyMapState, origin};
 use super::journal_log::JournalLog;
-use super::merkle::{self, root};
+use super::merkle::root;
 use super::shelf::{Shelf, Signed, folder, journal_of, object};
 use super::source::{KeyMapSource, RawJournals};
 use super::Hash;
@@ -149,12 +149,12 @@ impl Checkpoints {
         let state = self.state(&at.journal);
         let mut state = state.lock().await;
         let log = self.log(&at.journal, &mut state).await?;
-        let proof = merkle::inclusion(log.levels(), sequence - 1, at.size)?;
-        if merkle::is_included(leaf, sequence - 1, at.size, &at.root, &proof) {
+        if let Ok(proof) = log.inclusion(at, sequence, leaf) {
             return Ok(proof);
         }
-        let detail = format!("message {sequence} is not in its checkpoint of {} messages", at.size);
-        Err(Failure::damaged(format!("the log of {}", origin(&at.journal)), detail))
+        let stands = self.parts.source.state(&at.journal).await?;
+        log.rebuild(&*self.parts.source, &stands).await?;
+        log.inclusion(at, sequence, leaf)
     }
 
     /// Follows all journal streams until it is dropped. What fails is reported and tried again.

@@ -103,38 +103,42 @@ impl JournalLog {
             let detail = "the journal stream names other incarnations for them than were signed";
             return Err(self.lost(&Lost { from: 1, through: other.size, detail }));
         }
-        let is_stored = self.size() == newest.size && signed.iter().all(|checkpoint| self.shows(checkpoint));
-        if is_stored {
-            // The hashes are the ones that were signed. The journal may still be another one than they were made from.
-            self.compare(source, state, newest.size).await?;
-            return self.catch_up(source, state, state.last).await;
-        }
-        self.rebuild(source, state).await?;
-        match signed.iter().position(|checkpoint| !self.shows(checkpoint)) {
-            None => Ok(()),
-            Some(index) => {
-                let from = index.checked_sub(1).map_or(1, |before| signed[before].size + 1);
-                let detail = "at least one of them is not what was signed";
-                Err(self.lost(&Lost { from, through: newest.size, detail }))
+        let mut first = None;
+        if self.size() == newest.size && signed.iter().all(|checkpoint| self.shows(checkpoint)) {
+            // The hashes give the roots that were signed. The journal may still be another one than they were made from.
+            first = self.compare(source, state, newest.size).await?;
+            if first.is_none() {
+                return self.catch_up(source, state, state.last).await;
             }
         }
+        // Stored hashes may be damaged, too: the roots decide, made from the journal alone.
+        self.rebuild(source, state).await?;
+        let Some(index) = signed.iter().position(|checkpoint| !self.shows(checkpoint)) else {
+            return Ok(());
+        };
+        let (from, detail) = match (first, index.checked_sub(1)) {
+            (Some(first), _) => (first, "others than those that were signed stand in their place"),
+            (None, Some(before)) => (signed[before].size + 1, "at least one of them is not what was signed"),
+            (None, None) => (1, "at least one of them is not what was signed"),
+        };
+        Err(self.lost(&Lost { from, through: newest.size, detail }))
     }
 
     /// Reads the last messages before `size`, and some of the rest, and compares them with the stored leaves. What is
-    /// known to happen to a journal, a lost or replaced end, changes the very last of them.
-    async fn compare(&self, source: &dyn RawJournals, state: &JournalState, size: u64) -> Result<(), Failure> {
+    /// known to happen to a journal, a lost or replaced end, changes the very last of them. Gives the first that differs.
+    async fn compare(&self, source: &dyn RawJournals, state: &JournalState, size: u64) -> Result<Option<u64>, Failure> {
         let window = size.saturating_sub(WINDOW);
         let mut good = 0;
         for spot in 0..SPOTS.min(window) {
             let sequence = 1 + spot * window / SPOTS.min(window);
             if self.difference(source, state, sequence, sequence).await?.is_some() {
-                return self.differs(source, state, good, sequence, size).await;
+                return self.first_of(source, state, good, sequence).await.map(Some);
             }
             good = sequence;
         }
         match self.difference(source, state, window + 1, size).await? {
-            None => Ok(()),
-            Some(first) => self.differs(source, state, if first > window + 1 { first - 1 } else { good }, first, size).await,
+            Some(first) if first == window + 1 => self.first_of(source, state, good, first).await.map(Some),
+            found => Ok(found),
         }
     }
 
@@ -161,14 +165,13 @@ impl JournalLog {
     }
 
     /// Between a message that is whole and one that is not: where it begins, if it goes on from there.
-    async fn differs(
+    async fn first_of(
         &self,
         source: &dyn RawJournals,
         state: &JournalState,
         mut good: u64,
         mut bad: u64,
-        size: u64,
-    ) -> Result<(), Failure> {
+    ) -> Result<u64, Failure> {
         while good + 1 < bad {
             let middle = good + (bad - good) / 2;
             match self.difference(source, state, middle, middle).await? {
@@ -176,8 +179,7 @@ impl JournalLog {
                 Some(_) => bad = middle,
             }
         }
-        let detail = "others than those that were signed stand in their place";
-        Err(self.lost(&Lost { from: bad, through: size, detail }))
+        Ok(bad)
     }
 
     fn lost(&self, lost: &Lost) -> Failure {
@@ -199,6 +201,17 @@ impl JournalLog {
             return Ok(proof);
         }
         let detail = format!("its checkpoint of {} messages does not begin with that of {}", new.size, old.size);
+        Err(Failure::damaged(format!("the log of {}", origin(&self.journal)), detail))
+    }
+
+    /// The proof that a message is in what was signed, checked before it is given away.
+    pub(super) fn inclusion(&self, at: &Checkpoint, sequence: u64, leaf: &Hash) -> Result<Vec<Hash>, Failure> {
+        let index = sequence.saturating_sub(1);
+        let proof = merkle::inclusion(&self.levels, index, at.size)?;
+        if merkle::is_included(leaf, index, at.size, &at.root, &proof) {
+            return Ok(proof);
+        }
+        let detail = format!("message {sequence} is not in its checkpoint of {} messages", at.size);
         Err(Failure::damaged(format!("the log of {}", origin(&self.journal)), detail))
     }
 }

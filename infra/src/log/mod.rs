@@ -26,3 +26,5 @@ pub type Hash = [u8; 32];
 
 #[cfg(test)]
 pub(crate) mod scratch;
+#[cfg(test)]
+pub(crate) mod testing;
