@@ -2,25 +2,36 @@
 //!
 //! What is to be done next is read from the person's `privacy` stream each time, and every step may be taken again,
 //! so a crash at any point costs nothing but the step. An erasure counts as done when its stream says so.
+//!
+//! The order of one erasure: checkpoint, `begun`, fence, ledger, markers, `committed`, shred (of all that came so far
+//! together), `keys-destroyed` (or first `destruction-scheduled`, where the KMS keeps old roots for a while), read
+//! models, recipients, trial, certificate, `completed`. Each recorded step is shipped off-site before the next begins.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::decider::Decider;
-use domain::history::{Commit, Revision, StreamId};
+use domain::history::{Commit, DataSubject, Revision, StreamId};
 use domain::port::{Failure, Tenant};
 use domain::privacy::{Event, Next, Privacy};
-use tokio::sync::Notify;
+use time::OffsetDateTime;
 
 use crate::commands::Commands;
 use crate::refusal::Refusal;
 
+mod account;
 mod case;
+mod reinstate;
 mod shred;
+mod trigger;
+
+pub use reinstate::reinstate;
+pub use trigger::ErasureTrigger;
 
 use case::{Case, Pause};
+use shred::Rest;
 
 /// The first pause before a failed erasure is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -31,40 +42,17 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// How long the start waits for the read models that know the open erasures.
 const CATCH_UP: Duration = Duration::from_secs(60);
 
-/// Says which persons' erasures have work to do.
-#[derive(Clone, Default)]
-pub struct ErasureTrigger(Arc<Waiting>);
-
-#[derive(Default)]
-struct Waiting {
-    streams: Mutex<BTreeSet<StreamId>>,
-    news: Notify,
-}
-
-impl ErasureTrigger {
-    /// There is work in this `privacy` stream.
-    pub fn wake(&self, stream: StreamId) {
-        self.0.streams.lock().unwrap_or_else(PoisonError::into_inner).insert(stream);
-        self.0.news.notify_one();
-    }
-
-    /// The streams that wait; waits until there is one.
-    async fn take(&self) -> BTreeSet<StreamId> {
-        loop {
-            let streams = std::mem::take(&mut *self.0.streams.lock().unwrap_or_else(PoisonError::into_inner));
-            if !streams.is_empty() {
-                return streams;
-            }
-            self.0.news.notified().await;
-        }
-    }
-}
-
 /// Knows which erasures are unfinished: asked once at start, after the read models caught up.
 #[async_trait]
 pub trait OpenErasures: Send + Sync {
     /// The `privacy` streams with an erasure that is neither completed nor refused.
     async fn open(&self, tenant: &Tenant) -> Result<Vec<StreamId>, Failure>;
+
+    /// A few other persons with data of whom nothing is erased: what a trial of the erased is held against. None: there
+    /// are none.
+    async fn others(&self, _tenant: &Tenant, _stream: &StreamId) -> Result<Vec<DataSubject>, Failure> {
+        Ok(Vec::new())
+    }
 }
 
 /// What came of one person's erasures.
@@ -72,8 +60,8 @@ pub trait OpenErasures: Send + Sync {
 pub struct Outcome {
     /// The `privacy` stream.
     pub stream: StreamId,
-    /// Nothing is left for the platform to do, or why it stopped.
-    pub result: Result<(), Refusal>,
+    /// Nothing is left for the platform to do (before this time, if there is one), or why it stopped.
+    pub result: Result<Option<OffsetDateTime>, Refusal>,
 }
 
 /// Carries erasures out, for all tenants of a process.
@@ -91,16 +79,53 @@ impl ErasureWorker {
 
     /// Works until it is dropped. What fails is tried again, later each time.
     pub async fn run(&self) {
+        tokio::join!(self.carry_out(), self.keep_shipped());
+    }
+
+    async fn carry_out(&self) {
         self.find_open().await;
+        let mut pause = self.retry_after;
+        let mut failed = BTreeSet::new();
+        let mut resting: BTreeMap<StreamId, OffsetDateTime> = BTreeMap::new();
+        loop {
+            let due = resting.values().min().map(|due| self.until(*due));
+            let mut streams = tokio::select! {
+                streams = self.commands.erasures.take() => streams,
+                () = tokio::time::sleep(pause), if !failed.is_empty() => BTreeSet::new(),
+                () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => BTreeSet::new(),
+            };
+            streams.append(&mut failed);
+            let now = self.commands.clock.now();
+            streams.extend(resting.iter().filter(|(_, due)| **due <= now).map(|(stream, _)| stream.clone()));
+            resting.retain(|stream, _| !streams.contains(stream));
+            failed = self.work_on(&streams, &mut resting).await;
+            pause = if failed.is_empty() { self.retry_after } else { (pause * 2).min(RETRY_AFTER_MAX) };
+        }
+    }
+
+    /// How long until then. No longer than a day at a time: the clock on the wall may be set.
+    fn until(&self, due: OffsetDateTime) -> Duration {
+        let left = Duration::try_from(due - self.commands.clock.now()).unwrap_or_default();
+        left.min(Duration::from_secs(86_400))
+    }
+
+    /// Ships every order off-site as soon as it is stored: a hold, a restriction and a request too.
+    async fn keep_shipped(&self) {
         let mut pause = self.retry_after;
         let mut failed = BTreeSet::new();
         loop {
             let mut streams = tokio::select! {
-                streams = self.commands.erasures.take() => streams,
+                streams = self.commands.erasures.take_changed() => streams,
                 () = tokio::time::sleep(pause), if !failed.is_empty() => BTreeSet::new(),
             };
             streams.append(&mut failed);
-            failed = self.work_on(&streams).await;
+            for stream in streams {
+                let Some(tenant) = self.commands.tenants.tenant(&stream.journal.tenant) else { continue };
+                if let Err(failure) = tenant.ledger.ship(&stream).await {
+                    tracing::error!(tenant = %tenant.id, %stream, %failure, "an order does not stand off-site yet; trying again");
+                    failed.insert(stream);
+                }
+            }
             pause = if failed.is_empty() { self.retry_after } else { (pause * 2).min(RETRY_AFTER_MAX) };
         }
     }
@@ -127,8 +152,12 @@ impl ErasureWorker {
         Ok(())
     }
 
-    /// Works on these streams; returns those to be tried again.
-    async fn work_on(&self, streams: &BTreeSet<StreamId>) -> BTreeSet<StreamId> {
+    /// Works on these streams; returns those to be tried again. Those that rest until some time go into `resting`.
+    async fn work_on(
+        &self,
+        streams: &BTreeSet<StreamId>,
+        resting: &mut BTreeMap<StreamId, OffsetDateTime>,
+    ) -> BTreeSet<StreamId> {
         let mut again = BTreeSet::new();
         let tenants: BTreeSet<_> = streams.iter().map(|stream| &stream.journal.tenant).collect();
         for id in tenants {
@@ -137,9 +166,15 @@ impl ErasureWorker {
             };
             let theirs: Vec<_> = streams.iter().filter(|stream| stream.journal.tenant == *id).cloned().collect();
             for Outcome { stream, result } in self.run_once(&tenant, &theirs).await {
-                if let Err(refusal) = result {
-                    tracing::error!(tenant = %id, %stream, %refusal, "an erasure stopped on its way; trying again");
-                    again.insert(stream);
+                match result {
+                    Ok(None) => {}
+                    Ok(Some(until)) => {
+                        resting.insert(stream, until);
+                    }
+                    Err(refusal) => {
+                        tracing::error!(tenant = %id, %stream, %refusal, "an erasure stopped on its way; trying again");
+                        again.insert(stream);
+                    }
                 }
             }
         }
@@ -152,31 +187,49 @@ impl ErasureWorker {
         let mut outcomes = Vec::new();
         let mut ready = Vec::new();
         for stream in streams {
-            let result = match Case::of_stream(&self.commands, tenant, stream).await {
+            let result = match Case::of_stream(&self.commands, &*self.open, tenant, stream).await {
+                // A crash may have come between the last step and its way off-site.
+                Ok(cases) if cases.is_empty() => tenant.ledger.ship(stream).await.map(|()| None).map_err(Refusal::from),
                 Ok(cases) => to_the_shred(cases, &mut ready).await,
                 Err(refusal) => Err(refusal),
             };
             outcomes.push(Outcome { stream: stream.clone(), result });
         }
         for (stream, result) in shred::together(tenant, ready).await {
-            let outcome = outcomes.iter_mut().find(|outcome| outcome.stream == stream);
-            if let (Some(outcome), Err(refusal)) = (outcome, result) {
-                outcome.result = Err(refusal);
+            if let Some(outcome) = outcomes.iter_mut().find(|outcome| outcome.stream == stream) {
+                outcome.take(result);
             }
         }
         outcomes
     }
 }
 
+impl Outcome {
+    /// Several erasures of one person: what failed counts first, then what comes first.
+    fn take(&mut self, result: Result<Rest, Refusal>) {
+        match (&mut self.result, result) {
+            (Err(_), _) => {}
+            (Ok(rest), Ok(until)) => *rest = sooner(*rest, until),
+            (Ok(_), Err(refusal)) => self.result = Err(refusal),
+        }
+    }
+}
+
+fn sooner(one: Rest, other: Rest) -> Rest {
+    one.into_iter().chain(other).min()
+}
+
 /// Takes a person's erasures up to the destruction of keys, or to their end.
-async fn to_the_shred<'a>(cases: Vec<Case<'a>>, ready: &mut Vec<shred::Ready<'a>>) -> Result<(), Refusal> {
+async fn to_the_shred<'a>(cases: Vec<Case<'a>>, ready: &mut Vec<shred::Ready<'a>>) -> Result<Rest, Refusal> {
+    let mut rest = None;
     for case in cases {
         match case.advance().await? {
-            Pause::DestroyKeys(scopes) => ready.push(shred::Ready { case, scopes }),
+            Pause::DestroyKeys(targets) => ready.push(shred::Ready { case, targets }),
+            Pause::Until(until) => rest = sooner(rest, Some(until)),
             Pause::NothingToDo => {}
         }
     }
-    Ok(())
+    Ok(rest)
 }
 
 /// Whether the platform has something to do for an erasure in this `privacy` stream.
@@ -188,7 +241,7 @@ pub(crate) fn has_work(stream: &StreamId, commits: &[Commit]) -> Result<bool, Re
 /// Whether a next step is the platform's.
 fn is_ours(next: &Next) -> bool {
     match next {
-        Next::Decide | Next::AcceptSingleCopy | Next::Nothing => false,
+        Next::Decide | Next::Nothing => false,
         Next::Begin
         | Next::Commit(_)
         | Next::DestroyKeys(_)

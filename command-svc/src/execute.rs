@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::decider::{Command as _, Context, Decider};
+use domain::decider::{Command as _, Context, Decider, Fold};
 use domain::design::content_hash;
 use domain::field::Fact;
 use domain::history::{BodyDigest, Commit, EventType, OpenEvent, Position, Revision, StreamId, Tail};
@@ -140,8 +140,12 @@ impl Commands {
     async fn attempt<D: Decider>(&self, work: &Work<'_, D>) -> Result<Done, Refusal> {
         let Work { tenant, stream, command, request, .. } = *work;
         let loaded = async { Ok(tenant.journal.load(stream, Tail::default()).await?) };
-        let governor = D::governed_by(stream);
-        let (commits, governing) = tokio::try_join!(loaded, self.governing_state::<D>(tenant, governor.as_ref()))?;
+        let (governor, ruler) = (D::governed_by(stream), D::ruled_by(stream));
+        let (commits, governing, rules) = tokio::try_join!(
+            loaded,
+            self.state_of::<D::Governing>(tenant, governor.as_ref()),
+            self.state_of::<D::Rules>(tenant, ruler.as_ref())
+        )?;
         if let Some(done) = work.carried_out_before(&commits)? {
             return Ok(done);
         }
@@ -156,6 +160,7 @@ impl Commands {
             stream,
             expected: request.expected,
             governing: &governing.state,
+            rules: &rules.state,
         };
         let facts = state.decide(command, &context).map_err(|rejection| Refusal::Rejected(Answer::of(&rejection)))?;
         if facts.is_empty() {
@@ -171,12 +176,9 @@ impl Commands {
         Ok(work.appended(state, &facts, tenant.journal.append(draft).await?))
     }
 
-    async fn governing_state<D: Decider>(
-        &self,
-        tenant: &Tenant,
-        governor: Option<&StreamId>,
-    ) -> Result<Arc<Folded<D::Governing>>, Refusal> {
-        match governor {
+    /// The state of a stream that governs, or of none.
+    async fn state_of<G: Fold>(&self, tenant: &Tenant, stream: Option<&StreamId>) -> Result<Arc<Folded<G>>, Refusal> {
+        match stream {
             Some(stream) => self.governing.current(tenant, stream).await,
             None => Ok(Arc::default()),
         }
@@ -234,7 +236,7 @@ impl<D: Decider> Work<'_, D> {
         facts: &[D::Event],
         expected: Tail,
         guard: Option<(StreamId, Tail)>,
-        context: &Context<'_, D::Governing>,
+        context: &Context<'_, D::Governing, D::Rules>,
     ) -> Draft {
         Draft {
             stream: self.stream.clone(),

@@ -57,8 +57,9 @@ impl Commands {
 
     /// Sends what follows from the last order that anything follows from, and looks again: an order that came in
     /// between may have sent its own before ours.
-    async fn settle(&self, tenant: &Tenant, stream: &StreamId) -> Result<(), Refusal> {
+    pub(crate) async fn settle(&self, tenant: &Tenant, stream: &StreamId) -> Result<(), Refusal> {
         let mut settled = None;
+        self.erasures.changed(stream.clone());
         loop {
             let commits = tenant.journal.load(stream, Tail::default()).await?;
             if erasure::has_work(stream, &commits)? {

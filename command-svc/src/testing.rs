@@ -51,14 +51,24 @@ pub(crate) enum When {
     After,
 }
 
-#[derive(Default)]
-struct State {
+/// What is in it, to be put back as from a backup.
+#[derive(Default, Clone)]
+pub(crate) struct State {
     journals: BTreeSet<JournalId>,
     commits: Vec<Stored>,
     keys: BTreeSet<Key>,
     shredded: BTreeSet<Key>,
     fenced: BTreeSet<Target>,
+    receipts: BTreeMap<Target, Shredded>,
     root: u64,
+    off_site: bool,
+    blind: bool,
+    kms_keeps_until: Option<OffsetDateTime>,
+    down: BTreeSet<&'static str>,
+    shipped: BTreeMap<StreamId, usize>,
+    accounts: Vec<ErasureAccount>,
+    log: Vec<String>,
+    later: Duration,
     behind: bool,
     conflicts: u32,
     drafts: Vec<Draft>,
@@ -118,8 +128,88 @@ impl World {
         self.state().fail_at.take().is_some()
     }
 
+    /// What was done at the ports that an erasure uses, in order.
+    pub(crate) fn log(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().log)
+    }
+
+    /// From now on a copy of the key tree stands elsewhere.
+    pub(crate) fn has_copy(&self) {
+        self.state().off_site = true;
+    }
+
+    /// The KMS keeps destroyed roots until then.
+    pub(crate) fn keeps_roots_until(&self, until: OffsetDateTime) {
+        self.state().kms_keeps_until = Some(until);
+    }
+
+    /// A trial finds nothing any more, whatever is there.
+    pub(crate) fn is_blind(&self, blind: bool) {
+        self.state().blind = blind;
+    }
+
+    /// `ledger`, `KMS` or `certifier` does not answer, or does so again.
+    pub(crate) fn set_down(&self, what: &'static str, down: bool) {
+        let mut state = self.state();
+        if down {
+            state.down.insert(what)
+        } else {
+            state.down.remove(what)
+        };
+    }
+
+    /// Lets time pass.
+    pub(crate) fn wait(&self, time: Duration) {
+        self.state().later += time;
+    }
+
+    /// How many commits of a stream stand elsewhere.
+    pub(crate) fn shipped(&self, stream: &StreamId) -> usize {
+        self.state().shipped.get(stream).copied().unwrap_or_default()
+    }
+
+    /// What was certified.
+    pub(crate) fn accounts(&self) -> Vec<ErasureAccount> {
+        self.state().accounts.clone()
+    }
+
+    pub(crate) fn backup(&self) -> State {
+        self.state().clone()
+    }
+
+    /// Puts a backup back, keys and fences included, and brings one stream up to date again as the ledger holds it.
+    pub(crate) fn restore(&self, backup: State, stream: &StreamId) {
+        let mut state = self.state();
+        let newer: Vec<Stored> = state.commits.iter().filter(|c| c.header.stream == *stream).cloned().collect();
+        *state = backup;
+        let there = state.commits.iter().filter(|commit| commit.header.stream == *stream).count();
+        for mut commit in newer.into_iter().skip(there) {
+            commit.position.sequence = state.commits.len() as u64 + 1;
+            state.commits.push(commit);
+        }
+    }
+
+    /// A call of a port that may be down by name.
+    fn ask<T>(&self, what: &'static str, entry: String, effect: impl FnOnce(&mut State) -> T) -> Result<T, Failure> {
+        let called = self.call(|state| {
+            if state.down.contains(what) {
+                return Err(Failure::unavailable(what, "as ordered"));
+            }
+            state.log.push(entry);
+            Ok(effect(state))
+        });
+        called?
+    }
+
     pub(crate) fn set_behind(&self, behind: bool) {
         self.state().behind = behind;
+    }
+
+    /// The keys of `person` that are not destroyed.
+    pub(crate) fn keys_of(&self, person: DataSubject) -> Vec<(Scope, Part)> {
+        let state = self.state();
+        let theirs = state.keys.iter().filter(|(data_subject, ..)| *data_subject == person);
+        theirs.map(|(_, scope, part)| (*scope, part.clone())).collect()
     }
 
     /// How many keys of `person` are not destroyed.
@@ -132,6 +222,7 @@ impl World {
         self.state().keys.insert((person, scope, Part::all()));
     }
 
+    /// Any call of a port.
     fn call<T>(&self, effect: impl FnOnce(&mut State) -> T) -> Result<T, Failure> {
         let mut state = self.state();
         let now = state.calls;
@@ -219,6 +310,8 @@ impl State {
             }
             self.keys.insert(key);
         }
+        let events = structure.iter().map(|event| event.kind.name.clone()).collect::<Vec<_>>().join(" ");
+        self.log.push(format!("append {events}"));
         let sequence = self.commits.len() as u64 + 1;
         let header = Header {
             environment: draft.environment,
@@ -281,15 +374,17 @@ impl Journal for World {
 #[async_trait]
 impl Keys for World {
     async fn fence(&self, targets: &[Target]) -> Result<(), Failure> {
-        self.call(|state| state.fenced.extend(targets.iter().cloned()))
+        self.ask("key tree", "fence".into(), |state| state.fenced.extend(targets.iter().cloned()))
     }
 
     fn copies(&self) -> TreeCopies {
-        TreeCopies::Single
+        if self.state().off_site { TreeCopies::OffSite } else { TreeCopies::Single }
     }
 
     async fn shred(&self, targets: &[Target]) -> Result<ShredReceipt, Failure> {
-        self.call(|state| {
+        let copy = self.copies();
+        let now = self.now();
+        self.ask("KMS", "shred".into(), |state| {
             state.root += 1;
             let (root_before, root_after) = (state.root - 1, state.root);
             let mut shredded = Vec::new();
@@ -297,31 +392,44 @@ impl Keys for World {
                 let doomed = state.covered(std::slice::from_ref(target));
                 assert!(doomed.iter().all(|key| state.is_fenced(key)), "a key is fenced before it is destroyed");
                 state.keys.retain(|key| !doomed.contains(key));
-                shredded.push(Shredded { target: target.clone(), keys: doomed.len() as u64, root_before, root_after });
+                let keys = doomed.len() as u64;
+                let now = Shredded { target: target.clone(), keys, root_before, root_after };
+                let before = state.receipts.entry(target.clone()).or_insert_with(|| now.clone());
+                if keys > 0 {
+                    *before = now;
+                }
+                shredded.push(before.clone());
                 state.shredded.extend(doomed);
             }
-            ShredReceipt { targets: shredded, copy: TreeCopies::Single, destruction: Destruction::Done }
+            let kept = state.kms_keeps_until.filter(|until| *until > now);
+            let destruction = kept.map_or(Destruction::Done, |at| Destruction::Scheduled { at });
+            ShredReceipt { targets: shredded, copy, destruction }
         })
     }
 
     async fn probe(&self, targets: &[Target]) -> Result<u64, Failure> {
-        self.call(|state| state.covered(targets).len() as u64)
+        let probe = |state: &mut State| if state.blind { 0 } else { state.covered(targets).len() as u64 };
+        self.ask("key tree", "probe".into(), probe)
     }
 }
 
 #[async_trait]
 impl Ledger for World {
-    async fn ship(&self, _: &StreamId) -> Result<(), Failure> {
-        Ok(())
+    async fn ship(&self, stream: &StreamId) -> Result<(), Failure> {
+        self.ask("ledger", "ship".into(), |state| {
+            let commits = state.commits.iter().filter(|commit| commit.header.stream == *stream).count();
+            state.shipped.insert(stream.clone(), commits);
+        })
     }
 }
 
 #[async_trait]
 impl Certifier for World {
     async fn checkpoint(&self, _: &JournalId) -> Result<(), Failure> {
-        Ok(())
+        self.ask("certifier", "checkpoint".into(), |_| ())
     }
-    async fn certify(&self, _: &ErasureAccount) -> Result<Certified, Failure> {
+    async fn certify(&self, account: &ErasureAccount) -> Result<Certified, Failure> {
+        self.ask("certifier", "certify".into(), |state| state.accounts.push(account.clone()))?;
         Ok(Certified { digest: CommitHash([7; 32]), bytes: 1 })
     }
     async fn certificate(&self, _: ErasureId) -> Result<Option<String>, Failure> {
@@ -391,7 +499,7 @@ pub(crate) fn tenant(id: &str, world: &Arc<World>) -> Arc<Tenant> {
 
 impl Clock for World {
     fn now(&self) -> OffsetDateTime {
-        time::macros::datetime!(2026-11-22 12:00 UTC)
+        time::macros::datetime!(2026-11-22 12:00 UTC) + self.state().later
     }
 }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::history::{
     Actor, BodyDigest, Commit, CommitHash, DataSubject, History, JournalId, OpenEvent, Position, StreamId, Tail,
 };
-use crate::ids::{CommandId, CorrelationId, Environment, TenantId};
+use crate::ids::{CommandId, CorrelationId, Environment, ErasureId, TenantId};
 use crate::permit::Principal;
 use crate::scope::{Part, Scope};
 
@@ -336,6 +336,30 @@ pub struct Tenant {
     pub ledger: Arc<dyn Ledger>,
     /// What proves an erasure.
     pub certifier: Arc<dyn Certifier>,
+}
+
+/// What an erasure waits for that the platform cannot do by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitingOn {
+    /// The place elsewhere where the ledger and the key tree's copy stand.
+    OffSite,
+    /// The KMS.
+    Kms,
+    /// The key tree.
+    KeyTree,
+    /// The journal.
+    Journal,
+    /// The read models, which have not taken the markers in yet.
+    ReadModels,
+    /// The certificate.
+    Certificate,
+}
+
+/// Knows what erasures wait for right now. In memory: after a restart it is known again at the next attempt.
+pub trait Waits: Send + Sync {
+    /// What this erasure waits for, and since when; none: nothing holds it up.
+    fn waits_on(&self, tenant: &TenantId, erasure: ErasureId) -> Option<(WaitingOn, OffsetDateTime)>;
 }
 
 /// Every tenant that this process serves.

@@ -1,3 +1,6 @@
+//! One erasure after another in a world in memory. [`protocol`]: the order of the steps and what they wait for;
+//! [`redaction`]: one value alone; [`restore`]: an older world around newer orders; [`others`]: what went wrong elsewhere.
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
@@ -10,6 +13,11 @@ use uuid::Uuid;
 
 use super::*;
 use crate::testing::*;
+
+mod others;
+mod protocol;
+mod redaction;
+mod restore;
 
 /// Two persons with the same data, and how their erasures stand.
 struct Clinic {
@@ -78,8 +86,12 @@ impl Clinic {
     }
 
     async fn approve(&self, person: u128, single_copy: bool) {
+        let ask = json!({"type": "request-erasure", "erasure": erasure(person), "justification": "consent-withdrawn"});
+        self.approve_this(person, ask, single_copy).await;
+    }
+
+    async fn approve_this(&self, person: u128, ask: serde_json::Value, single_copy: bool) {
         let id = erasure(person);
-        let ask = json!({"type": "request-erasure", "erasure": id, "justification": "consent-withdrawn"});
         let approve = json!({"type": "approve-erasure", "erasure": id, "instruction": "DPA-1", "accept_single_copy": single_copy});
         for (token, command) in [("dpo", ask), ("controller", approve)] {
             let answer = self.send(token, person, "/privacy", command).await;
@@ -88,7 +100,7 @@ impl Clinic {
     }
 
     fn worker(&self) -> ErasureWorker {
-        ErasureWorker::new(self.commands.clone(), Arc::new(Open(vec![])))
+        ErasureWorker::new(self.commands.clone(), Arc::new(Open { open: vec![], others: vec![subject(EVE)] }))
     }
 
     async fn run_once(&self, people: &[u128]) -> Vec<bool> {
@@ -120,12 +132,19 @@ impl Clinic {
     }
 }
 
-struct Open(Vec<StreamId>);
+/// Knows what is open, and whom a trial is held against.
+struct Open {
+    open: Vec<StreamId>,
+    others: Vec<DataSubject>,
+}
 
 #[async_trait]
 impl OpenErasures for Open {
     async fn open(&self, _: &Tenant) -> Result<Vec<StreamId>, Failure> {
-        Ok(self.0.clone())
+        Ok(self.open.clone())
+    }
+    async fn others(&self, _: &Tenant, _: &StreamId) -> Result<Vec<DataSubject>, Failure> {
+        Ok(self.others.clone())
     }
 }
 
@@ -192,7 +211,7 @@ async fn erasures_that_come_together_share_one_shred_and_each_keeps_its_own_coun
 
 #[tokio::test]
 async fn without_a_copy_elsewhere_it_stops_unreadable_until_the_controller_accepts_that() {
-    let clinic = Clinic::with(&[ADA]).await;
+    let clinic = Clinic::with(&[ADA, EVE]).await;
     clinic.approve(ADA, false).await;
     assert_eq!(clinic.run_once(&[ADA]).await, [true]);
     assert_eq!(clinic.way(ADA), WHOLE_WAY[..5]);
@@ -218,7 +237,7 @@ async fn a_hold_that_came_first_stops_it_before_anything_is_fenced() {
 
 #[tokio::test]
 async fn it_is_not_done_while_read_models_are_behind_or_a_key_still_opens() {
-    let clinic = Clinic::with(&[ADA]).await;
+    let clinic = Clinic::with(&[ADA, EVE]).await;
     clinic.approve(ADA, true).await;
     clinic.world.set_behind(true);
     assert_eq!(clinic.run_once(&[ADA]).await, [false]);
@@ -241,13 +260,20 @@ async fn the_worker_finds_what_was_left_open_hears_of_new_ones_and_tries_again()
     let woken = tokio::time::timeout(Duration::from_secs(60), clinic.commands.erasures.take()).await;
     assert_eq!(woken.expect("the approval wakes the worker"), [privacy(ADA)].into());
     clinic.world.fail_at(2, When::Before);
-    let open = Arc::new(Open(vec![privacy(ADA)]));
+    let open = Arc::new(Open { open: vec![privacy(ADA)], others: vec![] });
     let worker =
         ErasureWorker { retry_after: Duration::from_millis(1), ..ErasureWorker::new(clinic.commands.clone(), open) };
     let running = tokio::spawn(async move { worker.run().await });
     clinic.until_complete(ADA).await;
-    clinic.world.fail_at(9, When::After);
+    clinic.world.set_down("KMS", true);
     clinic.approve(BOB, true).await;
+    let held_up = async {
+        while domain::port::Waits::waits_on(&clinic.commands.erasures, &acme(), erasure(BOB)).is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), held_up).await.expect("the KMS was asked");
+    clinic.world.set_down("KMS", false);
     clinic.until_complete(BOB).await;
     running.abort();
     assert_eq!(
