@@ -1,7 +1,10 @@
 //! Everything that happens around the rotations: the off-site target answers, somebody enrols, a backup is taken, a site
 //! is lost, another takes its place.
 
+use std::collections::BTreeSet;
+
 use super::driver::Mistake;
+use super::explore::Scenario;
 use super::process::{Next, other};
 use super::world::{Backup, BackupStep, DORA, Insert, KeyTree, Process, Restore, Site, Swap, World, site_id};
 use crate::rotation::{Answer, Head};
@@ -106,12 +109,15 @@ impl World {
     }
 
     /// A backup: the journal first, the keys last, and then a look at the head.
-    pub(super) fn back_up(&self, mistake: Mistake, out: &mut Vec<Next>) {
+    pub(super) fn back_up(&self, scenario: &Scenario, out: &mut Vec<Next>) {
+        let mistake = scenario.mistake;
         match self.backup {
+            BackupStep::Idle if self.backups_begun >= scenario.backups => {}
             BackupStep::Idle => {
                 for (at, site) in self.sites.iter().enumerate() {
                     let Some(site) = site else { continue };
                     let mut world = self.clone();
+                    world.backups_begun += 1;
                     let (journal, tree) = (site.journal, site.tree);
                     let keys_first = mistake == Mistake::KeysBeforeJournal;
                     world.backup = if keys_first {
@@ -158,18 +164,22 @@ impl World {
     }
 
     /// The site is lost, or one beside it is to take over.
-    pub(super) fn lose(&self, loss: Loss) -> Option<World> {
+    pub(super) fn lose(&self, scenario: &Scenario) -> Option<World> {
         if self.faults.losses == 0 || self.restore != Restore::Idle || self.backups.is_empty() {
             return None;
         }
         let mut world = self.clone();
         world.faults.losses -= 1;
         world.restore = Restore::Wanted;
-        if loss == Loss::Total {
+        if scenario.loss == Loss::Total {
             world.sites = [None, None];
             (0..2).for_each(|process| world.crash(process));
             world.forget_site(0);
             world.forget_site(1);
+            // A head in the key store is lost with it, and nothing is on its way to it any more.
+            if !scenario.has_off_site {
+                world.swaps.clear();
+            }
         }
         Some(world)
     }
@@ -190,47 +200,57 @@ impl World {
     }
 
     /// The next steps of a restore: list the roots, take the head, load a tree and a journal, apply every known fence.
-    pub(super) fn restore(&self, loss: Loss, mistake: Mistake, out: &mut Vec<Next>) {
+    pub(super) fn restore(&self, scenario: &Scenario, out: &mut Vec<Next>) {
         match &self.restore {
             Restore::Idle => {}
             Restore::Wanted => {
                 let listed = Restore::Listed(self.roots.numbers());
                 out.push(other("the restore lists the roots", Self { restore: listed, ..self.clone() }));
             }
-            Restore::Listed(live) => out.push(self.take_head(live, mistake)),
+            Restore::Listed(live) => out.extend(self.take_head(live, scenario)),
             Restore::Taken(_) => {
                 for backup in &self.backups {
-                    out.push(other("the restore loads journal and tree", self.load(backup, loss, mistake)));
+                    out.push(other("the restore loads journal and tree", self.load(backup, scenario)));
                 }
             }
         }
     }
 
-    fn take_head(&self, live: &std::collections::BTreeSet<u64>, mistake: Mistake) -> Next {
+    fn take_head(&self, live: &BTreeSet<u64>, scenario: &Scenario) -> Option<Next> {
         let mut world = self.clone();
+        if !scenario.has_off_site {
+            // The head that lies in the backup. If no backup opens, the only copy is lost.
+            world.head = Head { shipped: self.restorable(scenario)?.root.number.into(), reserved: None, ..self.head };
+            world.shipped = self.restorable(scenario)?;
+        }
         world.sites_ever += 1;
         let id = site_id(world.sites_ever);
-        world.head = match (mistake, self.head.reserved) {
+        world.head = match (scenario.mistake, self.head.reserved) {
+            (Mistake::HeadNotTaken, _) => {
+                world.restore = Restore::Taken(self.head.site);
+                return Some(other("the restore goes on without taking the head", world));
+            }
             (Mistake::RootNumberReused, Some(_)) => Head { site: id, ..self.head },
-            _ => self.head.taken_by(id, live),
+            _ => world.head.taken_by(id, live),
         };
         world.restore = Restore::Taken(id);
-        other("the restore takes the head", world)
+        Some(other("the restore takes the head", world))
     }
 
-    fn load(&self, backup: &Backup, loss: Loss, mistake: Mistake) -> World {
+    fn load(&self, backup: &Backup, scenario: &Scenario) -> World {
         let mut world = self.clone();
-        let tree = match mistake {
+        let tree = match scenario.mistake {
             Mistake::RestoreOwnTree if backup.tree.opens(&self.roots) => backup.tree,
             Mistake::RestoreShippedOnly => self.shipped,
-            _ => self.restorable(),
+            _ => self.restorable(scenario).expect("the head was taken for it"),
         };
         let Restore::Taken(id) = self.restore else { unreachable!("loaded once the head is taken") };
         world.sites[1] = Some(Site { id, tree, journal: backup.journal, loaded_under: Some(tree.root) });
         world.restore = Restore::Idle;
         world.crash(1);
+        world.forget_site(1);
         world.processes[1] = Process::of(1);
-        if loss == Loss::Total {
+        if scenario.loss == Loss::Total {
             world.processes[0] = Process::of(1);
         }
         world

@@ -40,6 +40,8 @@ pub(super) enum Mistake {
     RestoreShippedOnly,
     /// A restored site goes on with the root that the site before had reserved.
     RootNumberReused,
+    /// A restored or promoted site begins without taking the head.
+    HeadNotTaken,
     /// The tree is opened with what a cache holds, not with what the KMS still has.
     CachedTop,
 }

@@ -1,18 +1,19 @@
-//! Every reachable world, breadth first, and what must hold in each.
+//! Every reachable world, breadth first.
 //!
-//! Of a world that was seen only 64 bits are kept, with the world before and the step between: a trace is played again
-//! from the start. (Two worlds with the same 64 bits would be taken for one: at ten million worlds, one chance in
-//! hundreds of thousands.)
+//! Of a world that was seen only a number, the world before and the step between are kept: a trace is played again from
+//! the start. Worlds are told apart by 64 bits (two worlds with the same bits would be taken for one: among ten million
+//! worlds one chance in hundreds of thousands).
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 
 use super::around::Loss;
-use super::check::Ends;
+use super::check::{Kind, Violation};
 use super::driver::Mistake;
 use super::process::{Next, by, other};
-use super::world::{Faults, People, Restore, World};
+use super::world::{DORA, Faults, People, Restore, World};
 
 /// What may happen in one exploration.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +26,12 @@ pub(super) struct Scenario {
     pub(super) loss: Loss,
     /// Whether Dora enrols.
     pub(super) enrols: bool,
-    /// How many complete backups there may be.
-    pub(super) backups: usize,
+    /// How many backups may be begun.
+    pub(super) backups: u8,
+    /// Without an off-site target the head lies in the key store, and there is one copy of everything.
+    pub(super) has_off_site: bool,
+    /// Whether it is a fault if something never ends.
+    pub(super) must_end: bool,
 }
 
 /// What came of it.
@@ -35,11 +40,33 @@ pub(super) struct Explored {
     pub(super) worlds: usize,
     /// Whether nothing was left to look at.
     pub(super) is_exhausted: bool,
-    /// What was violated, and how one gets there.
-    pub(super) violation: Option<String>,
+    pub(super) violation: Option<(Kind, String)>,
+    pub(super) witnessed: Witnessed,
 }
 
-#[derive(Clone, Copy)]
+/// What happened in one world or another: an exploration that never gets anywhere proves nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Witnessed {
+    /// Whose keys were destroyed.
+    pub(super) destroyed: People,
+    /// Whether somebody who enrolled is in a complete backup, where that may be.
+    pub(super) newcomer_in_backup: bool,
+    /// Whether all that was to go went after another site had taken over.
+    pub(super) ended_at_next_site: bool,
+    /// Whether a process was told that another site holds the head.
+    pub(super) superseded: bool,
+}
+
+impl Witnessed {
+    fn note(&mut self, world: &World) {
+        self.destroyed |= world.destroyed;
+        self.newcomer_in_backup |= world.backups.iter().any(|backup| backup.journal & DORA != 0);
+        let is_next = world.sites[1].as_ref().is_some_and(|site| site.id == world.head.site);
+        self.ended_at_next_site |= is_next && world.ledger != 0 && world.destroyed == world.ledger;
+        self.superseded |= world.processes.iter().any(|process| process.has_stopped);
+    }
+}
+
 struct Mixer(u64);
 
 impl Hasher for Mixer {
@@ -65,14 +92,63 @@ impl Hasher for Mixer {
     }
 }
 
-pub(super) fn print_of(of: &impl Hash) -> u64 {
+fn print_of(world: &World) -> u64 {
     let mut mixer = Mixer(0x9e37_79b9_7f4a_7c15);
-    of.hash(&mut mixer);
+    world.hash(&mut mixer);
     mixer.finish()
 }
 
+/// The worlds seen so far, numbered in the order in which they were seen.
+struct Seen {
+    numbers: HashMap<u64, u32>,
+    /// The world before, and which of the steps from there.
+    reached: Vec<(u32, u8)>,
+    /// Every step from a world to a world.
+    steps: Vec<(u32, u32)>,
+}
+
+impl Seen {
+    fn first(world: &World) -> Self {
+        Self { numbers: HashMap::from([(print_of(world), 0)]), reached: vec![(0, 0)], steps: Vec::new() }
+    }
+
+    /// Notes a step; true if it leads to a world that is new.
+    fn step(&mut self, from: u32, at: usize, to: &World) -> bool {
+        let next = u32::try_from(self.reached.len()).expect("worlds fit into memory");
+        let entry = self.numbers.entry(print_of(to));
+        let is_new = matches!(entry, Entry::Vacant(_));
+        let number = *entry.or_insert(next);
+        if is_new {
+            self.reached.push((from, u8::try_from(at).expect("few things can happen at once")));
+        }
+        self.steps.push((from, number));
+        is_new
+    }
+
+    /// A world from which one can come back to where one was, if there is one: take away again and again the worlds
+    /// that no step leads to.
+    fn cycle(&self) -> Option<u32> {
+        let mut into = vec![0_u32; self.reached.len()];
+        let mut from: Vec<Vec<u32>> = vec![Vec::new(); self.reached.len()];
+        for (before, after) in &self.steps {
+            into[*after as usize] += 1;
+            from[*before as usize].push(*after);
+        }
+        let mut free: Vec<u32> = (0..).zip(&into).filter(|(_, into)| **into == 0).map(|(number, _)| number).collect();
+        while let Some(number) = free.pop() {
+            for after in &from[number as usize] {
+                into[*after as usize] -= 1;
+                if into[*after as usize] == 0 {
+                    free.push(*after);
+                }
+            }
+        }
+        (0..).zip(&into).find(|(_, into)| **into > 0).map(|(number, _)| number)
+    }
+}
+
 impl Scenario {
-    pub(super) fn keeps_all(&self) -> bool {
+    fn keeps_all(&self) -> bool {
         matches!(self.mistake, Mistake::SameNodeKeys | Mistake::LatePutAccepted)
     }
 
@@ -93,14 +169,14 @@ impl Scenario {
         if self.enrols {
             world.enrol(self.mistake, &mut out);
         }
-        if world.backups.len() < self.backups {
-            world.back_up(self.mistake, &mut out);
+        if self.backups > 0 {
+            world.back_up(self, &mut out);
         }
-        if let Some(next) = world.lose(self.loss) {
+        if let Some(next) = world.lose(self) {
             let what = if self.loss == Loss::Total { "THE SITE IS LOST" } else { "ANOTHER SITE IS TO TAKE OVER" };
             out.push(other(what, next));
         }
-        world.restore(self.loss, self.mistake, &mut out);
+        world.restore(self, &mut out);
         out.iter_mut().for_each(|next| next.world.tidy(self.keeps_all()));
         out
     }
@@ -129,42 +205,57 @@ impl Scenario {
         }
     }
 
-    /// Explores everything, up to `limit` worlds.
-    pub(super) fn explore(&self, limit: usize) -> Explored {
+    fn first(&self) -> World {
         let mut first = World::first(self.faults);
         first.tidy(self.keeps_all());
-        let mut seen: HashMap<u64, (u64, u8)> = HashMap::from([(print_of(&first), (0, 0))]);
-        let mut ends = Ends::default();
+        first
+    }
+
+    /// Explores everything, up to `limit` worlds.
+    pub(super) fn explore(&self, limit: usize) -> Explored {
+        let first = self.first();
+        let mut seen = Seen::first(&first);
         let mut queue = VecDeque::from([first]);
-        while let Some(world) = queue.pop_front() {
-            let print = print_of(&world);
-            if let Err(what) = world.check().and_then(|()| ends.check(self, &world)) {
-                let violation = Some(self.trace(&seen, print, &what));
-                return Explored { worlds: seen.len(), is_exhausted: false, violation };
+        let mut witnessed = Witnessed::default();
+        let ended = |seen: &Seen, witnessed, is_exhausted, broken: Option<(u32, Violation)>| Explored {
+            worlds: seen.reached.len(),
+            is_exhausted,
+            violation: broken.map(|(number, violation)| (violation.kind, self.trace(seen, number, &violation))),
+            witnessed,
+        };
+        for number in 0.. {
+            let Some(world) = queue.pop_front() else { break };
+            witnessed.note(&world);
+            if let Err(violation) = world.check(self) {
+                return ended(&seen, witnessed, false, Some((number, violation)));
             }
-            if seen.len() >= limit {
-                return Explored { worlds: seen.len(), is_exhausted: false, violation: None };
+            if seen.reached.len() >= limit {
+                return ended(&seen, witnessed, false, None);
             }
             for (at, Next { world: next, .. }) in self.next(&world).into_iter().enumerate() {
-                if let std::collections::hash_map::Entry::Vacant(free) = seen.entry(print_of(&next)) {
-                    free.insert((print, u8::try_from(at).expect("few things can happen at once")));
+                if seen.step(number, at, &next) {
                     queue.push_back(next);
                 }
             }
         }
-        Explored { worlds: seen.len(), is_exhausted: true, violation: None }
+        let round = seen.cycle().filter(|_| self.must_end);
+        ended(
+            &seen,
+            witnessed,
+            true,
+            round.map(|number| (number, Violation::no_end("the same worlds come again and again"))),
+        )
     }
 
-    fn trace(&self, seen: &HashMap<u64, (u64, u8)>, last: u64, what: &str) -> String {
+    fn trace(&self, seen: &Seen, mut number: u32, violation: &Violation) -> String {
         let mut steps = Vec::new();
-        let mut print = last;
-        while let Some((before, at)) = seen.get(&print).copied().filter(|(before, _)| *before != 0) {
+        while number != 0 {
+            let (before, at) = seen.reached[number as usize];
             steps.push(at);
-            print = before;
+            number = before;
         }
-        let mut world = World::first(self.faults);
-        world.tidy(self.keeps_all());
-        let mut text = format!("[{}] {what}, after {} steps\n", self.name, steps.len());
+        let mut world = self.first();
+        let mut text = format!("[{}] {}, after {} steps\n", self.name, violation.what, steps.len());
         for at in steps.into_iter().rev() {
             let Next { who, what, world: next } = self.next(&world).swap_remove(usize::from(at));
             world = next;

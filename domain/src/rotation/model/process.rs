@@ -174,7 +174,6 @@ impl World {
                 "is superseded"
             }
             End::Foreign => {
-                self.is_foreign = true;
                 self.processes[process].has_stopped = true;
                 "is told that its tree is foreign"
             }
@@ -194,5 +193,13 @@ impl World {
         let opens = |copied: &Copied| self.roots.has(copied.root);
         let known: Vec<_> = self.copies.iter().filter(|copied| opens(copied)).map(|copied| copied.nodes).collect();
         self.copies.iter().any(|copied| copied.people & who != 0 && (opens(copied) || known.contains(&copied.nodes)))
+    }
+
+    /// The root that goes first, if a process is about to destroy several.
+    pub(super) fn being_destroyed(&self, process: usize) -> Option<u64> {
+        match self.processes[process].run.as_ref()?.driver.ask() {
+            Ok(Ask::Destroy { roots }) if roots.len() > 1 => roots.first().copied(),
+            _ => None,
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::driver::Driver;
+use super::explore::Scenario;
 use crate::rotation::{Head, SiteId};
 
 /// A set of people, one bit each.
@@ -222,6 +223,8 @@ pub(super) struct World {
     pub(super) insert: Insert,
     pub(super) backup: BackupStep,
     pub(super) backups: Vec<Backup>,
+    /// How many backups have been begun.
+    pub(super) backups_begun: u8,
     pub(super) restore: Restore,
     /// How many sites there have been.
     pub(super) sites_ever: u8,
@@ -230,8 +233,6 @@ pub(super) struct World {
     /// Whose keys are said to be destroyed.
     pub(super) destroyed: People,
     pub(super) faults: Faults,
-    /// A process of the site that holds the head was told that the head does not know its tree.
-    pub(super) is_foreign: bool,
 }
 
 pub(super) fn site_id(number: u8) -> SiteId {
@@ -257,12 +258,12 @@ impl World {
             insert: Insert::Idle,
             backup: BackupStep::Idle,
             backups: if faults.losses > 0 { vec![Backup { journal: people, tree }] } else { Vec::new() },
+            backups_begun: 0,
             restore: Restore::Idle,
             sites_ever: 1,
             ledger: 0,
             destroyed: 0,
             faults,
-            is_foreign: false,
         };
         world.keep_copy(tree);
         world
@@ -295,14 +296,13 @@ impl World {
     }
 
     /// The tree that a restore would load: the newest under the root that the head calls shipped, from the pack or from
-    /// a complete backup.
-    pub(super) fn restorable(&self) -> KeyTree {
-        self.backups
-            .iter()
-            .map(|backup| backup.tree)
-            .filter(|tree| tree.root == self.shipped.root)
-            .chain([self.shipped])
-            .max_by_key(|tree| tree.sequence)
-            .expect("the shipped tree is one")
+    /// a complete backup. Without an off-site target, the newest of a backup that opens.
+    pub(super) fn restorable(&self, scenario: &Scenario) -> Option<KeyTree> {
+        let backups = self.backups.iter().map(|backup| backup.tree);
+        if scenario.has_off_site {
+            let shipped = backups.filter(|tree| tree.root == self.shipped.root).chain([self.shipped]);
+            return shipped.max_by_key(|tree| tree.sequence);
+        }
+        backups.filter(|tree| tree.opens(&self.roots)).max_by_key(|tree| (tree.root.number, tree.sequence))
     }
 }
