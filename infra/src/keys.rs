@@ -53,7 +53,7 @@ pub use claim::Claimed;
 pub use head::{HeadRecord, Moved};
 pub use key::{Key, KeyState};
 pub use key_id::{InvalidKeyId, KeyId, PersonKey};
-pub use pack::Pack;
+pub use pack::{Pack, shipped_copies};
 pub use probe::TreeCopy;
 pub use ship::Shipped;
 pub use status::TreeStatus;

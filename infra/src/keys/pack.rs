@@ -8,6 +8,7 @@ use minicbor::Decoder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::probe::TreeCopy;
 use super::store::StoredNode;
 use crate::frame::{Fault, array_len, array_of, encode, finished};
 
@@ -108,6 +109,19 @@ impl Pack {
         }
         Ok(packed)
     }
+}
+
+/// Every pack that was ever shipped there, the superseded ones too: what somebody may try to open.
+///
+/// # Errors
+/// When the place does not answer. What is no pack any more is left out: nothing can be opened with it.
+pub async fn shipped_copies(at: &dyn OffSite) -> Result<Vec<TreeCopy>, Failure> {
+    let mut copies = Vec::new();
+    for name in at.list("tree/").await? {
+        let packed = at.get(&name).await?.and_then(|bytes| Packed::decode(&bytes).ok());
+        copies.extend(packed.map(|packed| packed.nodes.into_iter().map(|node| (node.place, node.bytes)).collect()));
+    }
+    Ok(copies)
 }
 
 fn sha256(bytes: &[u8]) -> String {

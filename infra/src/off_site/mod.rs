@@ -8,6 +8,7 @@
 //! What must never be there: an object that was overwritten; a head that was changed without its expectation; a personal
 //! value in a name.
 
+mod bring_back;
 #[cfg(test)]
 mod contract;
 mod folder;
@@ -22,6 +23,7 @@ pub mod seaweed;
 
 use domain::port::Failure;
 
+pub use bring_back::bring_back;
 pub use folder::FolderOffSite;
 pub use ledger::{CopiedLedger, LedgerStream, NoLedger, read_ledger};
 pub use memory::MemoryOffSite;

@@ -58,6 +58,11 @@ impl DataDir {
         self.path.join("tenants").join(tenant.as_str())
     }
 
+    /// Where a tenant's folder is made before it is there. Its name is no tenant's.
+    pub(super) fn aside(&self, tenant: &TenantId) -> PathBuf {
+        self.path.join("tenants").join(format!(".{tenant}"))
+    }
+
     /// The tenants that were created here, by their folders.
     pub(super) fn tenants(&self) -> Result<Vec<TenantId>, StartError> {
         self.names_in(&self.path.join("tenants"))

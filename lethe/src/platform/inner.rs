@@ -43,7 +43,7 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    fn open(&self, id: &TenantId) -> Result<Arc<Open>, StartError> {
+    pub(super) fn open(&self, id: &TenantId) -> Result<Arc<Open>, StartError> {
         self.registry.get(id).ok_or_else(|| StartError::NoSuchTenant { tenant: id.clone() })
     }
 
@@ -175,7 +175,7 @@ impl Inner {
     pub(super) async fn stop(&self) {
         self.erasing.abort();
         for open in self.registry.open() {
-            open.runner.stop().await;
+            open.stop().await;
         }
         self.registry.close();
         self.nats.shutdown().await;

@@ -1,6 +1,7 @@
 //! One process with all services and a supervised nats-server.
 
 mod admin;
+mod backup;
 mod credentials;
 mod data_dir;
 mod elsewhere;
@@ -10,6 +11,7 @@ mod inner;
 mod open;
 mod operator;
 mod registry;
+pub mod restore;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use data_dir::is_platform;
+pub use backup::{Schedule, read_identity};
 pub use data_dir::{Run, running};
 pub use elsewhere::Elsewhere;
 pub(crate) use elsewhere::Vault;
@@ -42,6 +45,7 @@ pub struct Options {
     listen: SocketAddr,
     install_nats_server: bool,
     metrics: Metrics,
+    schedule: Option<Schedule>,
 }
 
 impl Options {
@@ -54,6 +58,7 @@ impl Options {
             listen,
             install_nats_server: false,
             metrics: Metrics::default(),
+            schedule: None,
         }
     }
 
@@ -75,6 +80,13 @@ impl Options {
     #[must_use]
     pub fn metrics(mut self, metrics: Metrics) -> Self {
         self.metrics = metrics;
+        self
+    }
+
+    /// Backs every tenant up by itself.
+    #[must_use]
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = Some(schedule);
         self
     }
 
@@ -131,6 +143,7 @@ pub struct Platform {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
+    backing_up: Option<JoinHandle<()>>,
 }
 
 impl Platform {
@@ -160,7 +173,8 @@ impl Platform {
                 tracing::error!(%error, "the HTTP server ended");
             }
         });
-        let platform = Self { inner, address, stop, serving };
+        let backing_up = options.schedule.map(|schedule| tokio::spawn(Arc::clone(&inner).keep_backing_up(schedule)));
+        let platform = Self { inner, address, stop, serving, backing_up };
         platform
             .inner
             .data_dir
@@ -218,9 +232,39 @@ impl Platform {
         self.inner.create_token(new).await.map(|(_, secret)| secret)
     }
 
+    /// Backs a tenant up.
+    ///
+    /// # Errors
+    /// See [`infra::backup::BackupError`].
+    pub async fn back_up(
+        &self,
+        tenant: &TenantId,
+        to: &infra::off_site::Place,
+        recipients: &[infra::backup::Recipient],
+    ) -> Result<infra::backup::Manifest, infra::backup::BackupError> {
+        let place = to.open(tenant)?;
+        Ok(self.inner.back_up(tenant, &*place, recipients, &|_| {}).await?.manifest)
+    }
+
+    /// Tries to open keys past all fences, with the live tree and with copies of it. Says how many open.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn probe(
+        &self,
+        tenant: &TenantId,
+        targets: &[domain::port::Target],
+        copies: &[infra::keys::TreeCopy],
+    ) -> Result<u64, StartError> {
+        let open = self.inner.open(tenant)?;
+        Ok(open.keys.probe_copies(targets, copies).await?)
+    }
+
     /// Finishes what was begun, and ends the nats-server last.
     pub async fn stop(self) {
         let _ = self.stop.send(());
+        // What a backup has sent is used again by the next one.
+        self.backing_up.iter().for_each(JoinHandle::abort);
         // Connections that a client keeps open must not hold the platform up.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(5), self.serving).await;
         self.inner.stop().await;

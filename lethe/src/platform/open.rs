@@ -22,6 +22,7 @@ use super::data_dir::DataDir;
 use super::elsewhere::{Elsewhere, Vault};
 use super::inner::Inner;
 use super::registry::{Open, Registry};
+use super::restore::RestoreNote;
 use super::{Options, StartError};
 
 /// How often a long start says how far it is.
@@ -32,9 +33,10 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     options.elsewhere.refuse_inside(&options.data_dir)?;
     let data_dir = DataDir::take(&options.data_dir)?;
     let tenants = data_dir.tenants()?;
-    let nats = nats_server(options, &data_dir, &tenants).await?;
+    let nats = nats_server(options.install_nats_server, &data_dir, &tenants).await?;
     let registry = Arc::new(Registry::default());
     for id in &tenants {
+        RestoreNote::refuse_half(&data_dir, id)?;
         match tenant(&nats, &data_dir, &options.elsewhere, id, &data_dir.studies(id)?).await {
             Ok(open) => registry.add(open),
             // A damaged tenant is not served, and said by name. If it is the only one, there is nothing to serve.
@@ -66,8 +68,11 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     Ok(inner)
 }
 
-async fn nats_server(options: &Options, data_dir: &DataDir, tenants: &[TenantId]) -> Result<NatsServer, StartError> {
-    let install = options.install_nats_server;
+pub(super) async fn nats_server(
+    install: bool,
+    data_dir: &DataDir,
+    tenants: &[TenantId],
+) -> Result<NatsServer, StartError> {
     let found =
         tokio::task::spawn_blocking(move || if install { locate_or_install(|step| note!("{step}")) } else { locate() });
     let binary = found.await.map_err(|error| Failure::unavailable("the nats-server", error))??;

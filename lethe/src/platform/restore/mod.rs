@@ -1,0 +1,193 @@
+//! Brings a tenant back from a backup into an empty data directory, beside the live KMS and the off-site copy.
+//!
+//! Nothing is served before all of it is done: a note in the data directory says so until the end. Killed in between,
+//! the same order goes on where it was.
+
+mod copies;
+mod journals;
+mod note;
+mod report;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use command_svc::Commands;
+use command_svc::erasure::{ErasureTrigger, reinstate};
+use domain::ids::TenantId;
+use domain::port::{Clock, PublicKey, Tenants};
+use infra::backup::{Backup, Identity};
+use infra::chance::{SystemClock, SystemDice};
+use infra::journal::{Client, Provisioner, connect};
+use infra::keys::KeyTree;
+use infra::nats_server::NatsServer;
+use infra::off_site::{LedgerStream, Place, bring_back, read_ledger};
+
+use super::data_dir::DataDir;
+use super::elsewhere::{Elsewhere, Vault};
+use super::registry::Registry;
+use super::{StartError, open};
+use crate::cli::CliError;
+
+pub use copies::tree_copies;
+pub(super) use note::RestoreNote;
+pub use report::{Lost, Restored};
+
+/// What to restore, from where, to where.
+pub struct Order {
+    /// Whose record.
+    pub tenant: TenantId,
+    /// Where the backups are.
+    pub from: Place,
+    /// Which one; none: the newest that is whole.
+    pub backup: Option<String>,
+    /// Opens it.
+    pub identity: Identity,
+    /// The key that must have signed it; none: the one that the KMS holds.
+    pub trust: Option<PublicKey>,
+    /// An empty directory, or one in which this restore was begun.
+    pub data_dir: PathBuf,
+    /// The live KMS and the off-site copy.
+    pub elsewhere: Elsewhere,
+    /// Whether the pinned nats-server may be installed.
+    pub install_nats_server: bool,
+}
+
+/// How far a restore is: what is being done, and how much of it.
+pub type OnStep<'a> = &'a (dyn Fn(&str, infra::backup::Progress) + Send + Sync);
+
+/// Carries an order out.
+///
+/// # Errors
+/// What is missing, cut, altered or in the way, by name. Begun again, it goes on.
+pub async fn run(order: &Order, told: OnStep<'_>) -> Result<Restored, CliError> {
+    let begun = Instant::now();
+    order.elsewhere.refuse_inside(&order.data_dir)?;
+    let vault = order.elsewhere.open(&order.tenant).await?;
+    let trust = match order.trust {
+        Some(trust) => trust,
+        None => vault.kms.signer.public_key().await.map_err(StartError::from)?,
+    };
+    let backup = find(order, &trust).await?;
+    let data_dir = DataDir::take(&order.data_dir)?;
+    let note = RestoreNote::begin(&data_dir, &order.tenant, &backup.manifest.id)?;
+    let nats = open::nats_server(order.install_nats_server, &data_dir, std::slice::from_ref(&order.tenant)).await?;
+    let restoring = Restoring { order, told, vault, trust, nats: &nats, data_dir: &data_dir };
+    let done = restoring.run(&backup).await;
+    nats.shutdown().await;
+    let mut restored = done?;
+    note.end()?;
+    restored.seconds = begun.elapsed().as_secs_f64();
+    Ok(restored)
+}
+
+/// The backup that is meant.
+async fn find(order: &Order, trust: &PublicKey) -> Result<Backup, CliError> {
+    let place = order.from.open(&order.tenant).map_err(CliError::unavailable)?;
+    if let Some(id) = &order.backup {
+        return Backup::open(place, id, trust).await.map_err(CliError::input);
+    }
+    let listed = infra::backup::list(&place, trust).await.map_err(CliError::unavailable)?;
+    let newest = listed.into_iter().rev().find(|listed| listed.manifest.is_ok());
+    let newest = newest.ok_or_else(|| {
+        CliError::input(format!("there is no backup of {} at {} that the KMS's key signed", order.tenant, order.from))
+    })?;
+    Backup::open(place, &newest.id, trust).await.map_err(CliError::input)
+}
+
+struct Restoring<'a> {
+    order: &'a Order,
+    told: OnStep<'a>,
+    vault: Vault,
+    trust: PublicKey,
+    nats: &'a NatsServer,
+    data_dir: &'a DataDir,
+}
+
+impl Restoring<'_> {
+    async fn run(&self, backup: &Backup) -> Result<Restored, CliError> {
+        let logins = self.nats.credentials(self.order.tenant.as_str());
+        let logins = logins.ok_or_else(|| CliError::failed("the nats-server", "it has no account for the tenant"))?;
+        let provisioner = connect(logins.provisioner.connect_options(), self.nats.url(), "lethe-restore").await;
+        let provisioner = Provisioner::new(provisioner.map_err(CliError::unavailable)?, 1);
+        let client = open::service_client(self.nats, &self.order.tenant).await?;
+        let mut restored = self.journals(backup, &provisioner, &client).await?;
+        provisioner.tenant(&self.order.tenant).await.map_err(|error| CliError::failed("the key tree's stream", error))?;
+        self.tell("taking the key tree over");
+        let keys = self.vault.key_tree(&client, &self.order.tenant);
+        restored.root = self.keys(backup, &keys, &client).await?;
+        let ledger = self.ledger().await?;
+        restored.persons = ledger.len() as u64;
+        self.tell("bringing back the orders that the backup does not know");
+        restored.orders_brought_back = bring_back(&client, &ledger).await.map_err(CliError::unavailable)?;
+        for study in &backup.manifest.studies {
+            self.data_dir.remember_study(&self.order.tenant, &study.study)?;
+        }
+        self.tell("putting the erasures into force");
+        self.reinstate(&ledger).await?;
+        Ok(restored)
+    }
+
+    /// The newest tree that stands off-site; the backup's own only where nothing does and no root came after it.
+    async fn keys(&self, backup: &Backup, keys: &KeyTree, client: &Client) -> Result<u64, CliError> {
+        if self.vault.off_site.is_some() {
+            let claimed = keys.claim(&[]).await.map_err(StartError::from)?;
+            tracing::info!(root = claimed.loaded, packs = claimed.packs, "the key tree was taken over");
+        } else {
+            journals::nodes(backup, &self.order.identity, &self.order.tenant, client).await?;
+            let status = keys.status().await.map_err(StartError::from)?;
+            if status.living.last() != Some(&status.root) {
+                return Err(CliError::conflict(format!(
+                    "the backup's key tree is under root {}, and the KMS has {:?}: somebody was erased since, and the newest \
+                     tree stands at the off-site target. Name it with --off-site",
+                    status.root, status.living
+                )));
+            }
+            keys.attach().await.map_err(StartError::from)?;
+            keys.renew_root().await.map_err(StartError::from)?;
+        }
+        Ok(keys.status().await.map_err(StartError::from)?.root)
+    }
+
+    async fn ledger(&self) -> Result<Vec<LedgerStream>, CliError> {
+        match &self.vault.off_site {
+            Some(off_site) => Ok(read_ledger(&**off_site, &self.order.tenant).await.map_err(StartError::from)?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Opens the tenant as at a start, serves nobody, and puts every erasure into force again.
+    async fn reinstate(&self, ledger: &[LedgerStream]) -> Result<(), CliError> {
+        let (tenant, studies) = (&self.order.tenant, self.data_dir.studies(&self.order.tenant)?);
+        let opened = open::tenant(self.nats, self.data_dir, &self.order.elsewhere, tenant, &studies).await?;
+        let (ports, registry) = (Arc::clone(&opened.ports), Arc::new(Registry::default()));
+        registry.add(opened);
+        let tenants: Arc<dyn Tenants> = Arc::clone(&registry) as _;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let commands = Commands::new(tenants, clock, Arc::new(SystemDice), ErasureTrigger::default());
+        let mut outcome = Ok(());
+        for (done, person) in ledger.iter().enumerate() {
+            let progress = infra::backup::Progress { messages: done as u64, of_messages: ledger.len() as u64, bytes: 0 };
+            (self.told)("putting the erasures into force", progress);
+            outcome = reinstate(&commands, &ports, &person.stream).await;
+            if outcome.is_err() {
+                break;
+            }
+        }
+        // What was restored is signed at once: the next restore must know that this one was.
+        if outcome.is_ok() {
+            for journal in ports.journal.journals().await.map_err(StartError::from)? {
+                ports.certifier.checkpoint(&journal).await.map_err(StartError::from)?;
+            }
+        }
+        for open in registry.open() {
+            open.stop().await;
+        }
+        registry.close();
+        outcome.map_err(|refusal| CliError::failed("an erasure could not be put into force again", refusal))
+    }
+
+    fn tell(&self, what: &str) {
+        (self.told)(what, infra::backup::Progress::default());
+    }
+}

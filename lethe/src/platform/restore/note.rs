@@ -1,0 +1,73 @@
+//! The note that a restore is under way: nothing is served while it lies there.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use domain::ids::TenantId;
+
+use super::super::StartError;
+use super::super::data_dir::DataDir;
+
+const NOTE: &str = "restoring";
+
+/// A restore under way.
+pub(in crate::platform) struct RestoreNote {
+    path: PathBuf,
+}
+
+impl RestoreNote {
+    /// Begins a restore, or goes on with the one that was begun with the same backup.
+    pub(super) fn begin(data_dir: &DataDir, tenant: &TenantId, backup: &str) -> Result<Self, StartError> {
+        let refused = |detail: String| StartError::Refused { code: "restore-refused", detail };
+        let (folder, wanted) = (data_dir.tenant(tenant), format!("{backup}\n"));
+        let note = Self { path: folder.join(NOTE) };
+        match fs::read_to_string(&note.path) {
+            Ok(begun) if begun == wanted => return Ok(note),
+            Ok(begun) => {
+                return Err(refused(format!(
+                    "a restore of backup {} was begun here: finish that one, or give an empty --data-dir",
+                    begun.trim()
+                )));
+            }
+            Err(_) => {}
+        }
+        if folder.exists() {
+            return Err(refused(format!("this data directory holds the tenant {tenant}: give an empty --data-dir")));
+        }
+        // Folder and note appear together: a tenant's folder without the note means that it may be served.
+        let write = || {
+            let aside = data_dir.aside(tenant);
+            fs::create_dir_all(&aside)?;
+            let mut file = File::create(aside.join(NOTE))?;
+            file.write_all(wanted.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&aside, &folder)?;
+            folder.parent().map_or(Ok(()), |tenants| File::open(tenants)?.sync_all())
+        };
+        write().map_err(|error: std::io::Error| StartError::DataDir { path: folder.clone(), cause: error.to_string() })?;
+        Ok(note)
+    }
+
+    /// Refuses a tenant whose restore was not finished.
+    pub(in crate::platform) fn refuse_half(data_dir: &DataDir, tenant: &TenantId) -> Result<(), StartError> {
+        let Ok(backup) = fs::read_to_string(data_dir.tenant(tenant).join(NOTE)) else {
+            return Ok(());
+        };
+        let detail = format!(
+            "the restore of tenant {tenant} from backup {} is not finished, so not every erasure is in force: run `lethe \
+             restore` with the same words again",
+            backup.trim()
+        );
+        Err(StartError::Refused { code: "restore-not-finished", detail })
+    }
+
+    /// All is done: the tenant may be served.
+    pub(super) fn end(self) -> Result<(), StartError> {
+        tracing::trace!(target: "failpoint", at = "restore-before-end");
+        let fault = |error: std::io::Error| StartError::DataDir { path: self.path.clone(), cause: error.to_string() };
+        fs::remove_file(&self.path).map_err(fault)?;
+        let folder = self.path.parent().map_or_else(PathBuf::new, PathBuf::from);
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(fault)
+    }
+}

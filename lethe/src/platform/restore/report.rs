@@ -1,0 +1,89 @@
+//! What a restore did, and what it could not bring back.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+/// What a restore did.
+#[derive(Debug, Clone, Default)]
+pub struct Restored {
+    /// The backup's id.
+    pub backup: String,
+    /// When it was made.
+    pub created: Option<OffsetDateTime>,
+    /// Messages of all journals that were written back, or were there from an interrupted run.
+    pub messages: u64,
+    /// What the signed checkpoints know and the backup has not.
+    pub lost: Vec<Lost>,
+    /// Persons of whom there is at least one order.
+    pub persons: u64,
+    /// Commits that came from the ledger.
+    pub orders_brought_back: u64,
+    /// The root that holds now.
+    pub root: u64,
+    /// How long it took (RTO), in seconds.
+    pub seconds: f64,
+}
+
+/// The end of a journal that the backup does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// `tenant/study`, or `tenant/_`.
+    pub journal: String,
+    /// The first message that is lost.
+    pub from: u64,
+    /// The last that is known.
+    pub through: u64,
+    /// When that one was there already.
+    pub until: OffsetDateTime,
+}
+
+impl Restored {
+    /// How much time is lost (RPO), in seconds: from the backup to the newest sign of what it has not.
+    pub fn rpo_seconds(&self) -> i64 {
+        let until = self.lost.iter().map(|lost| lost.until).max();
+        until.zip(self.created).map_or(0, |(until, created)| (until - created).whole_seconds().max(0))
+    }
+
+    /// As one JSON object.
+    pub fn json(&self) -> Value {
+        let lost = |lost: &Lost| {
+            json!({"journal": lost.journal, "from": lost.from, "through": lost.through, "messages": lost.through + 1 - lost.from})
+        };
+        json!({
+            "backup": self.backup,
+            "created": self.created.map(domain::Moment),
+            "messages": self.messages,
+            "lost": self.lost.iter().map(lost).collect::<Vec<_>>(),
+            "persons_with_orders": self.persons,
+            "orders_brought_back": self.orders_brought_back,
+            "root": self.root,
+            "rpo_seconds": self.rpo_seconds(),
+            "rto_seconds": (self.seconds * 10.0).round() / 10.0,
+        })
+    }
+}
+
+/// In words.
+impl fmt::Display for Restored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Restored backup {}: {} messages, key tree under root {}.", self.backup, self.messages, self.root)?;
+        writeln!(
+            f,
+            "Orders of {} persons are in force, {} of their commits came from the off-site ledger.",
+            self.persons, self.orders_brought_back
+        )?;
+        if self.lost.is_empty() {
+            writeln!(f, "Nothing is known to be lost (RPO 0 s).")?;
+        }
+        for lost in &self.lost {
+            let count = lost.through + 1 - lost.from;
+            writeln!(f, "Lost: {count} messages of {} ({} to {}).", lost.journal, lost.from, lost.through)?;
+        }
+        if !self.lost.is_empty() {
+            writeln!(f, "That is what was written in {} s after the backup (RPO).", self.rpo_seconds())?;
+        }
+        write!(f, "It took {:.1} s (RTO).", self.seconds)
+    }
+}
