@@ -163,7 +163,8 @@ async fn a_tree_whose_head_went_off_site_does_not_start_without_that_target() {
 async fn a_target_with_the_tree_of_another_store_is_refused() {
     let (world, other) = (world().await, shipped_world().await);
     other.elsewhere().tree.claim(&[]).await.expect("now another site's");
-    let options = Options { off_site: other.off_site.clone().map(|there| there as Arc<dyn OffSite>), ..world.options() };
+    let options =
+        Options { off_site: other.off_site.clone().map(|there| there as Arc<dyn OffSite>), ..world.options() };
     let refused = tree_on(world.nodes.clone(), world.kms.clone(), options).attach().await.expect_err("refused");
     assert!(refused.to_string().contains("taken this tree over"), "{refused}");
 }

@@ -143,7 +143,8 @@ impl World {
     pub(super) fn fused(&self, fuse: Arc<Fuse>) -> (KeyTree, Arc<Fuse>) {
         let nodes = Fused(self.nodes.clone(), fuse.clone());
         let kms = Fused(self.kms.clone(), fuse.clone());
-        let off_site = self.off_site.clone().map(|off_site| Arc::new(Fused(off_site, fuse.clone())) as Arc<dyn OffSite>);
+        let off_site =
+            self.off_site.clone().map(|off_site| Arc::new(Fused(off_site, fuse.clone())) as Arc<dyn OffSite>);
         let options = Options { off_site, ..Options::default() };
         (tree_on(Arc::new(nodes), Arc::new(kms), options), fuse)
     }
