@@ -53,13 +53,14 @@ enum Found {
 #[derive(Debug)]
 pub(super) struct Folders {
     pub(super) tenant: TenantId,
+    kms_dir: PathBuf,
     folders: [PathBuf; COPIES.len()],
 }
 
 impl Folders {
     pub(super) fn new(kms_dir: &Path, tenant: &TenantId) -> Self {
         let folders = COPIES.map(|copy| kms_dir.join(copy).join(tenant.as_str()));
-        Self { tenant: tenant.clone(), folders }
+        Self { tenant: tenant.clone(), kms_dir: kms_dir.to_path_buf(), folders }
     }
 
     /// The file of a secret in one folder: `new` while it is being made, `key` as long as it lives, `dying` from the
@@ -94,8 +95,8 @@ impl Folders {
 
     /// The secret, made if it is not there. What an earlier creation or destruction left half done is finished first.
     pub(super) fn create(&self, secret: Secret) -> Result<Key, Failure> {
-        if !self.exist()? {
-            self.folders.iter().try_for_each(|folder| create_folder(folder))?;
+        if !matches!(self.exist(), Ok(true)) {
+            self.create_folders()?;
         }
         let _lock = self.lock().map_err(|error| cannot("lock", &self.folders[0], &error))?;
         if self.is_dying(secret) {
@@ -109,6 +110,22 @@ impl Folders {
             }
             Found::Gone => self.write(secret),
         }
+    }
+
+    /// Creates what is missing of the two folders, nobody else meanwhile. One that is there alone is half of an
+    /// earlier creation if it is empty, otherwise the other's disk is not mounted.
+    fn create_folders(&self) -> Result<(), Failure> {
+        create_folder(&self.kms_dir)?;
+        let _lock = lock(&self.kms_dir).map_err(|error| cannot("lock", &self.kms_dir, &error))?;
+        if let Err(not_mounted) = self.exist() {
+            for folder in self.folders.iter().filter(|folder| folder.is_dir()) {
+                let mut entries = fs::read_dir(folder).map_err(|error| cannot("list", folder, &error))?;
+                if entries.next().is_some() {
+                    return Err(not_mounted);
+                }
+            }
+        }
+        self.folders.iter().try_for_each(|folder| create_folder(folder))
     }
 
     /// Writes both copies under another name before the first gets its own: a file that is called `key` was whole
@@ -221,9 +238,7 @@ impl Folders {
 
     /// Keeps other processes from creating, repairing and destroying until it is dropped.
     fn lock(&self) -> io::Result<File> {
-        let folder = File::open(&self.folders[0])?;
-        folder.lock()?;
-        Ok(folder)
+        lock(&self.folders[0])
     }
 
     /// Destroys a root. Folders that are not there cannot be asked, so nothing in them counts as destroyed.
@@ -261,6 +276,12 @@ impl Folders {
         let sync = |folder: &PathBuf| sync_folder(folder).map_err(|error| cannot("sync", folder, &error));
         self.folders.iter().try_for_each(sync)
     }
+}
+
+fn lock(folder: &Path) -> io::Result<File> {
+    let folder = File::open(folder)?;
+    folder.lock()?;
+    Ok(folder)
 }
 
 fn not_there(folder: &Path) -> Failure {

@@ -42,6 +42,8 @@ pub(super) struct Token {
     refused: Mutex<Option<Zeroizing<String>>>,
     idle: Mutex<Vec<Session>>,
     exportable: AtomicBool,
+    /// Whether the tenant was seen at home here. Then a token in which it is not is a token that lost its objects.
+    known: AtomicBool,
 }
 
 /// Why a call to a token did not do its work.
@@ -86,6 +88,7 @@ impl Token {
             refused: Mutex::default(),
             idle: Mutex::default(),
             exportable: AtomicBool::new(false),
+            known: AtomicBool::new(false),
         };
         let failed = |failure: Failure| {
             let cause = match failure {
@@ -99,7 +102,10 @@ impl Token {
         };
         let device = token.describe_device().map_err(failed)?;
         token.device = device;
-        let exportable = token.with(|session| token.any_is_exportable(session));
+        let exportable = token.with(|session| {
+            token.is_at_home(session)?;
+            token.any_is_exportable(session)
+        });
         let exportable = exportable.map_err(|error| match error {
             KmsError::Failed(failure) => failed(failure),
             KmsError::NoSuchVersion(_) => failed(Failure::missing("a root")),
@@ -125,9 +131,18 @@ impl Token {
         self.exportable.load(Ordering::Relaxed)
     }
 
+    pub(super) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn be_known(&self) {
+        self.known.store(true, Ordering::Relaxed);
+    }
+
     /// Does something in a session that is logged in. A session that has died is opened anew, once.
     pub(super) fn with<T>(&self, work: impl Fn(&Session) -> Result<T, Fault>) -> Result<T, KmsError> {
-        if let Some(session) = lock(&self.idle).pop() {
+        let idle = lock(&self.idle).pop();
+        if let Some(session) = idle {
             match work(&session) {
                 Err(Fault::Token(error)) if is_dead(&error) => {
                     tracing::warn!(tenant = %self.tenant, %error, "a session of the token has died");

@@ -45,9 +45,17 @@ impl Token {
         bytes.map(Signature).map_err(only_failure)
     }
 
-    /// Whether this tenant was ever at home in this token.
+    /// Whether this tenant was ever at home in this token. A token in which it was a moment ago and is not now has
+    /// lost sight of its objects (SoftHSM does when its folder goes away, and says nothing): that is no answer.
     pub(super) fn is_at_home(&self, session: &Session) -> Result<bool, Fault> {
-        Ok(!self.find(session, ObjectClass::PRIVATE_KEY)?.is_empty())
+        if !self.find(session, ObjectClass::PRIVATE_KEY)?.is_empty() {
+            self.be_known();
+            return Ok(true);
+        }
+        if self.is_known() {
+            return Err(Failure::unavailable("PKCS#11 token", "it does not show the objects that it held").into());
+        }
+        Ok(false)
     }
 
     fn signing_key_exists(&self) -> Result<(), Failure> {
@@ -62,8 +70,8 @@ impl Token {
     /// stays, so that both end with the same.
     pub(super) fn ensure_signing_key(&self) -> Result<(), Failure> {
         let made = self.with(|session| {
-            if self.pair(session)?.is_some() {
-                return Ok(());
+            if self.is_at_home(session)? {
+                return self.pair(session).map(drop);
             }
             let mut id = [0; 16];
             fill_random(&mut id);
@@ -82,6 +90,7 @@ impl Token {
                 session.destroy_object(private)?;
                 session.destroy_object(public)?;
             }
+            self.be_known();
             Ok(())
         });
         made.map_err(only_failure)
