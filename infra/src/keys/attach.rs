@@ -75,7 +75,10 @@ impl KeyTree {
         let mut record = HeadRecord { moved: None, ..local.clone() };
         let root = record.head.shipped;
         if !self.ship_onto(home.off_site, &mut record, root).await? {
-            return Err(Failure::damaged(self.name(), "its top is not under the root that the head in the store names"));
+            return Err(Failure::damaged(
+                self.name(),
+                "its top is not under the root that the head in the store names",
+            ));
         }
         super::failpoint("keys-attach-head");
         match home.swap(None, &record).await {

@@ -97,11 +97,7 @@ impl KeyTree {
         Ok(Some(change))
     }
 
-    pub(super) fn read_changed(
-        &self,
-        place: BucketPlace,
-        stored: Option<(Vec<u8>, u64)>,
-    ) -> Result<Changed, Failure> {
+    pub(super) fn read_changed(&self, place: BucketPlace, stored: Option<(Vec<u8>, u64)>) -> Result<Changed, Failure> {
         let Some((bytes, sequence)) = stored else {
             return Ok(Changed::default());
         };

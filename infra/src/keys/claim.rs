@@ -143,7 +143,10 @@ impl KeyTree {
             Some(_) => self.write_claiming(sequence).await.map(|(site, _)| site),
             None => {
                 let place = home.off_site.describe();
-                Err(Failure::missing(format!("the head of the {} at {place}: nothing was ever shipped there", self.name())))
+                Err(Failure::missing(format!(
+                    "the head of the {} at {place}: nothing was ever shipped there",
+                    self.name()
+                )))
             }
         }
     }
@@ -219,7 +222,8 @@ impl KeyTree {
             if head.needs(root) {
                 return Ok(());
             }
-            let detail = "another site has taken the tree over since it was loaded here: empty this store, then restore";
+            let detail =
+                "another site has taken the tree over since it was loaded here: empty this store, then restore";
             return Err(Failure::damaged(self.name(), detail));
         }
         let top = self.check_top(packs, at, head.shipped).await?;

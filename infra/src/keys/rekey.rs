@@ -55,10 +55,7 @@ pub(super) enum Rewritten {
 
 impl KeyTree {
     /// The top and the paths to `places`, past the cache.
-    pub(super) async fn read_paths(
-        &self,
-        places: impl Iterator<Item = &BucketPlace> + Send,
-    ) -> Result<Paths, Failure> {
+    pub(super) async fn read_paths(&self, places: impl Iterator<Item = &BucketPlace> + Send) -> Result<Paths, Failure> {
         let places: BTreeSet<BucketPlace> = places.copied().collect();
         let mut walks = Walks::default();
         loop {

@@ -29,9 +29,7 @@ pub(super) enum Goal<'a> {
     /// These keys must go.
     Shred(&'a Piece<'a>),
     /// This root must be replaced.
-    Renew {
-        above: u64,
-    },
+    Renew { above: u64 },
 }
 
 impl Goal<'_> {

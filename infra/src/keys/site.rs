@@ -55,7 +55,8 @@ impl KeyTree {
     /// Why there is no site here.
     async fn no_site(&self) -> Result<Failure, Failure> {
         if self.site_at(Place::Claiming).await?.is_some() {
-            let detail = "it is being restored, and that was not finished: restore again, with the same off-site target";
+            let detail =
+                "it is being restored, and that was not finished: restore again, with the same off-site target";
             return Ok(Failure::damaged(self.name(), detail));
         }
         Ok(Failure::missing(format!("site of the {}: it was never created in this store", self.name())))

@@ -1,9 +1,12 @@
 //! The tree as a whole.
 
+mod claim;
 mod crash;
 mod leases;
 mod mistakes;
+mod off_site;
 mod outcomes;
 mod property;
+mod rotation;
 mod shared_writes;
 mod world;

@@ -1,16 +1,18 @@
 //! The key tree's nodes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use domain::history::History;
+use domain::history::{DataSubject, History};
 use domain::port::{Journal as _, Keys as _, Target};
-use domain::scope::Scope;
+use domain::scope::{Part, Scope};
 
 use super::proxy::Proxy;
-use super::world::{START, World, cardio, consent, consented, facts, participant, tenant};
-use crate::journal::{JetStreamJournal, JetStreamNodes};
+use super::world::{HANGS, START, World, cardio, consent, consented, facts, participant, tenant};
+use crate::journal::{JetStreamJournal, JetStreamNodes, NatsAnnouncements};
 use crate::keys::kms::MemoryKms;
-use crate::keys::{KeyTree, NodeStore as _, NodeWrite, NodeWriteError, Options};
+use crate::keys::memory::MemoryOffSite;
+use crate::keys::{KeyId, KeyState, KeyTree, NodeStore as _, NodeWrite, NodeWriteError, Options, PersonKey};
 use crate::seal::Sealer;
 
 fn write(place: &str, bytes: &str, expected_sequence: u64) -> NodeWrite {
@@ -131,4 +133,104 @@ async fn a_key_tree_lives_on_it_and_forgets() {
     assert!(matches!(commits, History::Erased { .. }), "what is forgotten is said, not left out");
     assert_eq!(commits[0].erased.len(), 1);
     assert_ne!(facts(&commits), vec![consent("binder 1")]);
+}
+
+#[tokio::test]
+async fn what_changed_is_read_in_pages_each_place_once_as_it_is_now() {
+    let world = World::new().await;
+    let nodes = nodes(&world).await;
+    assert_eq!(nodes.changed_since(0).await.unwrap(), []);
+    let many: Vec<NodeWrite> = (0..600).map(|n| write(&format!("bucket/{n:04x}"), "old", 0)).collect();
+    nodes.write(many).await.unwrap();
+    nodes.write(vec![write("bucket/0003", "new", 4), write("change/12", "{}", 0)]).await.unwrap();
+    let (mut pages, mut seen) = (0, Vec::new());
+    loop {
+        let page = nodes.changed_since(seen.last().map_or(0, |(_, sequence, _)| *sequence)).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        pages += 1;
+        seen.extend(page.into_iter().map(|node| (node.place, node.sequence, node.bytes)));
+    }
+    assert!(pages > 1, "{pages}");
+    assert_eq!(seen.len(), 601);
+    assert!(seen.is_sorted_by_key(|(_, sequence, _)| *sequence));
+    assert_eq!(
+        seen[599..],
+        [("bucket/0003".to_owned(), 601, b"new".to_vec()), ("change/12".to_owned(), 602, b"{}".to_vec())]
+    );
+    assert_eq!(nodes.changed_since(600).await.unwrap().len(), 2);
+}
+
+fn clinical(person: u128) -> Target {
+    Target { data_subject: DataSubject(uuid::Uuid::from_u128(person)), scope: Scope::HealthClinical, part: None }
+}
+
+async fn key_of(tree: &KeyTree, person: u128) -> PersonKey {
+    let parts = [(Scope::HealthClinical, Part::all())];
+    tree.current_or_create(clinical(person).data_subject, &parts).await.unwrap().remove(0).0
+}
+
+async fn state(tree: &KeyTree, key: &PersonKey) -> KeyState {
+    tree.get(&[&KeyId::Person(key.clone())]).await.unwrap().remove(0)
+}
+
+#[tokio::test]
+async fn a_fence_of_another_process_is_heard_long_before_the_lease_is_over() {
+    let world = World::new().await;
+    let kms = Arc::new(MemoryKms::new(tenant()));
+    let tree = async || {
+        let client = world.client().await;
+        let announcements = Arc::new(NatsAnnouncements::new(client.clone(), &tenant()));
+        let lease = Duration::from_secs(3600);
+        let options = Options { lease, announcements: Some(announcements), ..Options::default() };
+        Arc::new(KeyTree::new(tenant(), Arc::new(JetStreamNodes::new(client, &tenant())), kms.clone(), options))
+    };
+    let (first, second, deaf) = (tree().await, tree().await, tree().await);
+    first.create().await.unwrap();
+    let key = key_of(&first, 1).await;
+    let _listening = second.listen().await.unwrap();
+    for tree in [&second, &deaf] {
+        assert!(matches!(state(tree, &key).await, KeyState::Known(_)));
+    }
+    first.fence(&[clinical(1)]).await.unwrap();
+    let heard = async {
+        while !matches!(state(&second, &key).await, KeyState::Erased) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(HANGS, heard).await.unwrap();
+    assert!(matches!(state(&deaf, &key).await, KeyState::Known(_)), "who does not listen has its lease");
+}
+
+#[tokio::test]
+async fn a_tree_is_shipped_lost_with_its_server_and_claimed_on_another() {
+    let (world, other) = (World::new().await, World::new().await);
+    let kms = Arc::new(MemoryKms::new(tenant()));
+    let there = Arc::new(MemoryOffSite::default());
+    let tree = async |world: &World| {
+        let options = Options { off_site: Some(there.clone()), ..Options::default() };
+        KeyTree::new(tenant(), Arc::new(nodes(world).await), kms.clone(), options)
+    };
+    let lost = tree(&world).await;
+    lost.create().await.unwrap();
+    let (forgotten, kept, late) = (key_of(&lost, 1).await, key_of(&lost, 2).await, key_of(&lost, 3).await);
+    lost.fence(&[clinical(1)]).await.unwrap();
+    let receipt = lost.shred(&[clinical(1)]).await.unwrap();
+    assert_eq!((receipt.keys_destroyed(), receipt.targets[0].root_after), (1, 2));
+    let KeyState::Known(bytes) = state(&lost, &kept).await else { panic!("it is known") };
+
+    let found = tree(&other).await;
+    let claimed = found.claim(&[clinical(1), clinical(3)]).await.unwrap();
+    let told = claimed.receipt.targets.iter().map(|told| (told.keys, told.root_after));
+    assert_eq!((claimed.loaded, told.collect::<Vec<_>>()), (2, vec![(1, 2), (1, 3)]));
+    let found = tree(&other).await;
+    found.attach().await.unwrap();
+    for key in [&forgotten, &late] {
+        assert!(matches!(state(&found, key).await, KeyState::Erased), "{key}");
+    }
+    assert!(matches!(state(&found, &kept).await, KeyState::Known(known) if known.expose() == bytes.expose()));
+    assert!(lost.shred(&[clinical(1)]).await.is_err(), "the other site has the tree now");
+    let status = found.status().await.unwrap();
+    assert_eq!((status.root, status.living.len(), status.head.site), (3, 1, status.site));
 }

@@ -3,7 +3,9 @@
 use domain::port::{Keys as _, Target};
 use domain::scope::{Part, Scope};
 
-use super::world::{CLINICAL, CONTACT, Fuse, Fused, Seen, World, all_of, key, look, person, tree_on, world};
+use super::world::{
+    CLINICAL, CONTACT, Fuse, Fused, Seen, World, all_of, key, look, person, shipped_world, tree_on, world,
+};
 use crate::keys::{KeyTree, Options, PersonKey, TreeCopy};
 
 struct Given {
@@ -16,7 +18,10 @@ struct Given {
 
 /// Two people to forget, in two nodes; survivors beside them.
 async fn given() -> Given {
-    let world = world().await;
+    given_in(world().await).await
+}
+
+async fn given_in(world: World) -> Given {
     let mut erased = Vec::new();
     for index in [0, 4] {
         erased.push(key(&world.tree, index, CLINICAL).await.expect("a key").0);
@@ -37,14 +42,6 @@ impl Given {
         Self { world: world.fork(), copy, gone, erased, survivors }
     }
 
-    /// A process that dies after `steps`.
-    fn doomed(&self, steps: i64, after: bool) -> (KeyTree, std::sync::Arc<Fuse>) {
-        let fuse = Fuse::new(steps, after);
-        let nodes = Fused(self.world.nodes.clone(), fuse.clone());
-        let kms = Fused(self.world.kms.clone(), fuse.clone());
-        (tree_on(std::sync::Arc::new(nodes), std::sync::Arc::new(kms), Options::default()), fuse)
-    }
-
     async fn assert_survivors(&self, at: &str) {
         for (id, bytes) in &self.survivors {
             assert_eq!(look(&self.world.tree, id).await.expect("an answer"), Seen::Known(*bytes), "{id} {at}");
@@ -62,7 +59,7 @@ async fn at_every_step(
         let mut whole = true;
         for after in [false, true] {
             let mut given = given.fork();
-            let (tree, fuse) = given.doomed(steps, after);
+            let (tree, fuse) = given.world.doomed(steps, after);
             let done = work(&tree, &given).await;
             // Whoever dies must not have said that it was done.
             assert!(!(done && fuse.has_blown()), "said done although it died at step {steps}");
@@ -77,27 +74,106 @@ async fn at_every_step(
     unreachable!("work has an end")
 }
 
+async fn assert_shredded(given: &Given, at: &str) {
+    for id in &given.erased {
+        assert_eq!(look(&given.world.tree, id).await.expect("an answer"), Seen::Erased, "{at}");
+    }
+    assert_eq!(given.world.roots().await, 1, "{at}");
+    let reached = given.world.tree.probe_copies(&given.gone, std::slice::from_ref(&given.copy)).await;
+    assert_eq!(reached.expect("a probe"), 0, "{at}");
+    given.assert_survivors(at).await;
+}
+
 #[tokio::test]
-async fn a_shred_that_dies_anywhere_is_finished_by_the_next() {
-    let given = given().await;
-    given.world.tree.fence(&given.gone).await.expect("a fence");
-    let steps = at_every_step(
+async fn a_shred_that_dies_anywhere_is_finished_by_the_next_which_tells_what_was_done() {
+    for (world, least) in [(world().await, 15), (shipped_world().await, 25)] {
+        let given = given_in(world).await;
+        given.world.tree.fence(&given.gone).await.expect("a fence");
+        let steps = at_every_step(
+            &given,
+            async |tree, given| tree.shred(&given.gone).await.is_ok(),
+            async |given, at| {
+                given.assert_survivors(at).await;
+                for id in &given.erased {
+                    assert_eq!(look(&given.world.tree, id).await.expect("an answer"), Seen::Erased, "{at}");
+                }
+                let receipt = given.world.tree.shred(&given.gone).await.expect("finished");
+                let told = receipt.targets.iter().map(|told| (told.keys, told.root_before, told.root_after));
+                assert_eq!(told.collect::<Vec<_>>(), [(1, 1, 2), (1, 1, 2)], "{at}");
+                assert_shredded(given, at).await;
+            },
+        )
+        .await;
+        assert!(steps > least, "a shred has more than {steps} steps");
+    }
+}
+
+#[tokio::test]
+async fn a_shipment_that_dies_anywhere_costs_nobody_and_is_made_by_the_next() {
+    let given = given_in(shipped_world().await).await;
+    at_every_step(
         &given,
-        async |tree, given| tree.shred(&given.gone).await.is_ok(),
+        async |tree, _| tree.ship_inserts().await.is_ok(),
         async |given, at| {
-            given.assert_survivors(at).await;
-            for id in &given.erased {
-                assert_eq!(look(&given.world.tree, id).await.expect("an answer"), Seen::Erased, "{at}");
-            }
-            given.world.tree.shred(&given.gone).await.expect("finished");
-            assert_eq!(given.world.roots().await, 1, "{at}");
-            let reached = given.world.tree.probe_copies(&given.gone, std::slice::from_ref(&given.copy)).await;
-            assert_eq!(reached.expect("a probe"), 0, "{at}");
-            given.assert_survivors(at).await;
+            given.world.tree.ship_inserts().await.expect("shipped");
+            let elsewhere = given.world.elsewhere();
+            elsewhere.tree.claim(&[]).await.expect("claimed");
+            Given { world: elsewhere, ..given.fork() }.assert_survivors(at).await;
         },
     )
     .await;
-    assert!(steps > 10, "a shred has more than {steps} steps");
+}
+
+#[tokio::test]
+async fn a_head_that_goes_off_site_and_dies_anywhere_is_in_one_place_only() {
+    let mut given = given().await;
+    given.world.off_site = Some(std::sync::Arc::default());
+    let steps = at_every_step(
+        &given,
+        async |tree, _| tree.attach().await.is_ok(),
+        async |given, at| {
+            given.world.tree.attach().await.expect("attached");
+            let without = tree_on(given.world.nodes.clone(), given.world.kms.clone(), Options::default());
+            assert!(without.attach().await.is_err(), "{at}");
+            given.world.tree.fence(&given.gone).await.expect("a fence");
+            given.world.tree.shred(&given.gone).await.expect("shredded");
+            assert_shredded(given, at).await;
+        },
+    )
+    .await;
+    assert!(steps > 8, "it has more than {steps} steps");
+}
+
+#[tokio::test]
+async fn a_claim_that_dies_anywhere_serves_nothing_and_is_finished_by_the_next() {
+    let given = given_in(shipped_world().await).await;
+    given.world.tree.ship_inserts().await.expect("shipped");
+    let lost = Given { world: given.world.elsewhere(), ..given.fork() };
+    let steps = at_every_step(
+        &lost,
+        async |tree, given| tree.claim(&given.gone).await.is_ok(),
+        async |given, at| {
+            // As long as it is not finished: no key, for whatever reason. Then it is as it should be.
+            for id in &given.erased {
+                assert!(matches!(look(&given.world.tree, id).await, Err(_) | Ok(Seen::Erased)), "{at}");
+            }
+            for (id, bytes) in &given.survivors {
+                let seen = look(&given.world.tree, id).await;
+                assert!(seen.as_ref().map_or(true, |seen| *seen == Seen::Known(*bytes)), "{id} {at}: {seen:?}");
+            }
+            // Into the same store, or into another one if this is lost, too.
+            let again = given.fork();
+            let other = Given { world: again.world.elsewhere(), ..given.fork() };
+            for given in [given, &other] {
+                let claimed = given.world.tree.claim(&given.gone).await.expect("claimed");
+                assert_eq!(claimed.receipt.keys_destroyed(), 2, "{at}");
+                assert_shredded(given, at).await;
+                given.world.another_process().attach().await.expect("it is this site's");
+            }
+        },
+    )
+    .await;
+    assert!(steps > 25, "a claim has more than {steps} steps");
 }
 
 #[tokio::test]

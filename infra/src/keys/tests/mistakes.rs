@@ -6,7 +6,7 @@ use domain::port::{Keys as _, Kms as _, Target};
 
 use super::world::{CLINICAL, CONTACT, Seen, World, all_of, key, look, world};
 use crate::keys::fence::by_bucket;
-use crate::keys::shred::{NextKey, fresh};
+use crate::keys::rekey::{NextKey, Rewritten, fresh, remove};
 use crate::keys::{Key, PersonKey, TreeCopy};
 
 /// Two neighbours of one bucket and one person elsewhere; the first is fenced; everything as it was is kept.
@@ -37,10 +37,15 @@ impl Given {
         let tree = &self.world.tree;
         let wanted = by_bucket(&self.gone);
         let mut paths = tree.read_paths(wanted.keys()).await.expect("paths");
-        let removed: u64 = paths.buckets.values_mut().map(|bucket| bucket.remove(&self.gone[0])).sum();
-        assert_eq!(removed, 1);
+        let removed = remove(&mut paths, &wanted).expect("it is fenced");
+        assert_eq!(removed[0].keys, 1);
         let before = paths.top.root;
-        tree.rewrite(paths, next).await.expect("a write");
+        self.world.kms.create_root(before + 1).await.expect("memory answers");
+        let written = tree.rewrite(paths, before + 1, removed, next).await.expect("a write");
+        assert!(matches!(written, Rewritten::Done));
+        let (mut record, sequence) = tree.local_head().await.expect("memory answers").expect("a head");
+        record.head.shipped = before + 1;
+        tree.swap_local_head(sequence, &record).await.expect("nobody else is here");
         if !keep {
             self.world.kms.destroy(before).await.expect("memory answers");
         }
@@ -97,7 +102,7 @@ async fn keeping_the_old_root_leaves_an_old_copy_readable() {
     assert_eq!(given.reached().await, 1);
     // A shred that is called again finds nothing to remove, and finishes what was left undone.
     let receipt = given.world.tree.shred(&given.gone).await.expect("finished");
-    assert_eq!((receipt.keys_destroyed(), given.world.roots().await), (0, 1));
+    assert_eq!((receipt.keys_destroyed(), given.world.roots().await), (1, 1), "and tells what was done");
     assert_eq!(given.reached().await, 0);
     given.assert_survivors().await;
 }
@@ -120,7 +125,7 @@ async fn a_root_that_was_made_and_never_used_is_destroyed_too() {
     given.world.tree.shred(&given.gone).await.expect("shredded");
     given.world.kms.create_root(3).await.expect("memory answers");
     let receipt = given.world.tree.shred(&given.gone).await.expect("nothing to remove");
-    assert_eq!((receipt.keys_destroyed(), receipt.targets[0].root_after, given.world.roots().await), (0, 4, 1));
+    assert_eq!((receipt.keys_destroyed(), receipt.targets[0].root_after, given.world.roots().await), (1, 2, 1));
     given.assert_survivors().await;
 }
 

@@ -84,8 +84,8 @@ async fn the_structure_key_outlives_every_shred() {
 async fn a_world_that_does_not_answer_is_unavailable_never_erased() {
     let world = world().await;
     let (id, _) = key(&world.tree, 0, CLINICAL).await.expect("a key");
-    // Step 0 is the head, 1 the top, 2 the KMS, 3 the node, 4 the bucket.
-    for steps in 0..5 {
+    // Step 0 is the site, 1 the head, 2 the top, 3 the KMS, 4 the node, 5 the bucket.
+    for steps in 0..6 {
         let fuse = Fuse::new(steps, false);
         let nodes = Arc::new(Fused(world.nodes.clone(), fuse.clone()));
         let kms = Arc::new(Fused(world.kms.clone(), fuse.clone()));

@@ -9,16 +9,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::history::DataSubject;
 use domain::ids::TenantId;
-use domain::port::{Destruction, Failure, Kms, KmsDescription, KmsError, Target};
+use domain::port::{Destruction, Failure, HeadTag, Kms, KmsDescription, KmsError, OffSite, SwapError, Target};
 use domain::scope::{Part, Scope};
 use uuid::Uuid;
 
 use crate::chance::LeaseClock;
 use crate::keys::kms::MemoryKms;
-use crate::keys::memory::MemoryNodes;
+use crate::keys::memory::{MemoryNodes, MemoryOffSite};
 use crate::keys::store::BucketPlace;
 use crate::keys::{
-    Key, KeyError, KeyId, KeyState, KeyTree, NodeStore, NodeWrite, NodeWriteError, Options, PersonKey, TreeCopy,
+    Key, KeyError, KeyId, KeyState, KeyTree, NodeStore, NodeWrite, NodeWriteError, Options, PersonKey, StoredNode,
+    TreeCopy,
 };
 
 pub(super) const CLINICAL: Scope = Scope::HealthClinical;
@@ -68,7 +69,24 @@ pub(super) struct World {
     pub(super) nodes: Arc<MemoryNodes>,
     pub(super) kms: Arc<MemoryKms>,
     pub(super) clock: Arc<ManualClock>,
+    /// Where the tree is shipped to, if it is.
+    pub(super) off_site: Option<Arc<MemoryOffSite>>,
     pub(super) tree: KeyTree,
+}
+
+/// A world whose tree is shipped off-site from the beginning.
+pub(super) async fn shipped_world() -> World {
+    static TEMPLATE: OnceLock<(MemoryNodes, MemoryKms, MemoryOffSite)> = OnceLock::new();
+    if TEMPLATE.get().is_none() {
+        let mut world = world().await;
+        let off_site = Arc::new(MemoryOffSite::default());
+        world.off_site = Some(off_site.clone());
+        world.restart();
+        world.tree.attach().await.expect("shipped");
+        drop(TEMPLATE.set((world.nodes.fork(), world.kms.fork(), off_site.fork())));
+    }
+    let (nodes, kms, off_site) = TEMPLATE.get().expect("set just now");
+    World::over(nodes.fork(), kms.fork(), Some(off_site.fork()))
 }
 
 /// A world with a new tree. It is created once and copied, because 65 792 keys take a while.
@@ -81,7 +99,7 @@ pub(super) async fn world() -> World {
         drop(TEMPLATE.set((nodes.fork(), kms.fork())));
     }
     let (nodes, kms) = TEMPLATE.get().expect("set just now");
-    World::over(nodes.fork(), kms.fork())
+    World::over(nodes.fork(), kms.fork(), None)
 }
 
 pub(super) fn tree_on(nodes: Arc<dyn NodeStore>, kms: Arc<dyn Kms>, options: Options) -> KeyTree {
@@ -89,15 +107,46 @@ pub(super) fn tree_on(nodes: Arc<dyn NodeStore>, kms: Arc<dyn Kms>, options: Opt
 }
 
 impl World {
-    fn over(nodes: MemoryNodes, kms: MemoryKms) -> Self {
+    fn over(nodes: MemoryNodes, kms: MemoryKms, off_site: Option<MemoryOffSite>) -> Self {
         let (nodes, kms, clock) = (Arc::new(nodes), Arc::new(kms), Arc::new(ManualClock::default()));
-        let options = Options { clock: clock.clone(), ..Options::default() };
-        let tree = tree_on(nodes.clone(), kms.clone(), options);
-        Self { nodes, kms, clock, tree }
+        let tree = tree_on(nodes.clone(), kms.clone(), Options::default());
+        let mut world = Self { nodes, kms, clock, off_site: off_site.map(Arc::new), tree };
+        world.restart();
+        world
     }
 
     pub(super) fn fork(&self) -> Self {
-        Self::over(self.nodes.fork(), self.kms.fork())
+        Self::over(self.nodes.fork(), self.kms.fork(), self.off_site.as_ref().map(|off_site| off_site.fork()))
+    }
+
+    /// The same KMS and off-site target, beside the store of `other`.
+    pub(super) fn elsewhere_sharing(&self, other: &Self) -> Self {
+        let mut world = Self { nodes: other.nodes.clone(), ..self.elsewhere() };
+        world.restart();
+        world
+    }
+
+    /// The same KMS and off-site target, beside an empty store.
+    pub(super) fn elsewhere(&self) -> Self {
+        let (kms, clock, off_site) = (self.kms.clone(), self.clock.clone(), self.off_site.clone());
+        let mut world = Self { nodes: Arc::default(), kms, clock, off_site, tree: self.another_process() };
+        world.restart();
+        world
+    }
+
+    /// A process that dies after `steps`.
+    pub(super) fn doomed(&self, steps: i64, after: bool) -> (KeyTree, Arc<Fuse>) {
+        self.fused(Fuse::new(steps, after))
+    }
+
+    /// A process that depends on a fuse in all that it does.
+    pub(super) fn fused(&self, fuse: Arc<Fuse>) -> (KeyTree, Arc<Fuse>) {
+        let nodes = Fused(self.nodes.clone(), fuse.clone());
+        let kms = Fused(self.kms.clone(), fuse.clone());
+        let off_site =
+            self.off_site.clone().map(|off_site| Arc::new(Fused(off_site, fuse.clone())) as Arc<dyn OffSite>);
+        let options = Options { off_site, ..Options::default() };
+        (tree_on(Arc::new(nodes), Arc::new(kms), options), fuse)
     }
 
     /// The same world after a restart: nothing in memory.
@@ -110,7 +159,8 @@ impl World {
     }
 
     pub(super) fn options(&self) -> Options {
-        Options { clock: self.clock.clone(), ..Options::default() }
+        let off_site = self.off_site.clone().map(|off_site| off_site as Arc<dyn OffSite>);
+        Options { clock: self.clock.clone(), off_site, ..Options::default() }
     }
 
     pub(super) fn copy(&self) -> TreeCopy {
@@ -150,11 +200,33 @@ pub(super) struct Fuse {
     left: AtomicI64,
     /// Whether the step at which it breaks is still carried out, its answer lost.
     after: bool,
+    /// If there is one, each step lets others go first, a few times at random.
+    shuffle: Option<Mutex<u64>>,
 }
 
 impl Fuse {
     pub(super) fn new(steps: i64, after: bool) -> Arc<Self> {
-        Arc::new(Self { left: AtomicI64::new(steps), after })
+        Arc::new(Self { left: AtomicI64::new(steps), after, shuffle: None })
+    }
+
+    /// Breaks after so many steps, before or after each of which others may come first.
+    pub(super) fn shuffled(steps: i64, seed: u64) -> Arc<Self> {
+        let shuffle = Some(Mutex::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
+        Arc::new(Self { left: AtomicI64::new(steps), after: seed % 2 == 0, shuffle })
+    }
+
+    async fn let_others_go(&self) {
+        let turns = self.shuffle.as_ref().map_or(0, |state| {
+            let mut state = state.lock().expect("not poisoned");
+            // xorshift64
+            *state ^= *state << 13;
+            *state ^= *state >> 7;
+            *state ^= *state << 17;
+            *state % 4
+        });
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(super) fn has_blown(&self) -> bool {
@@ -166,9 +238,12 @@ impl Fuse {
     }
 
     async fn step<T, E: From<Failure>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        self.let_others_go().await;
         let left = self.left.fetch_sub(1, Ordering::SeqCst);
         if left > 0 {
-            return work.await;
+            let done = work.await;
+            self.let_others_go().await;
+            return done;
         }
         if left == 0 && self.after {
             drop(work.await);
@@ -188,8 +263,33 @@ impl NodeStore for Fused<MemoryNodes> {
     async fn write(&self, writes: Vec<NodeWrite>) -> Result<Vec<u64>, NodeWriteError> {
         self.1.step(self.0.write(writes)).await
     }
+    async fn changed_since(&self, after: u64) -> Result<Vec<StoredNode>, Failure> {
+        self.1.step(self.0.changed_since(after)).await
+    }
     async fn head(&self) -> Result<u64, Failure> {
         self.1.step(self.0.head()).await
+    }
+}
+
+#[async_trait]
+impl OffSite for Fused<MemoryOffSite> {
+    async fn head(&self) -> Result<Option<(Vec<u8>, HeadTag)>, Failure> {
+        self.1.step(self.0.head()).await
+    }
+    async fn swap_head(&self, expected: Option<&HeadTag>, bytes: &[u8]) -> Result<HeadTag, SwapError> {
+        self.1.step(self.0.swap_head(expected, bytes)).await
+    }
+    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        self.1.step(self.0.put(name, bytes)).await
+    }
+    async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        self.1.step(self.0.get(name)).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+        self.1.step(self.0.list(prefix)).await
+    }
+    fn describe(&self) -> String {
+        self.0.describe()
     }
 }
 
@@ -249,6 +349,9 @@ impl NodeStore for Watched {
         self.writes.fetch_add(1, Ordering::SeqCst);
         self.gate.acquire().await.expect("never closed").forget();
         self.nodes.write(writes).await
+    }
+    async fn changed_since(&self, after: u64) -> Result<Vec<StoredNode>, Failure> {
+        self.nodes.changed_since(after).await
     }
     async fn head(&self) -> Result<u64, Failure> {
         self.nodes.head().await
