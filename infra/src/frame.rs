@@ -10,7 +10,7 @@ use std::convert::Infallible;
 
 use minicbor::{Decoder, Encoder};
 
-pub(crate) use header::{KeyEntry, StoredHeader};
+pub(crate) use header::{KeyEntry, StoredHeader, TAG_TIME, read_time, time_text};
 
 pub(crate) use cbor::{label_bytes, label_texts};
 

@@ -1,12 +1,15 @@
 //! The ports made real: the only crate that names NATS, the store, the cipher and OpenTelemetry.
 //!
 //! - [`journal`]: the record, on JetStream. [`seal`]: the one place that encrypts. [`keys`]: the key tree and the KMS.
+//! - [`off_site`]: what stands elsewhere. [`backup`]: copies of the record, in the files of [`archive`].
 //! - [`store`]: the read store, on sled. [`nats_server`]: finds, starts and watches the server.
 //! - [`key_map`]: proves which keys went, and that no other did.
 //! - [`log`]: the Merkle log of a journal stream and its signed checkpoints.
 //! - [`verify`]: reads whole journal streams and says what is damaged.
 //! - [`chance`]: the clock and the dice of the system. [`telemetry`]: logs, traces, metrics.
 
+pub mod archive;
+pub mod backup;
 pub mod chance;
 pub(crate) mod frame;
 pub mod journal;

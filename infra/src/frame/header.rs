@@ -15,7 +15,7 @@ use super::{Encoded, Fault, MemoryEncoder, cbor};
 use crate::keys::KeyId;
 
 /// CBOR tag of a date and time as text (RFC 8949 §3.4.1).
-const TAG_TIME: Tag = Tag::new(0);
+pub(crate) const TAG_TIME: Tag = Tag::new(0);
 
 /// CBOR tag of a UUID as bytes (IANA registry of CBOR tags).
 const TAG_UUID: Tag = Tag::new(37);
@@ -213,13 +213,13 @@ fn read_hash(d: &mut Decoder<'_>) -> Result<[u8; 32], Fault> {
     d.bytes()?.try_into().map_err(|_| Fault::Spelling)
 }
 
-fn time_text(time: OffsetDateTime) -> Result<String, Fault> {
+pub(crate) fn time_text(time: OffsetDateTime) -> Result<String, Fault> {
     let utc =
         time.checked_to_offset(UtcOffset::UTC).filter(|utc| (0..=9999).contains(&utc.year())).ok_or(Fault::Time)?;
     utc.format(TIME).map_err(|_| Fault::Time)
 }
 
-fn read_time(d: &mut Decoder<'_>) -> Result<OffsetDateTime, Fault> {
+pub(crate) fn read_time(d: &mut Decoder<'_>) -> Result<OffsetDateTime, Fault> {
     if d.tag()? != TAG_TIME {
         return Err(Fault::Spelling);
     }

@@ -92,14 +92,46 @@ impl Provisioner {
         self.ensure(journal_settings(journal)).await
     }
 
-    async fn ensure(&self, mut settings: Settings) -> Result<Provisioned, ProvisionError> {
+    /// The journal stream of a study, or the tenant's own, into which a backup is to be restored. Its messages keep the
+    /// incarnations in which they were written; the last one is new, and begins after them.
+    ///
+    /// # Errors
+    /// See [`ProvisionError`]; one that is there and has other incarnations differs, too.
+    pub async fn restored(
+        &self,
+        journal: &JournalId,
+        incarnations: &[(u64, u64)],
+    ) -> Result<Provisioned, ProvisionError> {
+        let settings = journal_settings(journal);
+        let (name, wanted) = (settings.name.clone(), incarnations_text(incarnations));
+        let last = incarnations.last().map_or(1, |(incarnation, _)| *incarnation);
+        let metadata = [(INCARNATION, last.to_string()), (INCARNATIONS, wanted.clone())];
+        let provisioned = self.ensure_with(settings, &metadata).await?;
+        let info = self.wire.api(&format!("STREAM.INFO.{name}"), json!({})).await;
+        let info = info.map_err(|refusal| ProvisionError::Refused { name: name.clone(), refusal })?;
+        let found = &info["config"]["metadata"][INCARNATIONS];
+        if found.as_str() == Some(&wanted) {
+            return Ok(provisioned);
+        }
+        Err(ProvisionError::Differs { name, differences: format!("{INCARNATIONS} is {found}, not {wanted:?}") })
+    }
+
+    async fn ensure(&self, settings: Settings) -> Result<Provisioned, ProvisionError> {
+        self.ensure_with(settings, &[(INCARNATION, "1".to_owned())]).await
+    }
+
+    async fn ensure_with(
+        &self,
+        mut settings: Settings,
+        metadata: &[(&str, String)],
+    ) -> Result<Provisioned, ProvisionError> {
         settings.fields.insert("num_replicas".to_owned(), self.replicas.into());
         let name = settings.name.clone();
         let refused = |refusal| ProvisionError::Refused { name: name.clone(), refusal };
         match self.wire.api(&format!("STREAM.INFO.{name}"), json!({})).await {
             Ok(info) => existing(&settings, &info),
             Err(Refusal::Server(error)) if error.code() == Code::NoSuchStream => {
-                let request = settings.with_first_incarnation();
+                let request = settings.with_metadata(metadata);
                 // Somebody may have been quicker: an equal one is no error, another one is 10058.
                 self.wire.api(&format!("STREAM.CREATE.{name}"), request).await.map_err(refused)?;
                 Ok(Provisioned::Created)
@@ -107,6 +139,11 @@ impl Provisioner {
             Err(refusal) => Err(refused(refusal)),
         }
     }
+}
+
+fn incarnations_text(incarnations: &[(u64, u64)]) -> String {
+    let each = incarnations.iter().map(|(incarnation, first)| format!("{incarnation}:{first}"));
+    each.collect::<Vec<_>>().join(",")
 }
 
 fn existing(settings: &Settings, info: &Value) -> Result<Provisioned, ProvisionError> {
@@ -159,9 +196,11 @@ impl Settings {
         Self { name, fields }
     }
 
-    fn with_first_incarnation(&self) -> Value {
+    fn with_metadata(&self, metadata: &[(&str, String)]) -> Value {
         let mut fields = self.fields.clone();
-        fields["metadata"][INCARNATION] = "1".into();
+        for (name, value) in metadata {
+            fields["metadata"][*name] = value.as_str().into();
+        }
         Value::Object(fields)
     }
 

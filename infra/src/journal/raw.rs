@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::names::{journal_stream, keys_stream, stream_subject};
-use super::provision::INCARNATION;
+use super::provision::{INCARNATION, INCARNATIONS};
 use super::read::{JOURNAL, LAST, PAGE_MESSAGES, PENDING, SEQUENCE, SUBJECT, missing_or_unavailable, number};
 use super::refusal::{Code, Refusal};
 use super::wire::Wire;
@@ -106,6 +106,26 @@ impl RawReader {
             incarnation: config["metadata"][INCARNATION].as_str().and_then(|text| text.parse().ok()),
             replicas: config["num_replicas"].as_u64().unwrap_or(1),
         })
+    }
+
+    /// Its incarnations, each with the sequence at which it begins: one, unless it was restored.
+    ///
+    /// # Errors
+    /// `Missing` if there is no such journal stream.
+    pub async fn incarnations(&self) -> Result<Vec<(u64, u64)>, Failure> {
+        let info = self.info(json!({})).await?;
+        let metadata = &info["config"]["metadata"];
+        let read = |text: &str| -> Option<Vec<(u64, u64)>> {
+            let pairs = text.split(',').map(|pair| pair.split_once(':'));
+            pairs.map(|pair| pair.and_then(|(one, first)| Some((one.parse().ok()?, first.parse().ok()?)))).collect()
+        };
+        match (metadata[INCARNATIONS].as_str(), metadata[INCARNATION].as_str()) {
+            (Some(list), _) => read(list),
+            (None, Some(one)) => one.parse().ok().map(|one| vec![(one, 1)]),
+            // The key tree's may say nothing: it is written anew in a restore.
+            (None, None) => Some(vec![(1, 1)]),
+        }
+        .ok_or_else(|| Failure::damaged(format!("journal stream {}", self.name), "its incarnations are not readable"))
     }
 
     /// The messages `from` to `through`, as many as one page holds, at least one: the caller goes on after the last.

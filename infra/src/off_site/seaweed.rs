@@ -176,11 +176,12 @@ impl SeaweedServer {
         let mut signed = HttpRequest::new(HttpRequestBody::from(body.to_owned()));
         *signed.method_mut() = method.clone();
         *signed.uri_mut() = url.parse().map_err(|error| lost(&error))?;
-        AwsAuthorizer::new(&credential, "s3", REGION).try_authorize(&mut signed, None).map_err(|error| lost(&error))?;
-        let mut request = Client::new().request(method, &url).headers(signed.headers().clone()).body(body.to_owned());
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            // Every `x-amz-` header must be signed, too.
+            signed.headers_mut().insert(*name, value.parse().map_err(|error| lost(&error))?);
         }
+        AwsAuthorizer::new(&credential, "s3", REGION).try_authorize(&mut signed, None).map_err(|error| lost(&error))?;
+        let request = Client::new().request(method, &url).headers(signed.headers().clone()).body(body.to_owned());
         let answer = request.send().await.map_err(|error| lost(&error))?;
         let version = answer.headers().get("x-amz-version-id").and_then(|version| version.to_str().ok());
         let (status, version) = (answer.status(), version.map(str::to_owned));
