@@ -5,6 +5,7 @@
 //! - [`store`]: the read store, on sled. [`nats_server`]: finds, starts and watches the server.
 //! - [`key_map`]: proves which keys went, and that no other did.
 //! - [`log`]: the Merkle log of a journal stream and its signed checkpoints.
+//! - [`verify`]: reads whole journal streams and says what is damaged.
 //! - [`chance`]: the clock and the dice of the system. [`telemetry`]: logs, traces, metrics.
 
 pub mod archive;
@@ -21,3 +22,4 @@ pub(crate) mod pinned;
 pub mod seal;
 pub mod store;
 pub mod telemetry;
+pub mod verify;

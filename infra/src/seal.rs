@@ -13,6 +13,7 @@ use aes_gcm::{Aes256Gcm, Nonce as GcmNonce};
 use zeroize::Zeroizing;
 
 pub use crate::frame::Fault;
+pub(crate) use commit::SealedSections;
 pub use commit::{COMMIT_MAX, Peeked, peek};
 pub use sealer::{SealedCommit, Sealer};
 

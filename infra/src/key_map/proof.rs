@@ -70,7 +70,7 @@ pub fn removal(upper: &Upper, open: &Open, named: &[Named]) -> Result<Removal, N
     maker.part(View::Upper(1), Prefix::ALL, false).map(|(part, _)| Removal(part))
 }
 
-fn prefixes(named: &[Named]) -> Vec<Prefix> {
+pub(super) fn prefixes(named: &[Named]) -> Vec<Prefix> {
     named.iter().flat_map(|(target, generations)| Prefix::of_target(target, *generations)).collect()
 }
 

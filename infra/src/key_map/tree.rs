@@ -21,6 +21,13 @@ impl Leaves {
         root(&self.slice())
     }
 
+    /// Without what is named.
+    pub fn without(&self, named: &[super::proof::Named]) -> Self {
+        let gone = super::proof::prefixes(named);
+        let is_left = |place: &Hash| !gone.iter().any(|gone| gone.holds(&Prefix::of(place, PLACE_BITS)));
+        Self(self.0.iter().filter(|(place, _)| is_left(place)).map(|(place, value)| (*place, *value)).collect())
+    }
+
     /// Leaf by leaf, in order of their places.
     pub(super) fn slice(&self) -> Vec<(Hash, Hash)> {
         self.0.iter().map(|(place, value)| (*place, *value)).collect()

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::key::{Key, KeyState};
+use crate::key_map::tree::Leaves;
 use super::key_id::PersonKey;
 use super::node::{open_node, seal_node};
 use super::store::{BucketPlace, Place};
@@ -152,6 +153,11 @@ impl Bucket {
     /// The target's keys, past all fences.
     pub(crate) fn targeted(&self, target: &Target) -> impl Iterator<Item = (&PersonKey, &Key)> {
         self.keys.iter().filter(move |(key, _)| hits(target, key))
+    }
+
+    /// What the key map says about it.
+    pub(crate) fn leaves(&self) -> Leaves {
+        Leaves::of(self.keys.iter().map(|(id, key)| (id, key.commitment())))
     }
 
     pub(crate) fn seal(&self, tenant: &TenantId, place: BucketPlace, key: &Key) -> Vec<u8> {

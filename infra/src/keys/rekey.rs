@@ -8,15 +8,16 @@ use futures_util::future::try_join_all;
 use super::bucket::Bucket;
 use super::change::{Change, Changed, ChangedTarget};
 use super::key::Key;
+use super::map::Proofs;
 use super::node::{Node, Top};
 use super::store::{BucketPlace, NodeWrite, NodeWriteError, Place, WRITES_MAX};
 use super::tree::{KeyTree, kms_failure};
 use super::walk::{Stored, Walk, Walks};
 
-/// So many buckets are re-keyed in one atomic write: with a node and an index for each, the top and the record of the
+/// So many buckets are re-keyed in one atomic write: with a node, an index and a proof for each, the top and the record of the
 /// change. More are split into several rotations: a write that removes keys always replaces the root, so that whoever
 /// finds keys gone knows that an old root is dead or will die.
-pub(super) const BUCKETS_MAX: usize = (WRITES_MAX - 2) / 3;
+pub(super) const BUCKETS_MAX: usize = (WRITES_MAX - 2) / 4;
 
 /// So many places are asked for at once.
 const READS_AT_ONCE: usize = 64;
@@ -30,6 +31,8 @@ pub(super) struct Paths {
     pub(super) nodes: BTreeMap<u8, Node>,
     pub(super) buckets: BTreeMap<BucketPlace, Bucket>,
     changed: BTreeMap<BucketPlace, Changed>,
+    /// What is shown of the removal, bucket by bucket.
+    pub(super) proofs: BTreeMap<BucketPlace, Proofs>,
 }
 
 /// Gives the key that a node is to have next, from the one it has.
@@ -72,7 +75,7 @@ impl KeyTree {
         let mut take = |place| stored.remove(&place).flatten();
 
         let top = self.open_top(take(Place::Top)).await?;
-        let mut paths = Paths { top, nodes: BTreeMap::new(), buckets: BTreeMap::new(), changed: BTreeMap::new() };
+        let mut paths = Paths { top, nodes: BTreeMap::new(), buckets: BTreeMap::new(), changed: BTreeMap::new(), proofs: BTreeMap::new() };
         for node in nodes {
             paths.nodes.insert(node, self.open_node(&paths.top, node, take(Place::Node(node)))?);
         }
@@ -153,6 +156,7 @@ impl KeyTree {
             change.targets.iter().map(|changed| BucketPlace::of(changed.target.data_subject)).collect();
         let indexed = paths.changed.iter().filter(|(place, _)| touched.contains(place));
         writes.extend(indexed.map(|(place, changed)| changed.with(*place, change.root_after)));
+        writes.extend(paths.proofs.iter().map(|(place, proofs)| proofs.write(change.root_after, *place)));
         writes.push(change.write());
         Ok(writes)
     }

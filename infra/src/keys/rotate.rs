@@ -196,7 +196,12 @@ impl<'a> Drive<'a> {
                 return Ok(Answer::Moved);
             }
             let targets = match self.goal {
-                Goal::Shred(piece) => remove(&mut paths, piece)?,
+                Goal::Shred(piece) => {
+                    let before = paths.buckets.clone();
+                    let removed = remove(&mut paths, piece)?;
+                    paths.proofs = self.tree.prove(&before, &paths.buckets, piece).await;
+                    removed
+                }
                 Goal::Finish | Goal::Renew { .. } => Vec::new(),
             };
             match self.tree.rewrite(paths, root, targets, &fresh).await? {

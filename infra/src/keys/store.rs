@@ -89,6 +89,8 @@ pub(crate) enum Place {
     Change(u64),
     /// Which re-keyings shredded keys of this bucket.
     Changed(BucketPlace),
+    /// Proof that a re-keying took the named keys of a bucket and no others.
+    Proof(u64, BucketPlace),
     /// The site that this store belongs to.
     Site,
     /// Says that an off-site copy is being loaded here: see [`super::KeyTree::claim`].
@@ -112,6 +114,16 @@ pub(crate) struct BucketPlace {
 }
 
 impl BucketPlace {
+    /// Where it stands among all buckets.
+    pub(crate) fn number(self) -> u16 {
+        u16::from_be_bytes([self.node, self.bucket])
+    }
+
+    pub(crate) fn at(number: u16) -> Self {
+        let [node, bucket] = number.to_be_bytes();
+        Self { node, bucket }
+    }
+
     /// Where a person's keys are: fixed, and for all keys of the person the same.
     pub(crate) fn of(data_subject: DataSubject) -> Self {
         let hash = Sha256::digest(data_subject.0.as_bytes());
@@ -121,8 +133,7 @@ impl BucketPlace {
 
 /// The number of the bucket in which a person's keys are: node in the higher byte, bucket in the lower.
 pub fn bucket_of(data_subject: DataSubject) -> u16 {
-    let BucketPlace { node, bucket } = BucketPlace::of(data_subject);
-    u16::from_be_bytes([node, bucket])
+    BucketPlace::of(data_subject).number()
 }
 
 impl fmt::Display for Place {
@@ -134,6 +145,7 @@ impl fmt::Display for Place {
             Self::Bucket(BucketPlace { node, bucket }) => write!(f, "bucket/{node:02x}{bucket:02x}"),
             Self::Change(root) => write!(f, "change/{root}"),
             Self::Changed(BucketPlace { node, bucket }) => write!(f, "changed/{node:02x}{bucket:02x}"),
+            Self::Proof(root, BucketPlace { node, bucket }) => write!(f, "proof/{root}/{node:02x}{bucket:02x}"),
             Self::Site => f.write_str("site"),
             Self::Claiming => f.write_str("claiming"),
             Self::Head => f.write_str("head"),

@@ -1,6 +1,7 @@
 //! The tree: created once, read through the cache.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use super::cache::Cache;
 use super::insert::Queue;
 use super::key::{Key, KeyState};
 use super::key_id::KeyId;
+use super::map::Map;
 use super::store::{BucketPlace, NodeStore, NodeWriteError};
 use crate::chance::{LeaseClock, SystemLeaseClock};
 
@@ -37,6 +39,9 @@ pub struct Options {
     pub off_site: Option<Arc<dyn OffSite>>,
     /// Tells other processes of this tenant that something was fenced; none: their leases run out.
     pub announcements: Option<Arc<dyn Announcements>>,
+    /// Where the key map's roots are kept between two runs, so that not every bucket is read at start; none: in memory
+    /// only.
+    pub map_file: Option<PathBuf>,
     /// Times the leases.
     pub clock: Arc<dyn LeaseClock>,
 }
@@ -49,6 +54,7 @@ impl Default for Options {
             cached_keys: 200_000,
             off_site: None,
             announcements: None,
+            map_file: None,
             clock: Arc::new(SystemLeaseClock::default()),
         }
     }
@@ -83,6 +89,8 @@ pub struct KeyTree {
     pub(super) is_attached: AtomicBool,
     /// Whether another site has taken over.
     pub(super) is_superseded: AtomicBool,
+    /// The roots of the key map, as far as they were read.
+    pub(super) map: tokio::sync::Mutex<Option<Map>>,
 }
 
 impl fmt::Debug for KeyTree {
@@ -107,6 +115,7 @@ impl KeyTree {
             site: OnceCell::new(),
             is_attached: AtomicBool::new(false),
             is_superseded: AtomicBool::new(false),
+            map: tokio::sync::Mutex::default(),
         }
     }
 

@@ -99,7 +99,7 @@ impl KeyTree {
         Ok(top)
     }
 
-    async fn remembered_node(&self, node: u8) -> Result<Arc<Node>, Walk> {
+    pub(super) async fn remembered_node(&self, node: u8) -> Result<Arc<Node>, Walk> {
         let (held, epoch) = self.look(|cache| cache.node(node));
         if let Some(open) = held {
             return Ok(open);
