@@ -107,7 +107,7 @@ pub struct Audit;
 
 impl Projection for Audit {
     const NAME: &'static str = "audit";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Row = AuditRow;
 
     fn takes(aggregate: Aggregate) -> bool {

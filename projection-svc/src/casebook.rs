@@ -5,7 +5,7 @@ use domain::history::{Aggregate, Commit, Revision};
 use domain::ids::{Oid, ParticipantId, StudyId};
 use domain::participant::{Event, FormKey, ItemKey, SavedItem};
 use domain::port::{Failure, Tenant};
-use domain::scope::DesignScoped;
+use domain::scope::{DesignScoped, OneValue};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -130,6 +130,9 @@ pub struct Item {
     pub item: Oid,
     /// The value; null: it was cleared.
     pub value: Option<Shown<ItemValue>>,
+    /// How an erasure names this value, if it can be redacted alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redactable: Option<OneValue>,
     /// Who saved it and when.
     pub act: Act,
 }
@@ -170,6 +173,7 @@ fn shown(open: OpenRow<FormRow>) -> Form {
         group: item.group,
         group_repeat: item.group_repeat,
         item: item.item,
+        redactable: value.as_ref().and_then(|value| OneValue::of(value.scope, &value.part)),
         value: value.map(|value| Shown::of_scoped(value, &withheld)),
         act,
     };
@@ -229,6 +233,28 @@ mod tests {
         assert_eq!(
             values(&world, 1, &Visible::all()).await,
             named([("TERM", json!("headache")), ("PULSE", json!(null)), ("SYSBP", erased)])
+        );
+        assert_eq!(values(&world, 2, &Visible::all()).await, named([("TERM", json!("nausea"))]));
+    }
+
+    #[tokio::test]
+    async fn one_value_is_redacted_and_its_neighbours_stay() {
+        let mut story = story();
+        story.saved(1, "AE", &[("OTHER", Scope::HealthFreeText, "dizzy")]);
+        let mut world = World::of::<Casebooks>(&story).await;
+        let redactable = async |world: &World, item: &str| {
+            let casebook =
+                show(&world.tenant, &Story::study_id(), &participant(1), &Visible::none()).await.expect("reads");
+            let found = casebook.forms.iter().flat_map(|form| &form.items).find(|found| found.item.to_string() == item);
+            found.expect("is there").redactable.clone()
+        };
+        let term = redactable(&world, "TERM").await.expect("a free text has a key of its own");
+        assert_eq!(redactable(&world, "SYSBP").await, None, "clinical values share one");
+        world.redact::<Casebooks>(1, &[term]).await;
+        let erased = json!({"erased": "health.free-text"});
+        assert_eq!(
+            values(&world, 1, &Visible::all()).await,
+            named([("OTHER", json!("dizzy")), ("TERM", erased), ("PULSE", json!(null)), ("SYSBP", json!("125"))])
         );
         assert_eq!(values(&world, 2, &Visible::all()).await, named([("TERM", json!("nausea"))]));
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::body::{self, Sections, Values};
 use domain::field::Field;
 use domain::port::{CellPlace, Cells, Failure, Opened};
-use domain::scope::{Part, Scope};
+use domain::scope::{Extent, Part, Scope};
 use serde_json::Value;
 
 use crate::frame;
@@ -115,14 +115,14 @@ pub async fn close<R: Field>(
     Ok(frame::encode(&clear, &sealed))
 }
 
-/// The row without the values of `scopes`: what is left of it once they are erased.
+/// The row without the values in `extent`: what is left of it once they are erased.
 ///
 /// # Errors
 /// [`domain::field::Malformed`] if the row does not read what it wrote.
-pub fn without<R: Field>(row: &R, scopes: &BTreeSet<Scope>) -> Result<R, domain::field::Malformed> {
+pub fn without<R: Field>(row: &R, extent: &Extent) -> Result<R, domain::field::Malformed> {
     let mut bodies = [row.write()];
     let mut sections = body::split(&mut bodies);
-    sections.retain(|(scope, _), _| !scopes.contains(scope));
+    sections.retain(|(scope, part), _| !extent.covers(*scope, part));
     body::join(&mut bodies, &mut sections);
     R::read(&bodies[0])
 }

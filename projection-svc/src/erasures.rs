@@ -9,11 +9,13 @@ pub use apply::Erasures;
 pub use list::{holds, list, restrictions, show};
 pub use shown::{Erasure, Hold, Refusal, Restriction, WaitingFor};
 
-use domain::Day;
+use domain::history::CommitHash;
 use domain::ids::{ErasureId, HoldId, InstructionId, OrganisationId, ParticipantId, UserId};
-use domain::privacy::{Justification, Phase, RefusalGround, RefusedScope, RestrictionGround};
-use domain::scope::{Personal, Scope, tag};
+use domain::port::TreeCopies;
+use domain::privacy::{Justification, Phase, RefusalGround, RefusedScope, RestrictionGround, TargetKeys};
+use domain::scope::{OneValue, Personal, Scope, tag};
 use domain::structural;
+use domain::{Day, Moment};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -34,6 +36,8 @@ domain::fields! {
         pub listed: u64,
         /// What was asked for.
         pub requested: Vec<Scope>,
+        /// Which single values.
+        pub requested_values: Vec<OneValue>,
         /// On which ground.
         pub justification: Justification,
         /// More words about it.
@@ -42,6 +46,8 @@ domain::fields! {
         pub requested_by: UserId,
         /// What may be erased.
         pub granted: Vec<Scope>,
+        /// Which single values.
+        pub granted_values: Vec<OneValue>,
         /// What may not.
         pub refused: Vec<RefusedScope>,
         /// By whom it was approved.
@@ -54,12 +60,18 @@ domain::fields! {
         pub refusal: Option<RefusalGround>,
         /// More words about that.
         pub refusal_reason: Reason,
+        /// When the KMS lets go of the old roots, if it keeps them for a while.
+        pub destruction_due: Option<Moment>,
         /// What the shred did.
         pub destroyed: Option<Destroyed>,
         /// How many recipients were told.
         pub recipients: Option<u32>,
         /// How many targets were tried and did not open.
         pub probed: Option<u64>,
+        /// How many other persons' opened in the same trial.
+        pub controls: Option<u64>,
+        /// SHA-256 of the certificate.
+        pub certificate: Option<CommitHash>,
         /// Every step, in order.
         pub steps: Vec<StepDone>,
     }
@@ -112,7 +124,7 @@ pub struct StepDone {
 }
 
 /// What a shred did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ErasureDestroyed)]
 pub struct Destroyed {
     /// How many keys are gone.
@@ -121,6 +133,10 @@ pub struct Destroyed {
     pub root_before: u64,
     /// The root version that held then.
     pub root_after: u64,
+    /// Target by target; empty where it was not counted so.
+    pub targets: Vec<TargetKeys>,
+    /// Whether the new key tree stood elsewhere before the old roots went.
+    pub copy: TreeCopies,
 }
 
 /// An entry of a list: whose row to look at.

@@ -1,14 +1,14 @@
 //! Takes commits into one table: loads the rows a projection asks for, applies, seals what changed, and writes rows
 //! and checkpoint in one step, so that each commit counts once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::history::{Commit, DataSubject, JournalId};
 use domain::port::{Cells, Change, Failure, ReadStore};
-use domain::scope::Scope;
+use domain::scope::Extent;
 
 use crate::cells::{self, OpenRow, Place, SealedCells};
 use crate::compare::{self, Comparison};
@@ -126,8 +126,8 @@ impl<P: Projection> Folding for Fold<P> {
         if P::takes(commit.header.stream.aggregate) {
             self.apply(commit).await?;
         }
-        if let Some((person, scopes)) = marker::erased_by(commit)? {
-            self.erase(person, &scopes).await?;
+        if let Some((person, extent)) = marker::erased_by(commit)? {
+            self.erase(person, &extent).await?;
         }
         self.checkpoint = Some(Checkpoint::after(commit));
         Ok(())
@@ -200,9 +200,9 @@ impl<P: Projection> Fold<P> {
         Ok(())
     }
 
-    /// Folds a person again after a marker: nothing that was written of these scopes stays, neither here nor, as a
+    /// Folds a person again after a marker: nothing that was written of its extent stays, neither here nor, as a
     /// sealed cell, in the store. What a later generation of a scope brings comes after the marker and is kept.
-    async fn erase(&mut self, person: DataSubject, scopes: &BTreeSet<Scope>) -> Result<(), Failure> {
+    async fn erase(&mut self, person: DataSubject, extent: &Extent) -> Result<(), Failure> {
         let prefix = RowKey::about(self.journal.study.as_ref(), person, "").bytes();
         for (key, bytes) in self.stores.store.scan(&self.table, &prefix, None, usize::MAX)? {
             let Some(key) = RowKey::parse(&key) else { continue };
@@ -212,7 +212,7 @@ impl<P: Projection> Fold<P> {
         }
         for (key, loaded) in self.rows.0.iter_mut().filter(|(key, _)| key.person == Some(person)) {
             if let Some(row) = &loaded.row {
-                let left = cells::without(row, scopes)
+                let left = cells::without(row, extent)
                     .map_err(|fault| Failure::damaged(format!("row {key} of the read model {}", P::NAME), fault))?;
                 loaded.row = Some(left);
                 loaded.changed = true;

@@ -118,7 +118,7 @@ fn count(before: Option<Counted>, event: &Event) -> Option<(Counted, Counts)> {
         (Some(before), Event::Withdrawn { .. }) if !before.withdrawn => {
             Some((Counted { withdrawn: true, ..before }, Counts { withdrawn: 1, ..none }))
         }
-        (Some(before), Event::Fenced { .. }) if !before.erased => {
+        (Some(before), Event::Fenced { scopes, .. }) if !before.erased && !scopes.is_empty() => {
             Some((Counted { erased: true, ..before }, Counts { erased: 1, ..none }))
         }
         _ => None,

@@ -41,6 +41,8 @@ pub struct Participant {
     pub registered: Act,
     /// The scopes that were erased.
     pub erased: BTreeSet<Scope>,
+    /// How many single values of other scopes were redacted.
+    pub redacted: usize,
     /// Whether processing is restricted (GDPR Art 18).
     pub restricted: bool,
 }
@@ -92,7 +94,7 @@ pub struct Participants;
 
 impl Projection for Participants {
     const NAME: &'static str = "participants";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Row = ParticipantRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -146,6 +148,7 @@ fn registered(participant: ParticipantId, site: SiteId, subject_number: SubjectN
         last_activity: Moment(commit.header.stored_at),
         registered: Act::of(commit),
         erased: BTreeSet::new(),
+        redacted: 0,
         restricted: false,
     };
     Record { shown, saved: BTreeSet::new() }
@@ -170,7 +173,10 @@ impl Record {
                 shown.state = ParticipantState::Withdrawn;
                 shown.last_activity = Moment(commit.header.stored_at);
             }
-            Event::Fenced { scopes, .. } => shown.erased.extend(scopes),
+            Event::Fenced { scopes, values, .. } => {
+                shown.erased.extend(scopes);
+                shown.redacted += values.len();
+            }
             Event::Restricted {} => shown.restricted = true,
             Event::RestrictionLifted {} => shown.restricted = false,
         }

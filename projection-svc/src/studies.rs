@@ -1,10 +1,11 @@
 //! The studies of a tenant: what is set up, what is live.
 
+use domain::Day;
 use domain::history::{Aggregate, Commit, CommitHash};
-use domain::ids::{Environment, Label, SiteId, StudyId};
+use domain::ids::{Environment, Label, RuleId, SiteId, StudyId};
 use domain::port::{Failure, Tenant};
 use domain::structural;
-use domain::study::Event;
+use domain::study::{Event, Rule};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -31,6 +32,10 @@ pub struct Study {
     pub designs: Vec<Design>,
     /// Every open site.
     pub sites: Vec<Site>,
+    /// How long which data is kept.
+    pub retention: Vec<Retention>,
+    /// When the study was completed, if it is.
+    pub completed: Option<Day>,
     /// Who created it and when.
     pub created: Act,
 }
@@ -69,6 +74,18 @@ pub struct Site {
     pub opened: Act,
 }
 
+/// A retention rule in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Retention {
+    /// Which.
+    pub rule: RuleId,
+    /// What it says.
+    #[serde(flatten)]
+    pub terms: Rule,
+    /// Who set it and when.
+    pub set: Act,
+}
+
 structural!(Study);
 
 // --- apply
@@ -79,7 +96,7 @@ pub struct Studies;
 
 impl Projection for Studies {
     const NAME: &'static str = "studies";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Row = Study;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -116,6 +133,8 @@ fn created(study: &StudyId, name: Label, environment: Environment, commit: &Comm
         live_design: None,
         designs: Vec::new(),
         sites: Vec::new(),
+        retention: Vec::new(),
+        completed: None,
         created: Act::of(commit),
     }
 }
@@ -132,6 +151,14 @@ impl Study {
                 self.state = StudyState::Live;
                 self.live_design = Some(design);
             }
+            Event::Completed { on } => self.completed = Some(on),
+            Event::RetentionSet { rule, scopes, trigger, months, legal_basis, ground, allows_redaction } => {
+                let scopes = scopes.into_iter().collect();
+                let terms = Rule { scopes, trigger, months, legal_basis, ground, allows_redaction };
+                self.retention.retain(|known| known.rule != rule);
+                self.retention.push(Retention { rule, terms, set: Act::of(commit) });
+            }
+            Event::RetentionEnded { rule } => self.retention.retain(|known| known.rule != rule),
         }
         self
     }
@@ -180,5 +207,35 @@ mod tests {
         assert_eq!(shown["sites"][0]["site"], "oslo");
         assert_eq!(shown["designs"][0]["parts"][0], CommitHash([2; 32]).to_string());
         assert_eq!(shown["created"]["revision"], 1);
+    }
+
+    #[tokio::test]
+    async fn a_retention_rule_is_shown_while_it_holds() {
+        let day: Day = serde_json::from_value("2026-11-20".into()).expect("a day");
+        let set = |months| Event::RetentionSet {
+            rule: "ctr-58".parse().expect("valid"),
+            scopes: vec![domain::scope::Scope::HealthClinical],
+            trigger: domain::study::Trigger::StudyCompleted,
+            months,
+            legal_basis: label("Regulation (EU) 536/2014 Art 58"),
+            ground: domain::privacy::RefusalGround::LegalObligation,
+            allows_redaction: false,
+        };
+        let mut story = Story::new();
+        story.study(Event::Created { name: label("Cardio"), environment: Environment::Test });
+        story.study(set(12));
+        story.study(set(300));
+        story.study(Event::Completed { on: day });
+        let world = World::of::<Studies>(&story).await;
+        let study = show(&world.tenant, &Story::study_id()).await.expect("reads").expect("is there");
+        let shown = json(&study);
+        assert_eq!(shown["retention"].as_array().map(Vec::len), Some(1));
+        assert_eq!((&shown["retention"][0]["rule"], &shown["retention"][0]["months"]), (&"ctr-58".into(), &300.into()));
+        assert_eq!(shown["completed"], "2026-11-20");
+
+        story.study(Event::RetentionEnded { rule: "ctr-58".parse().expect("valid") });
+        let world = World::of::<Studies>(&story).await;
+        let study = show(&world.tenant, &Story::study_id()).await.expect("reads").expect("is there");
+        assert_eq!(study.retention, []);
     }
 }

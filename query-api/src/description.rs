@@ -21,6 +21,7 @@ use crate::{audit, casebook, erasures, identity, overview, participants, studies
         audit::page,
         erasures::list,
         erasures::show,
+        erasures::certificate,
         erasures::holds,
         erasures::restrictions,
     ),

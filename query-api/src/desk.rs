@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::history::Position;
-use domain::ids::{ParticipantId, StudyId};
+use domain::ids::{ErasureId, ParticipantId, StudyId, TenantId};
 use domain::permit::{Principal, may_query};
-use domain::port::{Failure, Tenant, Tenants};
+use domain::port::{Failure, Tenant, Tenants, WaitingOn, Waits};
 use edge::{Problem, headers};
 use projection_svc::{participants, studies};
 use serde::Deserialize;
+use time::OffsetDateTime;
 use utoipa::IntoParams;
 
 /// How long a query waits for the position it asks for.
@@ -18,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The state behind all views.
 pub struct Queries {
     tenants: Arc<dyn Tenants>,
+    waits: Arc<dyn Waits>,
 }
 
 /// Query parameters of a view that shows one thing.
@@ -74,9 +76,19 @@ pub(crate) struct Entered {
 }
 
 impl Queries {
-    /// Views of these tenants.
-    pub fn new(tenants: Arc<dyn Tenants>) -> Arc<Self> {
-        Arc::new(Self { tenants })
+    /// Views of these tenants. `waits` knows what erasures wait for right now.
+    pub fn new(tenants: Arc<dyn Tenants>, waits: Arc<dyn Waits>) -> Arc<Self> {
+        Arc::new(Self { tenants, waits })
+    }
+
+    /// The tenant, while it is served here.
+    pub(crate) fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.tenants.tenant(id)
+    }
+
+    /// What holds an erasure up.
+    pub(crate) fn waits_on(&self, tenant: &TenantId, erasure: ErasureId) -> Option<(WaitingOn, OffsetDateTime)> {
+        self.waits.waits_on(tenant, erasure)
     }
 
     /// Checks the right to ask `query`, and waits for `min_position`.

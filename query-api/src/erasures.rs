@@ -1,10 +1,11 @@
-//! `GET /v1/studies/{study}/erasures` and `/v1/erasures/{erasure}`.
+//! `GET /v1/studies/{study}/erasures` and `/v1/erasures/{erasure}`, once or as it goes on; and its certificate.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use domain::ids::{ErasureId, ParticipantId, StudyId};
 use domain::permit::Principal;
@@ -16,8 +17,10 @@ use projection_svc::{Visible, participants, studies};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::answer::{Answer, List};
+use crate::answer::{Answer, List, reflecting};
 use crate::desk::{self, Queries, Since};
+
+mod follow;
 
 pub(crate) fn routes() -> Router<Arc<Queries>> {
     Router::new()
@@ -25,6 +28,7 @@ pub(crate) fn routes() -> Router<Arc<Queries>> {
         .route("/v1/studies/{study}/holds", get(holds))
         .route("/v1/studies/{study}/restrictions", get(restrictions))
         .route("/v1/erasures/{erasure}", get(show))
+        .route("/v1/erasures/{erasure}/certificate", get(certificate))
 }
 
 /// A casebook or vault of which nothing can be left is gone, not empty.
@@ -54,14 +58,19 @@ pub(crate) async fn list(
     let mut reached = Vec::new();
     for erasure in page.items {
         if reaches(&entered.tenant, &caller, &study, &erasure.participant).await? {
-            reached.push(erasure);
+            let waits = queries.waits_on(&caller.tenant, erasure.erasure);
+            reached.push(erasure.held_up(waits));
         }
     }
     page.items = reached;
     Ok(Answer { reflected: entered.reflected, body: page.into() })
 }
 
-/// One erasure, from request to completion.
+/// One erasure, from request to completion: what was asked, what was granted and what is kept on which ground, every
+/// step with its time, and who or what it waits for.
+///
+/// With `Accept: text/event-stream` the same comes as server-sent events named `erasure`: how it stands, and again after
+/// every change, until it is completed or refused.
 #[utoipa::path(get, operation_id = "show_erasure",
     path = "/v1/erasures/{erasure}", tag = "queries", params(("erasure" = uuid::Uuid, Path), Since),
     responses((status = 200, body = Erasure)))]
@@ -70,11 +79,54 @@ pub(crate) async fn show(
     Caller(caller): Caller,
     Ids(erasure): Ids<ErasureId>,
     Parameters(since): Parameters<Since>,
-) -> Result<Answer<Erasure>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let entered = queries.enter(&caller, "erasure.show", since.min_position.as_deref()).await?;
-    let body = find(&entered.tenant, &caller, &erasure).await?;
-    let missing = || Problem::not_found("no-such-erasure", "there is no such erasure for this credential");
-    Ok(Answer { reflected: entered.reflected, body: body.ok_or_else(missing)? })
+    let body = present(&queries, &entered.tenant, &caller, &erasure).await?.ok_or_else(no_such_erasure)?;
+    if wants_events(&headers) {
+        return Ok(follow::events(queries, caller, body));
+    }
+    Ok(Answer { reflected: entered.reflected, body }.into_response())
+}
+
+/// The certificate of a completed erasure, exactly as it was signed and stored: `lethe verify` takes it.
+#[utoipa::path(get, operation_id = "show_certificate",
+    path = "/v1/erasures/{erasure}/certificate", tag = "queries", params(("erasure" = uuid::Uuid, Path), Since),
+    responses((status = 200, body = serde_json::Value)))]
+pub(crate) async fn certificate(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Ids(erasure): Ids<ErasureId>,
+    Parameters(since): Parameters<Since>,
+) -> Result<Response, Problem> {
+    let entered = queries.enter(&caller, "erasure.show", since.min_position.as_deref()).await?;
+    find(&entered.tenant, &caller, &erasure).await?.ok_or_else(no_such_erasure)?;
+    let text = entered.tenant.certifier.certificate(erasure).await?;
+    let missing = || Problem::not_found("no-certificate", "this erasure has no certificate: it is not completed");
+    let text = text.ok_or_else(missing)?;
+    Ok(reflecting(&entered.reflected, ([(header::CONTENT_TYPE, "application/json")], text)))
+}
+
+fn no_such_erasure() -> Problem {
+    Problem::not_found("no-such-erasure", "there is no such erasure for this credential")
+}
+
+fn wants_events(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|one| {
+        one.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("text/event-stream"))
+    })
+}
+
+/// The erasure with what holds it up right now.
+async fn present(
+    queries: &Queries,
+    tenant: &Tenant,
+    caller: &Principal,
+    erasure: &ErasureId,
+) -> Result<Option<Erasure>, Problem> {
+    let found = find(tenant, caller, erasure).await?;
+    Ok(found.map(|found| found.held_up(queries.waits_on(&tenant.id, *erasure))))
 }
 
 /// The erasure, if it is in a study of the caller's environment and at a site that the caller reaches.

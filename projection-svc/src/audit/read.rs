@@ -6,13 +6,14 @@ use domain::history::Aggregate;
 use domain::ids::{ParticipantId, StudyId};
 use domain::participant::{FormKey, ItemKey};
 use domain::port::{Failure, Tenant};
+use domain::scope::{DesignScoped, OneValue, Personal, tag};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{Action, Audit, AuditRow, ENTRIES, EntryId, EntryRow, Subject, entry_key};
 use crate::cells::OpenRow;
-use crate::row::{Act, RowKey, person};
+use crate::row::{Act, Named, RowKey, person};
 use crate::shown::{Page, Shown, Visible};
 use crate::view;
 
@@ -46,6 +47,9 @@ pub struct AuditEntry {
     pub details: Value,
     /// Of a fact that is not about a field: its personal places, by their path.
     pub values: BTreeMap<String, Shown<Value>>,
+    /// How an erasure names what can be redacted alone: `new`, `reason`, or the path of one of `values`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub redactable: BTreeMap<String, OneValue>,
     /// Who and when.
     pub act: Act,
 }
@@ -109,6 +113,7 @@ fn shown(
     withheld: &BTreeSet<crate::cells::Cell>,
 ) -> AuditEntry {
     let EntryRow { subject, act, value, reason, values, .. } = entry;
+    let redactable = redactable(&value, &reason, &values);
     let Subject { aggregate, event, action, form, item, field, details } = subject;
     AuditEntry {
         id,
@@ -123,6 +128,20 @@ fn shown(
         reason: reason.map(|reason| Shown::of_personal(reason, withheld)),
         details,
         values: values.0.into_iter().map(|(path, value)| (path, Shown::of_scoped(value, withheld))).collect(),
+        redactable,
         act,
     }
+}
+
+/// The values with a key of their own.
+fn redactable(
+    value: &Option<DesignScoped<Value>>,
+    reason: &Option<Personal<String, tag::HealthFreeText>>,
+    values: &Named<DesignScoped<Value>>,
+) -> BTreeMap<String, OneValue> {
+    let new = value.iter().map(|value| ("new", value.scope, &value.part));
+    let reason = reason.iter().map(|reason| ("reason", reason.scope(), &reason.part));
+    let places = values.0.iter().map(|(path, value)| (path.as_str(), value.scope, &value.part));
+    let named = new.chain(reason).chain(places);
+    named.filter_map(|(place, scope, part)| Some((place.to_owned(), OneValue::of(scope, part)?))).collect()
 }

@@ -145,3 +145,26 @@ async fn a_value_is_sealed_once_although_two_entries_show_it() {
     // Three values, written once each by the live table and once each by the rebuilt one it is compared with.
     assert_eq!(world.cells.count(), 6);
 }
+
+#[tokio::test]
+async fn the_trail_names_what_can_be_redacted_alone_and_shows_it_gone_on_both_sides() {
+    let mut story = story();
+    story.changed(1, "VS", ("NOTE", Scope::HealthFreeText, "rested"), "asked again");
+    let mut world = World::of::<Audit>(&story).await;
+    let page = async |world: &World| {
+        page(&world.tenant, &Story::study_id(), &participant(1), &Visible::none(), None, 100)
+            .await
+            .expect("reads")
+            .items
+    };
+    let trail = page(&world).await;
+    assert!(trail[2].redactable.is_empty(), "clinical values share one key");
+    assert_eq!(trail[4].redactable.keys().collect::<Vec<_>>(), ["reason"]);
+    let note = trail[3].redactable["new"].clone();
+    world.redact::<Audit>(1, &[note]).await;
+    let gone = json!({"erased": "health.free-text"});
+    let seen = entries(&world, &Visible::all()).await;
+    assert_eq!(seen[3], json!(["items-saved", "entered", "NOTE", null, gone, null, {}]));
+    assert_eq!(seen[9], json!(["items-saved", "changed", "NOTE", gone, "rested", "asked again", {}]));
+    assert_eq!(seen[4], json!(["items-saved", "changed", "SYSBP", "120", "125", "misread", {}]));
+}

@@ -17,7 +17,7 @@ pub struct Erasures;
 
 impl Projection for Erasures {
     const NAME: &'static str = "erasures";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Row = PrivacyRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -76,7 +76,7 @@ impl About<'_> {
     }
 
     fn request(&self, event: Event, rows: &mut Rows<'_, PrivacyRow>) {
-        let Event::ErasureRequested { erasure, scopes, justification, requested_by, reason } = event else {
+        let Event::ErasureRequested { erasure, scopes, values, justification, requested_by, reason } = event else {
             return;
         };
         let row = ErasureRow {
@@ -84,19 +84,24 @@ impl About<'_> {
             participant: self.participant(),
             listed: self.commit.position.sequence,
             requested: scopes,
+            requested_values: values,
             justification,
             reason,
             requested_by,
             granted: Vec::new(),
+            granted_values: Vec::new(),
             refused: Vec::new(),
             approved_by: None,
             instruction: None,
             single_copy_accepted: false,
             refusal: None,
             refusal_reason: None,
+            destruction_due: None,
             destroyed: None,
             recipients: None,
             probed: None,
+            controls: None,
+            certificate: None,
             steps: vec![StepDone { phase: Phase::Requested, act: Act::of(self.commit) }],
         };
         rows.put(self.plain(by_id(erasure)), self.listed());
@@ -151,10 +156,11 @@ impl ErasureRow {
 
     fn after(mut self, event: &Event, commit: &Commit) -> Self {
         match event {
-            Event::ErasureAssessed { granted, refused, .. } => {
+            Event::ErasureAssessed { granted, values, refused, .. } => {
                 // A new assessment makes an approval void.
                 (self.approved_by, self.instruction, self.single_copy_accepted) = (None, None, false);
                 self.granted.clone_from(granted);
+                self.granted_values.clone_from(values);
                 self.refused.clone_from(refused);
             }
             Event::ErasureApproved { approved_by, instruction, accept_single_copy, .. } => {
@@ -167,12 +173,17 @@ impl ErasureRow {
                 self.refusal = Some(*ground);
                 self.refusal_reason.clone_from(reason);
             }
-            Event::KeysDestroyed { keys, root_before, root_after, .. } => {
+            Event::DestructionScheduled { until, .. } => self.destruction_due = Some(*until),
+            Event::KeysDestroyed { keys, root_before, root_after, destroyed, copy, .. } => {
                 let (keys, root_before, root_after) = (*keys, *root_before, *root_after);
-                self.destroyed = Some(Destroyed { keys, root_before, root_after });
+                let (targets, copy) = (destroyed.clone(), *copy);
+                self.destroyed = Some(Destroyed { keys, root_before, root_after, targets, copy });
             }
             Event::RecipientsNotified { recipients, .. } => self.recipients = Some(*recipients),
-            Event::ErasureVerified { probed, .. } => self.probed = Some(*probed),
+            Event::ErasureVerified { probed, controls, .. } => {
+                (self.probed, self.controls) = (Some(*probed), Some(*controls));
+            }
+            Event::ErasureCompleted { certificate, .. } => self.certificate = *certificate,
             _ => {}
         }
         self.steps.extend(phase_of(event).map(|phase| StepDone { phase, act: Act::of(commit) }));
@@ -190,11 +201,12 @@ fn erasure_of(event: &Event) -> Option<ErasureId> {
         | Event::ErasureBegun { erasure }
         | Event::ErasureCommitted { erasure }
         | Event::SingleCopyAccepted { erasure }
+        | Event::DestructionScheduled { erasure, .. }
         | Event::KeysDestroyed { erasure, .. }
         | Event::DerivedPurged { erasure }
         | Event::RecipientsNotified { erasure, .. }
         | Event::ErasureVerified { erasure, .. }
-        | Event::ErasureCompleted { erasure } => Some(*erasure),
+        | Event::ErasureCompleted { erasure, .. } => Some(*erasure),
         Event::HoldPlaced { .. }
         | Event::HoldLifted { .. }
         | Event::RestrictionPlaced { .. }
@@ -211,6 +223,7 @@ fn phase_of(event: &Event) -> Option<Phase> {
         Event::ErasureRefused { .. } => Some(Phase::Refused),
         Event::ErasureBegun { .. } => Some(Phase::Begun),
         Event::ErasureCommitted { .. } => Some(Phase::Committed),
+        Event::DestructionScheduled { .. } => Some(Phase::DestructionScheduled),
         Event::KeysDestroyed { .. } => Some(Phase::KeysDestroyed),
         Event::DerivedPurged { .. } => Some(Phase::DerivedPurged),
         Event::RecipientsNotified { .. } => Some(Phase::RecipientsNotified),

@@ -120,7 +120,9 @@ async fn one(
     visible: &Visible,
 ) -> Result<Option<Erasure>, Failure> {
     match own(tenant, study, participant, erasure_key(erasure), visible).await? {
-        Some(OpenRow { row: PrivacyRow::Erasure(row), withheld, .. }) => Ok(Some(Erasure::of(study, row, &withheld))),
+        Some(OpenRow { row: PrivacyRow::Erasure(row), withheld, .. }) => {
+            Ok(Some(Erasure::of(study, row, &withheld, tenant.keys.copies())))
+        }
         Some(_) | None => Ok(None),
     }
 }

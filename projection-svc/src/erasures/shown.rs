@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use domain::Day;
+use domain::history::CommitHash;
 use domain::ids::{ErasureId, HoldId, InstructionId, OrganisationId, ParticipantId, StudyId, UserId};
+use domain::port::{TreeCopies, WaitingOn};
 use domain::privacy::{Justification, Phase, RefusalGround, RefusedScope, RestrictionGround};
-use domain::scope::Scope;
+use domain::scope::{OneValue, Scope};
+use domain::{Day, Moment};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::{Destroyed, ErasureRow, HoldRow, RestrictionRow, StepDone};
@@ -29,8 +32,12 @@ pub struct Erasure {
     pub open: bool,
     /// By whom.
     pub waiting_for: WaitingFor,
+    /// Since when something holds it up that the platform cannot do by itself.
+    pub waiting_since: Option<Moment>,
     /// The scopes that were asked for.
     pub requested: Vec<Scope>,
+    /// The single values that were asked for.
+    pub requested_values: Vec<OneValue>,
     /// On which ground of Art 17(1).
     pub justification: Justification,
     /// More words about it.
@@ -39,7 +46,9 @@ pub struct Erasure {
     pub requested_by: UserId,
     /// The scopes that are erased, or will be if it is approved.
     pub granted: Vec<Scope>,
-    /// The scopes that are not, each with its ground.
+    /// The single values that are.
+    pub granted_values: Vec<OneValue>,
+    /// The scopes and values that are not, each with its ground and the day on which it falls due.
     pub refused: Vec<RefusedScope>,
     /// Who approved it.
     pub approved_by: Option<UserId>,
@@ -49,12 +58,18 @@ pub struct Erasure {
     pub single_copy_accepted: bool,
     /// If all of it was refused.
     pub refusal: Option<Refusal>,
+    /// When the KMS lets go of the old roots, if it keeps them for a while. Nothing can be read meanwhile.
+    pub destruction_due: Option<Moment>,
     /// Once the keys are gone.
     pub destroyed: Option<Destroyed>,
     /// How many recipients were told.
     pub recipients: Option<u32>,
     /// How many targets were tried and did not open.
     pub probed: Option<u64>,
+    /// How many other persons' opened in the same trial.
+    pub controls: Option<u64>,
+    /// SHA-256 of the certificate: `GET /v1/erasures/{erasure}/certificate`.
+    pub certificate: Option<CommitHash>,
     /// Every step, with who recorded it and when.
     pub steps: Vec<StepDone>,
 }
@@ -70,6 +85,20 @@ pub enum WaitingFor {
     SingleCopy,
     /// The platform.
     Platform,
+    /// The place elsewhere, which does not answer.
+    OffSite,
+    /// The KMS, which does not answer.
+    Kms,
+    /// The KMS, which keeps the old roots until `destruction_due`.
+    DestructionDate,
+    /// The key tree, which cannot be written.
+    KeyTree,
+    /// The journal, which does not answer.
+    Journal,
+    /// The read models, which are behind.
+    ReadModels,
+    /// The certificate, which cannot be issued now.
+    Certificate,
     /// Nobody: it is completed or refused.
     Nobody,
 }
@@ -121,7 +150,7 @@ pub struct Restriction {
 }
 
 impl Erasure {
-    pub(super) fn of(study: &StudyId, row: ErasureRow, withheld: &BTreeSet<Cell>) -> Self {
+    pub(super) fn of(study: &StudyId, row: ErasureRow, withheld: &BTreeSet<Cell>, copies: TreeCopies) -> Self {
         let reason = row.refusal_reason.clone().map(|reason| Shown::of_personal(reason, withheld));
         Self {
             erasure: row.erasure,
@@ -129,30 +158,37 @@ impl Erasure {
             participant: row.participant,
             phase: row.phase(),
             open: row.is_open(),
-            waiting_for: WaitingFor::of(&row),
+            waiting_for: WaitingFor::of(&row, copies),
+            waiting_since: None,
             refusal: row.refusal.map(|ground| Refusal { ground, reason }),
             requested: row.requested,
+            requested_values: row.requested_values,
             justification: row.justification,
             reason: row.reason.map(|reason| Shown::of_personal(reason, withheld)),
             requested_by: row.requested_by,
             granted: row.granted,
+            granted_values: row.granted_values,
             refused: row.refused,
             approved_by: row.approved_by,
             instruction: row.instruction,
             single_copy_accepted: row.single_copy_accepted,
+            destruction_due: row.destruction_due,
             destroyed: row.destroyed,
             recipients: row.recipients,
             probed: row.probed,
+            controls: row.controls,
+            certificate: row.certificate,
             steps: row.steps,
         }
     }
 }
 
 impl WaitingFor {
-    fn of(row: &ErasureRow) -> Self {
+    fn of(row: &ErasureRow, copies: TreeCopies) -> Self {
         match row.phase() {
             Phase::Assessed => Self::Approval,
-            Phase::Committed if !row.single_copy_accepted => Self::SingleCopy,
+            Phase::Committed if !row.single_copy_accepted && copies == TreeCopies::Single => Self::SingleCopy,
+            Phase::DestructionScheduled => Self::DestructionDate,
             Phase::Requested
             | Phase::Approved
             | Phase::Begun
@@ -163,6 +199,24 @@ impl WaitingFor {
             | Phase::Verified => Self::Platform,
             Phase::Completed | Phase::Refused => Self::Nobody,
         }
+    }
+}
+
+impl Erasure {
+    /// Says what holds it up, where it is the platform's turn.
+    pub fn held_up(mut self, waits: Option<(WaitingOn, OffsetDateTime)>) -> Self {
+        if let (Some((on, since)), WaitingFor::Platform) = (waits, self.waiting_for) {
+            self.waiting_since = Some(Moment(since));
+            self.waiting_for = match on {
+                WaitingOn::OffSite => WaitingFor::OffSite,
+                WaitingOn::Kms => WaitingFor::Kms,
+                WaitingOn::KeyTree => WaitingFor::KeyTree,
+                WaitingOn::Journal => WaitingFor::Journal,
+                WaitingOn::ReadModels => WaitingFor::ReadModels,
+                WaitingOn::Certificate => WaitingFor::Certificate,
+            };
+        }
+        self
     }
 }
 

@@ -21,16 +21,20 @@ fn requested(erasure: ErasureId) -> [Event; 2] {
         ground: RefusalGround::LegalHold,
         hold: Some(H),
         until: Some(Day(date!(2027 - 01 - 01))),
+        part: None,
+        rule: None,
+        after: None,
     };
     [
         Event::ErasureRequested {
             erasure,
             scopes: vec![Scope::IdentityContact, Scope::HealthFreeText, Scope::HealthClinical],
+            values: vec![],
             justification: Justification::ConsentWithdrawn,
             requested_by: UserId(Uuid::from_u128(7)),
             reason: text("she called"),
         },
-        Event::ErasureAssessed { erasure, granted, refused: vec![refused] },
+        Event::ErasureAssessed { erasure, granted, values: vec![], refused: vec![refused] },
     ]
 }
 
@@ -106,11 +110,23 @@ async fn every_step_is_shown_until_it_is_completed() {
     let world = World::of::<Erasures>(&story).await;
     assert_eq!(show_one(&world, E).await["waiting_for"], "platform");
 
-    story.privacy(1, &[Event::KeysDestroyed { erasure: E, keys: 3, root_before: 1, root_after: 2 }]);
+    let until = domain::Moment(time::macros::datetime!(2026-12-22 12:00 UTC));
+    story.privacy(1, &[Event::DestructionScheduled { erasure: E, until }]);
+    let world = World::of::<Erasures>(&story).await;
+    let shown = show_one(&world, E).await;
+    assert_eq!(
+        (&shown["waiting_for"], &shown["destruction_due"]),
+        (&json!("destruction-date"), &json!("2026-12-22T12:00:00Z"))
+    );
+
+    let target = |scope, keys| TargetKeys { scope, part: None, keys, root_before: 1, root_after: 2 };
+    let destroyed = vec![target(Scope::IdentityContact, 1), target(Scope::HealthFreeText, 2)];
+    let copy = TreeCopies::Single;
+    story.privacy(1, &[Event::KeysDestroyed { erasure: E, keys: 3, root_before: 1, root_after: 2, destroyed, copy }]);
     story.privacy(1, &[Event::DerivedPurged { erasure: E }]);
     story.privacy(1, &[Event::RecipientsNotified { erasure: E, recipients: 0 }]);
-    story.privacy(1, &[Event::ErasureVerified { erasure: E, probed: 2 }]);
-    story.privacy(1, &[Event::ErasureCompleted { erasure: E }]);
+    story.privacy(1, &[Event::ErasureVerified { erasure: E, probed: 2, controls: 1 }]);
+    story.privacy(1, &[Event::ErasureCompleted { erasure: E, certificate: Some(CommitHash([7; 32])) }]);
     let world = World::of::<Erasures>(&story).await;
     let shown = show_one(&world, E).await;
     let steps: Vec<_> = shown["steps"].as_array().expect("a list").iter().map(|step| step["phase"].clone()).collect();
@@ -120,6 +136,7 @@ async fn every_step_is_shown_until_it_is_completed() {
         "approved",
         "begun",
         "committed",
+        "destruction-scheduled",
         "keys-destroyed",
         "derived-purged",
         "recipients-notified",
@@ -127,7 +144,9 @@ async fn every_step_is_shown_until_it_is_completed() {
         "completed",
     ];
     assert_eq!(steps, names.map(Value::from));
-    assert_eq!(shown["destroyed"], json!({"keys": 3, "root_before": 1, "root_after": 2}));
+    let told = &shown["destroyed"];
+    assert_eq!((&told["keys"], &told["targets"][1]["keys"], &told["copy"]), (&json!(3), &json!(2), &json!("single")));
+    assert_eq!(shown["certificate"], CommitHash([7; 32]).to_string());
     assert_eq!((&shown["probed"], &shown["instruction"]), (&json!(2), &json!("DPA-2026/014")));
     assert_eq!(shown["waiting_for"], "nobody");
     assert_eq!(open(&world).await, []);
@@ -141,7 +160,15 @@ async fn every_step_is_shown_until_it_is_completed() {
 async fn a_new_assessment_makes_the_approval_void() {
     let mut story = story();
     story.privacy(1, &[approved(E)]);
-    story.privacy(1, &[Event::ErasureAssessed { erasure: E, granted: vec![Scope::IdentityContact], refused: vec![] }]);
+    story.privacy(
+        1,
+        &[Event::ErasureAssessed {
+            erasure: E,
+            granted: vec![Scope::IdentityContact],
+            values: vec![],
+            refused: vec![],
+        }],
+    );
     let world = World::of::<Erasures>(&story).await;
     let shown = show_one(&world, E).await;
     assert_eq!((&shown["approved_by"], &shown["instruction"]), (&Value::Null, &Value::Null));

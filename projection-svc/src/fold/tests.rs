@@ -50,7 +50,7 @@ async fn a_cell_that_did_not_change_is_not_sealed_anew() {
 #[tokio::test]
 async fn a_marker_ends_what_was_read_before_it_even_while_a_key_still_opens() {
     let mut story = story();
-    story.fenced(1, &[Scope::HealthClinical]);
+    story.fenced(1, &domain::scope::Extent::of_scopes([Scope::HealthClinical]));
     let erased = json!({"erased": "health.clinical"});
     for batch in [1, usize::MAX] {
         let world = World::told(&story);
@@ -65,7 +65,7 @@ async fn a_marker_ends_what_was_read_before_it_even_while_a_key_still_opens() {
 #[tokio::test]
 async fn what_is_written_after_a_marker_is_kept_and_what_was_before_is_not() {
     let mut story = story();
-    story.fenced(1, &[Scope::HealthClinical]);
+    story.fenced(1, &domain::scope::Extent::of_scopes([Scope::HealthClinical]));
     story.saved(1, "VS", &[("AAA", Scope::HealthClinical, "60")]);
     let world = World::told(&story);
     take_in::<Casebooks>(&world, &story, &story.commits).await.expect("folds");
@@ -78,7 +78,10 @@ async fn a_fence_without_its_marker_is_enough() {
     let mut story = story();
     let world = World::told(&story);
     take_in::<Casebooks>(&world, &story, &story.commits).await.expect("folds");
-    world.keys.erase(domain::history::DataSubject(uuid::Uuid::from_u128(1)), &[Scope::HealthClinical]);
+    world.keys.erase(
+        domain::history::DataSubject(uuid::Uuid::from_u128(1)),
+        &domain::scope::Extent::of_scopes([Scope::HealthClinical]),
+    );
     assert_eq!(values(&world).await, [json!("tired"), json!({"erased": "health.clinical"})]);
     story.saved(1, "VS", &[("AAA", Scope::HealthClinical, "60")]);
     take_in::<Casebooks>(&world, &story, &story.commits).await.expect("folds");
@@ -132,7 +135,7 @@ async fn a_fact_without_its_shape_is_damaged_and_nothing_of_the_batch_is_written
 #[tokio::test]
 async fn a_marker_that_names_no_scopes_is_damaged() {
     let mut story = story();
-    story.fenced(1, &[Scope::HealthClinical]);
+    story.fenced(1, &domain::scope::Extent::of_scopes([Scope::HealthClinical]));
     let world = World::told(&story);
     let mut commits = story.commits.clone();
     commits[3].events[0].body = json!({"scopes": ["health.unheard-of"]});

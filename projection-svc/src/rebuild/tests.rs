@@ -113,9 +113,12 @@ async fn without_a_runner_that_follows_it_takes_in_the_whole_journal() {
 async fn an_erased_person_stays_erased() {
     let mut story = story();
     let world = followed(&story).await;
-    world.keys.erase(domain::history::DataSubject(participant(2).0), &[Scope::HealthClinical]);
+    world.keys.erase(
+        domain::history::DataSubject(participant(2).0),
+        &domain::scope::Extent::of_scopes([Scope::HealthClinical]),
+    );
     let before = story.commits.len();
-    story.fenced(2, &[Scope::HealthClinical]);
+    story.fenced(2, &domain::scope::Extent::of_scopes([Scope::HealthClinical]));
     world.journal.tell(&story.commits[before..]);
     caught_up(&world, &story).await;
     let report = rebuild(&world.runner, &Which::All, |_| {}).await.expect("rebuilds");

@@ -157,9 +157,9 @@ async fn an_erasure_reaches_every_read_model_by_its_markers() {
     world.runner.start().await.expect("starts");
     caught_up(&world, &story).await;
     let person = domain::history::DataSubject(participant(2).0);
-    world.keys.erase(person, &[Scope::HealthClinical]);
+    world.keys.erase(person, &domain::scope::Extent::of_scopes([Scope::HealthClinical]));
     let before = story.commits.len();
-    story.fenced(2, &[Scope::HealthClinical]);
+    story.fenced(2, &domain::scope::Extent::of_scopes([Scope::HealthClinical]));
     world.journal.tell(&story.commits[before..]);
     caught_up(&world, &story).await;
     for (n, expected) in [(1, json!("120")), (2, json!({"erased": "health.clinical"}))] {

@@ -12,27 +12,29 @@ use domain::port::{
     AppendError, CellPlace, Cells, Certified, Certifier, Change, Draft, ErasureAccount, Failure, Feed, Journal, Keys,
     Ledger, Opened, ReadStore, Receipt, Row, ShredReceipt, Target, TreeCopies,
 };
-use domain::scope::{Part, Scope};
+use domain::scope::{Extent, Part, Scope};
 use tokio::sync::watch;
 
-/// Which scopes of whom are erased.
+/// What of whom is erased: whole scopes, and single parts.
 #[derive(Debug, Default)]
-pub(crate) struct FakeKeys(Mutex<BTreeSet<(DataSubject, Scope)>>);
+pub(crate) struct FakeKeys(Mutex<BTreeSet<Target>>);
 
 impl FakeKeys {
-    pub(crate) fn erase(&self, person: DataSubject, scopes: &[Scope]) {
-        lock(&self.0).extend(scopes.iter().map(|scope| (person, *scope)));
+    pub(crate) fn erase(&self, data_subject: DataSubject, extent: &Extent) {
+        let target = |(scope, part): (Scope, Option<&Part>)| Target { data_subject, scope, part: part.cloned() };
+        lock(&self.0).extend(extent.each().map(target));
     }
 
-    fn erased(&self, person: DataSubject, scope: Scope) -> bool {
-        lock(&self.0).contains(&(person, scope))
+    fn erased(&self, data_subject: DataSubject, scope: Scope, part: &Part) -> bool {
+        let erased = lock(&self.0);
+        [None, Some(part.clone())].into_iter().any(|part| erased.contains(&Target { data_subject, scope, part }))
     }
 }
 
 #[async_trait]
 impl Keys for FakeKeys {
     async fn fence(&self, targets: &[Target]) -> Result<(), Failure> {
-        targets.iter().for_each(|target| self.erase(target.data_subject, &[target.scope]));
+        lock(&self.0).extend(targets.iter().cloned());
         Ok(())
     }
     fn copies(&self) -> TreeCopies {
@@ -72,7 +74,7 @@ impl FakeCells {
 #[async_trait]
 impl Cells for FakeCells {
     async fn seal(&self, place: &CellPlace, plain: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-        if self.keys.erased(place.data_subject, place.scope) {
+        if self.keys.erased(place.data_subject, place.scope, &place.part) {
             return Ok(None);
         }
         let mut nonce = lock(&self.sealed);
@@ -83,7 +85,7 @@ impl Cells for FakeCells {
     }
 
     async fn open(&self, place: &CellPlace, sealed: &[u8]) -> Result<Opened, Failure> {
-        if self.keys.erased(place.data_subject, place.scope) {
+        if self.keys.erased(place.data_subject, place.scope, &place.part) {
             return Ok(Opened::Erased);
         }
         let plain: Vec<u8> = sealed.iter().skip(8).map(|byte| !byte).collect();
@@ -168,7 +170,7 @@ impl Told {
         if let Some(person) = commit.header.stream.data_subject() {
             let mut bodies: Vec<_> = commit.events.iter_mut().map(|event| event.body.take()).collect();
             let mut sections = body::split(&mut bodies);
-            let erased = |(scope, _): &(Scope, Part)| self.keys.erased(person, *scope);
+            let erased = |(scope, part): &(Scope, Part)| self.keys.erased(person, *scope, part);
             commit.erased = sections.keys().filter(|cell| erased(cell)).cloned().collect();
             sections.retain(|cell, _| !erased(cell));
             body::join(&mut bodies, &mut sections);

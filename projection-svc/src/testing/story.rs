@@ -14,7 +14,7 @@ use domain::ids::{
 };
 use domain::participant::{self, FormKey, ItemKey, SavedItem};
 use domain::permit::Role;
-use domain::scope::{DesignScoped, Erasable, Part, Personal, Scope};
+use domain::scope::{DesignScoped, Erasable, Extent, Part, Personal, Scope};
 use domain::{privacy, study, user};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -143,11 +143,12 @@ impl Story {
     }
 
     /// The markers of an erasure, in both streams that get them.
-    pub(crate) fn fenced(&mut self, n: u128, scopes: &[Scope]) {
+    pub(crate) fn fenced(&mut self, n: u128, extent: &Extent) {
         let erasure = ErasureId(Uuid::from_u128(1000 + n));
-        let scopes = scopes.to_vec();
-        self.participant(n, participant::Event::Fenced { erasure, scopes: scopes.clone() });
-        self.identity(n, identity::Event::Fenced { erasure, scopes });
+        let (scopes, values): (Vec<_>, Vec<_>) =
+            (extent.scopes.iter().copied().collect(), extent.values.iter().cloned().collect());
+        self.participant(n, participant::Event::Fenced { erasure, scopes: scopes.clone(), values: values.clone() });
+        self.identity(n, identity::Event::Fenced { erasure, scopes, values });
     }
 
     fn item(&self, item: &str, value: Option<(Scope, &str)>, reason: Option<&str>) -> SavedItem {

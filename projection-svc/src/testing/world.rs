@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::history::{Commit, DataSubject, JournalId};
 use domain::port::{ReadStore, Tenant};
-use domain::scope::Scope;
+use domain::scope::{Extent, OneValue, Scope};
 use uuid::Uuid;
 
 use super::{FakeCells, FakeJournal, FakeKeys, MemoryStore, NoErasures, Story, tenant};
@@ -70,15 +70,24 @@ impl World {
     /// Forgets scopes of a participant: fences the keys, folds the markers. What is left must be what a rebuild from
     /// nothing would give, and no sealed cell of an erased scope may stay behind.
     pub(crate) async fn erase<P: Projection>(&mut self, n: u128, scopes: &[Scope]) {
+        self.forget::<P>(n, Extent::of_scopes(scopes.iter().copied())).await;
+    }
+
+    /// The same of single values.
+    pub(crate) async fn redact<P: Projection>(&mut self, n: u128, values: &[OneValue]) {
+        self.forget::<P>(n, Extent::of(&[], values)).await;
+    }
+
+    async fn forget<P: Projection>(&mut self, n: u128, extent: Extent) {
         let person = DataSubject(Uuid::from_u128(n));
-        self.keys.erase(person, scopes);
+        self.keys.erase(person, &extent);
         let before = self.story.commits.len();
-        self.story.fenced(n, scopes);
+        self.story.fenced(n, &extent);
         let markers = self.story.commits[before..].to_vec();
         self.journal.tell(&markers);
         self.fold::<P>(&markers, 1).await;
         self.assert_as_rebuilt::<P>("what an erasure leaves is what a rebuild gives").await;
-        self.assert_no_cells::<P>(person, scopes);
+        self.assert_no_cells::<P>(person, &extent);
     }
 
     async fn fold<P: Projection>(&self, commits: &[Commit], batch: usize) {
@@ -118,13 +127,13 @@ impl World {
         self.store.drop_table("rebuilt").expect("drops");
     }
 
-    fn assert_no_cells<P: Projection>(&self, person: DataSubject, scopes: &[Scope]) {
+    fn assert_no_cells<P: Projection>(&self, person: DataSubject, extent: &Extent) {
         let live = tables::live_table(self.store.as_ref(), P::NAME).expect("was prepared");
         for (key, value) in self.store.scan(&live, b"", None, usize::MAX).expect("reads") {
             let about = crate::row::RowKey::parse(&key).and_then(|key| key.person);
             if about == Some(person) {
                 let cells = crate::frame::decode(&value).expect("reads").cells;
-                assert!(cells.iter().all(|((scope, _), _)| !scopes.contains(scope)), "a cell stayed behind");
+                assert!(cells.iter().all(|((scope, part), _)| !extent.covers(*scope, part)), "a cell stayed behind");
             }
         }
     }
