@@ -4,8 +4,8 @@
 //! the start. Worlds are told apart by 64 bits (two worlds with the same bits would be taken for one: among ten million
 //! worlds one chance in hundreds of thousands).
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 
@@ -100,7 +100,7 @@ fn print_of(world: &World) -> u64 {
 
 /// The worlds seen so far, numbered in the order in which they were seen.
 struct Seen {
-    numbers: HashMap<u64, u32>,
+    numbers: BTreeMap<u64, u32>,
     /// The world before, and which of the steps from there.
     reached: Vec<(u32, u8)>,
     /// Every step from a world to a world.
@@ -109,7 +109,7 @@ struct Seen {
 
 impl Seen {
     fn first(world: &World) -> Self {
-        Self { numbers: HashMap::from([(print_of(world), 0)]), reached: vec![(0, 0)], steps: Vec::new() }
+        Self { numbers: BTreeMap::from([(print_of(world), 0)]), reached: vec![(0, 0)], steps: Vec::new() }
     }
 
     /// Notes a step; true if it leads to a world that is new.
