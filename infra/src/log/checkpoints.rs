@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::history::JournalId;
 use domain::ids::TenantId;
-use domain::port::{Clock, Failure, OffSite, Signer};
+use domain::port::{Clock, Failure, OffSite, PublicKey, Signer};
 use time::OffsetDateTime;
 
 use super::checkpoint::{Checkpoint, KeyMapState, origin};
@@ -193,14 +193,24 @@ impl Checkpoints {
         let key = self.parts.signer.public_key().await?;
         let shelf = self.shelf(journal);
         let mut signed = shelf.all(&key)?;
-        let elsewhere = self.off_site(journal).await?;
+        let mut elsewhere = self.off_site(journal).await?;
+        let stands = self.parts.source.state(journal).await;
+        if let Ok(stands) = &stands {
+            // What a restore could not bring back is lost for good, and was said then.
+            let is_ours = |signed: &Signed| {
+                let Checkpoint { incarnations, size, .. } = &signed.checkpoint;
+                !stands.incarnations.replaced(incarnations, *size)
+            };
+            signed.retain(is_ours);
+            elsewhere.retain(is_ours);
+        }
         for newer in elsewhere.iter().filter(|newer| signed.last().is_none_or(|last| last.checkpoint.size < newer.checkpoint.size)) {
             shelf.put(newer, false)?;
         }
         signed.extend(elsewhere);
         let mut signed: Vec<_> = signed.into_iter().map(|signed| signed.checkpoint).collect();
         signed.sort_by_key(|checkpoint| checkpoint.size);
-        let stands = match (self.parts.source.state(journal).await, signed.last()) {
+        let stands = match (stands, signed.last()) {
             (Err(Failure::Missing { .. }), Some(newest)) => {
                 let detail = format!("it is not there, and {} messages of it were signed", newest.size);
                 return Err(Failure::damaged(format!("journal stream {}", origin(journal)), detail));
@@ -215,22 +225,11 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// The newest off-site checkpoints of a journal stream, oldest first.
     async fn off_site(&self, journal: &JournalId) -> Result<Vec<Signed>, Failure> {
-        let Some(off_site) = &self.parts.off_site else {
-            return Ok(Vec::new());
-        };
-        let key = self.parts.signer.public_key().await?;
-        let names = off_site.list(&folder(journal)).await?;
-        let mut signed = Vec::new();
-        for name in &names[names.len().saturating_sub(OFF_SITE_READ)..] {
-            let bytes = off_site.get(name).await?.ok_or_else(|| Failure::missing(format!("the off-site object {name}")))?;
-            let damaged = |detail: String| Failure::damaged(format!("the off-site object {name}"), detail);
-            let note = String::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
-            let checkpoint = Checkpoint::open(&note, journal, &key).map_err(|fault| damaged(fault.to_string()))?;
-            signed.push(Signed { checkpoint, note });
+        match &self.parts.off_site {
+            Some(off_site) => newest_of(&**off_site, journal, &self.parts.signer.public_key().await?).await,
+            None => Ok(Vec::new()),
         }
-        Ok(signed)
     }
 
     /// Signs and keeps where a journal stream stands; none if there is no news.
@@ -286,7 +285,7 @@ impl Checkpoints {
         if !is_due && !at_once {
             return;
         }
-        match off_site.put(&object(journal, owed.checkpoint.size), owed.note.as_bytes()).await {
+        match off_site.put(&object(&owed.checkpoint), owed.note.as_bytes()).await {
             Ok(()) => {
                 tracing::trace!(target: "failpoint", at = "checkpoint-off-site");
                 state.shipped_at = Some(now);
@@ -332,6 +331,32 @@ impl Checkpoints {
     fn state(&self, journal: &JournalId) -> Arc<tokio::sync::Mutex<State>> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner).entry(journal.clone()).or_default().clone()
     }
+}
+
+/// The newest checkpoint of a journal stream that stands off-site: for a restore, which has nothing else to compare with.
+///
+/// # Errors
+/// `Damaged` if it is not what was signed.
+pub async fn newest_off_site(
+    off_site: &dyn OffSite,
+    journal: &JournalId,
+    key: &PublicKey,
+) -> Result<Option<Checkpoint>, Failure> {
+    Ok(newest_of(off_site, journal, key).await?.pop().map(|signed| signed.checkpoint))
+}
+
+/// The newest off-site checkpoints of a journal stream, oldest first.
+async fn newest_of(off_site: &dyn OffSite, journal: &JournalId, key: &PublicKey) -> Result<Vec<Signed>, Failure> {
+    let names = off_site.list(&folder(journal)).await?;
+    let mut signed = Vec::new();
+    for name in &names[names.len().saturating_sub(OFF_SITE_READ)..] {
+        let bytes = off_site.get(name).await?.ok_or_else(|| Failure::missing(format!("the off-site object {name}")))?;
+        let damaged = |detail: String| Failure::damaged(format!("the off-site object {name}"), detail);
+        let note = String::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
+        let checkpoint = Checkpoint::open(&note, journal, key).map_err(|fault| damaged(fault.to_string()))?;
+        signed.push(Signed { checkpoint, note });
+    }
+    Ok(signed)
 }
 
 #[cfg(test)]

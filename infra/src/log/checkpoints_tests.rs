@@ -155,7 +155,7 @@ async fn what_does_not_go_off_site_is_sent_later() {
     assert_eq!(world.off_site.objects.lock().unwrap().len(), 0);
     *world.off_site.is_away.lock().unwrap() = false;
     checkpoints.tick().await;
-    assert_eq!(world.off_site.objects.lock().unwrap().keys().collect::<Vec<_>>(), ["checkpoints/cardio/00000000000000000005"]);
+    assert_eq!(world.off_site.objects.lock().unwrap().keys().collect::<Vec<_>>(), ["checkpoints/cardio/000001/00000000000000000005"]);
     world.journals.fill(&cardio(), "b", 5);
     checkpoints.tick().await;
     assert_eq!(world.off_site.objects.lock().unwrap().len(), 1, "not every one at once");

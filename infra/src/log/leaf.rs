@@ -44,6 +44,16 @@ impl Incarnations {
         &self.0
     }
 
+    /// The incarnation that messages are written in now.
+    pub fn newest(&self) -> u64 {
+        self.0.last().map_or(1, |(incarnation, _)| *incarnation)
+    }
+
+    /// Whether a restore replaced what `older` speaks of: it ended in an earlier life, and not as this one began.
+    pub fn replaced(&self, older: &Self, size: u64) -> bool {
+        older.newest() < self.newest() && !self.agree(older, size)
+    }
+
     /// The incarnation in which the message with this sequence was first written.
     pub fn of(&self, sequence: u64) -> u64 {
         self.0.iter().rev().find(|(_, first)| *first <= sequence).map_or(1, |(incarnation, _)| *incarnation)

@@ -18,7 +18,8 @@ pub mod note;
 pub mod shelf;
 mod source;
 
-pub use checkpoints::{CheckpointParts, Checkpoints};
+pub use checkpoint::{Checkpoint, origin};
+pub use checkpoints::{CheckpointParts, Checkpoints, newest_off_site};
 pub use source::{JournalState, KeyMapSource, RawJournals};
 
 /// A SHA-256.

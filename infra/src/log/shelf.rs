@@ -134,9 +134,10 @@ impl Shelf {
     }
 }
 
-/// Where a checkpoint stands off-site.
-pub fn object(journal: &JournalId, size: u64) -> String {
-    format!("{}{size:020}", folder(journal))
+/// Where a checkpoint stands off-site: below its incarnation, because a restored journal gives sizes anew.
+pub fn object(checkpoint: &Checkpoint) -> String {
+    let incarnation = checkpoint.incarnations.newest();
+    format!("{}{incarnation:06}/{:020}", folder(&checkpoint.journal), checkpoint.size)
 }
 
 /// Where all of a journal stream stand off-site.

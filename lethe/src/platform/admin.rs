@@ -18,10 +18,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::inner::Inner;
-use super::{NewToken, StartError};
+use super::{NewToken, StartError, vault_admin};
 
 /// The largest body of an operator's request.
-const BODY_MAX: usize = 64 * 1024;
+pub(super) const BODY_MAX: usize = 64 * 1024;
 
 pub(super) fn router(inner: Arc<Inner>) -> Router {
     Router::new()
@@ -30,6 +30,11 @@ pub(super) fn router(inner: Arc<Inner>) -> Router {
         .route("/v1/admin/tokens", post(create_token))
         .route("/v1/admin/tokens/revoke", post(revoke_token))
         .route("/v1/admin/rebuild", post(rebuild))
+        .route("/v1/admin/kms/status", post(vault_admin::kms_status))
+        .route("/v1/admin/kms/rotate", post(vault_admin::kms_rotate))
+        .route("/v1/admin/backup", post(vault_admin::back_up))
+        .route("/v1/admin/probe", post(vault_admin::probe))
+        .route("/v1/admin/verify", post(vault_admin::verify))
         .layer(middleware::from_fn_with_state(Arc::clone(&inner), operators_only))
         .with_state(inner)
 }
@@ -146,7 +151,7 @@ async fn rebuild(
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
 }
 
-fn problem(error: StartError) -> Problem {
+pub(super) fn problem(error: StartError) -> Problem {
     let (status, code) = match &error {
         StartError::NoSuchTenant { .. } => (StatusCode::NOT_FOUND, "no-such-tenant"),
         StartError::Refused { code, .. } => (StatusCode::CONFLICT, *code),

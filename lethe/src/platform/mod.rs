@@ -12,6 +12,7 @@ mod open;
 mod operator;
 mod registry;
 pub mod restore;
+mod vault_admin;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
