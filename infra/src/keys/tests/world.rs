@@ -212,7 +212,7 @@ impl Fuse {
     /// Breaks after so many steps, before or after each of which others may come first.
     pub(super) fn shuffled(steps: i64, seed: u64) -> Arc<Self> {
         let shuffle = Some(Mutex::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
-        Arc::new(Self { left: AtomicI64::new(steps), after: seed % 2 == 0, shuffle })
+        Arc::new(Self { left: AtomicI64::new(steps), after: seed.is_multiple_of(2), shuffle })
     }
 
     async fn let_others_go(&self) {
