@@ -222,7 +222,11 @@ impl Fuse {
             *state ^= *state << 13;
             *state ^= *state >> 7;
             *state ^= *state << 17;
-            *state % 4
+            // Now and then a process stands still for as long as others need for all that they do.
+            match *state % 16 {
+                0 => 60,
+                short => short % 4,
+            }
         });
         for _ in 0..turns {
             tokio::task::yield_now().await;
