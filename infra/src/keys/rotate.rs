@@ -9,12 +9,11 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::head::{HeadHome, HeadRecord};
-use super::rekey::{Piece, Rewritten, fresh, is_left, remove};
+use super::node::Top;
+use super::rekey::{Paths, Piece, Rewritten, fresh, is_left, remove};
 use super::store::{BucketPlace, NodeWriteError, Place};
 use super::tree::{ATTEMPTS_MAX, KeyTree};
 use crate::frame::Fault;
-
-use super::node::Top;
 
 /// A rotation alone asks about fifteen times. Who has asked so often runs in circles.
 const ASKS_MAX: usize = 300;
@@ -71,7 +70,7 @@ impl KeyTree {
                     rotation.answer(answer)
                 }
                 Err(End::Done { root }) => return Ok(Rotated { root, destruction: drive.destruction() }),
-                Err(End::Superseded) => return Err(self.superseded(drive.holder.unwrap_or(site))),
+                Err(End::Superseded) => return Err(self.superseded(drive.holder().unwrap_or(site))),
                 Err(End::Foreign) => return Err(self.foreign()),
             };
         }
@@ -103,14 +102,16 @@ struct Drive<'a> {
     /// Roots that the KMS will destroy by itself on a date. They are dead to us: not listed any more, so that nobody
     /// waits for them here.
     scheduled: BTreeMap<u64, OffsetDateTime>,
-    /// Who holds the head, if it is not us.
-    holder: Option<SiteId>,
+    /// The record as it was read last. A swap under its tag finds out whether it still is that.
+    read: Option<(HeadRecord, HeadTag)>,
+    /// The paths as they were read last. A write finds out by its expectations whether they still are those.
+    paths: Option<Paths>,
 }
 
 impl<'a> Drive<'a> {
     fn new(tree: &'a KeyTree, home: &'a dyn HeadHome, goal: &'a Goal<'a>) -> Self {
         let since = (Instant::now(), tree.options.clock.passed());
-        Self { tree, home, goal, since, scheduled: BTreeMap::new(), holder: None }
+        Self { tree, home, goal, since, scheduled: BTreeMap::new(), read: None, paths: None }
     }
 
     fn destruction(&self) -> Destruction {
@@ -140,12 +141,16 @@ impl<'a> Drive<'a> {
     }
 
     async fn read_head(&mut self) -> Result<Answer, Failure> {
-        let head = self.home.read().await?.map(|(record, _)| record.head);
-        self.holder = head.map(|head| head.site);
-        Ok(Answer::Head(head))
+        self.read = self.home.read().await?;
+        Ok(Answer::Head(self.read.as_ref().map(|(record, _)| record.head)))
     }
 
-    async fn read_tree(&self) -> Result<Answer, Failure> {
+    /// Who holds the head, as far as is known.
+    fn holder(&self) -> Option<SiteId> {
+        self.read.as_ref().map(|(record, _)| record.head.site)
+    }
+
+    async fn read_tree(&mut self) -> Result<Answer, Failure> {
         let (root, is_due) = match self.goal {
             Goal::Finish => (self.tree.stored_root().await?.0, false),
             Goal::Renew { above } => {
@@ -154,15 +159,17 @@ impl<'a> Drive<'a> {
             }
             Goal::Shred(piece) => {
                 let paths = self.tree.read_paths(piece.keys()).await?;
-                (paths.top.root, is_left(&paths, piece)?)
+                let read = (paths.top.root, is_left(&paths, piece)?);
+                self.paths = Some(paths);
+                read
             }
         };
         Ok(Answer::Tree(Tree { root, is_due }))
     }
 
-    /// The record, if it still holds `head`.
-    async fn record_of(&self, head: Head) -> Result<Option<(HeadRecord, HeadTag)>, Failure> {
-        Ok(self.home.read().await?.filter(|(record, _)| record.head == head))
+    /// The record that held `head` when it was read.
+    fn take_record_of(&mut self, head: Head) -> Option<(HeadRecord, HeadTag)> {
+        self.read.take().filter(|(record, _)| record.head == head)
     }
 
     async fn swap(&self, expected: &HeadTag, record: &HeadRecord) -> Result<Answer, Failure> {
@@ -174,8 +181,8 @@ impl<'a> Drive<'a> {
         }
     }
 
-    async fn reserve(&self, from: Head, root: u64) -> Result<Answer, Failure> {
-        let Some((mut record, tag)) = self.record_of(from).await? else {
+    async fn reserve(&mut self, from: Head, root: u64) -> Result<Answer, Failure> {
+        let Some((mut record, tag)) = self.take_record_of(from) else {
             return Ok(Answer::Moved);
         };
         record.head.reserved = Some(root);
@@ -191,7 +198,10 @@ impl<'a> Drive<'a> {
         let _writer = self.tree.writer.lock().await;
         let places = self.goal.places();
         for _ in 0..ATTEMPTS_MAX {
-            let mut paths = self.tree.read_paths(places.iter()).await?;
+            let mut paths = match self.paths.take() {
+                Some(paths) => paths,
+                None => self.tree.read_paths(places.iter()).await?,
+            };
             if paths.top.root != from {
                 return Ok(Answer::Moved);
             }
@@ -216,8 +226,8 @@ impl<'a> Drive<'a> {
         Err(self.tree.write_failed(NodeWriteError::Conflict))
     }
 
-    async fn ship(&self, from: Head, root: u64) -> Result<Answer, Failure> {
-        let Some((mut record, tag)) = self.record_of(from).await? else {
+    async fn ship(&mut self, from: Head, root: u64) -> Result<Answer, Failure> {
+        let Some((mut record, tag)) = self.take_record_of(from) else {
             return Ok(Answer::Moved);
         };
         let is_under_root = match self.home.off_site() {
