@@ -1,6 +1,7 @@
 //! The tree as a whole.
 
 mod crash;
+mod kms_down;
 mod leases;
 mod mistakes;
 mod outcomes;

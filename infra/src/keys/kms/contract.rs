@@ -1,7 +1,7 @@
 //! What every KMS must do, told once and run against each of them.
 
 mod file;
-mod openbao;
+pub(in crate::keys) mod openbao;
 mod pkcs11;
 
 use std::collections::BTreeSet;

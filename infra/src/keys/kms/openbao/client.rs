@@ -16,7 +16,7 @@ use super::super::secret::SecretSource;
 use super::certificates;
 
 /// How long a server may take to answer, and to be reached at all.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 /// How much of what a server says about an error is kept.
 const SAID_MAX: usize = 300;
