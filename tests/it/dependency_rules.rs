@@ -61,16 +61,16 @@ const NEVER_BELOW_SERVICES: &[&str] = &[
 
 /// Libraries that belong to one place, and the crates of ours that may name them.
 const CONFINED: &[(&str, &[&str])] = &[
-    ("age", &["infra"]), // backups
-    ("aes-gcm", &["infra"]), // only seal.rs and the key tree encrypt
+    ("age", &["infra"]),                 // backups
+    ("aes-gcm", &["infra"]),             // only seal.rs and the key tree encrypt
     ("async-nats", &["infra", "tests"]), // the tests look at the raw journal
     ("axum", &["edge", "command-svc", "query-api", "lethe"]),
     ("cargo_metadata", &["tests"]),
     ("clap", &["lethe"]),
-    ("cryptoki", &["infra"]), // the KMS in an HSM
+    ("cryptoki", &["infra"]),  // the KMS in an HSM
     ("getrandom", &["infra"]), // chance is the port Dice
     ("indicatif", &["lethe"]),
-    ("minicbor", &["infra"]), // the commit's frame
+    ("minicbor", &["infra"]),     // the commit's frame
     ("object_store", &["infra"]), // off-site copies
     ("opentelemetry", &["infra"]),
     ("opentelemetry-otlp", &["infra"]),
@@ -88,7 +88,8 @@ const CONFINED: &[(&str, &[&str])] = &[
 ];
 
 /// The licences under which we take code; CDLA is for the list of root certificates, which is data. One of an `OR` is enough, an `AND` needs all.
-const LICENCES: &[&str] = &["Apache-2.0", "BSD-3-Clause", "BlueOak-1.0.0", "CDLA-Permissive-2.0", "ISC", "MIT", "Unicode-3.0"];
+const LICENCES: &[&str] =
+    &["Apache-2.0", "BSD-3-Clause", "BlueOak-1.0.0", "CDLA-Permissive-2.0", "ISC", "MIT", "Unicode-3.0"];
 
 /// Versions beside the one that we chose, each with what keeps it here.
 const SECOND_VERSIONS: &[(&str, &str, &str)] = &[

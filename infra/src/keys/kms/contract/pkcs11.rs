@@ -109,11 +109,18 @@ async fn a_wrong_pin_is_said_and_not_tried_again() {
     let scratch = Scratch::new();
     let file = scratch.path().join("pin");
     let KmsConfig::Pkcs11 { module, token: choice, pin } = token.config() else { panic!("it is a token") };
-    let with = |choice: TokenChoice, pin: &SecretSource| KmsConfig::Pkcs11 { module: module.clone(), token: choice, pin: pin.clone() };
+    let with = |choice: TokenChoice, pin: &SecretSource| KmsConfig::Pkcs11 {
+        module: module.clone(),
+        token: choice,
+        pin: pin.clone(),
+    };
     std::fs::write(&file, "not the pin").expect("written");
     let wrong = with(choice.clone(), &SecretSource::File(file.clone()));
     let message = wrong.open(&tenant("acme")).await.map(drop).expect_err("a wrong PIN").to_string();
-    assert!(message.contains("PIN") && message.contains("; do this next: ") && !message.contains("not the pin"), "{message}");
+    assert!(
+        message.contains("PIN") && message.contains("; do this next: ") && !message.contains("not the pin"),
+        "{message}"
+    );
     let absent = with(TokenChoice::Label("other".into()), &pin);
     let message = absent.open(&tenant("acme")).await.map(drop).expect_err("no such token").to_string();
     assert!(message.contains("no token with token=other"), "{message}");

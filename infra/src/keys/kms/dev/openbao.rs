@@ -83,8 +83,9 @@ impl OpenBao {
     /// If it does not start, or does not let itself be set up.
     pub async fn start(binary: &Path, folder: &Path) -> Result<Self, DevKmsError> {
         let data = folder.join("data");
-        std::fs::create_dir_all(&data)
-            .map_err(|error| DevKmsError::new(format!("cannot make {}: {error}", data.display()), "check the folder"))?;
+        std::fs::create_dir_all(&data).map_err(|error| {
+            DevKmsError::new(format!("cannot make {}: {error}", data.display()), "check the folder")
+        })?;
         let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build();
         let http = http.map_err(|error| DevKmsError::new(error, "check the system's certificates"))?;
         let mut bao = Self { binary: binary.into(), folder: folder.into(), port: 0, server: None, http };
