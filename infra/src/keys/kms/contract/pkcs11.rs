@@ -4,11 +4,11 @@
 
 use std::process::Command;
 
-use domain::port::KmsError;
+use domain::port::{Failure, Kms as _, KmsError};
 
 use super::{Kept, KmsConfig, Scratch, holds, open, tenant};
 use crate::keys::kms::dev::SoftHsm;
-use crate::keys::kms::{SecretSource, TokenChoice};
+use crate::keys::kms::{Pkcs11Kms, Pkcs11Module, SecretSource, TokenChoice};
 
 /// Where the child finds the token that its parent made for it.
 const FOLDER: &str = "LETHE_TEST_SOFTHSM";
@@ -104,8 +104,8 @@ async fn a_token_whose_objects_are_away_is_no_answer() {
 }
 
 #[tokio::test]
-async fn a_wrong_pin_is_said_and_not_tried_again() {
-    let Some(token) = token("a_wrong_pin_is_said_and_not_tried_again") else { return };
+async fn what_is_wrong_with_a_token_is_said() {
+    let Some(token) = token("what_is_wrong_with_a_token_is_said") else { return };
     let scratch = Scratch::new();
     let file = scratch.path().join("pin");
     let KmsConfig::Pkcs11 { module, token: choice, pin } = token.config() else { panic!("it is a token") };
@@ -128,4 +128,30 @@ async fn a_wrong_pin_is_said_and_not_tried_again() {
     let nothing = KmsConfig::Pkcs11 { module: scratch.path().join("none.so"), token, pin };
     let message = nothing.open(&tenant("acme")).await.map(drop).expect_err("no module").to_string();
     assert!(message.contains("cannot load the module") && message.contains("softhsm2"), "{message}");
+}
+
+#[tokio::test]
+async fn a_session_that_died_is_opened_anew_and_a_refused_pin_is_not_tried_again() {
+    const NAME: &str = "a_session_that_died_is_opened_anew_and_a_refused_pin_is_not_tried_again";
+    let Some(token) = token(NAME) else { return };
+    let KmsConfig::Pkcs11 { module, token: choice, pin: SecretSource::File(pin) } = token.config() else {
+        panic!("it is a token with its PIN in a file")
+    };
+    let right = std::fs::read_to_string(&pin).expect("a PIN");
+    let module = Pkcs11Module { path: module, token: choice, pin: SecretSource::File(pin.clone()) };
+    let kms = Pkcs11Kms::open(module, &tenant("acme")).await.unwrap_or_else(|error| panic!("{error}"));
+    kms.create_root(1).await.expect("a root");
+    let wrapped = kms.wrap(1, b"here", b"plain").await.expect("wrapped");
+    kms.end_sessions();
+    assert_eq!(kms.unwrap(1, b"here", &wrapped).await.expect("in a new session"), b"plain");
+    kms.end_sessions();
+    std::fs::write(&pin, "not the PIN").expect("written");
+    for said in ["PIN is incorrect", "has refused the PIN", "has refused the PIN"] {
+        match kms.unwrap(1, b"here", &wrapped).await {
+            Err(KmsError::Failed(Failure::Unavailable { cause, .. })) => assert!(cause.contains(said), "{cause}"),
+            answer => panic!("{answer:?}"),
+        }
+    }
+    std::fs::write(&pin, right).expect("written");
+    assert_eq!(kms.unwrap(1, b"here", &wrapped).await.expect("the PIN is right again"), b"plain");
 }
