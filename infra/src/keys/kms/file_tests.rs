@@ -6,24 +6,7 @@ use std::str::FromStr;
 use super::disk::{FILE_LENGTH, overwrite_and_unlink, write_new};
 use super::*;
 use crate::chance::SystemDice;
-
-/// A folder of its own, removed at the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        let name = format!("lethe-kms-{}", domain::port::Dice::uuid(&SystemDice));
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir(&folder).expect("a new folder");
-        Self(folder)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
+use crate::keys::kms::contract::Scratch;
 
 struct Given {
     scratch: Scratch,
@@ -34,7 +17,7 @@ struct Given {
 /// A KMS with one root that has wrapped something.
 async fn given() -> Given {
     let scratch = Scratch::new();
-    let kms = FileKms::new(&scratch.0.join("kms"), &TenantId::from_str("acme").expect("valid"));
+    let kms = FileKms::new(&scratch.path().join("kms"), &TenantId::from_str("acme").expect("valid"));
     kms.create_root(1).await.expect("a root");
     let wrapped = kms.wrap(1, b"here", b"plain").await.expect("wrapped");
     Given { scratch, kms, wrapped }
@@ -42,7 +25,7 @@ async fn given() -> Given {
 
 impl Given {
     fn file(&self, copy: &str, name: &str) -> PathBuf {
-        self.scratch.0.join("kms").join(copy).join("acme").join(name)
+        self.scratch.path().join("kms").join(copy).join("acme").join(name)
     }
 
     async fn unwrap(&self) -> Result<Vec<u8>, KmsError> {
@@ -60,7 +43,7 @@ async fn a_root_unwraps_what_it_wrapped_in_the_same_place_only() {
     assert_eq!(given.unwrap().await.expect("unwrapped"), b"plain");
     let elsewhere = given.kms.unwrap(1, b"there", &given.wrapped).await;
     assert!(matches!(elsewhere, Err(KmsError::Failed(Failure::Damaged { .. }))), "{elsewhere:?}");
-    let other = FileKms::new(&given.scratch.0.join("kms"), &TenantId::from_str("other").expect("valid"));
+    let other = FileKms::new(&given.scratch.path().join("kms"), &TenantId::from_str("other").expect("valid"));
     other.create_root(1).await.expect("a root");
     let foreign = other.unwrap(1, b"here", &given.wrapped).await;
     assert!(matches!(foreign, Err(KmsError::Failed(Failure::Damaged { .. }))), "{foreign:?}");
@@ -94,11 +77,11 @@ async fn destroyed_is_no_such_version_and_its_number_is_not_used_again() {
 #[test]
 fn destroying_overwrites_the_file_that_was_there() {
     let scratch = Scratch::new();
-    let path = scratch.0.join("root-1.dying");
+    let path = scratch.path().join("root-1.dying");
     let secret = [7; FILE_LENGTH];
     write_new(&path, &secret).expect("written");
     // A second name for the same file on disk: what the first one's sectors hold is seen through it.
-    let witness = scratch.0.join("witness");
+    let witness = scratch.path().join("witness");
     fs::hard_link(&path, &witness).expect("a link");
     overwrite_and_unlink(&path).expect("destroyed");
     let left = fs::read(witness).expect("the file on disk");
@@ -179,9 +162,71 @@ async fn a_creation_that_was_interrupted_takes_no_number_twice() {
 }
 
 #[tokio::test]
+async fn creating_finishes_what_was_interrupted() {
+    // What an interrupted creation or destruction may leave in folders a and b, and whether the root was usable then.
+    let states: [([Option<&str>; 2], bool); 7] = [
+        ([Some("new"), None], false),
+        ([Some("new"), Some("new")], false),
+        ([Some("key"), Some("new")], true),
+        ([Some("key"), None], true),
+        ([Some("dying"), Some("key")], false),
+        ([Some("dying"), Some("dying")], false),
+        ([None, Some("dying")], false),
+    ];
+    for (state, was_usable) in states {
+        let given = given().await;
+        for (copy, left) in ["a", "b"].into_iter().zip(state) {
+            let file = given.file(copy, "root-1.key");
+            match left {
+                Some(left) => fs::rename(&file, file.with_extension(left)).expect("renamed"),
+                None => fs::remove_file(&file).expect("removed"),
+            }
+        }
+        given.kms.create_root(1).await.expect("finished");
+        for copy in ["a", "b"] {
+            let names: Vec<_> = fs::read_dir(given.file(copy, "")).expect("a folder").collect();
+            assert_eq!(names.len(), 1, "{state:?}: nothing is left over in {copy}: {names:?}");
+        }
+        let [a, b] = ["a", "b"].map(|copy| fs::read(given.file(copy, "root-1.key")).expect("a root"));
+        assert_eq!(a, b, "{state:?}");
+        let opened = given.unwrap().await;
+        assert_eq!(opened.is_ok(), was_usable, "{state:?}: {opened:?}");
+        let wrapped = given.kms.wrap(1, b"here", b"plain").await.expect("wrapped");
+        assert_eq!(given.kms.unwrap(1, b"here", &wrapped).await.expect("unwrapped"), b"plain");
+        given.kms.destroy(1).await.expect("destroyed");
+        assert_eq!(given.versions().await, [] as [u64; 0], "{state:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_key_that_signs_lies_as_safely_as_a_root_and_is_no_version() {
+    let given = given().await;
+    let key = given.kms.public_key().await.expect("made on first use");
+    for copy in ["a", "b"] {
+        let file = given.file(copy, "signing.key");
+        let whole = fs::read(&file).expect("it is there");
+        assert_eq!(fs::metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o600);
+        for torn in [None, Some(&b"half"[..]), Some(&[0; 64])] {
+            match torn {
+                Some(bytes) => fs::write(&file, bytes).expect("torn"),
+                None => fs::remove_file(&file).expect("lost"),
+            }
+            assert_eq!(given.kms.public_key().await.expect("from the other copy"), key);
+            assert_eq!(fs::read(&file).expect("it is there again"), whole);
+        }
+    }
+    assert_eq!(given.versions().await, [1]);
+    for copy in ["a", "b"] {
+        fs::write(given.file(copy, "signing.key"), b"torn").expect("torn");
+    }
+    let answer = given.kms.sign(b"message").await;
+    assert!(matches!(answer, Err(Failure::Damaged { .. })), "never a new one in its place: {answer:?}");
+}
+
+#[tokio::test]
 async fn a_folder_that_is_not_mounted_is_unavailable_to_whoever_destroys_and_never_no_such_version() {
     let given = given().await;
-    let (folder, away) = (given.file("b", ""), given.scratch.0.join("away"));
+    let (folder, away) = (given.file("b", ""), given.scratch.path().join("away"));
     fs::rename(&folder, &away).expect("unmounted");
     assert_eq!(given.unwrap().await.expect("the other copy will do"), b"plain");
     for answer in
@@ -189,30 +234,32 @@ async fn a_folder_that_is_not_mounted_is_unavailable_to_whoever_destroys_and_nev
     {
         assert!(matches!(answer, Err(Failure::Unavailable { .. })), "{answer:?}");
     }
-    fs::rename(given.file("a", ""), given.scratch.0.join("away-too")).expect("unmounted");
+    fs::rename(given.file("a", ""), given.scratch.path().join("away-too")).expect("unmounted");
     let answer = given.unwrap().await;
     assert!(matches!(answer, Err(KmsError::Failed(Failure::Unavailable { .. }))), "{answer:?}");
+    let answer = given.kms.destroy(1).await;
+    assert!(matches!(answer, Err(Failure::Unavailable { .. })), "what is away may live on: {answer:?}");
 }
 
 #[test]
 fn a_kms_folder_inside_the_data_folder_is_refused_by_whatever_path() {
     let scratch = Scratch::new();
-    let data = scratch.0.join("data");
+    let data = scratch.path().join("data");
     fs::create_dir_all(data.join("sub")).expect("a folder");
-    std::os::unix::fs::symlink(data.join("sub"), scratch.0.join("link")).expect("a link");
+    std::os::unix::fs::symlink(data.join("sub"), scratch.path().join("link")).expect("a link");
     for inside in [
         data.clone(),
         data.join("kms"),
         data.join("not/yet/there"),
-        scratch.0.join("link/kms"),
+        scratch.path().join("link/kms"),
         data.join("sub/../kms"),
     ] {
         assert!(matches!(refuse_inside(&data, &inside), Err(KmsDirError::Inside)), "{}", inside.display());
     }
-    for outside in [scratch.0.join("kms"), scratch.0.join("data-kms"), scratch.0.clone()] {
+    for outside in [scratch.path().join("kms"), scratch.path().join("data-kms"), scratch.path().to_path_buf()] {
         refuse_inside(&data, &outside).expect("it lies outside");
     }
-    refuse_inside(&scratch.0.join("later"), &scratch.0.join("later-kms")).expect("neither exists yet");
+    refuse_inside(&scratch.path().join("later"), &scratch.path().join("later-kms")).expect("neither exists yet");
 }
 
 #[tokio::test]
@@ -227,7 +274,7 @@ async fn a_tree_lives_on_files() {
 
     let scratch = Scratch::new();
     let tenant = TenantId::from_str("acme").expect("valid");
-    let kms = Arc::new(FileKms::new(&scratch.0, &tenant));
+    let kms = Arc::new(FileKms::new(scratch.path(), &tenant));
     let nodes = Arc::new(MemoryNodes::default());
     let tree = KeyTree::new(tenant, nodes.clone(), kms.clone(), Options::default());
     tree.create().await.expect("a tree");

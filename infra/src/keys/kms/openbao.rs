@@ -71,8 +71,10 @@ impl OpenBaoKms {
         match (told, self.client.get("config/keys").await.map_err(failed)?) {
             (_, now) if refuses(&now) => Ok(()),
             (told, _) => {
-                let said = told.err().map_or_else(String::new, |failure| format!(" ({})", cause(&failure)));
-                let what = format!("the transit engine at {mount} makes a key whenever one is used{said}");
+                let said = told.map_or_else(|failure| cause(&failure), |answer| cause(&answer.unexpected()));
+                let what = format!(
+                    "the transit engine at {mount} makes a key whenever one is used, and will not change that: {said}"
+                );
                 Err(KmsOpenError::new(what, format!("run `bao write {mount}/config/keys disable_upsert=true`")))
             }
         }

@@ -83,6 +83,11 @@ impl Pkcs11Kms {
         opened.map(|token| Self(Arc::new(token)))
     }
 
+    #[cfg(test)]
+    pub(super) fn end_sessions(&self) {
+        self.0.end_sessions();
+    }
+
     async fn run<T: Send + 'static, E: From<Failure> + Send + 'static>(
         &self,
         work: impl FnOnce(&Token) -> Result<T, E> + Send + 'static,

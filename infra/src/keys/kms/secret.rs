@@ -18,7 +18,9 @@ impl SecretSource {
     /// The secret. The message of an error names the place, never what is there.
     pub(super) fn read(&self) -> Result<Zeroizing<String>, String> {
         let text = match self {
-            Self::File(path) => std::fs::read_to_string(path).map_err(|error| format!("cannot read {self}: {error}"))?,
+            Self::File(path) => {
+                std::fs::read_to_string(path).map_err(|error| format!("cannot read {self}: {error}"))?
+            }
             Self::Environment(name) => std::env::var(name).map_err(|_| format!("{self} is not set"))?,
         };
         let text = Zeroizing::new(text);

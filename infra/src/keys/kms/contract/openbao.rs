@@ -110,3 +110,26 @@ async fn an_engine_that_makes_keys_on_use_is_told_not_to_and_a_soft_deleted_root
     raw(&bao, reqwest::Method::POST, "transit/keys/lethe-acme-root-5", exportable).await;
     assert!(matches!(kms.kms.create_root(5).await, Err(Failure::Damaged { .. })));
 }
+
+/// The policy that docs/kms.md recommends.
+fn documented_policy() -> &'static str {
+    let page = include_str!("../../../../../docs/kms.md");
+    page.split("'POLICY'\n").nth(1).and_then(|rest| rest.split("POLICY\n").next()).expect("a policy in docs/kms.md")
+}
+
+#[tokio::test]
+async fn the_documented_policy_is_enough_and_an_engine_that_cannot_be_told_is_refused() {
+    let scratch = Scratch::new();
+    let bao = server(&scratch).await;
+    let policy = json!({ "policy": documented_policy() });
+    raw(&bao, reqwest::Method::POST, "sys/policies/acl/lethe", policy).await;
+    let made = raw(&bao, reqwest::Method::POST, "auth/token/create", json!({ "policies": ["lethe"] })).await;
+    let token = scratch.path().join("own-token");
+    std::fs::write(&token, made["auth"]["client_token"].as_str().expect("a token")).expect("written");
+    let KmsConfig::OpenBao { address, mount, .. } = config(&bao) else { panic!("it is an OpenBao") };
+    let config = KmsConfig::OpenBao { address, mount, token: SecretSource::File(token) };
+    let refused = config.open(&tenant("acme")).await.map(drop).expect_err("it makes keys on use").to_string();
+    assert!(refused.contains("403") && refused.contains("disable_upsert=true"), "{refused}");
+    raw(&bao, reqwest::Method::POST, "transit/config/keys", json!({ "disable_upsert": true })).await;
+    holds(&config).await;
+}

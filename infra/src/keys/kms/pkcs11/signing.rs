@@ -9,7 +9,7 @@ use domain::port::{Failure, PublicKey, Signature};
 
 use super::super::signing_name;
 use super::roots::only_failure;
-use super::session::{Fault, Token, lock};
+use super::session::{Fault, Token, is_logged_in, lock};
 use crate::chance::fill_random;
 
 /// The curve by its name, as PKCS#11 3.0 has it; then by its object identifier, which some tokens want.
@@ -52,6 +52,7 @@ impl Token {
             self.be_known();
             return Ok(true);
         }
+        is_logged_in(session)?;
         if self.is_known() {
             return Err(Failure::unavailable("PKCS#11 token", "it does not show the objects that it held").into());
         }
