@@ -17,6 +17,7 @@ use super::*;
 use crate::archive::{ArchiveReader, Origin};
 use crate::journal::names::{guard_subject, stream_subject};
 use crate::journal::raw::{RawMessage, RawReader};
+use crate::journal::tests::proxy::Proxy;
 use crate::journal::tests::world::{HANGS, START, World, cardio, consented, open_sites, participant, study, tenant};
 use crate::journal::{JetStreamJournal, Outgoing, Wire};
 use crate::off_site::MemoryOffSite;
@@ -437,13 +438,18 @@ async fn writing_goes_on_meanwhile_and_the_backup_is_consistent() {
     let bench = Bench::new().await;
     let journal = bench.world.journal().await;
     let mut tail = open_sites(&journal, START, 300).await.last().unwrap().tail;
+    // More places than a page of messages holds.
+    for from in [0_u64, 300] {
+        let node = |n: u64| Outgoing::new(format!("keys.acme.bucket.{n}"), n.to_string());
+        bench.world.wire().await.publish_batch((from..from + 300).map(node).collect()).await.unwrap();
+    }
     let (stop, has_written) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (stopped, written, nodes) = (stop.clone(), has_written.clone(), bench.world.wire().await);
     let writer = tokio::spawn(async move {
-        let mut count = 0_u64;
+        let mut count = 600_u64;
         loop {
             tail = open_sites(&journal, tail, 1).await[0].tail;
-            nodes.publish(Outgoing::new(format!("keys.acme.bucket.{}", count % 7), count.to_string())).await.unwrap();
+            nodes.publish(Outgoing::new(format!("keys.acme.bucket.{}", count % 600), count.to_string())).await.unwrap();
             count += 1;
             written.notify_one();
             if futures_util::FutureExt::now_or_never(stopped.notified()).is_some() {
@@ -456,11 +462,11 @@ async fn writing_goes_on_meanwhile_and_the_backup_is_consistent() {
     stop.notify_one();
     let (count, _): (u64, Tail) = writer.await.unwrap();
     let through = report.manifest.journals[1].through;
-    assert!((300..=300 + count).contains(&through), "{through}");
+    assert!((300..=300 + count - 600).contains(&through), "{through}");
     let verified = bench.verify("one").await;
     assert_eq!(verified.faults, []);
 
-    // The key tree as it was at one moment: the last seven numbers before it ended, one for each place.
+    // The key tree as it was at one moment: the newest numbers without a gap, one for each place.
     let mut last = std::collections::BTreeMap::new();
     let backup = bench.open("one").await;
     let mut messages = backup.read(&Origin::Keys(tenant()), &bench.identity).unwrap();
@@ -474,7 +480,56 @@ async fn writing_goes_on_meanwhile_and_the_backup_is_consistent() {
     let mut numbers: Vec<u64> = last.into_values().collect();
     numbers.sort_unstable();
     let newest = *numbers.last().unwrap();
-    assert_eq!(numbers, (newest.saturating_sub(6)..=newest).collect::<Vec<_>>());
+    assert_eq!(numbers, (newest.saturating_sub(599)..=newest).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_whose_acknowledgement_is_lost_writes_nothing_twice() {
+    let bench = Bench::new().await;
+    bench.large_commits(35).await;
+    bench.back_up("one").await;
+    let backup = bench.open("one").await;
+    let elsewhere = World::new().await;
+    let proxy = Proxy::before(elsewhere.server.url()).await;
+    let (lossy, reader) =
+        (elsewhere.client_at(&proxy.url()).await, RawReader::new(elsewhere.client().await, &cardio()));
+    let first = std::sync::Once::new();
+    let swallow = |_: Progress| first.call_once(|| proxy.swallow_answers(true));
+    let mut messages = backup.read(&Origin::Events(cardio()), &bench.identity).unwrap();
+    let until_one_was_stored_unheard = async {
+        let mut heard = 0;
+        loop {
+            let last = reader.state().await.unwrap().last;
+            if first.is_completed() && heard == 0 {
+                heard = last;
+            } else if heard > 0 && last > heard {
+                proxy.swallow_answers(false);
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let (imported, ()) = tokio::join!(import(&lossy, &mut messages, &swallow), until_one_was_stored_unheard);
+    assert_eq!(imported.unwrap(), Imported { found: 0, written: 35 });
+    assert_eq!(essence(&all(&reader).await), essence(&bench.stored().await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_does_not_continue_its_stream_is_found() {
+    let bench = Bench::new().await;
+    let stream = bench.guarded_commit().await;
+    let forged = bench.world.sealed(&consented(&stream, START, "2"), START).await;
+    bench.world.wire().await.publish(Outgoing::new(stream_subject(&stream), forged.bytes)).await.unwrap();
+    bench.world.wire().await.publish(Outgoing::new(guard_subject(&cardio()), "x")).await.unwrap();
+    bench.back_up("one").await;
+    let faults: Vec<_> = bench.verify("one").await.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].starts_with("message 3 (evt.acme.cardio.participant."), "{faults:?}");
+    assert!(faults[0].ends_with("it has revision 1, not 2"), "{faults:?}");
+    assert!(faults[1].starts_with("message 4 (evt.acme.cardio._guard)"), "{faults:?}");
+    // Without an identity nobody looks inside.
+    let outside = verify(bench.shared(), "one", &bench.signer.key(), None, &nobody).await.unwrap();
+    assert_eq!(outside.faults, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Checking a backup without restoring it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -147,7 +147,7 @@ async fn look(
 /// Where each stream of a journal stream ends so far: revision and hash.
 #[derive(Default)]
 struct Chains {
-    ends: HashMap<String, (u64, [u8; 32])>,
+    ends: BTreeMap<String, (u64, [u8; 32])>,
     /// A chunk could not be read, so nobody can say how its streams went on.
     broken: bool,
 }
