@@ -137,13 +137,11 @@ impl Import {
 
     /// After an unclear outcome: it is there, or it can be sent again; or somebody else writes here.
     async fn is_there(&self, batch: &[RawMessage]) -> Result<bool, BackupError> {
-        let first = batch[0].sequence;
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(true) };
         match self.reader.state().await {
             // Not there, or still on its way.
-            Ok(state) if state.last + 1 == first => Ok(false),
-            Ok(state) if batch.last().is_some_and(|last| last.sequence == state.last) => {
-                self.compare(batch).await.map(|()| true)
-            }
+            Ok(state) if state.last < first.sequence => Ok(false),
+            Ok(state) if state.last >= last.sequence => self.compare(batch).await.map(|()| true),
             Ok(state) => Err(self.occupied(state.last)),
             Err(Failure::Unavailable { .. }) => Ok(false),
             Err(failure) => Err(failure.into()),

@@ -515,6 +515,27 @@ async fn an_import_whose_acknowledgement_is_lost_writes_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_imports_at_once_write_every_message_once() {
+    let bench = Bench::new().await;
+    open_sites(&bench.world.journal().await, START, 300).await;
+    bench.large_commits(20).await;
+    bench.back_up("one").await;
+    let backup = bench.open("one").await;
+    let elsewhere = World::new().await;
+    let one = async {
+        let mut messages = backup.read(&Origin::Events(cardio()), &bench.identity).unwrap();
+        import(&elsewhere.client().await, &mut messages, &nobody).await.unwrap();
+    };
+    let other = async {
+        let mut messages = backup.read(&Origin::Events(cardio()), &bench.identity).unwrap();
+        import(&elsewhere.client().await, &mut messages, &nobody).await.unwrap();
+    };
+    tokio::join!(one, other);
+    let reader = RawReader::new(elsewhere.client().await, &cardio());
+    assert_eq!(essence(&all(&reader).await), essence(&bench.stored().await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_does_not_continue_its_stream_is_found() {
     let bench = Bench::new().await;
     let stream = bench.guarded_commit().await;
