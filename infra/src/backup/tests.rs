@@ -1,5 +1,6 @@
 //! Backups of a real nats-server, and back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,6 +14,7 @@ use time::macros::datetime;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::source::Source;
 use super::*;
 use crate::archive::{ArchiveReader, Origin};
 use crate::journal::names::{guard_subject, stream_subject};
@@ -467,7 +469,7 @@ async fn writing_goes_on_meanwhile_and_the_backup_is_consistent() {
     assert_eq!(verified.faults, []);
 
     // The key tree as it was at one moment: the newest numbers without a gap, one for each place.
-    let mut last = std::collections::BTreeMap::new();
+    let mut last = BTreeMap::new();
     let backup = bench.open("one").await;
     let mut messages = backup.read(&Origin::Keys(tenant()), &bench.identity).unwrap();
     while let Some(chunk) = messages.next().await.unwrap() {
@@ -551,6 +553,30 @@ async fn a_commit_that_does_not_continue_its_stream_is_found() {
     // Without an identity nobody looks inside.
     let outside = verify(bench.shared(), "one", &bench.signer.key(), None, &nobody).await.unwrap();
     assert_eq!(outside.faults, []);
+}
+
+#[tokio::test]
+async fn nodes_that_are_replaced_while_they_are_read_are_read_again() {
+    let world = World::new().await;
+    let write = async |round: u64| {
+        for from in [0, 300] {
+            let node = |n: u64| Outgoing::new(format!("keys.acme.bucket.{n}"), format!("{round}"));
+            world.wire().await.publish_batch((from..from + 300).map(node).collect()).await.unwrap();
+        }
+    };
+    write(1).await;
+    let reader = RawReader::of_keys(world.client().await, &tenant());
+    let mut source = Source::new(Origin::Keys(tenant()), reader, 600);
+    let mut last = BTreeMap::new();
+    for count in 0.. {
+        if count == 400 {
+            write(2).await;
+        }
+        let Some(node) = source.next().await.unwrap() else { break };
+        last.insert(node.subject, node.payload);
+    }
+    assert_eq!(last.len(), 600);
+    assert!(last.values().all(|payload| payload == "2"), "torn");
 }
 
 #[tokio::test(flavor = "multi_thread")]
