@@ -24,6 +24,7 @@ use crate::journal::tests::world::{HANGS, START, World, cardio, consented, open_
 use crate::journal::{JetStreamJournal, Outgoing, Wire};
 use crate::off_site::MemoryOffSite;
 use crate::off_site::contract::Scratch;
+use crate::off_site::seaweed::{SeaweedServer, locate_or_install};
 
 struct TestSigner(Ed25519KeyPair);
 
@@ -598,4 +599,26 @@ async fn plain_archives_can_be_extracted() {
         extract(&bench.open("one").await, &bench.identity, &scratch.0, &nobody).await.is_err(),
         "nothing is overwritten"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_lies_in_a_bucket_with_object_lock() {
+    let bench = Bench::new().await;
+    bench.large_commits(20).await;
+    let scratch = Scratch::new();
+    let binary = locate_or_install(|line| eprintln!("{line}")).unwrap();
+    let server = SeaweedServer::start(&binary, &scratch.0).await.unwrap();
+    server.create_locked_bucket("backups", 1).await.unwrap();
+    let place = server.place("backups").open(&tenant()).unwrap();
+    let to = [bench.identity.to_public()];
+    let first = bench.back_up_to(&*place, "one", &to).await.unwrap();
+    assert!(first.chunks_sent >= 2, "{first:?}");
+    bench.guarded_commit().await;
+    let second = bench.back_up_to(&*place, "two", &to).await.unwrap();
+    assert_eq!((second.messages_sent, second.chunks_used_again), (2, first.chunks_sent));
+    for id in ["one", "two"] {
+        let found = verify(place.clone(), id, &bench.signer.key(), Some(&bench.identity), &nobody).await.unwrap();
+        assert_eq!(found.faults, [], "{id}");
+    }
+    assert_eq!(list(&place, &bench.signer.key()).await.unwrap().len(), 2);
 }

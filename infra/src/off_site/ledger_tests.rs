@@ -5,7 +5,9 @@ use std::sync::Arc;
 use domain::history::{Aggregate, StreamId};
 use domain::port::{Failure, Journal as _, Ledger as _, OffSite as _};
 
-use super::{CopiedLedger, LedgerStream, MemoryOffSite, read_ledger};
+use super::{CopiedLedger, LedgerStream, MemoryOffSite, put_back, read_ledger};
+use crate::journal::Outgoing;
+use crate::journal::names::stream_subject;
 use crate::journal::raw::RawReader;
 use crate::journal::tests::world::{START, World, cardio, consented, participant, tenant};
 
@@ -108,4 +110,31 @@ async fn a_ledger_with_a_gap_or_another_commit_is_damaged() {
     let place = MemoryOffSite::default();
     place.put(&name(3), b"another").await.unwrap();
     assert!(matches!(ledger(&world, &place).await.ship(&stream).await, Err(Failure::Damaged { .. })));
+}
+
+#[tokio::test]
+async fn a_journal_that_was_put_back_gets_its_erasures_again() {
+    let (world, place, stream) = (World::new().await, MemoryOffSite::default(), privacy());
+    let journal = world.journal().await;
+    let mut tail = START;
+    for text in ["1", "2", "3"] {
+        tail = journal.append(consented(&stream, tail, text)).await.unwrap().tail;
+    }
+    ledger(&world, &place).await.ship(&stream).await.unwrap();
+    let held = read_ledger(&place, &tenant()).await.unwrap().remove(0);
+
+    let older = World::new().await;
+    older.wire().await.publish(Outgoing::new(stream_subject(&stream), held.commits[0].clone())).await.unwrap();
+    for expected in [2, 0] {
+        assert_eq!(put_back(&older.client().await, &held).await.unwrap(), expected);
+    }
+    assert_eq!(stored(&older, &stream).await, held);
+    ledger(&older, &place).await.ship(&stream).await.unwrap();
+
+    let strange = World::new().await;
+    strange.journal().await.append(consented(&stream, START, "x")).await.unwrap();
+    match put_back(&strange.client().await, &held).await {
+        Err(Failure::Damaged { what, .. }) => assert!(what.starts_with("commit 1 of"), "{what}"),
+        other => panic!("{other:?}"),
+    }
 }
