@@ -8,12 +8,13 @@
 //! What must never be there: an object that was overwritten; a head that was changed without its expectation; a personal
 //! value in a name.
 
-mod bring_back;
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 mod folder;
 mod head;
 mod ledger;
+#[cfg(test)]
+mod ledger_tests;
 mod memory;
 mod place;
 mod s3;
@@ -23,9 +24,10 @@ pub mod seaweed;
 
 use domain::port::Failure;
 
-pub use bring_back::bring_back;
+pub(crate) use head::{hex, sha256_hex};
+
 pub use folder::FolderOffSite;
-pub use ledger::{CopiedLedger, LedgerStream, NoLedger, read_ledger};
+pub use ledger::{CopiedLedger, LedgerStream, NoLedger, put_back, read_ledger};
 pub use memory::MemoryOffSite;
 pub use place::{Place, PlaceError};
 pub use s3::{Credentials, S3OffSite, S3Place};

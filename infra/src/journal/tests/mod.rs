@@ -6,6 +6,6 @@ mod damage;
 mod follow;
 mod keys;
 mod provisioning;
-mod proxy;
+pub(crate) mod proxy;
 mod raw;
 pub(crate) mod world;

@@ -21,7 +21,7 @@ use infra::chance::{SystemClock, SystemDice};
 use infra::journal::{Client, Provisioner, connect};
 use infra::keys::KeyTree;
 use infra::nats_server::NatsServer;
-use infra::off_site::{LedgerStream, Place, bring_back, read_ledger};
+use infra::off_site::{LedgerStream, Place, put_back, read_ledger};
 
 use super::data_dir::DataDir;
 use super::elsewhere::{Elsewhere, Vault};
@@ -119,7 +119,9 @@ impl Restoring<'_> {
         let ledger = self.ledger().await?;
         restored.persons = ledger.len() as u64;
         self.tell("bringing back the orders that the backup does not know");
-        restored.orders_brought_back = bring_back(&client, &ledger).await.map_err(CliError::unavailable)?;
+        for person in &ledger {
+            restored.orders_brought_back += put_back(&client, person).await.map_err(StartError::from)? as u64;
+        }
         for study in &backup.manifest.studies {
             self.data_dir.remember_study(&self.order.tenant, &study.study)?;
         }
