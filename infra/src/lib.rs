@@ -6,10 +6,12 @@
 //! - [`key_map`]: proves which keys went, and that no other did.
 //! - [`log`]: the Merkle log of a journal stream and its signed checkpoints.
 //! - [`verify`]: reads whole journal streams and says what is damaged.
+//! - [`certificate`]: issues and checks the certificate of an erasure.
 //! - [`chance`]: the clock and the dice of the system. [`telemetry`]: logs, traces, metrics.
 
 pub mod archive;
 pub mod backup;
+pub mod certificate;
 pub mod chance;
 pub(crate) mod frame;
 pub mod journal;

@@ -2,11 +2,13 @@
 //! byte.
 //!
 //! - [`ArchiveWriter`] and [`ArchiveReader`] go through a file once and hold one message at a time.
+//! - [`ArchiveJournals`]: a folder of them, read as the journal streams that they were made from.
 //! - `item.rs`: the items of the file, in and out of CBOR.
 //!
 //! What must never be there: a message that was opened; a reader that takes a cut or altered file for a shorter one.
 
 mod item;
+mod journals;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ use domain::ids::{StudyId, TenantId};
 
 use crate::journal::names::{journal_stream, keys_stream};
 
+pub use journals::ArchiveJournals;
 pub use read::ArchiveReader;
 pub use write::ArchiveWriter;
 

@@ -193,7 +193,11 @@ impl KeyTree {
             match removal(&map.upper, open, &named) {
                 Ok(proof) => break proof,
                 Err(Needs(other)) => {
-                    let leaves = self.bucket(BucketPlace::at(other)).await?.leaves();
+                    let mut leaves = self.bucket(BucketPlace::at(other)).await?.leaves();
+                    if leaves.root() != map.upper.bucket(other) {
+                        self.forget();
+                        leaves = self.bucket(BucketPlace::at(other)).await?.leaves();
+                    }
                     map.upper.set(other, leaves.root());
                     open.insert(other, leaves);
                 }
@@ -242,7 +246,8 @@ impl KeyTree {
         {
             return Ok(bucket.leaves().root());
         }
-        // It was re-keyed meanwhile: the newest will do, and comes again.
+        // It was re-keyed meanwhile, maybe by another process while our lease holds: the newest will do, and comes again.
+        self.forget();
         Ok(self.bucket(place).await?.leaves().root())
     }
 

@@ -12,8 +12,12 @@ use crate::frame::encode;
 
 /// The leaf of one message: its incarnation, its sequence, and the hash of its payload.
 pub fn leaf(incarnation: u64, sequence: u64, payload: &[u8]) -> Hash {
-    let hash: Hash = Sha256::digest(payload).into();
-    leaf_hash(&encode(56, |e| e.array(3)?.u64(incarnation)?.u64(sequence)?.bytes(&hash)?.ok()))
+    leaf_of(incarnation, sequence, &Sha256::digest(payload).into())
+}
+
+/// The same, of a message whose payload has this hash.
+pub fn leaf_of(incarnation: u64, sequence: u64, hash: &Hash) -> Hash {
+    leaf_hash(&encode(56, |e| e.array(3)?.u64(incarnation)?.u64(sequence)?.bytes(hash)?.ok()))
 }
 
 /// The lives of a journal stream: which messages were first written in which. A restored message keeps the incarnation

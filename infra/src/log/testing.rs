@@ -67,9 +67,10 @@ impl RawJournals for MemoryJournals {
     async fn page(&self, journal: &JournalId, from: u64, through: u64) -> Result<Vec<RawMessage>, Failure> {
         let journals = self.0.lock().unwrap();
         let (messages, _) = journals.get(journal).ok_or_else(|| Failure::missing("journal stream"))?;
-        let page: Vec<_> = messages
+        let start = messages.partition_point(|message| message.sequence < from);
+        let page: Vec<_> = messages[start..]
             .iter()
-            .filter(|message| (from..=through).contains(&message.sequence))
+            .take_while(|message| message.sequence <= through)
             .take(PAGE)
             .zip(from..)
             .take_while(|(message, wanted)| message.sequence == *wanted)

@@ -23,6 +23,7 @@ use crate::seal::Sealer;
 pub(crate) struct Clinic {
     pub(crate) world: World,
     pub(crate) tree: Arc<KeyTree>,
+    pub(crate) kms: Arc<MemoryKms>,
     pub(crate) sealer: Sealer,
     tails: std::sync::Mutex<std::collections::BTreeMap<StreamId, Tail>>,
 }
@@ -48,10 +49,10 @@ impl Clinic {
         let tenant = "acme".parse().unwrap();
         let nodes = Arc::new(MemoryNodes::default());
         let kms = Arc::new(MemoryKms::new("acme".parse().unwrap()));
-        let tree = Arc::new(KeyTree::new(tenant, nodes, kms, Options::default()));
+        let tree = Arc::new(KeyTree::new(tenant, nodes, kms.clone(), Options::default()));
         tree.create().await.unwrap();
         let sealer = Sealer::new(tree.clone());
-        Self { world: World::new(), tree, sealer, tails: Default::default() }
+        Self { world: World::new(), tree, kms, sealer, tails: Default::default() }
     }
 
     /// Appends one commit. Gives its sequence.
