@@ -97,6 +97,71 @@ async fn one_scope_goes_and_the_others_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_value_is_redacted_and_everything_else_stays() {
+    let home = Home::new().await;
+    let (investigator, at, _) = two_people(&home).await;
+    let audit = investigator.get(&format!("{at}/audit")).await.expect("the trail").body;
+    let entries = audit["items"].as_array().expect("entries");
+    let entry = entries.iter().find(|entry| entry["item"]["item"] == "AETERM").expect("the adverse event");
+    let value = entry["redactable"]["new"].clone();
+    assert_eq!(value["scope"], "health.free-text", "{entry}");
+
+    let (dpo, controller) = (home.client(Role::Dpo).await, home.client(Role::Controller).await);
+    let (path, erasure) = (format!("{at}/privacy"), random_id());
+    let ask = json!({"type": "request-erasure", "erasure": erasure, "values": [value], "justification": "objection"});
+    send(&dpo, &path, ask).await.expect("asked for");
+    let approve =
+        json!({"type": "approve-erasure", "erasure": erasure, "instruction": "DPA-1", "accept_single_copy": true});
+    send(&controller, &path, approve).await.expect("approved");
+    let done = follow(&dpo, erasure, |_| {}).await.expect("followed");
+    assert_eq!((&done["phase"], &done["destroyed"]["keys"]), (&json!("completed"), &json!(1)), "{done}");
+
+    let after = answers(&investigator, &at).await;
+    let casebook = after[1].to_string();
+    assert!(casebook.contains(r#"{"erased":"health.free-text"}"#) && !casebook.contains("headache"), "{casebook}");
+    assert!(casebook.contains("\"137\"") && after[2].to_string().contains("Ingrid"), "{after:?}");
+    assert_eq!((&after[0]["erased"], &after[0]["redacted"]), (&json!([]), &json!(1)));
+    let again = json!({"type": "save-items", "visit": "BASELINE", "form": "AE", "items": [{"group": "AE", "item": "AETERM", "value": "a headache", "reason": "redacted"}]});
+    let form = after[1]["forms"].as_array().expect("forms").iter().find(|form| form["form"] == "AE").expect("saved");
+    let tag = format!("\"{}\"", form["tag"]);
+    investigator.command(&at, random_id(), Some(&tag), None, &again).await.expect("a new text is taken");
+    home.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_is_followed_step_by_step_as_events() {
+    let home = Home::new().await;
+    let (_, at, _) = two_people(&home).await;
+    let (dpo, controller) = (home.client(Role::Dpo).await, home.client(Role::Controller).await);
+    let (path, erasure) = (format!("{at}/privacy"), random_id());
+    let ask = json!({"type": "request-erasure", "erasure": erasure, "justification": "objection"});
+    let asked = send(&dpo, &path, ask).await.expect("asked for").position.expect("a position");
+    let (told, mut phases) = tokio::sync::mpsc::unbounded_channel();
+    let listening = tokio::spawn(async move {
+        let each = |event: Value| {
+            told.send(event).expect("the test listens");
+            std::ops::ControlFlow::Continue(())
+        };
+        let address = format!("/v1/erasures/{erasure}?min_position={asked}");
+        dpo.events(&address, std::time::Duration::from_secs(60), each).await.expect("events");
+    });
+    let first = phases.recv().await.expect("how it stands");
+    assert_eq!((&first["phase"], &first["waiting_for"]), (&json!("assessed"), &json!("approval")));
+    let approve =
+        json!({"type": "approve-erasure", "erasure": erasure, "instruction": "DPA-1", "accept_single_copy": true});
+    send(&controller, &path, approve).await.expect("approved");
+    listening.await.expect("the platform ends the answer when nothing is left to do");
+    let mut last = first;
+    while let Some(event) = phases.recv().await {
+        assert_ne!(event, last, "an event is news");
+        assert!(event["steps"].as_array().map(Vec::len) >= last["steps"].as_array().map(Vec::len));
+        last = event;
+    }
+    assert_eq!((&last["phase"], &last["waiting_for"]), (&json!("completed"), &json!("nobody")));
+    home.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_and_a_restart_give_the_same_answers() {
     let home = Home::new().await;
     let (investigator, erased, control) = two_people(&home).await;

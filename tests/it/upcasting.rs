@@ -162,6 +162,8 @@ fn every_word_of_a_closed_list_still_reads() {
     words::<privacy::RestrictionGround>(&lists, "restriction-ground");
     words::<privacy::Justification>(&lists, "justification");
     words::<privacy::RefusalGround>(&lists, "refusal-ground");
+    words::<study::Trigger>(&lists, "retention-trigger");
+    words::<domain::port::TreeCopies>(&lists, "tree-copies");
     words::<user::AccountKind>(&lists, "account-kind");
     words::<permit::Sites>(&lists, "sites");
 }

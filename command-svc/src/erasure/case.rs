@@ -160,7 +160,7 @@ impl<'a> Case<'a> {
         tracing::trace!(target: "failpoint", at = "erasure-fenced");
         self.ship().await?;
         for marker in markers(self.stream, self.erasure, extent) {
-            self.commands.follow_up(self.tenant, &marker, &self.cause).await?;
+            self.noted(self.commands.follow_up(self.tenant, &marker, &self.cause).await)?;
             tracing::trace!(target: "failpoint", at = "erasure-marked");
         }
         Ok(Step::Committed {})
@@ -226,6 +226,14 @@ impl<'a> Case<'a> {
         })
     }
 
+    /// The same of a command: what can fail there is the journal, or what it seals with.
+    fn noted<T>(&self, result: Result<T, Refusal>) -> Result<T, Refusal> {
+        match result {
+            Err(Refusal::Failed(failure)) => self.needs(WaitingOn::Journal, Err(failure)),
+            result => result,
+        }
+    }
+
     /// Records that a step was carried out, here and elsewhere.
     pub(super) async fn record(&self, step: Step) -> Result<(), Refusal> {
         let what = match &step {
@@ -263,7 +271,8 @@ impl<'a> Case<'a> {
     }
 
     async fn order(&self, command: &Command, request: &Request) -> Result<(), Refusal> {
-        self.commands.execute::<Privacy>(self.tenant, self.stream, command, request).await.map(|_| ())
+        let done = self.commands.execute::<Privacy>(self.tenant, self.stream, command, request).await;
+        self.noted(done).map(|_| ())
     }
 }
 

@@ -1,9 +1,12 @@
 //! The platform's HTTP API, from the outside.
 
 use std::fmt;
+use std::ops::ControlFlow;
+use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 use super::CliError;
 use super::options::Access;
@@ -118,6 +121,33 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// Listens to server-sent events and hands what each one says to `each`, until that says that it has heard enough,
+    /// the platform ends the answer, or nothing new is said for `quiet`.
+    pub async fn events(
+        &self,
+        path: &str,
+        quiet: Duration,
+        mut each: impl FnMut(Value) -> ControlFlow<()>,
+    ) -> Result<(), ApiError> {
+        let asked = self.request(Method::GET, path).header("Accept", "text/event-stream");
+        let mut response = refuse(asked.send().await.map_err(no_answer)?).await?;
+        let (mut pending, mut until) = (Vec::new(), Instant::now() + quiet);
+        loop {
+            let Ok(chunk) = timeout_at(until, response.chunk()).await else { return Ok(()) };
+            let Some(chunk) = chunk.map_err(no_answer)? else { return Ok(()) };
+            pending.extend_from_slice(&chunk);
+            while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = pending.drain(..=end).collect();
+                // Heartbeats are comments: they keep the connection, and are no news.
+                let Some(data) = line.strip_prefix(b"data:") else { continue };
+                until = Instant::now() + quiet;
+                if each(serde_json::from_slice(data).unwrap_or(Value::Null)).is_break() {
+                    return Ok(());
+                }
+            }
+        }
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -1,11 +1,13 @@
 //! `lethe erase …`: one person asks, another approves; then the keys are destroyed.
 
 use std::io::{BufRead, Write};
+use std::ops::ControlFlow;
+use std::time::Duration;
 
 use clap::Subcommand;
 use domain::ids::StudyId;
 use domain::privacy::Justification;
-use domain::scope::Scope;
+use domain::scope::{OneValue, Part, Scope};
 use serde_json::{Value, json};
 
 use super::options::Access;
@@ -22,9 +24,13 @@ pub(super) enum Erase {
         /// The study.
         #[arg(long)]
         study: StudyId,
-        /// A scope to erase; may be given more than once. Without: everything.
-        #[arg(long = "scope")]
+        /// A scope to erase; may be given more than once. Without, and without --value: everything.
+        #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<Scope>,
+        /// A single value to redact: its part, as the audit trail names it under `redactable`; may be given more than
+        /// once. PART alone is one of health.free-text, otherwise SCOPE/PART.
+        #[arg(long = "value", value_name = "PART", value_parser = one_value)]
+        values: Vec<OneValue>,
         /// The ground (GDPR Art 17(1)).
         #[arg(long, value_parser = justification, default_value = "consent-withdrawn")]
         justification: Justification,
@@ -41,7 +47,7 @@ pub(super) enum Erase {
         /// Reference of the controller's instruction.
         #[arg(long)]
         instruction: String,
-        /// Accepts that there is no off-site copy yet of the key tree.
+        /// Accepts that there is no off-site copy of the key tree. Not needed where one is configured.
         #[arg(long)]
         accept_single_copy: bool,
         /// Shows what would be erased, and does nothing.
@@ -68,11 +74,14 @@ pub(super) enum Erase {
 impl Erase {
     pub(super) async fn run(self) -> Result<(), CliError> {
         match self {
-            Self::Request { participant, study, scopes, justification, reason, access } => {
+            Self::Request { participant, study, scopes, values, justification, reason, access } => {
                 let erasure = random_id();
                 let mut body = json!({"type": "request-erasure", "erasure": erasure, "justification": justification});
                 if !scopes.is_empty() {
                     body["scopes"] = json!(scopes);
+                }
+                if !values.is_empty() {
+                    body["values"] = json!(values);
                 }
                 if let Some(reason) = reason {
                     body["reason"] = json!(reason);
@@ -107,6 +116,15 @@ impl Erase {
     }
 }
 
+fn one_value(text: &str) -> Result<OneValue, String> {
+    let (scope, part) = match text.split_once('/') {
+        Some((scope, part)) => (scope.parse().map_err(|error| format!("{error}"))?, part),
+        None => (Scope::HealthFreeText, text),
+    };
+    let part = Part::try_from(part.to_owned()).map_err(|error| error.to_string())?;
+    OneValue::of(scope, &part).ok_or_else(|| "this part is shared by many values: erase its scope".into())
+}
+
 fn justification(text: &str) -> Result<Justification, String> {
     serde_json::from_value(Value::from(text)).map_err(|_| {
         "no-longer-necessary, consent-withdrawn, objection, unlawful-processing, legal-obligation or childs-data".into()
@@ -123,21 +141,42 @@ fn text<'a>(found: &'a Value, key: &str) -> &'a str {
 
 /// What will be gone, what stays, and that there is no way back.
 fn preview(found: &Value, accept_single_copy: bool) {
-    let scopes = |key: &str| {
-        let listed = found.get(key).and_then(Value::as_array).into_iter().flatten();
-        let names = listed.filter_map(|entry| entry.as_str().or_else(|| entry.get("scope")?.as_str()));
-        names.collect::<Vec<_>>().join(", ")
-    };
+    let list = |key: &str| found.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let granted = list("granted").iter().filter_map(Value::as_str).map(str::to_owned);
+    let values = list("granted_values").iter().map(named);
+    let granted: Vec<String> = granted.chain(values).collect();
     note!("Participant {} of study {}.", text(found, "participant"), text(found, "study"));
-    note!("Will be unreadable for good, backups included: {}", scopes("granted"));
-    if !scopes("refused").is_empty() {
-        note!("Stays, with its ground: {}", scopes("refused"));
+    note!("Will be unreadable for good, backups included: {}", granted.join(", "));
+    for kept in list("refused") {
+        note!("Stays: {}", kept_because(kept));
     }
     note!("Stays: who did what and when (without values), and the counts.");
-    if !accept_single_copy {
+    if !accept_single_copy && text(found, "key_tree_copies") == "single" {
         note!("There is no off-site copy: nothing will be readable any more from now on, but the keys are destroyed");
         note!("only once the single copy is accepted (--accept-single-copy, now or later).");
     }
+}
+
+/// A scope, or one value of it.
+fn named(value: &Value) -> String {
+    match text(value, "part") {
+        "" => text(value, "scope").to_owned(),
+        part => format!("{}/{part}", text(value, "scope")),
+    }
+}
+
+/// What is kept, on which ground and until when.
+fn kept_because(kept: &Value) -> String {
+    let rule = match text(kept, "rule") {
+        "" => String::new(),
+        rule => format!(", rule {rule}"),
+    };
+    let until = match (text(kept, "until"), text(kept, "after")) {
+        ("", "") => String::new(),
+        ("", after) => format!(", until some time after {after}, which has not happened yet"),
+        (day, _) => format!(", until {day}"),
+    };
+    format!("{} ({}{rule}{until})", named(kept), text(kept, "ground"))
 }
 
 /// Asks for the participant's id, typed.
@@ -169,13 +208,13 @@ async fn approve(
             "accept_single_copy": accept_single_copy,
         })
     };
-    client.command(&path, random_id(), None, None, &body).await?;
-    let done = follow(client, erasure, |phase| note!("  {phase}")).await?;
+    let approved = client.command(&path, random_id(), None, None, &body).await?;
+    let done = follow_from(client, erasure, approved.position.as_deref(), |step| note!("  {step}")).await?;
     match text(&done, "phase") {
         "completed" => {
             let number = |key: &str| done["destroyed"][key].as_u64().unwrap_or_default();
             out!(
-                "Erased: {} keys destroyed with root {}, {} scopes tried again, nothing opens",
+                "Erased: {} keys destroyed with root {}, {} targets tried again, nothing opens",
                 number("keys"),
                 number("root_before"),
                 done["probed"],
@@ -183,34 +222,63 @@ async fn approve(
             Ok(done)
         }
         "refused" => Err(CliError::conflict("the erasure was refused; `lethe erase show` says on what ground")),
-        phase => Err(CliError::unavailable(format!(
-            "the erasure stands at `{phase}`: {}",
-            if accept_single_copy {
-                "it goes on by itself, see `lethe erase show`"
-            } else {
-                "nothing can be read any more, but the keys are not destroyed yet: there is no off-site copy. Approve again with --accept-single-copy"
-            }
-        ))),
+        phase => Err(CliError::unavailable(format!("the erasure stands at `{phase}`: {}", why_it_rests(&done)))),
     }
 }
+
+/// What an erasure waits for that is not completed.
+fn why_it_rests(found: &Value) -> String {
+    match text(found, "waiting_for") {
+        "approval" => "it was assessed anew, because a hold or a rule came first: look at it and approve again".into(),
+        "single-copy" => "nothing can be read any more, but the keys are not destroyed yet: there is no off-site copy. Approve again with --accept-single-copy".into(),
+        "destruction-date" => format!(
+            "nothing can be read any more; the KMS keeps the old root until {}. It goes on by itself then",
+            text(found, "destruction_due")
+        ),
+        "platform" | "nobody" => "it goes on by itself, see `lethe erase show`".into(),
+        other => format!("it waits for {other} and goes on by itself when that answers, see `lethe erase show`"),
+    }
+}
+
+/// How long an erasure may stand still before nobody watches it any more.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Follows the erasure until it rests, showing each step.
 ///
 /// # Errors
 /// The first answer that is a refusal.
-pub async fn follow(client: &Client, erasure: uuid::Uuid, mut each: impl FnMut(&str)) -> Result<Value, CliError> {
-    let mut shown = 0;
-    for _ in 0..600 {
-        let found = show(client, erasure).await?;
+pub async fn follow(client: &Client, erasure: uuid::Uuid, each: impl FnMut(&str)) -> Result<Value, CliError> {
+    follow_from(client, erasure, None, each).await
+}
+
+/// The same, from what was done at `position` on.
+async fn follow_from(
+    client: &Client,
+    erasure: uuid::Uuid,
+    position: Option<&str>,
+    mut each: impl FnMut(&str),
+) -> Result<Value, CliError> {
+    let since = position.map(|position| format!("?min_position={position}")).unwrap_or_default();
+    let (mut shown, mut waited, mut last) = (0, String::new(), None);
+    let seen = |found: Value| {
         let steps = found["steps"].as_array().map_or(&[][..], Vec::as_slice);
         steps.iter().skip(shown).for_each(|step| each(text(step, "phase")));
         shown = steps.len();
-        let phase = text(&found, "phase");
-        let waits = phase == "committed" && found.get("single_copy_accepted") == Some(&Value::Bool(false));
-        if matches!(phase, "completed" | "refused") || waits {
-            return Ok(found);
+        let waits = text(&found, "waiting_for").to_owned();
+        if waits != waited && !matches!(waits.as_str(), "platform" | "nobody" | "approval") {
+            each(&format!("waits for {waits}"));
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        waited = waits;
+        let rests = matches!(text(&found, "phase"), "completed" | "refused")
+            || matches!(waited.as_str(), "single-copy" | "destruction-date")
+            // After the approval that is looked from: it fell.
+            || (position.is_some() && waited == "approval");
+        last = Some(found);
+        if rests { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    client.events(&format!("/v1/erasures/{erasure}{since}"), QUIET, seen).await?;
+    match last {
+        Some(found) => Ok(found),
+        None => show(client, erasure).await,
     }
-    show(client, erasure).await
 }

@@ -54,7 +54,9 @@ pub struct Erasure {
     pub approved_by: Option<UserId>,
     /// Under which instruction of the controller.
     pub instruction: Option<InstructionId>,
-    /// Whether the controller does without a copy of the key tree elsewhere.
+    /// Whether a copy of the key tree stands elsewhere: then the keys are destroyed without another word.
+    pub key_tree_copies: TreeCopies,
+    /// Whether the controller does without such a copy.
     pub single_copy_accepted: bool,
     /// If all of it was refused.
     pub refusal: Option<Refusal>,
@@ -171,6 +173,7 @@ impl Erasure {
             refused: row.refused,
             approved_by: row.approved_by,
             instruction: row.instruction,
+            key_tree_copies: copies,
             single_copy_accepted: row.single_copy_accepted,
             destruction_due: row.destruction_due,
             destroyed: row.destroyed,

@@ -5,8 +5,9 @@ use domain::identity::{Detail, Details};
 use domain::ids::{CommandId, Environment, ErasureId, HoldId, TokenId, UserId};
 use domain::participant::{FormKey, ItemKey, SavedItem};
 use domain::permit::{Role, Sites};
-use domain::privacy::{Justification, RefusalGround, RefusedScope, RestrictionGround};
-use domain::scope::{DesignScoped, Erasable, Part, Personal, Scope, ScopeTag, tag};
+use domain::port::TreeCopies;
+use domain::privacy::{Justification, RefusalGround, RefusedScope, RestrictionGround, TargetKeys};
+use domain::scope::{DesignScoped, Erasable, OneValue, Part, Personal, Scope, ScopeTag, tag};
 use domain::user::{AccountKind, Grant};
 use domain::{design_part, identity, participant, privacy, study, user};
 use serde::de::DeserializeOwned;
@@ -35,13 +36,25 @@ fn why(value: &str) -> Option<Personal<String, tag::HealthFreeText>> {
 }
 
 pub(super) fn study() -> Vec<(&'static str, study::Event)> {
-    use study::Event::{Created, DesignPublished, SiteOpened, WentLive};
+    use study::Event::{Completed, Created, DesignPublished, RetentionEnded, RetentionSet, SiteOpened, WentLive};
+    let set = RetentionSet {
+        rule: text("ctr-58"),
+        scopes: vec![Scope::IdentityCodeList, Scope::HealthClinical],
+        trigger: study::Trigger::StudyCompleted,
+        months: 300,
+        legal_basis: text("Regulation (EU) 536/2014 Art 58"),
+        ground: RefusalGround::LegalObligation,
+        allows_redaction: true,
+    };
     let parts = vec![text(OTHER_HASH), text(HASH)];
     vec![
         ("study-created.1", Created { name: text("Cardio"), environment: Environment::Test }),
         ("design-published.1", DesignPublished { design: text(HASH), version: text("1.2"), parts }),
         ("site-opened.1", SiteOpened { site: text("oslo"), name: text("Oslo University Hospital") }),
         ("study-went-live.1", WentLive { design: text(HASH) }),
+        ("study-completed.1", Completed { on: text("2026-11-20") }),
+        ("retention-set.1", set),
+        ("retention-ended.1", RetentionEnded { rule: text("ctr-58") }),
     ]
 }
 
@@ -70,10 +83,16 @@ pub(super) fn participant() -> Vec<(&'static str, participant::Event)> {
         ("consent-given.1", ConsentGiven { version: text("2.0"), reference: why("binder 7") }),
         ("items-saved.1", ItemsSaved { form, items }),
         ("participant-withdrawn.1", Withdrawn { reason: why("moved away") }),
-        ("scopes-fenced.1", Fenced { erasure: ERASURE, scopes }),
+        ("scopes-fenced.1", Fenced { erasure: ERASURE, scopes: scopes.clone(), values: vec![] }),
+        ("scopes-fenced.2", Fenced { erasure: ERASURE, scopes, values: vec![one_value(2)] }),
         ("processing-restricted.1", Restricted {}),
         ("restriction-lifted.1", RestrictionLifted {}),
     ]
+}
+
+/// One value with a key of its own.
+fn one_value(n: usize) -> OneValue {
+    OneValue { scope: Scope::HealthFreeText, part: Part::of_command(CommandId(COMMAND), n) }
 }
 
 fn details() -> Details {
@@ -95,7 +114,8 @@ pub(super) fn identity() -> Vec<(&'static str, identity::Event)> {
     vec![
         ("identity-recorded.1", Recorded { details: details() }),
         ("identity-rectified.1", Rectified { details: details(), cleared, reason: why("married") }),
-        ("scopes-fenced.1", Fenced { erasure: ERASURE, scopes }),
+        ("scopes-fenced.1", Fenced { erasure: ERASURE, scopes: scopes.clone(), values: vec![] }),
+        ("scopes-fenced.2", Fenced { erasure: ERASURE, scopes, values: vec![one_value(2)] }),
         ("processing-restricted.1", Restricted {}),
         ("restriction-lifted.1", RestrictionLifted {}),
     ]
@@ -125,20 +145,34 @@ fn orders() -> Vec<(&'static str, privacy::Event)> {
 
 fn decisions() -> Vec<(&'static str, privacy::Event)> {
     use privacy::Event::{ErasureApproved, ErasureAssessed, ErasureRefused, ErasureRequested};
-    let requested = ErasureRequested {
+    let requested = |values| ErasureRequested {
         erasure: ERASURE,
         scopes: vec![Scope::IdentityContact, Scope::HealthClinical],
+        values,
         justification: Justification::ConsentWithdrawn,
         requested_by: USER,
         reason: why("by telephone"),
     };
-    let refused = RefusedScope {
+    let held = RefusedScope {
         scope: Scope::HealthClinical,
+        part: None,
         ground: RefusalGround::LegalHold,
         hold: Some(HOLD),
+        rule: None,
         until: Some(text("2027-01-31")),
+        after: None,
     };
-    let granted = vec![Scope::IdentityContact];
+    let retained = RefusedScope {
+        scope: Scope::HealthFreeText,
+        part: Some(one_value(4).part),
+        ground: RefusalGround::LegalObligation,
+        hold: None,
+        rule: Some(text("ctr-58")),
+        until: None,
+        after: Some(study::Trigger::StudyCompleted),
+    };
+    let assessed =
+        |values, refused| ErasureAssessed { erasure: ERASURE, granted: vec![Scope::IdentityContact], values, refused };
     let approved = ErasureApproved {
         erasure: ERASURE,
         approved_by: USER,
@@ -147,8 +181,10 @@ fn decisions() -> Vec<(&'static str, privacy::Event)> {
     };
     let ground = RefusalGround::Research;
     vec![
-        ("erasure-requested.1", requested),
-        ("erasure-assessed.1", ErasureAssessed { erasure: ERASURE, granted, refused: vec![refused] }),
+        ("erasure-requested.1", requested(vec![])),
+        ("erasure-requested.2", requested(vec![one_value(2)])),
+        ("erasure-assessed.1", assessed(vec![], vec![held.clone()])),
+        ("erasure-assessed.2", assessed(vec![one_value(2)], vec![held, retained])),
         ("erasure-approved.1", approved),
         ("erasure-refused.1", ErasureRefused { erasure: ERASURE, ground, reason: why("see protocol") }),
     ]
@@ -156,18 +192,27 @@ fn decisions() -> Vec<(&'static str, privacy::Event)> {
 
 fn steps() -> Vec<(&'static str, privacy::Event)> {
     use privacy::Event::{
-        DerivedPurged, ErasureBegun, ErasureCommitted, ErasureCompleted, ErasureVerified, KeysDestroyed,
-        RecipientsNotified, SingleCopyAccepted,
+        DerivedPurged, DestructionScheduled, ErasureBegun, ErasureCommitted, ErasureCompleted, ErasureVerified,
+        KeysDestroyed, RecipientsNotified, SingleCopyAccepted,
     };
+    let destroyed =
+        |destroyed, copy| KeysDestroyed { erasure: ERASURE, keys: 12, root_before: 3, root_after: 4, destroyed, copy };
+    let target = |scope, part, keys| TargetKeys { scope, part, keys, root_before: 3, root_after: 4 };
+    let targets =
+        vec![target(Scope::IdentityContact, None, 11), target(Scope::HealthFreeText, Some(one_value(2).part), 1)];
     vec![
         ("erasure-begun.1", ErasureBegun { erasure: ERASURE }),
         ("erasure-committed.1", ErasureCommitted { erasure: ERASURE }),
         ("single-copy-accepted.1", SingleCopyAccepted { erasure: ERASURE }),
-        ("keys-destroyed.1", KeysDestroyed { erasure: ERASURE, keys: 12, root_before: 3, root_after: 4 }),
+        ("destruction-scheduled.1", DestructionScheduled { erasure: ERASURE, until: text("2026-12-22T12:00:00Z") }),
+        ("keys-destroyed.1", destroyed(vec![], TreeCopies::Single)),
+        ("keys-destroyed.2", destroyed(targets, TreeCopies::OffSite)),
         ("derived-purged.1", DerivedPurged { erasure: ERASURE }),
         ("recipients-notified.1", RecipientsNotified { erasure: ERASURE, recipients: 2 }),
-        ("erasure-verified.1", ErasureVerified { erasure: ERASURE, probed: 12 }),
-        ("erasure-completed.1", ErasureCompleted { erasure: ERASURE }),
+        ("erasure-verified.1", ErasureVerified { erasure: ERASURE, probed: 12, controls: 0 }),
+        ("erasure-verified.2", ErasureVerified { erasure: ERASURE, probed: 12, controls: 4 }),
+        ("erasure-completed.1", ErasureCompleted { erasure: ERASURE, certificate: None }),
+        ("erasure-completed.2", ErasureCompleted { erasure: ERASURE, certificate: Some(text(HASH)) }),
     ]
 }
 
