@@ -24,8 +24,7 @@
 //! *What is not in the world*: time, so leases (the wait before a destruction is the worker's) and a KMS that keeps a
 //! root back for some days; a KMS, a head or a ledger that is set back to an older state itself; more than two processes;
 //! reads that see only a part of a tree (the worker must look whether the top has changed meanwhile); a fence that meets
-//! the creation of a key of the same person (the expectation on the bucket decides that); erasures with more than one
-//! person each.
+//! the creation of a key of the same person (the expectation on the bucket decides that).
 //!
 //! What it asks of whoever runs the machine, each tried by leaving it out (`planted`): open the tree by the KMS *after*
 //! the new root was created, never from a cache; write all or nothing, and over nothing but what was opened; fresh node
