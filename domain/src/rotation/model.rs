@@ -17,14 +17,14 @@
 //!   comes again. So every run comes to its end, whatever the order in which the processes take their steps.
 //!
 //! *What was explored to the end*: each scenario below but the last, by default. The last one lets everything happen at
-//! once and is cut at 100 000 worlds; `LETHE_MODEL_STATES=50000000 CARGO_PROFILE_TEST_OPT_LEVEL=3 cargo test -p domain
+//! once and is cut at 100 000 worlds (a long run, of the loss of the site, was cut at 15 000 000: nothing broken, and no
+//! proof); `LETHE_MODEL_STATES=50000000 CARGO_PROFILE_TEST_OPT_LEVEL=3 cargo test -p domain
 //! rotation::model` explores it further.
 //!
 //! *What is not in the world*: time, so leases (the wait before a destruction is the worker's) and a KMS that keeps a
 //! root back for some days; a KMS, a head or a ledger that is set back to an older state itself; more than two processes;
 //! reads that see only a part of a tree (the worker must look whether the top has changed meanwhile); a fence that meets
-//! the creation of a key of the same person (the expectation on the bucket decides that); erasures with more than one
-//! person each.
+//! the creation of a key of the same person (the expectation on the bucket decides that).
 //!
 //! What it asks of whoever runs the machine, each tried by leaving it out (`planted`): open the tree by the KMS *after*
 //! the new root was created, never from a cache; write all or nothing, and over nothing but what was opened; fresh node
@@ -64,7 +64,7 @@ const SPLIT_BRAIN: Scenario = Scenario { name: "split brain", loss: Loss::SplitB
 /// One erasure, somebody enrols, one backup besides the first, then the site is lost.
 const BACKUPS: Scenario = Scenario { name: "backups", erases: [ANNA, 0], enrols: true, backups: 1, ..TOTAL_LOSS };
 
-const LIMIT: usize = 1_000_000;
+const LIMIT: usize = 300_000;
 
 /// How many worlds one exploration may have.
 fn limit() -> usize {
