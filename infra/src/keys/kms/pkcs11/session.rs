@@ -143,7 +143,7 @@ impl Token {
     pub(super) fn with<T>(&self, work: impl Fn(&Session) -> Result<T, Fault>) -> Result<T, KmsError> {
         let idle = lock(&self.idle).pop();
         if let Some(session) = idle {
-            match is_logged_in(&session).and_then(|()| work(&session)) {
+            match work(&session) {
                 Err(Fault::Token(error)) if is_dead(&error) => {
                     tracing::warn!(tenant = %self.tenant, %error, "a session of the token has died");
                     lock(&self.idle).clear();
