@@ -11,6 +11,9 @@ pub enum BackupError {
     /// Something does not answer, or is damaged.
     #[error(transparent)]
     Failed(#[from] Failure),
+    /// There is no such tenant to back up.
+    #[error("there is no tenant {0} here, or it is not served")]
+    NoSuchTenant(domain::ids::TenantId),
     /// Nobody could read it.
     #[error("a backup is encrypted to at least one public key: name one (make a pair with `age-keygen`)")]
     NoRecipients,

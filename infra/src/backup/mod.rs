@@ -20,6 +20,9 @@ mod source;
 mod tests;
 mod verify;
 
+use zeroize::Zeroizing;
+
+pub use age::x25519::{Identity, Recipient};
 pub use create::{Order, Report, create};
 pub use error::BackupError;
 pub use import::{Imported, import, import_nodes};
@@ -40,6 +43,12 @@ pub struct Progress {
 
 /// Hears how far it is.
 pub type OnProgress<'a> = &'a (dyn Fn(Progress) + Send + Sync);
+
+/// The secret half of a key pair as text, `AGE-SECRET-KEY-…`: for its file, and for nothing else.
+pub fn identity_text(identity: &Identity) -> Zeroizing<String> {
+    use age::secrecy::ExposeSecret as _;
+    Zeroizing::new(identity.to_string().expose_secret().to_owned())
+}
 
 /// Whether a text may be a backup's id: `[a-z0-9-]{1,64}`, and none of our folders' names.
 pub fn is_backup_id(id: &str) -> bool {

@@ -53,6 +53,21 @@ impl Place {
     }
 }
 
+impl Place {
+    /// As it is written, so that another process reads the same place.
+    pub fn as_text(&self) -> String {
+        match self {
+            Self::Folder(root) => root.display().to_string(),
+            Self::S3(place) => {
+                let parts = [("endpoint", &place.endpoint), ("region", &place.region)];
+                let given = parts.iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)));
+                let query = given.collect::<Vec<_>>().join("&");
+                format!("s3://{}/{}{}{query}", place.bucket, place.prefix, if query.is_empty() { "" } else { "?" })
+            }
+        }
+    }
+}
+
 impl FromStr for Place {
     type Err = PlaceError;
 

@@ -10,6 +10,7 @@ mod http;
 mod inner;
 mod open;
 mod operator;
+mod record;
 mod registry;
 pub mod restore;
 mod vault_admin;

@@ -22,6 +22,7 @@ use projection_svc::{JournalState, Runner, Visible, erasures, participants, stud
 use super::data_dir::DataDir;
 use super::elsewhere::{Elsewhere, Vault};
 use super::inner::Inner;
+use super::record::Record;
 use super::registry::{Open, Registry};
 use super::restore::RestoreNote;
 use super::{Options, StartError};
@@ -109,6 +110,8 @@ pub(super) async fn tenant(
         std::iter::once(own).chain(studies.iter().map(|study| journal_of(id, study))).collect();
     let journal: Arc<dyn Journal> =
         Arc::new(JetStreamJournal::open(client.clone(), id, Arc::clone(&sealer), &expected).await?);
+    let record = Record::new(id, &data_dir.tenant(id), &client, &keys, &vault);
+    record.checkpoints.check_at_start(&expected).await?;
     let ledger = ledger(&vault, &client, id, &expected).await?;
     let cells: Arc<dyn Cells> = sealer;
     let store: Arc<dyn ReadStore> = Arc::new(read_store(&data_dir.tenant(id).join("store"))?);
@@ -125,9 +128,9 @@ pub(super) async fn tenant(
         store,
         progress,
         ledger,
-        certifier: Arc::new(Pending),
+        certifier: Arc::clone(&record.certificates) as _,
     });
-    Ok(Open { ports, runner, keys, vault, client, _listening: listening })
+    Ok(Open { ports, runner, keys, vault, client, record, _listening: listening })
 }
 
 /// The off-site ledger, with everything in it that the journal holds.
@@ -241,21 +244,4 @@ impl OpenErasures for ProjectedErasures {
 /// The journal stream of a study.
 pub(super) fn journal_of(tenant: &TenantId, study: &StudyId) -> JournalId {
     JournalId { tenant: tenant.clone(), study: Some(study.clone()) }
-}
-
-/// In the middle of the work: the ledger and the certifier are not put in yet.
-struct Pending;
-
-#[async_trait]
-impl domain::port::Certifier for Pending {
-    async fn checkpoint(&self, _: &JournalId) -> Result<(), Failure> {
-        Ok(())
-    }
-    async fn certify(&self, account: &domain::port::ErasureAccount) -> Result<domain::port::Certified, Failure> {
-        let digest = domain::design::content_hash(account.erasure.to_string().as_bytes());
-        Ok(domain::port::Certified { digest, bytes: 0 })
-    }
-    async fn certificate(&self, _: domain::ids::ErasureId) -> Result<Option<String>, Failure> {
-        Ok(None)
-    }
 }

@@ -10,6 +10,7 @@ use infra::keys::{KeyTree, Listening};
 use projection_svc::Runner;
 
 use super::Vault;
+use super::record::Record;
 
 /// A tenant with what runs for it.
 pub(super) struct Open {
@@ -18,8 +19,16 @@ pub(super) struct Open {
     pub(super) keys: Arc<KeyTree>,
     pub(super) vault: Vault,
     pub(super) client: Client,
+    pub(super) record: Record,
     /// Hears of fences that other processes set.
     pub(super) _listening: Listening,
+}
+
+impl Open {
+    /// Stops what runs for it. What was asked for and not finished is found again at the next start.
+    pub(super) async fn stop(&self) {
+        self.runner.stop().await;
+    }
 }
 
 /// Every tenant that is here: open, or refused with the reason. One that is damaged does not take the others down.

@@ -1,0 +1,114 @@
+//! What proves the record of a tenant: its checkpoints, its certificates, and the check of all of it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::history::JournalId;
+use domain::ids::{ErasureId, StudyId, TenantId};
+use domain::port::{Failure, Target};
+use infra::certificate::{CertificateParts, Certificates};
+use infra::chance::SystemClock;
+use infra::journal::{Client, LiveJournals};
+use infra::keys::KeyTree;
+use infra::log::{CheckpointParts, Checkpoints};
+use infra::verify::{self, Journals};
+use projection_svc::{Visible, erasures, studies};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use super::inner::Inner;
+use super::open::journal_of;
+use super::registry::Open;
+use super::{StartError, Vault};
+
+/// How often a journal that has news is signed.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// How often such a checkpoint goes off-site by itself. One that an erasure asks for goes at once.
+const OFF_SITE_EVERY: Duration = Duration::from_secs(60);
+
+/// The proofs of one tenant.
+pub(super) struct Record {
+    pub(super) checkpoints: Arc<Checkpoints>,
+    pub(super) certificates: Arc<Certificates>,
+    pub(super) journals: LiveJournals,
+    following: JoinHandle<()>,
+}
+
+impl Record {
+    /// Begins to sign what is written, off the command path.
+    pub(super) fn new(id: &TenantId, dir: &Path, client: &Client, keys: &Arc<KeyTree>, vault: &Vault) -> Self {
+        let journals = LiveJournals::new(client.clone(), id.clone());
+        let checkpoints = Arc::new(Checkpoints::new(CheckpointParts {
+            tenant: id.clone(),
+            dir: dir.to_owned(),
+            source: Arc::new(journals.clone()),
+            signer: Arc::clone(&vault.kms.signer),
+            off_site: vault.off_site.clone(),
+            key_map: Some(Arc::clone(keys) as _),
+            clock: Arc::new(SystemClock),
+            every: EVERY,
+            off_site_every: OFF_SITE_EVERY,
+        }));
+        let certificates = Arc::new(Certificates::new(CertificateParts {
+            tenant: id.clone(),
+            dir: dir.to_owned(),
+            source: Arc::new(journals.clone()),
+            checkpoints: Arc::clone(&checkpoints),
+            keys: Arc::clone(keys),
+            kms: Arc::clone(&vault.kms.kms),
+            signer: Arc::clone(&vault.kms.signer),
+            off_site: vault.off_site.clone(),
+            clock: Arc::new(SystemClock),
+        }));
+        let follower = Arc::clone(&checkpoints);
+        let following = tokio::spawn(async move { follower.run().await });
+        Self { checkpoints, certificates, journals, following }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
+}
+
+impl Inner {
+    /// Reads the whole record of a tenant and says what is damaged.
+    pub(super) async fn verify(
+        &self,
+        open: &Open,
+        progress: &(dyn Fn(u64, u64) + Send + Sync),
+    ) -> Result<Value, Failure> {
+        let id = &open.ports.id;
+        let studies: Vec<StudyId> = self.data_dir.studies(id).map_err(|error| Failure::unavailable("the registry", error))?;
+        let own = JournalId { tenant: id.clone(), study: None };
+        let expected: Vec<JournalId> =
+            std::iter::once(own).chain(studies.iter().map(|study| journal_of(id, study))).collect();
+        let checkpoints = open.record.checkpoints.signed(&expected).await?;
+        let what =
+            Journals { source: &open.record.journals, expected, checkpoints, keys: Some(&open.keys) };
+        let mut read: BTreeMap<JournalId, (u64, u64)> = BTreeMap::new();
+        let mut tell = |journal: &JournalId, done: u64, total: u64| {
+            read.insert(journal.clone(), (done, total));
+            let sums = read.values().fold((0, 0), |sums, one| (sums.0 + one.0, sums.1 + one.1));
+            progress(sums.0, sums.1);
+        };
+        let report = verify::journals(&what, &mut tell).await?;
+        Ok(json!(report))
+    }
+
+    /// What an erasure destroyed, or will.
+    pub(super) async fn targets_of(&self, open: &Open, erasure: ErasureId) -> Result<Vec<Target>, StartError> {
+        for study in studies::list(&open.ports).await? {
+            let Some(found) = erasures::show(&open.ports, &study.study, erasure, &Visible::none()).await? else {
+                continue;
+            };
+            return Ok(found.targets());
+        }
+        let detail = format!("there is no erasure {erasure} in this tenant");
+        Err(StartError::Refused { code: "no-such-erasure", detail })
+    }
+}
