@@ -1,6 +1,7 @@
 //! Making a backup.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use age::x25519::Recipient;
 use async_nats::Client;
@@ -20,6 +21,7 @@ use super::source::Source;
 use super::{OnProgress, Progress, is_backup_id};
 use crate::archive::Origin;
 use crate::journal::raw::RawReader;
+use crate::keys::KeyTree;
 use crate::off_site::sha256_hex;
 
 /// What is to be backed up.
@@ -35,6 +37,9 @@ pub struct Order {
     pub journals: Vec<JournalId>,
     /// The tenant's studies, as far as known.
     pub studies: Vec<BackedUpStudy>,
+    /// The tenant's key tree, where it is shipped off-site: a restore takes the shipped one, so everybody in the journals
+    /// that were copied must be in it before the backup counts. (Found in the model of the rotation.)
+    pub keys: Option<Arc<KeyTree>>,
 }
 
 /// What a backup came to.
@@ -93,6 +98,9 @@ pub async fn create(
         studies: order.studies.clone(),
         journals,
     };
+    if let Some(keys) = &order.keys {
+        keys.ship_inserts().await?;
+    }
     let text = sign(signer, MANIFEST_LABEL, &manifest).await?;
     tracing::trace!(target: "failpoint", at = "backup-before-manifest");
     place.put(&name, &text).await?;

@@ -62,6 +62,7 @@ fn order(id: &str) -> Order {
         created: datetime!(2026-11-22 12:00 UTC),
         journals: vec![own(), cardio()],
         studies: vec![BackedUpStudy { study: "cardio".parse().unwrap(), environment: None }],
+        keys: None,
     }
 }
 

@@ -33,7 +33,9 @@ pub fn public_key_text(key: &PublicKey) -> String {
 /// The text is none.
 pub fn parse_public_key(text: &str) -> Result<PublicKey, InvalidId> {
     let bytes = BASE64.decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    bytes.map(PublicKey).ok_or(InvalidId { kind: "public key", rule: "44 characters of base64, as `lethe kms status` prints it" })
+    bytes
+        .map(PublicKey)
+        .ok_or(InvalidId { kind: "public key", rule: "44 characters of base64, as `lethe kms status` prints it" })
 }
 
 /// A certificate has at most this many bytes.

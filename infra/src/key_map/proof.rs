@@ -104,8 +104,12 @@ impl<'a> Maker<'a> {
         }
         Ok(match self.node(view)? {
             Node::Empty => (Part::Empty, true),
-            Node::Leaf((place, value)) => (Part::Leaf(place, value), is_gone(&self.gone, &Prefix::of(&place, PLACE_BITS))),
-            Node::Branch(prefix, left, right) if !self.gone.iter().any(|gone| prefix.holds(gone) && *gone != prefix) => {
+            Node::Leaf((place, value)) => {
+                (Part::Leaf(place, value), is_gone(&self.gone, &Prefix::of(&place, PLACE_BITS)))
+            }
+            Node::Branch(prefix, left, right)
+                if !self.gone.iter().any(|gone| prefix.holds(gone) && *gone != prefix) =>
+            {
                 let sides = (Part::Hash(self.hash(left)), Part::Hash(self.hash(right)));
                 (Part::Branch(prefix, Box::new(sides)), is_gone(&self.gone, &prefix))
             }
@@ -182,7 +186,9 @@ impl Removal {
         }
         let held = |named: &Named| {
             let prefixes = Prefix::of_target(&named.0, named.1);
-            removed.iter().any(|removed| is_gone(&prefixes, removed) || prefixes.iter().any(|named| removed.holds(named)))
+            removed
+                .iter()
+                .any(|removed| is_gone(&prefixes, removed) || prefixes.iter().any(|named| removed.holds(named)))
         };
         Ok(named.iter().map(held).collect())
     }

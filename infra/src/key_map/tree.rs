@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{EMPTY, PLACE_BITS, bit, branch_hash, leaf_hash, place, value, Prefix};
+use super::{EMPTY, PLACE_BITS, Prefix, bit, branch_hash, leaf_hash, place, value};
 use crate::keys::PersonKey;
 use crate::log::Hash;
 

@@ -10,12 +10,12 @@ use domain::ids::TenantId;
 use domain::port::{Clock, Failure, OffSite, PublicKey, Signer};
 use time::OffsetDateTime;
 
+use super::Hash;
 use super::checkpoint::{Checkpoint, KeyMapState, origin};
 use super::journal_log::JournalLog;
 use super::merkle::root;
 use super::shelf::{Shelf, Signed, folder, journal_of, object};
 use super::source::{KeyMapSource, RawJournals};
-use super::Hash;
 
 /// So many of the newest off-site checkpoints of a journal stream are read at start.
 const OFF_SITE_READ: usize = 8;
@@ -81,7 +81,8 @@ impl Checkpoints {
         journals.extend(Shelf::known(&self.parts.dir, &own)?);
         if let Some(off_site) = &self.parts.off_site {
             let names = off_site.list("checkpoints/").await?;
-            let folder = |name: &str| name.strip_prefix("checkpoints/")?.split_once('/').map(|(folder, _)| folder.to_owned());
+            let folder =
+                |name: &str| name.strip_prefix("checkpoints/")?.split_once('/').map(|(folder, _)| folder.to_owned());
             let mut folders: Vec<_> = names.iter().filter_map(|name| folder(name)).collect();
             folders.dedup();
             journals.extend(folders.iter().filter_map(|name| journal_of(&own, name)));
@@ -157,6 +158,27 @@ impl Checkpoints {
         log.inclusion(at, sequence, leaf)
     }
 
+    /// All checkpoints of these journal streams, kept here or newest off-site, that no restore has replaced: their signatures
+    /// are checked. To compare a whole journal with.
+    ///
+    /// # Errors
+    /// `Damaged` if one is not what was signed.
+    pub async fn signed(&self, journals: &[JournalId]) -> Result<Vec<Checkpoint>, Failure> {
+        let key = self.parts.signer.public_key().await?;
+        let mut all = Vec::new();
+        for journal in journals {
+            let kept = self.shelf(journal).all(&key)?.into_iter().chain(self.off_site(journal).await?);
+            let mut kept: Vec<Checkpoint> = kept.map(|signed| signed.checkpoint).collect();
+            if let Ok(stands) = self.parts.source.state(journal).await {
+                kept.retain(|old| !stands.incarnations.replaced(&old.incarnations, old.size));
+            }
+            kept.sort_by_key(|checkpoint| checkpoint.size);
+            kept.dedup_by_key(|checkpoint| checkpoint.size);
+            all.extend(kept);
+        }
+        Ok(all)
+    }
+
     /// Follows all journal streams until it is dropped. What fails is reported and tried again.
     pub async fn run(&self) {
         loop {
@@ -204,7 +226,10 @@ impl Checkpoints {
             signed.retain(is_ours);
             elsewhere.retain(is_ours);
         }
-        for newer in elsewhere.iter().filter(|newer| signed.last().is_none_or(|last| last.checkpoint.size < newer.checkpoint.size)) {
+        for newer in elsewhere
+            .iter()
+            .filter(|newer| signed.last().is_none_or(|last| last.checkpoint.size < newer.checkpoint.size))
+        {
             shelf.put(newer, false)?;
         }
         signed.extend(elsewhere);
@@ -220,8 +245,7 @@ impl Checkpoints {
         let mut log = JournalLog::open(&self.parts.dir, journal, signed.last())?;
         log.check(&*self.parts.source, &stands, &signed).await?;
         let state = self.state(journal);
-        *state.lock().await =
-            State { log: Some(log), newest: signed.pop(), owed: None, shipped_at: None };
+        *state.lock().await = State { log: Some(log), newest: signed.pop(), owed: None, shipped_at: None };
         Ok(())
     }
 

@@ -3,14 +3,19 @@
 use std::fmt;
 
 use domain::history::{JournalId, Revision, StreamId};
+use serde::{Serialize, Serializer};
 
 use crate::journal::names::journal_stream;
 
 /// So many damages are named; the rest is counted.
 const NAMED_MAX: usize = 1000;
 
+fn as_text<S: Serializer>(stream: &Option<StreamId>, to: S) -> Result<S::Ok, S::Error> {
+    stream.as_ref().map(ToString::to_string).serialize(to)
+}
+
 /// What was found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Of each journal stream that is there.
     pub journals: Vec<JournalReport>,
@@ -23,7 +28,7 @@ pub struct Report {
 }
 
 /// One journal stream, as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JournalReport {
     /// Which.
     pub journal: JournalId,
@@ -42,13 +47,14 @@ pub struct JournalReport {
 }
 
 /// One damage.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Damage {
     /// In which journal stream.
     pub journal: JournalId,
     /// At which sequence, if it is one message.
     pub sequence: Option<u64>,
     /// Of which stream, if that can be told.
+    #[serde(serialize_with = "as_text")]
     pub stream: Option<StreamId>,
     /// Which commit of it.
     pub revision: Option<Revision>,

@@ -14,9 +14,9 @@ use infra::off_site::Place;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use super::CliError;
 use super::options::{self, place};
 use super::progress::{Bar, watch};
-use super::CliError;
 use crate::platform::{Operator, read_identity};
 
 /// Backups: encrypted to your keys, incremental, signed. How it all fits together: docs/backup.md.
@@ -131,7 +131,9 @@ impl Backup {
 fn keygen(out: &std::path::Path) -> Result<(), CliError> {
     let identity = Identity::generate();
     let fault = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => CliError::conflict(format!("{} exists: it is left as it is", out.display())),
+        std::io::ErrorKind::AlreadyExists => {
+            CliError::conflict(format!("{} exists: it is left as it is", out.display()))
+        }
         _ => CliError::failed(format!("{} cannot be written", out.display()), error),
     };
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(out).map_err(fault)?;
@@ -139,7 +141,10 @@ fn keygen(out: &std::path::Path) -> Result<(), CliError> {
     let text = format!("# public key: {recipient}\n{}\n", infra::backup::identity_text(&identity).as_str());
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(fault)?;
     out!("{recipient}");
-    note!("The secret key is in {}. Keep it offline: who has it can read every backup, who loses it none.", out.display());
+    note!(
+        "The secret key is in {}. Keep it offline: who has it can read every backup, who loses it none.",
+        out.display()
+    );
     Ok(())
 }
 
@@ -198,7 +203,9 @@ impl At {
             let (id, age) = (text("backup"), text("age"));
             match row["refused"].as_str() {
                 Some(refused) => out!("{id:<24} refused: {refused}"),
-                None => out!("{id:<24} {age:>10} {:>12} {:>14}  {}", text("messages"), text("bytes"), text("last_read")),
+                None => {
+                    out!("{id:<24} {age:>10} {:>12} {:>14}  {}", text("messages"), text("bytes"), text("last_read"))
+                }
             }
         }
         Ok(())
@@ -215,14 +222,18 @@ impl At {
         let verified = verified.map_err(CliError::input)?;
         let faults: Vec<String> = verified.faults.iter().map(ToString::to_string).collect();
         if json {
-            out!("{}", json!({"backup": id, "chunks": verified.chunks, "bytes": verified.bytes, "messages": verified.messages, "faults": faults}));
+            out!(
+                "{}",
+                json!({"backup": id, "chunks": verified.chunks, "bytes": verified.bytes, "messages": verified.messages, "faults": faults})
+            );
         } else {
             faults.iter().for_each(|fault| out!("{fault}"));
         }
         if !faults.is_empty() {
             return Err(CliError::failed(format!("backup {id}"), format!("{} things are wrong with it", faults.len())));
         }
-        let read = verified.messages.map_or("not opened".to_owned(), |messages| format!("{messages} messages read through"));
+        let read =
+            verified.messages.map_or("not opened".to_owned(), |messages| format!("{messages} messages read through"));
         note!("Backup {id} is whole: {} chunks, {} bytes, {read}.", verified.chunks, verified.bytes);
         match verified.messages {
             Some(_) => note_read(&*place, &id, "verified").await,

@@ -64,6 +64,9 @@ impl Drill {
 impl Erasure {
     async fn run(self) -> Result<(), CliError> {
         let plan = Plan { participants: self.participants as usize, kms: self.kms };
+        if self.kms == KmsKind::Pkcs11 && std::env::var_os(TOKEN_CONFIG).is_none() {
+            return self.again_with_token().await;
+        }
         let ground = self.common.ground(self.kms).await?;
         let figures = drill::run(&plan, &ground, self.common.json).await?;
         if self.common.json {
@@ -73,10 +76,33 @@ impl Erasure {
         }
         let faults = figures.faults();
         if faults.is_empty() {
-            return self.common.tidy(&ground);
+            return self.common.tidy(ground.folder());
         }
         faults.iter().for_each(|fault| note!("{fault}"));
         Err(CliError::failed("the drill", format!("{} things are wrong", faults.len())))
+    }
+}
+
+/// SoftHSM's module reads this variable, which a process must have from its start.
+const TOKEN_CONFIG: &str = "SOFTHSM2_CONF";
+
+impl Erasure {
+    /// Runs the same drill in a process that has the token.
+    async fn again_with_token(&self) -> Result<(), CliError> {
+        let folder = self.common.folder()?;
+        let token = Ground::token(&folder)?;
+        let binary = std::env::current_exe().map_err(|error| CliError::failed("the running binary", error))?;
+        let mut command = tokio::process::Command::new(binary);
+        command.args(["drill", "erasure", "--kms", "pkcs11", "--participants", &self.participants.to_string()]);
+        command.arg("--data-dir").arg(&folder).env(TOKEN_CONFIG, token.config_file()).kill_on_drop(true);
+        if self.common.json {
+            command.arg("--json");
+        }
+        let status = command.status().await.map_err(|error| CliError::failed("the drill", error))?;
+        if !status.success() {
+            return Err(CliError::failed("the drill", status));
+        }
+        self.common.tidy(&folder)
     }
 }
 
@@ -93,27 +119,34 @@ impl Shred {
                 out!("{:>10} {:>12} {:>12} {:>12}", row["keys"], row["own"], row["kms"], row["off_site"]);
             }
         }
-        self.common.tidy(&ground)
+        self.common.tidy(ground.folder())
     }
 }
 
 impl Common {
-    async fn ground(&self, kms: KmsKind) -> Result<Ground, CliError> {
+    fn folder(&self) -> Result<PathBuf, CliError> {
         let temporary = || std::env::temp_dir().join(format!("lethe-drill-{}", random_id().simple()));
         let folder = self.data_dir.clone().unwrap_or_else(temporary);
-        let folder = std::path::absolute(folder).map_err(|error| CliError::failed("the folder", error))?;
-        if folder.exists() && std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        std::path::absolute(folder).map_err(|error| CliError::failed("the folder", error))
+    }
+
+    async fn ground(&self, kms: KmsKind) -> Result<Ground, CliError> {
+        let folder = self.folder()?;
+        if kms != KmsKind::Pkcs11
+            && folder.exists()
+            && std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some())
+        {
             return Err(CliError::conflict(format!("{} is not empty: give an empty folder", folder.display())));
         }
         note!("Everything of the drill is in {}.", folder.display());
         Ground::prepare(&folder, kms).await
     }
 
-    fn tidy(&self, ground: &Ground) -> Result<(), CliError> {
+    fn tidy(&self, folder: &std::path::Path) -> Result<(), CliError> {
         if self.data_dir.is_some() {
             return Ok(());
         }
-        let removed = std::fs::remove_dir_all(ground.folder());
-        removed.map_err(|error| CliError::failed(format!("{} cannot be removed", ground.folder().display()), error))
+        let removed = std::fs::remove_dir_all(folder);
+        removed.map_err(|error| CliError::failed(format!("{} cannot be removed", folder.display()), error))
     }
 }

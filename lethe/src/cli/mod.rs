@@ -4,16 +4,22 @@
 pub(crate) mod print;
 
 mod admin;
+mod backup;
 mod client;
 mod data;
 mod demo;
+mod drill;
 mod erase;
 mod exit;
+mod kms;
 mod options;
+mod progress;
 mod rebuild;
+mod restore;
 mod serve;
 mod soak;
 mod study;
+mod verify;
 
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -60,6 +66,19 @@ enum Command {
     Erase(erase::Erase),
     /// Builds the read models anew from the journal, compares and switches.
     Rebuild(rebuild::Rebuild),
+    /// Backups: made, listed, checked.
+    #[command(subcommand)]
+    Backup(backup::Backup),
+    /// Restores a tenant from a backup, beside the live KMS; erasures stay in force.
+    Restore(restore::Restore),
+    /// The KMS that holds the root keys.
+    #[command(subcommand)]
+    Kms(kms::Kms),
+    /// Checks a certificate offline, the whole record, or that an erasure holds.
+    Verify(verify::Verify),
+    /// Rehearsals on a scratch instance, with figures.
+    #[command(subcommand)]
+    Drill(drill::Drill),
     /// Kills a platform of its own again and again, and checks that nothing is lost.
     Soak(soak::Soak),
 }
@@ -93,6 +112,11 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Data(data) => data.run().await,
         Command::Erase(erase) => erase.run().await,
         Command::Rebuild(rebuild) => rebuild.run().await,
+        Command::Backup(backup) => backup.run().await,
+        Command::Restore(restore) => restore.run().await,
+        Command::Kms(kms) => kms.run().await,
+        Command::Verify(verify) => verify.run().await,
+        Command::Drill(drill) => drill.run().await,
         Command::Soak(soak) => soak.run().await,
     }
 }

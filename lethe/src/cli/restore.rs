@@ -8,10 +8,10 @@ use domain::ids::TenantId;
 use domain::port::PublicKey;
 use infra::off_site::Place;
 
+use super::CliError;
 use super::backup::{note_read, trust};
 use super::options::{self, place};
 use super::progress::Bar;
-use super::CliError;
 use crate::platform::read_identity;
 use crate::restore::{self, Order};
 

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use super::CliError;
-use super::options::Place;
-use crate::platform::Platform;
+use super::backup::recipient;
+use super::options::{Place, place};
+use crate::platform::{Platform, Schedule};
 use infra::telemetry::LogFormat;
 
 /// Serves the platform until Ctrl-C or SIGTERM.
@@ -17,6 +18,15 @@ pub(super) struct Serve {
     /// Where the HTTP API listens. Loopback only: there is no TLS yet.
     #[arg(long, env = "LETHE_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// Where every tenant is backed up to by itself: a folder or an S3-compatible store.
+    #[arg(long, env = "LETHE_BACKUP_TO", value_name = "PLACE", value_parser = place, requires = "backup_recipients")]
+    backup_to: Option<infra::off_site::Place>,
+    /// Who can read these backups: an age public key. May be given more than once.
+    #[arg(long = "backup-recipient", env = "LETHE_BACKUP_RECIPIENTS", value_delimiter = ',', value_parser = recipient)]
+    backup_recipients: Vec<infra::backup::Recipient>,
+    /// How old the newest backup may become, in hours.
+    #[arg(long, env = "LETHE_BACKUP_EVERY", default_value_t = 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..))]
+    backup_every: u32,
     /// How log lines look.
     #[arg(long, env = "LETHE_LOG_FORMAT", value_parser = log_format, default_value = "pretty", value_name = "pretty|json")]
     log_format: LogFormat,
@@ -34,7 +44,11 @@ impl Serve {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let telemetry = super::start_telemetry(self.log_format, None)?;
         let data_dir = self.place.data_dir()?;
-        let options = self.place.options()?.listen(self.listen).metrics(telemetry.metrics());
+        let mut options = self.place.options()?.listen(self.listen).metrics(telemetry.metrics());
+        if let Some(to) = self.backup_to {
+            let every = std::time::Duration::from_secs(u64::from(self.backup_every) * 3600);
+            options = options.schedule(Schedule { to, recipients: self.backup_recipients, every });
+        }
         let platform = Platform::start(options).await?;
         note!("lethe serves {} (data in {}). Ctrl-C ends it.", platform.url(), data_dir.display());
         super::until_told_to_stop().await;

@@ -122,8 +122,9 @@ impl Ground {
     }
 
     pub(super) async fn back_up(&self, platform: &Platform) -> Result<Backup, CliError> {
-        let recipients = [self.identity.recipient()];
-        Ok(Backup(platform.back_up(&tenant(), &self.backups(), &recipients).await?.id))
+        let recipients = [self.identity.to_public()];
+        let made = platform.back_up(&tenant(), &self.backups(), &recipients).await;
+        Ok(Backup(made.map_err(|error| CliError::failed("a backup", error))?.id))
     }
 
     /// Nothing of the site is left.
@@ -143,7 +144,7 @@ impl Ground {
             elsewhere: self.elsewhere.clone(),
             install_nats_server: true,
         };
-        restore::run(&order, |_| {}).await
+        restore::run(&order, &|_, _| {}).await
     }
 
     /// Tries every key of an erased person past all fences: with the live tree and with every copy of it, off-site and
@@ -169,7 +170,8 @@ impl Ground {
     /// Checks a certificate offline, with nothing but the public key.
     pub(super) async fn verify(&self, certificate: &str) -> Result<(), String> {
         let trust = self.public_key().await.map_err(|error| error.to_string())?;
-        infra::certificate::verify(certificate, &trust, None).map(drop).map_err(|refused| refused.to_string())
+        let checked = infra::certificate::verify(certificate, &trust, None).await;
+        if checked.is_verified() { Ok(()) } else { Err(checked.refused.join("; ")) }
     }
 
     async fn public_key(&self) -> Result<PublicKey, CliError> {

@@ -3,6 +3,8 @@
 use std::time::Instant;
 
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::ground::Ground;
 use super::people::{Answers, Erasure, Study};
@@ -100,17 +102,29 @@ impl Found {
         if shown["phase"] != "completed" {
             self.other.push(format!("the erasure {} is shown as {}", erasure.id, shown["phase"]));
         }
-        self.shred_ms.extend(shown["destroyed"]["shred_ms"].as_f64());
+        self.shred_ms.extend(between(&shown, "committed", "keys-destroyed"));
         let text = certificate.to_string();
         let begun = Instant::now();
         match ground.verify(&text).await {
             Ok(()) => self.certificates_verified += 1,
-            Err(why) => self.other.push(format!("the certificate of the erasure {} does not verify: {why}", erasure.id)),
+            Err(why) => {
+                self.other.push(format!("the certificate of the erasure {} does not verify: {why}", erasure.id))
+            }
         }
         self.verify_ms = self.verify_ms.max(begun.elapsed().as_secs_f64() * 1000.0);
         self.certificate_bytes = self.certificate_bytes.max(text.len());
         Ok(())
     }
+}
+
+/// How many milliseconds lie between two steps.
+fn between(shown: &Value, before: &str, after: &str) -> Option<f64> {
+    let at = |phase: &str| {
+        let steps = shown["steps"].as_array()?;
+        let step = steps.iter().find(|step| step["phase"] == phase)?;
+        OffsetDateTime::parse(step["at"].as_str()?, &Rfc3339).ok()
+    };
+    Some((at(after)? - at(before)?).as_seconds_f64() * 1000.0)
 }
 
 fn is_in_audit(answers: &Answers) -> bool {

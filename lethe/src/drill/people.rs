@@ -40,8 +40,11 @@ impl Study {
     pub(super) async fn enrol(platform: &Platform, participants: usize, quiet: bool) -> Result<Self, CliError> {
         let cast = Cast::assemble(platform).await?;
         let enrolled = demo::enrol(&cast, participants, platform.dice(), &Voice { quiet }).await?;
-        let erasures = [(0, false), (1, true), (2, false)]
-            .map(|(person, contact_only)| Erasure { id: random_id(), person, contact_only });
+        let erasures = [(0, false), (1, true), (2, false)].map(|(person, contact_only)| Erasure {
+            id: random_id(),
+            person,
+            contact_only,
+        });
         Ok(Self { cast, people: enrolled, erasures: erasures.into() })
     }
 
@@ -51,8 +54,7 @@ impl Study {
     }
 
     pub(super) async fn request(&self, erasure: &Erasure) -> Result<(), CliError> {
-        let mut body =
-            json!({"type": "request-erasure", "erasure": erasure.id, "justification": "consent-withdrawn"});
+        let mut body = json!({"type": "request-erasure", "erasure": erasure.id, "justification": "consent-withdrawn"});
         if erasure.contact_only {
             body["scopes"] = json!(["identity.contact"]);
         }

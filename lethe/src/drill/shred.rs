@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use domain::history::DataSubject;
 use domain::ids::TenantId;
-use domain::port::{
-    Destruction, Failure, HeadTag, Keys, Kms, KmsDescription, KmsError, OffSite, SwapError, Target,
-};
+use domain::port::{Destruction, Failure, HeadTag, Keys, Kms, KmsDescription, KmsError, OffSite, SwapError, Target};
 use domain::scope::{Part, Scope};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};

@@ -28,8 +28,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use data_dir::is_platform;
 pub use backup::{Schedule, read_identity};
+use data_dir::is_platform;
 pub use data_dir::{Run, running};
 pub use elsewhere::Elsewhere;
 pub(crate) use elsewhere::Vault;

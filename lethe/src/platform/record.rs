@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::history::JournalId;
+use domain::history::{DataSubject, JournalId};
 use domain::ids::{ErasureId, StudyId, TenantId};
 use domain::port::{Failure, Target};
 use infra::certificate::{CertificateParts, Certificates};
@@ -75,6 +75,14 @@ impl Drop for Record {
     }
 }
 
+fn targets(erasure: &erasures::Erasure) -> Vec<Target> {
+    let data_subject = DataSubject(erasure.participant.0);
+    let scopes = erasure.granted.iter().map(|scope| Target { data_subject, scope: *scope, part: None });
+    let values = erasure.granted_values.iter();
+    let values = values.map(|one| Target { data_subject, scope: one.scope, part: Some(one.part.clone()) });
+    scopes.chain(values).collect()
+}
+
 impl Inner {
     /// Reads the whole record of a tenant and says what is damaged.
     pub(super) async fn verify(
@@ -83,13 +91,13 @@ impl Inner {
         progress: &(dyn Fn(u64, u64) + Send + Sync),
     ) -> Result<Value, Failure> {
         let id = &open.ports.id;
-        let studies: Vec<StudyId> = self.data_dir.studies(id).map_err(|error| Failure::unavailable("the registry", error))?;
+        let studies: Vec<StudyId> =
+            self.data_dir.studies(id).map_err(|error| Failure::unavailable("the registry", error))?;
         let own = JournalId { tenant: id.clone(), study: None };
         let expected: Vec<JournalId> =
             std::iter::once(own).chain(studies.iter().map(|study| journal_of(id, study))).collect();
         let checkpoints = open.record.checkpoints.signed(&expected).await?;
-        let what =
-            Journals { source: &open.record.journals, expected, checkpoints, keys: Some(&open.keys) };
+        let what = Journals { source: &open.record.journals, expected, checkpoints, keys: Some(&open.keys) };
         let mut read: BTreeMap<JournalId, (u64, u64)> = BTreeMap::new();
         let mut tell = |journal: &JournalId, done: u64, total: u64| {
             read.insert(journal.clone(), (done, total));
@@ -97,16 +105,17 @@ impl Inner {
             progress(sums.0, sums.1);
         };
         let report = verify::journals(&what, &mut tell).await?;
-        Ok(json!(report))
+        let mut told = json!(report);
+        told["named"] = report.damages.iter().map(ToString::to_string).collect();
+        Ok(told)
     }
 
     /// What an erasure destroyed, or will.
     pub(super) async fn targets_of(&self, open: &Open, erasure: ErasureId) -> Result<Vec<Target>, StartError> {
         for study in studies::list(&open.ports).await? {
-            let Some(found) = erasures::show(&open.ports, &study.study, erasure, &Visible::none()).await? else {
-                continue;
-            };
-            return Ok(found.targets());
+            if let Some(found) = erasures::show(&open.ports, &study.study, &erasure, &Visible::none()).await? {
+                return Ok(targets(&found));
+            }
         }
         let detail = format!("there is no erasure {erasure} in this tenant");
         Err(StartError::Refused { code: "no-such-erasure", detail })

@@ -116,14 +116,15 @@ pub(super) async fn probe(
     let targets = inner.targets_of(&open, body.erasure).await.map_err(problem)?;
     let backups = match (&body.from, &body.identity) {
         (Some(from), Some(identity)) => {
-            let place: Place = from.parse().map_err(|error: infra::off_site::PlaceError| invalid(&error.to_string()))?;
+            let place: Place =
+                from.parse().map_err(|error: infra::off_site::PlaceError| invalid(&error.to_string()))?;
             Some((place, read_identity(identity).map_err(|error| invalid(&error))?))
         }
         _ => None,
     };
     let backups = backups.as_ref().map(|(place, identity)| (place, identity));
     let copies = tree_copies(&body.tenant, &inner.elsewhere, backups).await;
-    let copies = copies.map_err(|error| Problem::unavailable(&error.to_string()))?;
+    let copies = copies.map_err(|error| Problem::unavailable("copies-unavailable", error.to_string()))?;
     let opened = open.keys.probe_copies(&targets, &copies).await?;
     Ok(Json(json!({"erasure": body.erasure, "targets": targets.len(), "copies": copies.len(), "opened": opened})))
 }
@@ -136,7 +137,8 @@ pub(super) async fn verify(
     let open = inner.open(&body.tenant).map_err(problem)?;
     Ok(lines(move |tell| async move {
         let told = tell.clone();
-        let progress = move |messages: u64, of_messages: u64| told.progress(Progress { messages, of_messages, bytes: 0 });
+        let progress =
+            move |messages: u64, of_messages: u64| told.progress(Progress { messages, of_messages, bytes: 0 });
         match inner.verify(&open, &progress).await {
             Ok(report) => tell.report(report).await,
             Err(failure) => tell.failed(&failure.to_string()).await,

@@ -30,7 +30,10 @@ impl Restoring<'_> {
             let before = signed.iter().flat_map(|signed| signed.incarnations.list()).map(|(number, _)| *number);
             let last = before.chain(lives.iter().map(|(number, _)| *number)).max().unwrap_or(0);
             lives.push((last + 1, through + 1));
-            provisioner.restored(journal, &lives).await.map_err(|error| CliError::failed(origin.stream_name(), error))?;
+            provisioner
+                .restored(journal, &lives)
+                .await
+                .map_err(|error| CliError::failed(origin.stream_name(), error))?;
             let told = |progress| (self.told)(&format!("writing {} back", origin.stream_name()), progress);
             let imported = import(client, &mut messages, &told).await.map_err(CliError::input)?;
             restored.messages += imported.found + imported.written;

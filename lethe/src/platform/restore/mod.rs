@@ -112,7 +112,10 @@ impl Restoring<'_> {
         let provisioner = Provisioner::new(provisioner.map_err(CliError::unavailable)?, 1);
         let client = open::service_client(self.nats, &self.order.tenant).await?;
         let mut restored = self.journals(backup, &provisioner, &client).await?;
-        provisioner.tenant(&self.order.tenant).await.map_err(|error| CliError::failed("the key tree's stream", error))?;
+        provisioner
+            .tenant(&self.order.tenant)
+            .await
+            .map_err(|error| CliError::failed("the key tree's stream", error))?;
         self.tell("taking the key tree over");
         let keys = self.vault.key_tree(&client, &self.order.tenant);
         restored.root = self.keys(backup, &keys, &client).await?;
@@ -169,7 +172,8 @@ impl Restoring<'_> {
         let commands = Commands::new(tenants, clock, Arc::new(SystemDice), ErasureTrigger::default());
         let mut outcome = Ok(());
         for (done, person) in ledger.iter().enumerate() {
-            let progress = infra::backup::Progress { messages: done as u64, of_messages: ledger.len() as u64, bytes: 0 };
+            let progress =
+                infra::backup::Progress { messages: done as u64, of_messages: ledger.len() as u64, bytes: 0 };
             (self.told)("putting the erasures into force", progress);
             outcome = reinstate(&commands, &ports, &person.stream).await;
             if outcome.is_err() {

@@ -45,7 +45,8 @@ impl RestoreNote {
             fs::rename(&aside, &folder)?;
             folder.parent().map_or(Ok(()), |tenants| File::open(tenants)?.sync_all())
         };
-        write().map_err(|error: std::io::Error| StartError::DataDir { path: folder.clone(), cause: error.to_string() })?;
+        write()
+            .map_err(|error: std::io::Error| StartError::DataDir { path: folder.clone(), cause: error.to_string() })?;
         Ok(note)
     }
 

@@ -48,9 +48,7 @@ impl Restored {
 
     /// As one JSON object.
     pub fn json(&self) -> Value {
-        let lost = |lost: &Lost| {
-            json!({"journal": lost.journal, "from": lost.from, "through": lost.through, "messages": lost.through + 1 - lost.from})
-        };
+        let lost = |lost: &Lost| json!({"journal": lost.journal, "from": lost.from, "through": lost.through, "messages": lost.through + 1 - lost.from});
         json!({
             "backup": self.backup,
             "created": self.created.map(domain::Moment),
