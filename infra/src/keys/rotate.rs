@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::head::{HeadHome, HeadRecord};
 use super::node::Top;
-use super::rekey::{Paths, Piece, Rewritten, fresh, is_left, remove};
+use super::rekey::{Piece, Rewritten, fresh, is_left, remove};
 use super::store::{BucketPlace, NodeWriteError, Place};
 use super::tree::{ATTEMPTS_MAX, KeyTree};
 use crate::frame::Fault;
@@ -23,10 +23,10 @@ const ASK_CLOCK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What a rotation is for.
 pub(super) enum Goal<'a> {
-    /// Nothing of its own: it finishes what another left.
+    /// Nothing of its own: what another has written is shipped, and the roots that nobody needs die.
     Finish,
-    /// These keys must go.
-    Shred(&'a Piece<'a>),
+    /// These keys must go, and this root and all before it (zero: no root has to).
+    Shred { piece: &'a Piece<'a>, above: u64 },
     /// This root must be replaced.
     Renew { above: u64 },
 }
@@ -34,7 +34,7 @@ pub(super) enum Goal<'a> {
 impl Goal<'_> {
     fn places(&self) -> BTreeSet<BucketPlace> {
         match self {
-            Self::Shred(piece) => piece.keys().copied().collect(),
+            Self::Shred { piece, .. } => piece.keys().copied().collect(),
             Self::Finish | Self::Renew { .. } => BTreeSet::new(),
         }
     }
@@ -104,14 +104,12 @@ struct Drive<'a> {
     scheduled: BTreeMap<u64, OffsetDateTime>,
     /// The record as it was read last. A swap under its tag finds out whether it still is that.
     read: Option<(HeadRecord, HeadTag)>,
-    /// The paths as they were read last. A write finds out by its expectations whether they still are those.
-    paths: Option<Paths>,
 }
 
 impl<'a> Drive<'a> {
     fn new(tree: &'a KeyTree, home: &'a dyn HeadHome, goal: &'a Goal<'a>) -> Self {
         let since = (Instant::now(), tree.options.clock.passed());
-        Self { tree, home, goal, since, scheduled: BTreeMap::new(), read: None, paths: None }
+        Self { tree, home, goal, since, scheduled: BTreeMap::new(), read: None }
     }
 
     fn destruction(&self) -> Destruction {
@@ -150,18 +148,16 @@ impl<'a> Drive<'a> {
         self.read.as_ref().map(|(record, _)| record.head.site)
     }
 
-    async fn read_tree(&mut self) -> Result<Answer, Failure> {
+    async fn read_tree(&self) -> Result<Answer, Failure> {
         let (root, is_due) = match self.goal {
             Goal::Finish => (self.tree.stored_root().await?.0, false),
             Goal::Renew { above } => {
                 let root = self.tree.stored_root().await?.0;
                 (root, root <= *above)
             }
-            Goal::Shred(piece) => {
+            Goal::Shred { piece, above } => {
                 let paths = self.tree.read_paths(piece.keys()).await?;
-                let read = (paths.top.root, is_left(&paths, piece)?);
-                self.paths = Some(paths);
-                read
+                (paths.top.root, paths.top.root <= *above || is_left(&paths, piece)?)
             }
         };
         Ok(Answer::Tree(Tree { root, is_due }))
@@ -198,15 +194,20 @@ impl<'a> Drive<'a> {
         let _writer = self.tree.writer.lock().await;
         let places = self.goal.places();
         for _ in 0..ATTEMPTS_MAX {
-            let mut paths = match self.paths.take() {
-                Some(paths) => paths,
-                None => self.tree.read_paths(places.iter()).await?,
+            // Opened by the KMS now, after the new root was created, whatever was read before: a site that was left
+            // behind can not.
+            let mut paths = match self.tree.read_paths(places.iter()).await {
+                Ok(paths) => paths,
+                Err(Failure::Missing { .. }) if !self.tree.kms.versions().await?.contains(&from) => {
+                    return Ok(Answer::Moved);
+                }
+                Err(failure) => return Err(failure),
             };
             if paths.top.root != from {
                 return Ok(Answer::Moved);
             }
             let targets = match self.goal {
-                Goal::Shred(piece) => {
+                Goal::Shred { piece, .. } => {
                     let before = paths.buckets.clone();
                     let removed = remove(&mut paths, piece)?;
                     paths.proofs = self.tree.prove(&before, &paths.buckets, piece).await;
