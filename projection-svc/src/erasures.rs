@@ -149,6 +149,7 @@ structural!(StepDone, Destroyed, Listed);
 
 kinds! {
     /// What the table holds.
+    #[expect(clippy::large_enum_variant, reason = "rows are handled one by one, never in arrays")]
     pub enum PrivacyRow {
         /// An erasure.
         "erasure" Erasure(ErasureRow),

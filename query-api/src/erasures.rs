@@ -210,3 +210,25 @@ pub(crate) struct Wanted {
 
 /// How many erasures a page shows.
 const PAGE: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn events_are_sent_to_those_who_ask_for_them() {
+        for (accept, wanted) in [
+            ("text/event-stream", true),
+            ("application/json;q=0.5, Text/Event-Stream; charset=utf-8", true),
+            ("application/json", false),
+            ("*/*", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(wants_events(&headers), wanted, "{accept}");
+        }
+        assert!(!wants_events(&HeaderMap::new()));
+    }
+}

@@ -282,3 +282,31 @@ async fn follow_from(
         None => show(client, erasure).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_named_by_its_part_or_by_scope_and_part() {
+        let text = "5f0c2e8c6d7a4b519a3e1d2c4b5a6978-1";
+        let value = |scope| OneValue { scope, part: Part::try_from(text.to_owned()).expect("valid") };
+        assert_eq!(one_value(text), Ok(value(Scope::HealthFreeText)));
+        assert_eq!(one_value(&format!("health.optional/{text}")), Ok(value(Scope::HealthOptional)));
+        for wrong in ["", "all", "health.free-text/all", "unheard-of/x", "Ada Lovelace"] {
+            let error = one_value(wrong).expect_err(wrong);
+            assert!(!error.contains("Ada"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_shown_with_its_ground_and_its_date() {
+        let held = json!({"scope": "health.clinical", "ground": "legal-hold", "until": "2027-01-31"});
+        assert_eq!(kept_because(&held), "health.clinical (legal-hold, until 2027-01-31)");
+        let retained = json!({"scope": "health.free-text", "part": "x-1", "ground": "research", "rule": "ich", "until": null, "after": "study-completed"});
+        assert_eq!(
+            kept_because(&retained),
+            "health.free-text/x-1 (research, rule ich, until some time after study-completed, which has not happened yet)"
+        );
+    }
+}

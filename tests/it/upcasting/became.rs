@@ -162,14 +162,14 @@ fn decisions() -> Vec<(&'static str, privacy::Event)> {
         until: Some(text("2027-01-31")),
         after: None,
     };
-    let retained = RefusedScope {
+    // Never all at once in life; a fixture is whole.
+    let whole = RefusedScope {
         scope: Scope::HealthFreeText,
         part: Some(one_value(4).part),
         ground: RefusalGround::LegalObligation,
-        hold: None,
         rule: Some(text("ctr-58")),
-        until: None,
         after: Some(study::Trigger::StudyCompleted),
+        ..held.clone()
     };
     let assessed =
         |values, refused| ErasureAssessed { erasure: ERASURE, granted: vec![Scope::IdentityContact], values, refused };
@@ -183,8 +183,8 @@ fn decisions() -> Vec<(&'static str, privacy::Event)> {
     vec![
         ("erasure-requested.1", requested(vec![])),
         ("erasure-requested.2", requested(vec![one_value(2)])),
-        ("erasure-assessed.1", assessed(vec![], vec![held.clone()])),
-        ("erasure-assessed.2", assessed(vec![one_value(2)], vec![held, retained])),
+        ("erasure-assessed.1", assessed(vec![], vec![held])),
+        ("erasure-assessed.2", assessed(vec![one_value(2)], vec![whole])),
         ("erasure-approved.1", approved),
         ("erasure-refused.1", ErasureRefused { erasure: ERASURE, ground, reason: why("see protocol") }),
     ]
@@ -197,9 +197,8 @@ fn steps() -> Vec<(&'static str, privacy::Event)> {
     };
     let destroyed =
         |destroyed, copy| KeysDestroyed { erasure: ERASURE, keys: 12, root_before: 3, root_after: 4, destroyed, copy };
-    let target = |scope, part, keys| TargetKeys { scope, part, keys, root_before: 3, root_after: 4 };
-    let targets =
-        vec![target(Scope::IdentityContact, None, 11), target(Scope::HealthFreeText, Some(one_value(2).part), 1)];
+    let (scope, part) = (Scope::HealthFreeText, Some(one_value(2).part));
+    let targets = vec![TargetKeys { scope, part, keys: 12, root_before: 3, root_after: 4 }];
     vec![
         ("erasure-begun.1", ErasureBegun { erasure: ERASURE }),
         ("erasure-committed.1", ErasureCommitted { erasure: ERASURE }),
