@@ -154,7 +154,8 @@ impl RawJournals for ArchiveJournals {
 }
 
 fn files(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let unavailable = |error: std::io::Error| Failure::unavailable("the folder of archives", format!("{}: {error}", dir.display()));
+    let unavailable =
+        |error: std::io::Error| Failure::unavailable("the folder of archives", format!("{}: {error}", dir.display()));
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(unavailable)? {
         let path = entry.map_err(unavailable)?.path();
@@ -169,7 +170,8 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, Failure> {
-    let file = File::open(path).map_err(|error| Failure::unavailable("an archive", format!("{}: {error}", path.display())))?;
+    let file =
+        File::open(path).map_err(|error| Failure::unavailable("an archive", format!("{}: {error}", path.display())))?;
     Ok(BufReader::new(file))
 }
 

@@ -18,8 +18,8 @@ use crate::keys::{KeyId, PersonKey};
 use crate::log::checkpoint::Checkpoint;
 use crate::log::leaf::leaf_of;
 use crate::log::merkle::{Peaks, is_included};
-use crate::log::{Hash, RawJournals as _};
 use crate::log::note::is_signed;
+use crate::log::{Hash, RawJournals as _};
 use crate::seal::peek;
 
 /// What came of a check.
@@ -109,7 +109,10 @@ fn record(body: &Body, trust: &PublicKey, checked: &mut Checked) -> Option<(Chec
     let proof = hashes(&record.consistency);
     checked.note(
         proof.is_some_and(|proof| before.is_prefix_of(&after, &proof)),
-        format!("of the first {} messages of the record none was changed or removed, up to message {}", before.size, after.size),
+        format!(
+            "of the first {} messages of the record none was changed or removed, up to message {}",
+            before.size, after.size
+        ),
         "the record was changed between the two checkpoints, other than by appending",
     );
     let leaf = leaf_of(after.incarnations.of(begun.sequence), begun.sequence, &begun.hash.0);
@@ -195,18 +198,16 @@ fn arithmetic(body: &Body, checked: &mut Checked) {
     checked.must(!body.destroyed.is_empty(), "nothing is said to be destroyed");
     let order = &body.order;
     checked.must(order.requested_by != order.approved_by, "the same user asked and approved");
-    let times = [
-        order.requested_at,
-        order.approved_at,
-        body.logically_effective_at,
-        body.cryptographically_complete_by,
-    ];
+    let times =
+        [order.requested_at, order.approved_at, body.logically_effective_at, body.cryptographically_complete_by];
     checked.must(times.is_sorted(), "the times do not follow each other");
     if let Destruction::Scheduled { at } = body.old_roots {
         checked.must(at <= body.cryptographically_complete_by, "an old root outlives the date of completion");
     }
     checked.must(!body.what_this_cannot_prove.is_empty(), "it does not say what it cannot prove");
-    checked.holds.push(format!("{sections} sections of the record cannot be read any more, by this count of its issuer"));
+    checked
+        .holds
+        .push(format!("{sections} sections of the record cannot be read any more, by this count of its issuer"));
 }
 
 /// Reads the copy of the record from its start.
@@ -258,7 +259,8 @@ async fn replay(
     after: &Checkpoint,
 ) -> Result<Replay, domain::port::Failure> {
     let begun = &body.record.begun;
-    let privacy = StreamId { journal: journal.clone(), aggregate: Aggregate::Privacy, id: body.data_subject.to_string() };
+    let privacy =
+        StreamId { journal: journal.clone(), aggregate: Aggregate::Privacy, id: body.data_subject.to_string() };
     let mut replay = Replay { roots: BTreeMap::new(), has_begun: false, sections: vec![0; body.destroyed.len()] };
     let last = source.state(journal).await?.last.min(after.size);
     let mut peaks = Peaks::default();

@@ -11,9 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use domain::history::{Aggregate, CommitHash, DataSubject, JournalId};
 use domain::ids::{ErasureId, TenantId};
-use domain::port::{
-    Certified, Certifier, Clock, ErasureAccount, Failure, Kms, OffSite, Shredded, Signer, TreeCopies,
-};
+use domain::port::{Certified, Certifier, Clock, ErasureAccount, Failure, Kms, OffSite, Shredded, Signer, TreeCopies};
 use domain::privacy::RefusedScope;
 use sha2::{Digest, Sha256};
 
@@ -77,7 +75,8 @@ impl Certificates {
             let is_hit = |key: &&PersonKey| is_in(shredded, key);
             seen.iter().flat_map(|seen| &seen.keys).filter(is_hit).count() as u64
         };
-        let destroyed: Vec<_> = account.destroyed.iter().map(|shredded| destroyed(shredded, sections(shredded))).collect();
+        let destroyed: Vec<_> =
+            account.destroyed.iter().map(|shredded| destroyed(shredded, sections(shredded))).collect();
         let body = Body {
             format: FORMAT,
             erasure: account.erasure,

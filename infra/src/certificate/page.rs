@@ -37,11 +37,11 @@ pub fn page(text: &str) -> Option<String> {
     }
     page += "</ul>";
     heading(&mut page, "How to check it");
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<p>This page shows the certificate and checks nothing. Check the file itself: <code>lethe verify {}.json --trust \
          PUBLIC-KEY</code>, with the public key that you were given by another way. It was signed by <code>{}</code>.</p>\
-         </body></html>\n",
+         </body></html>",
         body.erasure,
         escaped(&certificate.signature.key)
     );
@@ -71,15 +71,18 @@ fn summary(page: &mut String, body: &Body) {
 fn order(page: &mut String, body: &Body) {
     heading(page, "Who ordered it");
     let order = &body.order;
-    table(page, &[
-        ("Erasure", body.erasure.to_string()),
-        ("Ground (GDPR Art. 17(1))", word(&order.justification)),
-        ("Requested", format!("by user {}, {}", order.requested_by, time(order.requested_at))),
-        ("Approved", format!("by user {}, {}", order.approved_by, time(order.approved_at))),
-        ("Instruction of the controller", order.instruction.to_string()),
-        ("Recipients told", body.recipients_notified.to_string()),
-        ("Certificate issued", time(body.issued_at)),
-    ]);
+    table(
+        page,
+        &[
+            ("Erasure", body.erasure.to_string()),
+            ("Ground (GDPR Art. 17(1))", word(&order.justification)),
+            ("Requested", format!("by user {}, {}", order.requested_by, time(order.requested_at))),
+            ("Approved", format!("by user {}, {}", order.approved_by, time(order.approved_at))),
+            ("Instruction of the controller", order.instruction.to_string()),
+            ("Recipients told", body.recipients_notified.to_string()),
+            ("Certificate issued", time(body.issued_at)),
+        ],
+    );
 }
 
 fn scopes(page: &mut String, body: &Body) {
@@ -121,14 +124,21 @@ fn evidence(page: &mut String, body: &Body) {
             body.off_site.root.map_or_else(|| "unknown".to_owned(), |root| root.to_string())
         ),
     };
-    let exportable = if body.kms.is_exportable { "keys can be copied out by its administrator" } else { "keys cannot be copied out" };
-    table(page, &[
-        ("Root keys are held in", format!("{} ({}): {exportable}", body.kms.kind, body.kms.device)),
-        ("Copies", copies),
-        ("Tried afterwards", format!("{} times, past all locks: nothing opened", body.probed)),
-        ("Nobody else's keys", format!("{} proofs over the key map", body.key_map.len())),
-        ("The erasure began with", format!("message {} of the record", body.record.begun.sequence)),
-    ]);
+    let exportable = if body.kms.is_exportable {
+        "keys can be copied out by its administrator"
+    } else {
+        "keys cannot be copied out"
+    };
+    table(
+        page,
+        &[
+            ("Root keys are held in", format!("{} ({}): {exportable}", body.kms.kind, body.kms.device)),
+            ("Copies", copies),
+            ("Tried afterwards", format!("{} times, past all locks: nothing opened", body.probed)),
+            ("Nobody else's keys", format!("{} proofs over the key map", body.key_map.len())),
+            ("The erasure began with", format!("message {} of the record", body.record.begun.sequence)),
+        ],
+    );
     let _ = write!(
         page,
         "<p>The record before and after, as it was signed:</p><pre><code>{}</code></pre><pre><code>{}</code></pre>",

@@ -138,7 +138,8 @@ async fn a_certificate_holds_and_says_what_was_done() {
     assert_eq!(checked.holds.len(), 5, "{:?}", checked.holds);
     let body: Value = serde_json::from_str(&issued.text).unwrap();
     let body = &body["certificate"];
-    let counts = |name: &str| body["destroyed"].as_array().unwrap().iter().map(|scope| scope[name].clone()).collect::<Vec<_>>();
+    let counts =
+        |name: &str| body["destroyed"].as_array().unwrap().iter().map(|scope| scope[name].clone()).collect::<Vec<_>>();
     assert_eq!(counts("keys"), [1, 1, 1, 30, 0]);
     assert_eq!(counts("sections"), [1, 1, 30, 30, 0]);
     assert_eq!(counts("finding"), ["destroyed", "destroyed", "destroyed", "destroyed", "none-held"]);
@@ -201,8 +202,13 @@ async fn a_signed_untruth_is_refused() {
     };
     untrue(|body| body["destroyed"][4]["scope"] = "user.profile".into(), "that nothing was held").await;
     untrue(|body| body["key_map"] = json!([]), "no proof of the key map").await;
-    untrue(|body| body["key_map"][0]["after"] = body["key_map"][0]["before"].clone(), "something else was changed").await;
-    untrue(|body| drop(body["key_map"][0]["emptied"].as_array_mut().unwrap().remove(0)), "something named is there still").await;
+    untrue(|body| body["key_map"][0]["after"] = body["key_map"][0]["before"].clone(), "something else was changed")
+        .await;
+    untrue(
+        |body| drop(body["key_map"][0]["emptied"].as_array_mut().unwrap().remove(0)),
+        "something named is there still",
+    )
+    .await;
     untrue(|body| body["data_subject"] = Uuid::from_u128(2).to_string().into(), "the proof of the key map").await;
     untrue(|body| body["destroyed"][0]["keys"] = 0.into(), "do not fit together").await;
     untrue(|body| body["sections_made_unreadable"] = 61.into(), "do not add up").await;
@@ -240,7 +246,10 @@ async fn against_a_copy_of_the_journal_any_other_change_is_found() {
         payload[end] ^= 1;
         changed[index].payload = payload.into();
         let refused = check(changed).await.refused;
-        assert!(refused.iter().any(|refused| refused.contains("is not the record that was signed")), "{index}: {refused:?}");
+        assert!(
+            refused.iter().any(|refused| refused.contains("is not the record that was signed")),
+            "{index}: {refused:?}"
+        );
     }
     assert!(!check(whole[..whole.len() - 1].to_vec()).await.is_verified(), "shorter");
     let empty = Scratch::new();
@@ -264,7 +273,9 @@ async fn no_certificate_for_a_record_that_is_not_what_was_signed() {
 async fn the_page_shows_it_and_escapes_what_it_shows() {
     let issued = small().await;
     let page = page(&issued.text).unwrap();
-    for shown in ["Certificate of erasure", "62 sections", "none held", "consent withdrawn", "DPA-7/2", "legal obligation"] {
+    for shown in
+        ["Certificate of erasure", "62 sections", "none held", "consent withdrawn", "DPA-7/2", "legal obligation"]
+    {
         assert!(page.contains(shown), "{shown}");
     }
     assert!(!page.contains("<script") && !page.contains("http"), "nothing to run or to load");

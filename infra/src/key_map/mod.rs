@@ -140,17 +140,14 @@ mod tests {
         assert_eq!(one[..16], person[..16]);
         let bucket = crate::keys::bucket_of(DataSubject(Uuid::from_u128(7)));
         assert_eq!(one[..2], bucket.to_be_bytes());
-        let scope = Target {
-            data_subject: DataSubject(Uuid::from_u128(7)),
-            scope: Scope::HealthClinical,
-            part: None,
-        };
+        let scope = Target { data_subject: DataSubject(Uuid::from_u128(7)), scope: Scope::HealthClinical, part: None };
         let below = |place: &Hash| Prefix::of_target(&scope, 1)[0].holds(&Prefix::of(place, PLACE_BITS));
         assert!(below(&one));
         assert!(below(&place(&key(7, Scope::HealthClinical, "x", 3))));
         assert!(!below(&place(&key(7, Scope::HealthOptional, "all", 1))));
         assert!(!below(&place(&key(8, Scope::HealthClinical, "all", 1))));
-        let places = [("all", 1), ("all", 2), ("b", 1)].map(|(part, life)| place(&key(7, Scope::HealthClinical, part, life)));
+        let places =
+            [("all", 1), ("all", 2), ("b", 1)].map(|(part, life)| place(&key(7, Scope::HealthClinical, part, life)));
         assert!(places[0] != places[1] && places[0] != places[2] && places[1] != places[2]);
     }
 

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use domain::port::Target;
 
+use super::tree::Leaf;
 use super::whole::{BUCKETS, Upper, prefix};
 use super::{EMPTY, PLACE_BITS, Prefix, branch_hash, leaf_hash, tree};
 use crate::log::Hash;
@@ -74,8 +75,6 @@ pub(super) fn prefixes(named: &[Named]) -> Vec<Prefix> {
     named.iter().flat_map(|(target, generations)| Prefix::of_target(target, *generations)).collect()
 }
 
-type Leaf = (Hash, Hash);
-
 struct Maker<'a> {
     upper: &'a Upper,
     open: &'a BTreeMap<u16, Vec<Leaf>>,
@@ -104,8 +103,12 @@ impl<'a> Maker<'a> {
         }
         Ok(match self.node(view)? {
             Node::Empty => (Part::Empty, true),
-            Node::Leaf((place, value)) => (Part::Leaf(place, value), is_gone(&self.gone, &Prefix::of(&place, PLACE_BITS))),
-            Node::Branch(prefix, left, right) if !self.gone.iter().any(|gone| prefix.holds(gone) && *gone != prefix) => {
+            Node::Leaf((place, value)) => {
+                (Part::Leaf(place, value), is_gone(&self.gone, &Prefix::of(&place, PLACE_BITS)))
+            }
+            Node::Branch(prefix, left, right)
+                if !self.gone.iter().any(|gone| prefix.holds(gone) && *gone != prefix) =>
+            {
                 let sides = (Part::Hash(self.hash(left)), Part::Hash(self.hash(right)));
                 (Part::Branch(prefix, Box::new(sides)), is_gone(&self.gone, &prefix))
             }
@@ -182,7 +185,9 @@ impl Removal {
         }
         let held = |named: &Named| {
             let prefixes = Prefix::of_target(&named.0, named.1);
-            removed.iter().any(|removed| is_gone(&prefixes, removed) || prefixes.iter().any(|named| removed.holds(named)))
+            removed
+                .iter()
+                .any(|removed| is_gone(&prefixes, removed) || prefixes.iter().any(|named| removed.holds(named)))
         };
         Ok(named.iter().map(held).collect())
     }

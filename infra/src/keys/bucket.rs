@@ -11,11 +11,11 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::key::{Key, KeyState};
-use crate::key_map::tree::Leaves;
 use super::key_id::PersonKey;
 use super::node::{open_node, seal_node};
 use super::store::{BucketPlace, Place};
 use crate::frame::{Fault, array_len, array_of, encode, finished};
+use crate::key_map::tree::Leaves;
 
 /// The first life of a scope. The next one begins by an explicit, recorded act only; that act belongs here, beside
 /// [`Bucket::create`], and does not exist yet.

@@ -278,7 +278,9 @@ impl KeyTree {
         };
         match crate::log::shelf::store(file, &bytes(map)) {
             Ok(()) => map.saved = map.through,
-            Err(error) => tracing::warn!(%error, "the roots of the key map are not kept: every bucket is read at the next start"),
+            Err(error) => {
+                tracing::warn!(%error, "the roots of the key map are not kept: every bucket is read at the next start")
+            }
         }
     }
 }

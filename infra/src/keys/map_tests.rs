@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::*;
 use crate::key_map::tree::Leaves;
+use crate::keys::Options;
 use crate::keys::kms::MemoryKms;
 use crate::keys::memory::MemoryNodes;
-use crate::keys::Options;
 use crate::log::scratch::Scratch;
 
 fn person(number: u128) -> DataSubject {
@@ -89,7 +89,9 @@ async fn a_shred_stores_a_proof_for_each_person() {
     let before = tree.key_map().await.unwrap().root;
     let gone: Vec<_> = [3, 4]
         .into_iter()
-        .flat_map(|person| [Scope::HealthClinical, Scope::IdentityContact, Scope::UserProfile].map(|scope| target(person, scope)))
+        .flat_map(|person| {
+            [Scope::HealthClinical, Scope::IdentityContact, Scope::UserProfile].map(|scope| target(person, scope))
+        })
         .collect();
     tree.fence(&gone).await.unwrap();
     let receipt = tree.shred(&gone).await.unwrap();

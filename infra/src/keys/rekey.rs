@@ -75,7 +75,13 @@ impl KeyTree {
         let mut take = |place| stored.remove(&place).flatten();
 
         let top = self.open_top(take(Place::Top)).await?;
-        let mut paths = Paths { top, nodes: BTreeMap::new(), buckets: BTreeMap::new(), changed: BTreeMap::new(), proofs: BTreeMap::new() };
+        let mut paths = Paths {
+            top,
+            nodes: BTreeMap::new(),
+            buckets: BTreeMap::new(),
+            changed: BTreeMap::new(),
+            proofs: BTreeMap::new(),
+        };
         for node in nodes {
             paths.nodes.insert(node, self.open_node(&paths.top, node, take(Place::Node(node)))?);
         }

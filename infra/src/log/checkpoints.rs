@@ -10,12 +10,12 @@ use domain::ids::TenantId;
 use domain::port::{Clock, Failure, OffSite, Signer};
 use time::OffsetDateTime;
 
+use super::Hash;
 use super::checkpoint::{Checkpoint, KeyMapState, origin};
 use super::journal_log::JournalLog;
 use super::merkle::root;
 use super::shelf::{Shelf, Signed, folder, journal_of, object};
 use super::source::{KeyMapSource, RawJournals};
-use super::Hash;
 
 /// So many of the newest off-site checkpoints of a journal stream are read at start.
 const OFF_SITE_READ: usize = 8;
@@ -81,7 +81,8 @@ impl Checkpoints {
         journals.extend(Shelf::known(&self.parts.dir, &own)?);
         if let Some(off_site) = &self.parts.off_site {
             let names = off_site.list("checkpoints/").await?;
-            let folder = |name: &str| name.strip_prefix("checkpoints/")?.split_once('/').map(|(folder, _)| folder.to_owned());
+            let folder =
+                |name: &str| name.strip_prefix("checkpoints/")?.split_once('/').map(|(folder, _)| folder.to_owned());
             let mut folders: Vec<_> = names.iter().filter_map(|name| folder(name)).collect();
             folders.dedup();
             journals.extend(folders.iter().filter_map(|name| journal_of(&own, name)));
@@ -194,7 +195,10 @@ impl Checkpoints {
         let shelf = self.shelf(journal);
         let mut signed = shelf.all(&key)?;
         let elsewhere = self.off_site(journal).await?;
-        for newer in elsewhere.iter().filter(|newer| signed.last().is_none_or(|last| last.checkpoint.size < newer.checkpoint.size)) {
+        for newer in elsewhere
+            .iter()
+            .filter(|newer| signed.last().is_none_or(|last| last.checkpoint.size < newer.checkpoint.size))
+        {
             shelf.put(newer, false)?;
         }
         signed.extend(elsewhere);
@@ -210,8 +214,7 @@ impl Checkpoints {
         let mut log = JournalLog::open(&self.parts.dir, journal, signed.last())?;
         log.check(&*self.parts.source, &stands, &signed).await?;
         let state = self.state(journal);
-        *state.lock().await =
-            State { log: Some(log), newest: signed.pop(), owed: None, shipped_at: None };
+        *state.lock().await = State { log: Some(log), newest: signed.pop(), owed: None, shipped_at: None };
         Ok(())
     }
 
@@ -224,7 +227,8 @@ impl Checkpoints {
         let names = off_site.list(&folder(journal)).await?;
         let mut signed = Vec::new();
         for name in &names[names.len().saturating_sub(OFF_SITE_READ)..] {
-            let bytes = off_site.get(name).await?.ok_or_else(|| Failure::missing(format!("the off-site object {name}")))?;
+            let bytes =
+                off_site.get(name).await?.ok_or_else(|| Failure::missing(format!("the off-site object {name}")))?;
             let damaged = |detail: String| Failure::damaged(format!("the off-site object {name}"), detail);
             let note = String::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
             let checkpoint = Checkpoint::open(&note, journal, &key).map_err(|fault| damaged(fault.to_string()))?;

@@ -14,7 +14,9 @@ async fn start(size: u64, change: impl FnOnce(&World)) -> Result<(), Failure> {
 
 fn lost(result: Result<(), Failure>) -> String {
     match result {
-        Err(Failure::Damaged { what, detail }) => format!("{what}: {}", detail.split(" (do").next().unwrap_or_default()),
+        Err(Failure::Damaged { what, detail }) => {
+            format!("{what}: {}", detail.split(" (do").next().unwrap_or_default())
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -47,10 +49,11 @@ async fn it_signs_news_only_and_starts_again() {
 #[tokio::test]
 async fn a_shorter_journal_is_found() {
     for size in [1, 7, 2000] {
-        let result = start(size, |world| world.journals.change(&cardio(), |messages| messages.truncate(size as usize - 1))).await;
-        let expected = format!(
-            "journal stream EVT_acme_cardio: messages {size} to {size} are lost: they are not there any more"
-        );
+        let result =
+            start(size, |world| world.journals.change(&cardio(), |messages| messages.truncate(size as usize - 1)))
+                .await;
+        let expected =
+            format!("journal stream EVT_acme_cardio: messages {size} to {size} are lost: they are not there any more");
         assert_eq!(lost(result), expected);
     }
 }
@@ -80,7 +83,9 @@ async fn without_the_stored_hashes_the_journal_is_read_whole() {
         remove(world);
         world.journals.change(&cardio(), |messages| messages[17].payload = "other".into());
     });
-    assert!(lost(result.await).starts_with("journal stream EVT_acme_cardio: messages 1 to 3000 are lost: at least one"));
+    assert!(
+        lost(result.await).starts_with("journal stream EVT_acme_cardio: messages 1 to 3000 are lost: at least one")
+    );
 }
 
 #[tokio::test]
@@ -105,7 +110,10 @@ async fn a_missing_journal_stream_is_found_by_its_checkpoints() {
         std::fs::remove_dir_all(world.scratch.path().join("checkpoints")).unwrap();
         world.journals.0.lock().unwrap().remove(&cardio());
     });
-    assert_eq!(lost(elsewhere.await), "journal stream lethe/acme/cardio: it is not there, and 5 messages of it were signed");
+    assert_eq!(
+        lost(elsewhere.await),
+        "journal stream lethe/acme/cardio: it is not there, and 5 messages of it were signed"
+    );
 }
 
 #[tokio::test]
@@ -155,7 +163,10 @@ async fn what_does_not_go_off_site_is_sent_later() {
     assert_eq!(world.off_site.objects.lock().unwrap().len(), 0);
     *world.off_site.is_away.lock().unwrap() = false;
     checkpoints.tick().await;
-    assert_eq!(world.off_site.objects.lock().unwrap().keys().collect::<Vec<_>>(), ["checkpoints/cardio/00000000000000000005"]);
+    assert_eq!(
+        world.off_site.objects.lock().unwrap().keys().collect::<Vec<_>>(),
+        ["checkpoints/cardio/00000000000000000005"]
+    );
     world.journals.fill(&cardio(), "b", 5);
     checkpoints.tick().await;
     assert_eq!(world.off_site.objects.lock().unwrap().len(), 1, "not every one at once");

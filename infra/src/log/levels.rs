@@ -32,7 +32,7 @@ impl MemoryLevels {
             }
             self.0[level].push(hash);
             match self.0[level][..] {
-                [.., left, right] if self.0[level].len() % 2 == 0 => hash = node_hash(&left, &right),
+                [.., left, right] if self.0[level].len().is_multiple_of(2) => hash = node_hash(&left, &right),
                 _ => return,
             }
         }
@@ -46,7 +46,9 @@ impl Hashes for MemoryLevels {
 
     fn node(&self, level: u32, index: u64) -> Result<Hash, Failure> {
         let found = self.0.get(level as usize).and_then(|level| level.get(usize::try_from(index).ok()?));
-        found.copied().ok_or_else(|| Failure::damaged("Merkle log", format!("node {index} of level {level} is not there")))
+        found
+            .copied()
+            .ok_or_else(|| Failure::damaged("Merkle log", format!("node {index} of level {level} is not there")))
     }
 }
 
@@ -163,7 +165,9 @@ impl FileLevels {
     }
 
     fn tried<T>(&self, result: std::io::Result<T>) -> Result<T, Failure> {
-        result.map_err(|error| Failure::unavailable("the folder of the Merkle log", format!("{}: {error}", self.dir.display())))
+        result.map_err(|error| {
+            Failure::unavailable("the folder of the Merkle log", format!("{}: {error}", self.dir.display()))
+        })
     }
 }
 

@@ -135,7 +135,8 @@ pub(crate) mod tests {
         let encoded = BASE64.decode(verifier.splitn(3, '+').last().unwrap()).unwrap();
         let key = PublicKey(encoded[1..].try_into().unwrap());
         assert_eq!(key_id("PeterNeumann", &key), [0xc7, 0x4f, 0x20, 0xa3]);
-        let text = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n";
+        let text =
+            "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n";
         let signature = "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=";
         let note = format!("{text}\n\u{2014} PeterNeumann {signature}\n");
         assert_eq!(open(&note, "PeterNeumann", &key), Ok(text));

@@ -68,7 +68,8 @@ impl Shelf {
             _ => unavailable(&path, &error),
         })?;
         let checkpoint = Checkpoint::open(&note, &self.journal, key);
-        let checkpoint = checkpoint.map_err(|fault| Failure::damaged(format!("checkpoint {}", path.display()), fault))?;
+        let checkpoint =
+            checkpoint.map_err(|fault| Failure::damaged(format!("checkpoint {}", path.display()), fault))?;
         if checkpoint.size != size {
             return Err(Failure::damaged(format!("checkpoint {}", path.display()), "it is one of another size"));
         }
@@ -124,9 +125,10 @@ impl Shelf {
             let day = self.read(*size, key)?.checkpoint.time.date();
             going.extend(last_of_day.insert(day, *size));
         }
-        going.into_iter().map(|size| self.path(size, "note")).try_for_each(|path| {
-            fs::remove_file(&path).map_err(|error| unavailable(&path, &error))
-        })
+        going
+            .into_iter()
+            .map(|size| self.path(size, "note"))
+            .try_for_each(|path| fs::remove_file(&path).map_err(|error| unavailable(&path, &error)))
     }
 
     fn path(&self, size: u64, kind: &str) -> PathBuf {

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::history::{
-    Actor, ActorKind, Aggregate, DataSubject, EventType, OpenEvent, StreamId, Tail,
-};
+use domain::history::{Actor, ActorKind, Aggregate, DataSubject, EventType, OpenEvent, StreamId, Tail};
 use domain::ids::{CommandId, CorrelationId, Environment, UserId};
 use domain::permit::Role;
 use domain::port::{Draft, Keys as _, Target};
@@ -107,4 +105,3 @@ impl Clinic {
         self.tree.shred(&targets).await.unwrap()
     }
 }
-

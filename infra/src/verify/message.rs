@@ -93,14 +93,21 @@ impl<'a> Messages<'a> {
                 faults.extend(own.map(|detail| name(header.revision, message.sequence, detail)));
                 let before = self.ends.get(&stream);
                 if header.revision != expected && is_sound {
-                    let detail = format!("commit {expected} should stand here: what is between is missing or out of order");
+                    let detail =
+                        format!("commit {expected} should stand here: what is between is missing or out of order");
                     faults.push(name(header.revision, message.sequence, detail));
                 } else if is_sound && before.is_none_or(|end| !end.is_damaged) {
                     let previous = before.map_or(CommitHash::default(), |end| end.hash);
                     faults.extend((header.previous != previous).then(|| match before {
                         // Its own tag holds, if it was checked: then it is the one before that was changed.
-                        Some(end) => name(end.revision, end.sequence, "the commit after it names another hash for it".to_owned()),
-                        None => name(header.revision, message.sequence, "it is the first, and names one before it".to_owned()),
+                        Some(end) => {
+                            name(end.revision, end.sequence, "the commit after it names another hash for it".to_owned())
+                        }
+                        None => name(
+                            header.revision,
+                            message.sequence,
+                            "it is the first, and names one before it".to_owned(),
+                        ),
                     }));
                 }
                 if is_sound {
@@ -123,11 +130,12 @@ impl<'a> Messages<'a> {
         let KeyId::Tenant { generation } = entry.id else {
             return Ok(Some("its first section is not under the tenant's key".to_owned()));
         };
-        if !self.structure.contains_key(&generation) {
-            let state = keys.get(&[&entry.id]).await?.into_iter().next().unwrap_or(KeyState::Unknown);
-            self.structure.insert(generation, state);
-        }
-        match sealed.authenticate(&self.structure[&generation]) {
+        let state = match self.structure.get(&generation) {
+            Some(state) => state.clone(),
+            None => keys.get(&[&entry.id]).await?.into_iter().next().unwrap_or(KeyState::Unknown),
+        };
+        self.structure.insert(generation, state.clone());
+        match sealed.authenticate(&state) {
             Ok(()) => {
                 self.authenticated += 1;
                 Ok(None)

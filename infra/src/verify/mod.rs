@@ -57,7 +57,10 @@ pub async fn journals(what: &Journals<'_>, progress: Progress<'_>) -> Result<Rep
             one(what, &journal, &signed, &mut report, progress).await?;
         } else {
             let signed = signed.last().map_or(0, |newest| newest.size);
-            report.note(Damage::of(&journal, format!("the journal stream is missing; {signed} messages of it were signed")));
+            report.note(Damage::of(
+                &journal,
+                format!("the journal stream is missing; {signed} messages of it were signed"),
+            ));
         }
     }
     Ok(report)

@@ -37,12 +37,8 @@ async fn a_whole_journal_is_whole() {
     let clinic = Clinic::small().await;
     let checkpoints = signed(&clinic).await;
     let mut seen = Vec::new();
-    let what = Journals {
-        source: &*clinic.world.journals,
-        expected: vec![cardio()],
-        checkpoints,
-        keys: Some(&clinic.tree),
-    };
+    let what =
+        Journals { source: &*clinic.world.journals, expected: vec![cardio()], checkpoints, keys: Some(&clinic.tree) };
     let report = journals(&what, &mut |_, read, all| seen.push((read, all))).await.unwrap();
     assert_eq!(report.damages, []);
     assert!(report.is_whole() && report.is_authenticated);
@@ -101,7 +97,10 @@ async fn the_damaged_commit_is_named_once_with_stream_and_revision() {
     let report = verify(&clinic, &[], true).await;
     let named: Vec<_> = report.damages.iter().map(ToString::to_string).collect();
     let person = stream(Aggregate::Participant, 1);
-    assert_eq!(named, [format!("EVT_acme_cardio, message 4, commit 2 of {person}: an authentication tag does not fit")]);
+    assert_eq!(
+        named,
+        [format!("EVT_acme_cardio, message 4, commit 2 of {person}: an authentication tag does not fit")]
+    );
     let chained = verify(&clinic, &[], false).await.damages;
     assert_eq!(chained.len(), 1);
     assert_eq!((chained[0].sequence, chained[0].revision), (Some(4), Some(Revision(2))));
@@ -128,7 +127,9 @@ async fn what_is_missing_or_moved_is_found_and_reading_goes_on() {
     });
     assert_eq!(swapped.await[0].0, Some(4));
     let elsewhere = found(|messages| messages[3].subject = messages[6].subject.clone()).await;
-    assert!(elsewhere.iter().any(|(sequence, detail)| *sequence == Some(4) && detail == "its header names another stream"));
+    assert!(
+        elsewhere.iter().any(|(sequence, detail)| *sequence == Some(4) && detail == "its header names another stream")
+    );
     let filler = found(|messages| messages[1].payload = "x".into()).await;
     assert_eq!(filler[0].0, Some(2));
     let foreign = found(|messages| messages[1].subject = "evt.acme.other._guard".to_owned()).await;
@@ -158,5 +159,8 @@ async fn a_missing_journal_stream_is_found() {
     assert_eq!(report.damages[0].to_string(), "EVT_acme: the journal stream is missing; 3 messages of it were signed");
     clinic.world.journals.0.lock().unwrap().remove(&cardio());
     let report = verify(&clinic, &[], true).await;
-    assert_eq!(report.damages[0].to_string(), "EVT_acme_cardio: the journal stream is missing; 0 messages of it were signed");
+    assert_eq!(
+        report.damages[0].to_string(),
+        "EVT_acme_cardio: the journal stream is missing; 0 messages of it were signed"
+    );
 }

@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod follow;
 mod keys;
+mod live;
 mod provisioning;
 mod proxy;
 mod raw;
