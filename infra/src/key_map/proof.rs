@@ -99,7 +99,10 @@ impl<'a> Maker<'a> {
     /// What must be shown of a subtree, and whether nothing is left of it.
     fn part(&self, view: View<'a>, position: Prefix, must_open: bool) -> Result<(Part, bool), Needs> {
         if !must_open && !may_meet(&self.gone, &position) {
-            return Ok((Part::Hash(self.hash(view)), false));
+            return Ok(match self.hash(view) {
+                EMPTY => (Part::Empty, true),
+                hash => (Part::Hash(hash), false),
+            });
         }
         Ok(match self.node(view)? {
             Node::Empty => (Part::Empty, true),

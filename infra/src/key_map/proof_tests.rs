@@ -257,3 +257,13 @@ fn the_example_of_the_format_page_holds() {
     }
     assert_eq!(text, std::fs::read_to_string(file).unwrap());
 }
+
+#[test]
+fn of_an_empty_map_nothing_is_removed() {
+    let before = map([]);
+    for named in [vec![], vec![scope_of(1, 0)]] {
+        let (proof, _) = prove(&before, &named);
+        assert_eq!(proof.check(&EMPTY, &EMPTY, &named), Ok(vec![false; named.len()]));
+        assert_eq!(Removal::decode(&proof.encode()), Ok(proof));
+    }
+}
