@@ -4,14 +4,20 @@
 //! of the key tree is wrapped under (*shipped*), which root a rotation has *reserved*, and which *site* may rotate. A
 //! restored or promoted site takes the head first, so one that was left behind finds it taken and stops.
 //!
-//! 1. Reserve the next root on the head, or take over the reservation that a crashed rotation left.
+//! 1. Reserve the next root on the head, or take over the reservation that a crashed rotation left. Whoever has nothing
+//!    to write does neither.
 //! 2. Create that root; write the changed paths of the tree under it, all or nothing.
 //! 3. Ship the tree: accepted only while the head still holds the reservation.
 //! 4. List the KMS's roots, *then* read the head: every listed root that is neither shipped nor reserved dies, once
 //!    no lease can use it any more.
-//! 5. Done only when no other root lives and nothing that was to go is left.
+//! 5. Done only when no other root lives, nothing that was to go is left, and the live tree is under the shipped root.
 //!
 //! Every step may be repeated, by the same process or by another. Whatever does not fit begins anew from the head.
+//!
+//! Two of these rules are there because the model found what happens without them. (1) Two processes that take over each
+//! other's reservations with nothing to write can go on for ever, each writing the tree without what the other wants
+//! removed. (5) While another rotation is between writing and shipping, what is gone from the live tree is still in the
+//! shipped one, and that opens: "nothing is left" said nothing about it.
 
 use std::collections::BTreeSet;
 
@@ -64,7 +70,8 @@ impl Head {
 pub struct Tree {
     /// The root that its top is wrapped under.
     pub root: u64,
-    /// Whether something that this rotation is for is still to be done: a key that must go, a root that must be replaced.
+    /// Whether something that this rotation is for is still to be done: a key that must go, a root that must be replaced
+    /// (at a restored or promoted site the one under which the tree was loaded).
     pub is_due: bool,
 }
 
@@ -88,7 +95,8 @@ pub enum Ask {
         root: u64,
     },
     /// Write the tree under `root`, if it still is under `from`, without what must go: [`Answer::Accepted`], or
-    /// [`Answer::Moved`] if it is under another root now.
+    /// [`Answer::Moved`] if it is under another root now, or `from` is gone from the KMS. What is there is opened by the
+    /// KMS now, after `root` was created, and not from a cache: a site that was left behind must not be able to.
     WriteTree {
         /// The root that its top is under.
         from: u64,
@@ -236,13 +244,18 @@ impl Step {
     fn with_tree(self, tree: Tree) -> Self {
         match self {
             Self::Look(head) => match head.reserved {
-                None if tree.root == head.shipped && tree.is_due => Self::Reserve(head),
-                None if tree.root == head.shipped => Self::List,
-                Some(root) if tree.root == root => Self::Ship { head, root },
+                // Whoever has nothing to write leaves a reservation to the one who has: two processes that kept taking
+                // over from each other would never end.
+                _ if tree.root == head.shipped && !tree.is_due => Self::List,
+                None if tree.root == head.shipped => Self::Reserve(head),
                 Some(root) if tree.root == head.shipped => Self::Create { head, root },
+                Some(root) if tree.root == root => Self::Ship { head, root },
                 None | Some(_) => Self::Doubt(head),
             },
-            Self::Check(head) if !tree.is_due => Self::Ended(End::Done { root: head.shipped }),
+            // What is gone from the live tree may still be in the shipped one, unless both are under the same root.
+            Self::Check(head) if tree.root == head.shipped && !tree.is_due => {
+                Self::Ended(End::Done { root: head.shipped })
+            }
             _ => Self::Begin,
         }
     }
@@ -257,5 +270,7 @@ impl Step {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

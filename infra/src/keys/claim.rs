@@ -315,7 +315,9 @@ impl KeyTree {
         inner.claim_as(site);
         inner.fence_all(targets).await?;
         super::failpoint("keys-claim-was-fenced");
-        let receipt = inner.shred_all(targets).await?;
+        // While the root that was taken over with the head is reserved still, the loaded tree is under the other site's.
+        let above = if record.head.reserved.is_some() { record.head.shipped } else { 0 };
+        let receipt = inner.shred_above(targets, above).await?;
         let mut writes = Vec::new();
         if self.site_at(Place::Site).await?.is_none() {
             writes.push(SiteRecord::write(Place::Site, site, 0));

@@ -34,7 +34,6 @@ impl KeyTree {
     pub(super) async fn fence_all(&self, targets: &[Target]) -> Result<(), Failure> {
         let _writer = self.writer.lock().await;
         for piece in pieces(by_bucket(targets), WRITES_MAX) {
-            super::failpoint("keys-fence-write");
             self.fence_piece(&piece).await?;
             super::failpoint("keys-fence-was-written");
         }

@@ -171,7 +171,9 @@ impl KeyTree {
         }
         // Until the answer is there, nothing is known about these buckets: even if we are cancelled meanwhile.
         buckets.keys().for_each(|place| self.cache().forget_bucket(*place));
+        super::failpoint("keys-buckets-write");
         let written = self.store.write(writes).await;
+        super::failpoint("keys-buckets-were-written");
         match &written {
             Ok(sequences) => self.cache().wrote(buckets, sequences, self.options.cached_keys),
             // Somebody else has written: whatever we remember may be older than that.

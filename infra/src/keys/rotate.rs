@@ -9,12 +9,11 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::head::{HeadHome, HeadRecord};
+use super::node::Top;
 use super::rekey::{Piece, Rewritten, fresh, is_left, remove};
 use super::store::{BucketPlace, NodeWriteError, Place};
 use super::tree::{ATTEMPTS_MAX, KeyTree};
 use crate::frame::Fault;
-
-use super::node::Top;
 
 /// A rotation alone asks about fifteen times. Who has asked so often runs in circles.
 const ASKS_MAX: usize = 300;
@@ -24,10 +23,10 @@ const ASK_CLOCK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What a rotation is for.
 pub(super) enum Goal<'a> {
-    /// Nothing of its own: it finishes what another left.
+    /// Nothing of its own: what another has written is shipped, and the roots that nobody needs die.
     Finish,
-    /// These keys must go.
-    Shred(&'a Piece<'a>),
+    /// These keys must go, and this root and all before it (zero: no root has to).
+    Shred { piece: &'a Piece<'a>, above: u64 },
     /// This root must be replaced.
     Renew { above: u64 },
 }
@@ -35,7 +34,7 @@ pub(super) enum Goal<'a> {
 impl Goal<'_> {
     fn places(&self) -> BTreeSet<BucketPlace> {
         match self {
-            Self::Shred(piece) => piece.keys().copied().collect(),
+            Self::Shred { piece, .. } => piece.keys().copied().collect(),
             Self::Finish | Self::Renew { .. } => BTreeSet::new(),
         }
     }
@@ -54,6 +53,10 @@ impl KeyTree {
     /// One rotation, by the configured home of the head. One at a time in this process; others elsewhere are met at
     /// the head.
     pub(super) async fn rotate(&self, goal: &Goal<'_>) -> Result<Rotated, Failure> {
+        if matches!(goal, Goal::Shred { .. }) {
+            // The first use reads every bucket: not while whoever wants keys waits. What fails here is said where it counts.
+            drop(self.key_map().await);
+        }
         let _one_at_a_time = self.rotating.lock().await;
         self.attach_once().await?;
         self.rotate_at(&*self.home(), goal).await
@@ -71,7 +74,7 @@ impl KeyTree {
                     rotation.answer(answer)
                 }
                 Err(End::Done { root }) => return Ok(Rotated { root, destruction: drive.destruction() }),
-                Err(End::Superseded) => return Err(self.superseded(drive.holder.unwrap_or(site))),
+                Err(End::Superseded) => return Err(self.superseded(drive.holder().unwrap_or(site))),
                 Err(End::Foreign) => return Err(self.foreign()),
             };
         }
@@ -103,14 +106,14 @@ struct Drive<'a> {
     /// Roots that the KMS will destroy by itself on a date. They are dead to us: not listed any more, so that nobody
     /// waits for them here.
     scheduled: BTreeMap<u64, OffsetDateTime>,
-    /// Who holds the head, if it is not us.
-    holder: Option<SiteId>,
+    /// The record as it was read last. A swap under its tag finds out whether it still is that.
+    read: Option<(HeadRecord, HeadTag)>,
 }
 
 impl<'a> Drive<'a> {
     fn new(tree: &'a KeyTree, home: &'a dyn HeadHome, goal: &'a Goal<'a>) -> Self {
         let since = (Instant::now(), tree.options.clock.passed());
-        Self { tree, home, goal, since, scheduled: BTreeMap::new(), holder: None }
+        Self { tree, home, goal, since, scheduled: BTreeMap::new(), read: None }
     }
 
     fn destruction(&self) -> Destruction {
@@ -140,9 +143,13 @@ impl<'a> Drive<'a> {
     }
 
     async fn read_head(&mut self) -> Result<Answer, Failure> {
-        let head = self.home.read().await?.map(|(record, _)| record.head);
-        self.holder = head.map(|head| head.site);
-        Ok(Answer::Head(head))
+        self.read = self.home.read().await?;
+        Ok(Answer::Head(self.read.as_ref().map(|(record, _)| record.head)))
+    }
+
+    /// Who holds the head, as far as is known.
+    fn holder(&self) -> Option<SiteId> {
+        self.read.as_ref().map(|(record, _)| record.head.site)
     }
 
     async fn read_tree(&self) -> Result<Answer, Failure> {
@@ -152,17 +159,17 @@ impl<'a> Drive<'a> {
                 let root = self.tree.stored_root().await?.0;
                 (root, root <= *above)
             }
-            Goal::Shred(piece) => {
+            Goal::Shred { piece, above } => {
                 let paths = self.tree.read_paths(piece.keys()).await?;
-                (paths.top.root, is_left(&paths, piece)?)
+                (paths.top.root, paths.top.root <= *above || is_left(&paths, piece)?)
             }
         };
         Ok(Answer::Tree(Tree { root, is_due }))
     }
 
-    /// The record, if it still holds `head`.
-    async fn record_of(&self, head: Head) -> Result<Option<(HeadRecord, HeadTag)>, Failure> {
-        Ok(self.home.read().await?.filter(|(record, _)| record.head == head))
+    /// The record that held `head` when it was read.
+    fn take_record_of(&mut self, head: Head) -> Option<(HeadRecord, HeadTag)> {
+        self.read.take().filter(|(record, _)| record.head == head)
     }
 
     async fn swap(&self, expected: &HeadTag, record: &HeadRecord) -> Result<Answer, Failure> {
@@ -174,8 +181,8 @@ impl<'a> Drive<'a> {
         }
     }
 
-    async fn reserve(&self, from: Head, root: u64) -> Result<Answer, Failure> {
-        let Some((mut record, tag)) = self.record_of(from).await? else {
+    async fn reserve(&mut self, from: Head, root: u64) -> Result<Answer, Failure> {
+        let Some((mut record, tag)) = self.take_record_of(from) else {
             return Ok(Answer::Moved);
         };
         record.head.reserved = Some(root);
@@ -191,12 +198,20 @@ impl<'a> Drive<'a> {
         let _writer = self.tree.writer.lock().await;
         let places = self.goal.places();
         for _ in 0..ATTEMPTS_MAX {
-            let mut paths = self.tree.read_paths(places.iter()).await?;
+            // Opened by the KMS now, after the new root was created, whatever was read before: a site that was left
+            // behind can not.
+            let mut paths = match self.tree.read_paths(places.iter()).await {
+                Ok(paths) => paths,
+                Err(Failure::Missing { .. }) if !self.tree.kms.versions().await?.contains(&from) => {
+                    return Ok(Answer::Moved);
+                }
+                Err(failure) => return Err(failure),
+            };
             if paths.top.root != from {
                 return Ok(Answer::Moved);
             }
             let targets = match self.goal {
-                Goal::Shred(piece) => {
+                Goal::Shred { piece, .. } => {
                     let before = paths.buckets.clone();
                     let removed = remove(&mut paths, piece)?;
                     paths.proofs = self.tree.prove(&before, &paths.buckets, piece).await;
@@ -216,8 +231,8 @@ impl<'a> Drive<'a> {
         Err(self.tree.write_failed(NodeWriteError::Conflict))
     }
 
-    async fn ship(&self, from: Head, root: u64) -> Result<Answer, Failure> {
-        let Some((mut record, tag)) = self.record_of(from).await? else {
+    async fn ship(&mut self, from: Head, root: u64) -> Result<Answer, Failure> {
+        let Some((mut record, tag)) = self.take_record_of(from) else {
             return Ok(Answer::Moved);
         };
         let is_under_root = match self.home.off_site() {

@@ -43,13 +43,13 @@ impl KeyTree {
         let home = Elsewhere { tenant: &self.tenant, off_site: &*off_site };
         for _ in 0..ATTEMPTS_MAX {
             let (record, tag) = self.own_record(&home).await?;
-            if record.head.reserved.is_some() {
-                // The tree may be under the reserved root already, which the head does not know as shipped.
-                self.rotate_at(&home, &Goal::Finish).await?;
-                continue;
-            }
+            let is_reserved = record.head.reserved.is_some();
             if let Some(shipped) = self.ship_what_is_new(&home, record, &tag).await? {
                 return Ok(Some(shipped));
+            }
+            if is_reserved {
+                // The tree may be under the reserved root already, which the head does not know as shipped.
+                self.rotate_at(&home, &Goal::Finish).await?;
             }
         }
         Err(Failure::unavailable("key tree", "others keep moving its head"))

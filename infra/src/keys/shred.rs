@@ -10,9 +10,15 @@ use super::tree::KeyTree;
 impl KeyTree {
     /// See [`domain::port::Keys::shred`].
     pub(super) async fn shred_all(&self, targets: &[Target]) -> Result<ShredReceipt, Failure> {
+        self.shred_above(targets, 0).await
+    }
+
+    /// As [`domain::port::Keys::shred`], and the root `above` and all before it are replaced even if there is nothing to
+    /// shred.
+    pub(super) async fn shred_above(&self, targets: &[Target], above: u64) -> Result<ShredReceipt, Failure> {
         let (mut destruction, mut root) = (Destruction::Done, 0);
         for piece in pieces(by_bucket(targets), BUCKETS_MAX) {
-            let rotated = self.rotate(&Goal::Shred(&piece)).await?;
+            let rotated = self.rotate(&Goal::Shred { piece: &piece, above }).await?;
             destruction = destruction.max(rotated.destruction);
             root = rotated.root;
         }

@@ -10,6 +10,7 @@
 //! Nothing personal may stand in a field or a message: what is recorded here leaves the process unsealed.
 
 mod context;
+mod failpoint;
 mod logs;
 mod metrics;
 mod otlp;
@@ -29,6 +30,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 pub use self::context::{current_traceparent, set_parent, traceparent_for};
+pub use self::failpoint::{DieAt, FAILPOINT_TARGET, Failpoints};
 pub use self::metrics::{METRICS_TARGET, Metrics};
 
 /// The crates whose spans make our traces. What libraries report about themselves stays out.
@@ -55,6 +57,8 @@ pub struct TelemetryOptions {
     pub filter: Option<String>,
     /// Base address of an OTLP collector (HTTP, protobuf). None: `OTEL_EXPORTER_OTLP_ENDPOINT`, otherwise no export.
     pub otlp_endpoint: Option<String>,
+    /// For test binaries only: where to die.
+    pub failpoints: Option<Failpoints>,
 }
 
 /// Why telemetry did not start.
@@ -92,7 +96,10 @@ impl Telemetry {
         let telemetry = Self::build(&options)?;
         let logs = logs::layer(options.format, std::io::stderr, logs::colour_on_stderr()).with_filter(filter);
         let subscriber = Registry::default().with(logs.with_filter(filter_fn(is_log)));
-        telemetry.layered(subscriber).try_init().map_err(|_| TelemetryError::StartedBefore)?;
+        let dying = options.failpoints.clone().map(|points| {
+            failpoint::DyingLayer::new(points).with_filter(filter_fn(|metadata| metadata.target() == FAILPOINT_TARGET))
+        });
+        telemetry.layered(subscriber).with(dying).try_init().map_err(|_| TelemetryError::StartedBefore)?;
         Ok(telemetry)
     }
 
@@ -143,9 +150,9 @@ impl Telemetry {
     }
 }
 
-/// Whether this is a log line: all that is not a measurement.
+/// Whether this is a log line: all that is neither a measurement nor a point of a test.
 fn is_log(metadata: &Metadata<'_>) -> bool {
-    metadata.target() != METRICS_TARGET
+    metadata.target() != METRICS_TARGET && metadata.target() != FAILPOINT_TARGET
 }
 
 /// Whether this belongs in a trace: our own spans and notes, not a library's and not the measurements.

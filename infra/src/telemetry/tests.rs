@@ -241,7 +241,13 @@ fn a_pretty_log_is_one_line_a_message_and_the_filter_holds() {
 
 fn options(otlp_endpoint: Option<String>) -> TelemetryOptions {
     let otlp_endpoint = otlp_endpoint.or(Some(String::new()));
-    TelemetryOptions { service_name: "lethe".into(), format: LogFormat::Json, filter: None, otlp_endpoint }
+    TelemetryOptions {
+        service_name: "lethe".into(),
+        format: LogFormat::Json,
+        filter: None,
+        otlp_endpoint,
+        failpoints: None,
+    }
 }
 
 /// One HTTP request: its path and its body.

@@ -16,14 +16,18 @@ mod soak;
 mod study;
 
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{Parser, Subcommand};
-use infra::telemetry::{LogFormat, Telemetry, TelemetryOptions};
+use infra::telemetry::{Failpoints, LogFormat, Telemetry, TelemetryOptions};
 
 pub use client::{ApiError, Client, Reply};
 pub use erase::follow;
 pub use exit::CliError;
 pub use options::Place;
+
+/// Where a test binary dies; none in the real one.
+static FAILPOINTS: OnceLock<Option<Failpoints>> = OnceLock::new();
 
 /// A clinical study data platform that remembers everything and can prove that it forgot.
 #[derive(Parser)]
@@ -62,6 +66,12 @@ enum Command {
 
 /// Reads the arguments, runs the subcommand, prints what went wrong once.
 pub fn main() -> ExitCode {
+    main_dying_at(None)
+}
+
+/// As [`main`], in a test binary that dies where it is told to.
+pub fn main_dying_at(failpoints: Option<Failpoints>) -> ExitCode {
+    FAILPOINTS.set(failpoints).expect("main runs once");
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -95,6 +105,7 @@ fn start_telemetry(format: LogFormat, filter: Option<&str>) -> Result<Telemetry,
         format,
         filter: filter.filter(|_| !given).map(str::to_owned),
         otlp_endpoint: None,
+        failpoints: FAILPOINTS.get().cloned().flatten(),
     };
     Telemetry::start(options).map_err(|error| CliError::failed("logs and traces cannot be started", error))
 }

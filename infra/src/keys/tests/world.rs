@@ -212,7 +212,7 @@ impl Fuse {
     /// Breaks after so many steps, before or after each of which others may come first.
     pub(super) fn shuffled(steps: i64, seed: u64) -> Arc<Self> {
         let shuffle = Some(Mutex::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
-        Arc::new(Self { left: AtomicI64::new(steps), after: seed % 2 == 0, shuffle })
+        Arc::new(Self { left: AtomicI64::new(steps), after: seed.is_multiple_of(2), shuffle })
     }
 
     async fn let_others_go(&self) {
@@ -222,7 +222,11 @@ impl Fuse {
             *state ^= *state << 13;
             *state ^= *state >> 7;
             *state ^= *state << 17;
-            *state % 4
+            // Now and then a process stands still for as long as others need for all that they do.
+            match *state % 16 {
+                0 => 60,
+                short => short % 4,
+            }
         });
         for _ in 0..turns {
             tokio::task::yield_now().await;
