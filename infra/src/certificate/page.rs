@@ -37,11 +37,11 @@ pub fn page(text: &str) -> Option<String> {
     }
     page += "</ul>";
     heading(&mut page, "How to check it");
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<p>This page shows the certificate and checks nothing. Check the file itself: <code>lethe verify {}.json --trust \
          PUBLIC-KEY</code>, with the public key that you were given by another way. It was signed by <code>{}</code>.</p>\
-         </body></html>\n",
+         </body></html>",
         body.erasure,
         escaped(&certificate.signature.key)
     );

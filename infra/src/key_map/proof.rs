@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use domain::port::Target;
 
+use super::tree::Leaf;
 use super::whole::{BUCKETS, Upper, prefix};
 use super::{EMPTY, PLACE_BITS, Prefix, branch_hash, leaf_hash, tree};
 use crate::log::Hash;
@@ -74,8 +75,6 @@ pub(super) fn prefixes(named: &[Named]) -> Vec<Prefix> {
     named.iter().flat_map(|(target, generations)| Prefix::of_target(target, *generations)).collect()
 }
 
-type Leaf = (Hash, Hash);
-
 struct Maker<'a> {
     upper: &'a Upper,
     open: &'a BTreeMap<u16, Vec<Leaf>>,
@@ -100,7 +99,10 @@ impl<'a> Maker<'a> {
     /// What must be shown of a subtree, and whether nothing is left of it.
     fn part(&self, view: View<'a>, position: Prefix, must_open: bool) -> Result<(Part, bool), Needs> {
         if !must_open && !may_meet(&self.gone, &position) {
-            return Ok((Part::Hash(self.hash(view)), false));
+            return Ok(match self.hash(view) {
+                EMPTY => (Part::Empty, true),
+                hash => (Part::Hash(hash), false),
+            });
         }
         Ok(match self.node(view)? {
             Node::Empty => (Part::Empty, true),

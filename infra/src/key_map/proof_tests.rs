@@ -233,3 +233,37 @@ fn a_proof_is_small_and_opens_few_buckets() {
     assert!(proof.encode().len() < 2_000, "{} bytes", proof.encode().len());
     assert!(opened <= 2, "{opened} buckets");
 }
+
+/// `infra/vectors/key-map.json`: keys by id with their commitments, the root, what is named, the root without it, the proof.
+#[test]
+fn the_example_of_the_format_page_holds() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/key-map.json");
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let keys: Vec<_> = (0..4).flat_map(|person| [(person, 3, 0), (person, 4, 1), (person, 4, 2)]).map(key).collect();
+    let named = [scope_of(2, 3), scope_of(2, 4), scope_of(2, 0)];
+    let (before, after) = (map(keys.clone()), map(keys.iter().filter(|key| !is_named(&named, key)).cloned()));
+    let commitments: BTreeMap<_, _> = keys.iter().map(|key| (key.to_string(), hex(&commitment(key)))).collect();
+    let names: Vec<_> = named.iter().map(|(target, _)| format!("{}/{}", target.data_subject, target.scope)).collect();
+    let vector = serde_json::json!({
+        "keys": commitments,
+        "before": hex(&before.upper.root()),
+        "emptied": names,
+        "after": hex(&after.upper.root()),
+        "proof": hex(&prove(&before, &named).0.encode()),
+    });
+    let text = format!("{}\n", serde_json::to_string_pretty(&vector).unwrap());
+    if std::env::var_os("LETHE_WRITE_VECTORS").is_some() && !std::path::Path::new(file).exists() {
+        std::fs::write(file, &text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(file).unwrap());
+}
+
+#[test]
+fn of_an_empty_map_nothing_is_removed() {
+    let before = map([]);
+    for named in [vec![], vec![scope_of(1, 0)]] {
+        let (proof, _) = prove(&before, &named);
+        assert_eq!(proof.check(&EMPTY, &EMPTY, &named), Ok(vec![false; named.len()]));
+        assert_eq!(Removal::decode(&proof.encode()), Ok(proof));
+    }
+}

@@ -6,6 +6,9 @@ use super::{EMPTY, PLACE_BITS, Prefix, bit, branch_hash, leaf_hash, place, value
 use crate::keys::PersonKey;
 use crate::log::Hash;
 
+/// A place and what stands there.
+pub(super) type Leaf = (Hash, Hash);
+
 /// Leaves, by place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Leaves(BTreeMap<Hash, Hash>);
@@ -52,7 +55,7 @@ pub(super) fn root(leaves: &[(Hash, Hash)]) -> Hash {
 }
 
 /// Where at least two leaves in ascending order part, and the two sides.
-pub(super) fn split(leaves: &[(Hash, Hash)]) -> (Prefix, &[(Hash, Hash)], &[(Hash, Hash)]) {
+pub(super) fn split(leaves: &[Leaf]) -> (Prefix, &[Leaf], &[Leaf]) {
     let (first, last) = (&leaves[0].0, &leaves[leaves.len() - 1].0);
     let depth = (0..PLACE_BITS).find(|depth| bit(first, *depth) != bit(last, *depth)).unwrap_or(PLACE_BITS - 1);
     let (left, right) = leaves.split_at(leaves.partition_point(|(place, _)| !bit(place, depth)));

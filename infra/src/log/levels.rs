@@ -32,7 +32,7 @@ impl MemoryLevels {
             }
             self.0[level].push(hash);
             match self.0[level][..] {
-                [.., left, right] if self.0[level].len() % 2 == 0 => hash = node_hash(&left, &right),
+                [.., left, right] if self.0[level].len().is_multiple_of(2) => hash = node_hash(&left, &right),
                 _ => return,
             }
         }

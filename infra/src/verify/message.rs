@@ -130,11 +130,12 @@ impl<'a> Messages<'a> {
         let KeyId::Tenant { generation } = entry.id else {
             return Ok(Some("its first section is not under the tenant's key".to_owned()));
         };
-        if !self.structure.contains_key(&generation) {
-            let state = keys.get(&[&entry.id]).await?.into_iter().next().unwrap_or(KeyState::Unknown);
-            self.structure.insert(generation, state);
-        }
-        match sealed.authenticate(&self.structure[&generation]) {
+        let state = match self.structure.get(&generation) {
+            Some(state) => state.clone(),
+            None => keys.get(&[&entry.id]).await?.into_iter().next().unwrap_or(KeyState::Unknown),
+        };
+        self.structure.insert(generation, state.clone());
+        match sealed.authenticate(&state) {
             Ok(()) => {
                 self.authenticated += 1;
                 Ok(None)

@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod follow;
 mod keys;
+mod live;
 mod provisioning;
 pub(crate) mod proxy;
 mod raw;
