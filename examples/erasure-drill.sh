@@ -17,6 +17,7 @@ serving=""
 export LETHE_DATA_DIR="$ground/site/data" LETHE_KMS="file:$ground/vault/kms" LETHE_OFF_SITE="$ground/elsewhere/copy"
 unset LETHE_KMS_DIR LETHE_URL LETHE_TOKEN LETHE_TOKEN_FILE LETHE_LISTEN
 backups="$ground/elsewhere/backups"
+mkdir -p "$ground/vault" "$ground/elsewhere/copy" "$backups"
 
 finish() {
     local code=$?

@@ -105,6 +105,7 @@ async fn code(client: &Client, path: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_every_step_of_an_erasure_ends_in_a_completed_erasure_and_costs_no_survivor() {
     let folder = Folder::new();
+    std::fs::create_dir_all(folder.path().join("off-site")).expect("a folder");
     let server = serve(&folder, None, true);
     let cast = cast(&server).await;
     let survivor = person(&server, &cast, 0).await;

@@ -71,7 +71,9 @@ impl Ground {
     /// What is not installed or does not start.
     pub async fn prepare(folder: &Path, kms: KmsKind) -> Result<Self, CliError> {
         let vault = folder.join("vault");
-        std::fs::create_dir_all(&vault).map_err(|error| CliError::failed(format!("{}", vault.display()), error))?;
+        for made in [&vault, &folder.join("elsewhere").join("copy"), &folder.join("elsewhere").join("backups")] {
+            std::fs::create_dir_all(made).map_err(|error| CliError::failed(format!("{}", made.display()), error))?;
+        }
         let (kms, server) = match kms {
             KmsKind::File => (KmsConfig::File { dir: vault.join("kms") }, None),
             KmsKind::Pkcs11 => (Self::token(folder)?.config(), None),

@@ -63,6 +63,11 @@ impl Ground {
         self.folder.join("kms")
     }
 
+    /// Where the newest key tree and every erasure go.
+    fn off_site(&self) -> PathBuf {
+        self.folder.join("off-site")
+    }
+
     /// What all runs of `serve` said.
     pub fn log(&self) -> PathBuf {
         self.folder.join("serve.log")
@@ -84,7 +89,7 @@ impl Ground {
         let mut command = Command::new(&self.binary);
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         command.arg("--data-dir").arg(self.data_dir()).arg("--kms-dir").arg(self.kms_dir());
-        command.arg("--off-site").arg(self.folder.join("off-site"));
+        command.arg("--off-site").arg(self.off_site());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(command)
     }
@@ -101,7 +106,7 @@ pub async fn run(plan: &Plan, ground: &Ground, mut each: impl FnMut(u32)) -> Res
         let message = format!("{} holds data already: give an empty folder", ground.data_dir().display());
         return Err(CliError::conflict(message));
     }
-    std::fs::create_dir_all(&ground.folder)
+    std::fs::create_dir_all(ground.off_site())
         .map_err(|error| CliError::failed(format!("the folder {}", ground.folder.display()), error))?;
     let installed = tokio::task::spawn_blocking(|| infra::nats_server::locate_or_install(|step| note!("{step}")));
     installed.await.map_err(|error| CliError::failed("the nats-server", error))?.map_err(CliError::unavailable)?;
