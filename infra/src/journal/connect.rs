@@ -18,6 +18,8 @@ const LONGEST_PAUSE_MS: u64 = 2_000;
 /// # Errors
 /// When the server cannot be reached now or refuses the login.
 pub async fn connect(login: ConnectOptions, url: &str, name: &str) -> Result<Client, Failure> {
+    // The tree has two of them, and TLS refuses to guess which one is meant. One that is installed already will do.
+    let _ = async_nats::rustls::crypto::ring::default_provider().install_default();
     let connected_before = AtomicBool::new(false);
     let options = login
         .name(name)
@@ -51,7 +53,27 @@ fn report(event: &Event, connected_before: &AtomicBool) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// A server that wants TLS and then knows nothing of it.
+    #[tokio::test]
+    async fn a_server_that_wants_tls_is_spoken_to_in_tls() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("nats://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let info = r#"INFO {"server_id":"x","version":"2.15.1","go":"go","host":"127.0.0.1","port":1,"max_payload":1048576,"proto":1,"tls_required":true}"#;
+            stream.write_all(format!("{info}\r\n").as_bytes()).await.unwrap();
+            let mut hello = [0_u8; 3];
+            stream.read_exact(&mut hello).await.unwrap();
+            hello
+        });
+        assert!(matches!(connect(ConnectOptions::new(), &url, "test").await, Err(Failure::Unavailable { .. })));
+        assert_eq!(server.await.unwrap()[..2], [0x16, 3], "a TLS handshake");
+    }
 
     #[test]
     fn pauses_grow_and_stay_bounded() {

@@ -160,6 +160,15 @@ impl RawReader {
         self.some(ANY, from, through).await
     }
 
+    /// What is left from a sequence on, at most one page, and whether nothing followed it at that moment.
+    pub(crate) async fn rest(&self, from: u64) -> Result<(Vec<RawMessage>, bool), Failure> {
+        let page = self.wire.batch_of(&self.name, ANY, from, PAGE_MESSAGES).await?;
+        let (page, pending) = page.unwrap_or_default();
+        // A page that is full may have ended before what was written meanwhile.
+        let is_end = pending == 0 && page.len() < PAGE_MESSAGES;
+        Ok((page.iter().map(raw).collect::<Result<Vec<_>, _>>()?, is_end))
+    }
+
     /// The message at a sequence, asked of the leader.
     ///
     /// # Errors

@@ -70,6 +70,7 @@ impl FolderOffSite {
         let temporary = write_beside(&self.own, &stored)?;
         tracing::trace!(target: "failpoint", at = "folder-head-written");
         fs::rename(&temporary, self.own.join(HEAD)).map_err(io_failure)?;
+        tracing::trace!(target: "failpoint", at = "folder-head-renamed");
         sync_folder(&self.own)?;
         Ok(HeadTag(sha256_hex(&stored)))
     }
@@ -87,6 +88,7 @@ impl FolderOffSite {
         let temporary = write_beside(folder, bytes)?;
         tracing::trace!(target: "failpoint", at = "folder-object-written");
         let linked = fs::hard_link(&temporary, &place);
+        tracing::trace!(target: "failpoint", at = "folder-object-linked");
         let removed = fs::remove_file(&temporary);
         match linked {
             Ok(()) => {}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::Client;
 use async_trait::async_trait;
@@ -9,12 +10,18 @@ use domain::history::{Aggregate, JournalId, Revision, StreamId, Tail};
 use domain::ids::{StudyId, TenantId};
 use domain::port::{Failure, Ledger, OffSite};
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 
-use crate::journal::names::{Subject, parse_subject};
+use crate::journal::names::{Subject, parse_subject, stream_subject};
 use crate::journal::raw::RawReader;
+use crate::journal::{Outgoing, Verdict, Wire};
 use crate::seal::peek;
 
 const FOLDER: &str = "ledger";
+
+/// So often a commit whose outcome is not known is put back again.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Stands where a study would, as in the subjects of the tenant's own journal stream.
 const NO_STUDY: &str = "_";
@@ -186,6 +193,59 @@ pub async fn read_ledger(off_site: &dyn OffSite, tenant: &TenantId) -> Result<Ve
         }
     }
     Ok(streams)
+}
+
+/// Appends to the journal what the ledger holds of a stream and the journal lacks: after a restore from a backup that is
+/// older than an erasure. Says how many commits that were. Begun again, it goes on.
+///
+/// # Errors
+/// `Damaged` if the two differ in a commit that both have.
+pub async fn put_back(client: &Client, ledger: &LedgerStream) -> Result<usize, Failure> {
+    let reader = RawReader::new(client.clone(), &ledger.stream.journal);
+    let there = reader.of_stream(&ledger.stream, 1).await?;
+    if let Some(at) = there.iter().zip(&ledger.commits).position(|(one, other)| one.payload != other[..]) {
+        let what = format!("commit {} of {}", at + 1, ledger.stream);
+        return Err(Failure::damaged(what, "the journal and the off-site ledger hold different ones"));
+    }
+    let lacking = ledger.commits.get(there.len()..).unwrap_or_default();
+    let mut end = there.last().map_or(0, |last| last.sequence);
+    for payload in lacking {
+        tracing::trace!(target: "failpoint", at = "ledger-put-back");
+        end = append_raw(client, &reader, &ledger.stream, payload, end).await?;
+    }
+    Ok(lacking.len())
+}
+
+/// Appends stored bytes to a stream that ends at `end`, and says where they stand.
+async fn append_raw(
+    client: &Client,
+    reader: &RawReader,
+    stream: &StreamId,
+    payload: &[u8],
+    end: u64,
+) -> Result<u64, Failure> {
+    let (wire, subject) = (Wire::new(client.clone()), stream_subject(stream));
+    let mut refusal = None;
+    for _ in 0..TRIES {
+        match wire.publish(Outgoing::new(subject.clone(), payload.to_vec()).expecting(end)).await {
+            Ok(ack) => return Ok(ack.sequence),
+            Err(why) => refusal = Some(why),
+        }
+        match reader.last_of(&subject).await {
+            // It was stored, and only the acknowledgement was lost.
+            Ok(Some(last)) if last.payload == payload => return Ok(last.sequence),
+            Ok(last) if last.as_ref().map_or(0, |last| last.sequence) == end => {}
+            Ok(_) => return Err(Failure::damaged(stream, "somebody else writes to it while it is restored")),
+            Err(Failure::Unavailable { .. }) => {}
+            Err(failure) => return Err(failure),
+        }
+        if refusal.as_ref().is_some_and(|refusal| refusal.verdict() == Verdict::Refused) {
+            break;
+        }
+        sleep(PAUSE).await;
+    }
+    let cause = refusal.map_or_else(String::new, |refusal| refusal.to_string());
+    Err(Failure::unavailable("the journal", cause))
 }
 
 /// The next commit of a stream must have the next revision and name the hash of the one before.

@@ -9,10 +9,12 @@
 //! value in a name.
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 mod folder;
 mod head;
 mod ledger;
+#[cfg(test)]
+mod ledger_tests;
 mod memory;
 mod place;
 mod s3;
@@ -22,8 +24,10 @@ pub mod seaweed;
 
 use domain::port::Failure;
 
+pub(crate) use head::{hex, sha256_hex};
+
 pub use folder::FolderOffSite;
-pub use ledger::{CopiedLedger, LedgerStream, NoLedger, read_ledger};
+pub use ledger::{CopiedLedger, LedgerStream, NoLedger, put_back, read_ledger};
 pub use memory::MemoryOffSite;
 pub use place::{Place, PlaceError};
 pub use s3::{Credentials, S3OffSite, S3Place};

@@ -207,6 +207,7 @@ impl OffSite for S3OffSite {
             let options = expected.map_or_else(|| PutMode::Create.into(), |tag| update(&tag.0));
             tracing::trace!(target: "failpoint", at = "s3-head-before-put");
             let outcome = self.writer.put_opts(&self.path(HEAD), own.write().into(), options).await;
+            tracing::trace!(target: "failpoint", at = "s3-head-after-put");
             let cause = match outcome {
                 Ok(put) if put.e_tag.is_some() => return Ok(HeadTag(put.e_tag.unwrap_or_default())),
                 Ok(_) => "it gave no entity tag".to_owned(),
@@ -235,6 +236,7 @@ impl OffSite for S3OffSite {
         let mut attempt = 1;
         loop {
             let payload = PutPayload::from(bytes.to_vec());
+            tracing::trace!(target: "failpoint", at = "s3-object-before-put");
             match self.writer.put_opts(&self.path(name), payload, PutMode::Create.into()).await {
                 Ok(_) => return Ok(()),
                 Err(Error::AlreadyExists { .. }) => {

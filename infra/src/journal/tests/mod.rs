@@ -7,6 +7,6 @@ mod follow;
 mod keys;
 mod live;
 mod provisioning;
-mod proxy;
+pub(crate) mod proxy;
 mod raw;
 pub(crate) mod world;

@@ -8,14 +8,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// Stands before a server.
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     address: String,
     swallow: watch::Sender<bool>,
     cuts: watch::Sender<u64>,
 }
 
 impl Proxy {
-    pub(super) async fn before(url: &str) -> Self {
+    pub(crate) async fn before(url: &str) -> Self {
         let server: Arc<str> = url.trim_start_matches("nats://").into();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -34,17 +34,17 @@ impl Proxy {
         Self { address, swallow, cuts }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("nats://{}", self.address)
     }
 
     /// From now on the client hears nothing.
-    pub(super) fn swallow_answers(&self, swallow: bool) {
+    pub(crate) fn swallow_answers(&self, swallow: bool) {
         self.swallow.send_replace(swallow);
     }
 
     /// Breaks every connection.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 }
