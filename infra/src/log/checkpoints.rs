@@ -15,7 +15,7 @@ use super::checkpoint::{Checkpoint, KeyMapState, origin};
 use super::journal_log::JournalLog;
 use super::merkle::root;
 use super::shelf::{Shelf, Signed, folder, journal_of, object};
-use super::source::{KeyMapSource, RawJournals};
+use super::source::{JournalState, KeyMapSource, RawJournals};
 
 /// So many of the newest off-site checkpoints of a journal stream are read at start.
 const OFF_SITE_READ: usize = 8;
@@ -211,6 +211,7 @@ impl Checkpoints {
             }
             (stands, _) => stands?,
         };
+        forget_superseded(&mut signed, &stands, journal);
         let mut log = JournalLog::open(&self.parts.dir, journal, signed.last())?;
         log.check(&*self.parts.source, &stands, &signed).await?;
         let state = self.state(journal);
@@ -317,9 +318,12 @@ impl Checkpoints {
     async fn log<'a>(&self, journal: &JournalId, state: &'a mut State) -> Result<&'a mut JournalLog, Failure> {
         if state.log.is_none() {
             let key = self.parts.signer.public_key().await?;
-            let newest = self.shelf(journal).below(u64::MAX, &key)?.map(|signed| signed.checkpoint);
-            let signed: Vec<_> = newest.clone().into_iter().collect();
             let stands = self.parts.source.state(journal).await?;
+            let all = self.shelf(journal).all(&key)?.into_iter();
+            let mut signed: Vec<_> = all.map(|signed| signed.checkpoint).collect();
+            forget_superseded(&mut signed, &stands, journal);
+            let newest = signed.pop();
+            let signed: Vec<_> = newest.clone().into_iter().collect();
             let mut log = JournalLog::open(&self.parts.dir, journal, newest.as_ref())?;
             log.check(&*self.parts.source, &stands, &signed).await?;
             state.newest = newest;
@@ -335,6 +339,20 @@ impl Checkpoints {
 
     fn state(&self, journal: &JournalId) -> Arc<tokio::sync::Mutex<State>> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner).entry(journal.clone()).or_default().clone()
+    }
+}
+
+/// Leaves out what a restore went back behind.
+fn forget_superseded(signed: &mut Vec<Checkpoint>, stands: &JournalState, journal: &JournalId) {
+    let before = signed.len();
+    signed.retain(|old| !stands.incarnations.supersedes(&old.incarnations, old.size));
+    if signed.len() < before {
+        let count = before - signed.len();
+        tracing::warn!(
+            journal = origin(journal),
+            count,
+            "checkpoints from before a restore are of messages that it lost"
+        );
     }
 }
 

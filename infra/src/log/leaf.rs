@@ -63,6 +63,13 @@ impl Incarnations {
         self.up_to(size).eq(other.up_to(size))
     }
 
+    /// Whether a restore, which alone begins an incarnation, went back behind what was signed then: `other` of `size`
+    /// messages. The restore has said what was lost.
+    pub fn supersedes(&self, other: &Self, size: u64) -> bool {
+        let known = other.0.last().map_or(0, |(incarnation, _)| *incarnation);
+        self.0.iter().any(|(incarnation, first)| *incarnation > known && *first <= size)
+    }
+
     /// The runs of messages that are not empty, up to a sequence.
     fn up_to(&self, size: u64) -> impl Iterator<Item = (u64, u64)> {
         let ends = self.0.iter().skip(1).map(|(_, first)| *first).chain([u64::MAX]);
