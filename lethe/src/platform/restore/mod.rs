@@ -16,6 +16,7 @@ use command_svc::Commands;
 use command_svc::erasure::{ErasureTrigger, reinstate};
 use domain::ids::TenantId;
 use domain::port::{Clock, PublicKey, Tenants};
+use infra::archive::Origin;
 use infra::backup::{Backup, Identity};
 use infra::chance::{SystemClock, SystemDice};
 use infra::journal::{Client, Provisioner, connect};
@@ -25,6 +26,7 @@ use infra::off_site::{LedgerStream, Place, put_back, read_ledger};
 
 use super::data_dir::DataDir;
 use super::elsewhere::{Elsewhere, Vault};
+use super::record::Record;
 use super::registry::Registry;
 use super::{StartError, open};
 use crate::cli::CliError;
@@ -117,8 +119,10 @@ impl Restoring<'_> {
             .await
             .map_err(|error| CliError::failed("the key tree's stream", error))?;
         self.tell("taking the key tree over");
-        let keys = self.vault.key_tree(&client, &self.order.tenant);
+        let dir = self.data_dir.tenant(&self.order.tenant);
+        let keys = self.vault.key_tree(&client, &self.order.tenant, &dir);
         restored.root = self.keys(backup, &keys, &client).await?;
+        self.sign(backup, &Record::new(&self.order.tenant, &dir, &client, &keys, &self.vault)).await?;
         let ledger = self.ledger().await?;
         restored.persons = ledger.len() as u64;
         self.tell("bringing back the orders that the backup does not know");
@@ -152,6 +156,17 @@ impl Restoring<'_> {
             keys.renew_root().await.map_err(StartError::from)?;
         }
         Ok(keys.status().await.map_err(StartError::from)?.root)
+    }
+
+    /// Signs the journals as they were restored, before anything is appended: an erasure that was under way when the site
+    /// was lost gets its certificate from here on.
+    async fn sign(&self, backup: &Backup, record: &Record) -> Result<(), CliError> {
+        for origin in backup.origins() {
+            if let Origin::Events(journal) = origin {
+                record.checkpoints.force(&journal).await.map_err(StartError::from)?;
+            }
+        }
+        Ok(())
     }
 
     async fn ledger(&self) -> Result<Vec<LedgerStream>, CliError> {
