@@ -15,7 +15,7 @@ use super::checkpoint::{Checkpoint, KeyMapState, origin};
 use super::journal_log::JournalLog;
 use super::merkle::root;
 use super::shelf::{Shelf, Signed, folder, journal_of, object};
-use super::source::{JournalState, KeyMapSource, RawJournals};
+use super::source::{KeyMapSource, RawJournals};
 
 /// So many of the newest off-site checkpoints of a journal stream are read at start.
 const OFF_SITE_READ: usize = 8;
