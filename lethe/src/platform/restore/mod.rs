@@ -73,7 +73,8 @@ pub async fn run(order: &Order, told: OnStep<'_>) -> Result<Restored, CliError> 
     let backup = find(order, &trust).await?;
     let data_dir = DataDir::take(&order.data_dir)?;
     let note = RestoreNote::begin(&data_dir, &order.tenant, &backup.manifest.id)?;
-    let nats = open::nats_server(order.install_nats_server, &data_dir, std::slice::from_ref(&order.tenant)).await?;
+    // The others that are here keep their accounts.
+    let nats = open::nats_server(order.install_nats_server, &data_dir, &data_dir.tenants()?).await?;
     let restoring = Restoring { order, told, vault, trust, nats: &nats, data_dir: &data_dir };
     let done = restoring.run(&backup).await;
     nats.shutdown().await;
