@@ -9,6 +9,21 @@ pub use lethe::soak::Server;
 
 use crate::home::Folder;
 
+/// What the user's environment may say, and no test may hear.
+const NOT_OURS: [&str; 11] = [
+    "LETHE_BACKUP_EVERY",
+    "LETHE_BACKUP_RECIPIENTS",
+    "LETHE_BACKUP_TO",
+    "LETHE_KMS",
+    "LETHE_LISTEN",
+    "LETHE_LOG",
+    "LETHE_OFF_SITE",
+    "LETHE_TOKEN",
+    "LETHE_TOKEN_FILE",
+    "LETHE_URL",
+    "RUST_LOG",
+];
+
 /// Where the binary under test is. Cargo knows it only in the test binary, so it is handed in from there.
 #[derive(Debug, Clone)]
 pub struct Binary(PathBuf);
@@ -28,8 +43,11 @@ impl Binary {
     pub fn command(&self, folder: &Folder) -> Command {
         let mut command = Command::new(&self.0);
         command.stdin(Stdio::null()).env("LETHE_DATA_DIR", folder.data()).env("LETHE_KMS_DIR", folder.kms());
-        for name in ["LETHE_TOKEN", "LETHE_TOKEN_FILE", "LETHE_URL", "LETHE_LISTEN", "LETHE_LOG", "RUST_LOG"] {
+        for name in NOT_OURS {
             command.env_remove(name);
+        }
+        if folder.off_site().is_dir() {
+            command.env("LETHE_OFF_SITE", folder.off_site());
         }
         command
     }
