@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod demo;
 mod dependency_rules;
+mod drill;
 mod erasure;
 mod failpoints;
 mod isolation;

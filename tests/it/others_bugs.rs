@@ -111,14 +111,14 @@ async fn cratis_3713_keys_that_cannot_be_destroyed_leave_the_erasure_waiting_and
     let deadline = Instant::now() + Duration::from_secs(60);
     let shown = loop {
         let shown = dpo.get(&format!("/v1/erasures/{erasure}")).await.expect("shown").body;
-        if shown["phase"] == "committed" && !shown["waiting_for"].is_null() {
+        if shown["phase"] == "committed" && shown["waiting_for"] != "platform" {
             break shown;
         }
         assert!(!["keys-destroyed", "verified", "completed"].contains(&shown["phase"].as_str().expect("a phase")));
         assert!(Instant::now() < deadline, "it says what it waits for: {shown}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    assert!(shown["waiting_for"].to_string().contains("kms"), "{shown}");
+    assert_eq!(shown["waiting_for"], "kms", "{shown}");
     assert_eq!(doctor.get(&format!("{at}/casebook")).await.expect_err("fenced").code, "erased");
     std::fs::rename(&away, &folder).expect("mounted again");
     let done = follow(&dpo, erasure, |_| {}).await.expect("followed");
@@ -182,11 +182,11 @@ async fn dentalpin_374_an_unknown_category_is_refused_and_a_scope_without_keys_i
         "type": "request-erasure", "erasure": random_id(), "justification": "consent-withdrawn", "scopes": ["dental.x-ray"],
     });
     let refused = send(&dpo, &format!("{at}/privacy"), request).await.expect_err("no such scope");
-    assert_eq!(refused.status, Some(422), "{refused}");
+    assert_eq!((refused.status, refused.code.as_str()), (Some(400), "wrong-shape"), "{refused}");
     let done = erase(&home, &at, Some(json!(["identity.national-id"]))).await;
     let erasure = done["erasure"].as_str().expect("an id");
     let certificate = dpo.get(&format!("/v1/erasures/{erasure}/certificate")).await.expect("a certificate").body;
-    assert!(certificate.to_string().contains("none held"), "{certificate}");
+    assert!(certificate.to_string().contains(r#""finding":"none-held""#), "{certificate}");
     home.stop().await;
 }
 
