@@ -1,4 +1,4 @@
-//! Takes a tree over into an empty store: from the off-site head, or from a copy that a backup carries.
+//! Takes a tree over into an empty store, from the off-site head.
 //!
 //! The place `claiming` is written first and `site` last; in between nothing is served. Interrupted anywhere, it is
 //! finished by calling it again.
@@ -53,62 +53,7 @@ impl KeyTree {
         let moved = Moved { to: off_site.describe(), is_there: true };
         let local = HeadRecord { moved: Some(moved), packs: Vec::new(), ..record.clone() };
         self.load(&record.packs, &*off_site, &record.head).await?;
-        self.finish_claim(site, &record, Some(&local), targets).await
-    }
-
-    /// Loads a copy of the tree that a backup carries, where no off-site head is left to say which tree is the newest:
-    /// only one that is under the newest root of the KMS will do.
-    ///
-    /// # Errors
-    /// As [`KeyTree::claim`]. `Damaged` if the configured off-site target has a head: then that one is to be claimed.
-    pub async fn load_tree_copy(
-        &self,
-        packs: &[Pack],
-        at: &dyn OffSite,
-        targets: &[Target],
-    ) -> Result<Claimed, Failure> {
-        let _one_at_a_time = self.rotating.lock().await;
-        let home = self.home();
-        let (site, _) = self.claiming().await?;
-        let there = home.read().await?.map(|(record, _)| record);
-        if there.as_ref().is_some_and(|record| record.head.site != site) {
-            let detail = "the off-site target has a head: restore from it, not from a backup's own copy of the tree";
-            return Err(Failure::damaged(self.name(), detail));
-        }
-        let record = match there {
-            Some(record) => record,
-            None => self.head_of_copy(site, packs, at).await?,
-        };
-        self.load(packs, at, &record.head).await?;
-        match home.swap(None, &record).await {
-            Ok(()) | Err(SwapError::Moved) => {}
-            Err(SwapError::Failed(failure)) => return Err(failure),
-        }
-        let moved = home.off_site().map(|off_site| Moved { to: off_site.describe(), is_there: true });
-        let local = moved.map(|moved| HeadRecord { moved: Some(moved), ..record.clone() });
-        let mut claimed = self.finish_claim(site, &record, local.as_ref(), targets).await?;
-        claimed.packs = packs.len();
-        Ok(claimed)
-    }
-
-    /// A first head for a copy, if the copy is under the newest root: with a new root reserved, so that it is replaced.
-    async fn head_of_copy(&self, site: SiteId, packs: &[Pack], at: &dyn OffSite) -> Result<HeadRecord, Failure> {
-        let root = self.root_of_copy(packs, at).await?;
-        let living = self.kms.versions().await?;
-        if living.last() != Some(&root) {
-            let detail = format!(
-                "the copy is under root {root}, and the KMS has {}: only a copy under the newest root will do",
-                list(&living)
-            );
-            return Err(Failure::damaged(self.name(), detail));
-        }
-        let head = Head::first(site, root).taken_by(site, &living);
-        Ok(HeadRecord::first(&self.tenant, head))
-    }
-
-    async fn root_of_copy(&self, packs: &[Pack], at: &dyn OffSite) -> Result<u64, Failure> {
-        let top = self.newest_top(packs, at).await?;
-        Top::root_of(&top.bytes).map_err(|fault| Failure::damaged(format!("top of the copied {}", self.name()), fault))
+        self.finish_claim(site, &record, &local, targets).await
     }
 
     /// The claim under way, or a new one if the store is empty.
@@ -307,7 +252,7 @@ impl KeyTree {
         &self,
         site: SiteId,
         record: &HeadRecord,
-        local: Option<&HeadRecord>,
+        local: &HeadRecord,
         targets: &[Target],
     ) -> Result<Claimed, Failure> {
         // A tree of its own does the rest: what is in its memory serves nobody.
@@ -318,16 +263,15 @@ impl KeyTree {
         // While the root that was taken over with the head is reserved still, the loaded tree is under the other site's.
         let above = if record.head.reserved.is_some() { record.head.shipped } else { 0 };
         let receipt = inner.shred_above(targets, above).await?;
-        let mut writes = Vec::new();
         if self.site_at(Place::Site).await?.is_none() {
-            writes.push(SiteRecord::write(Place::Site, site, 0));
-            if let Some(local) = local {
-                let expected_sequence = self.local_head().await?.map_or(0, |(_, sequence)| sequence);
-                let bytes = super::change::json(local);
-                writes.push(NodeWrite { place: Place::Head.to_string(), bytes, expected_sequence });
-            }
+            let expected_sequence = self.local_head().await?.map_or(0, |(_, sequence)| sequence);
+            let bytes = super::change::json(local);
+            let head = NodeWrite { place: Place::Head.to_string(), bytes, expected_sequence };
             super::failpoint("keys-claim-site");
-            self.store.write(writes).await.map_err(|error| self.write_failed(error))?;
+            self.store
+                .write(vec![SiteRecord::write(Place::Site, site, 0), head])
+                .await
+                .map_err(|error| self.write_failed(error))?;
         }
         self.forget();
         Ok(Claimed { loaded: record.head.shipped, packs: record.packs.len(), receipt })

@@ -186,21 +186,6 @@ impl KeyTree {
         Ok(true)
     }
 
-    /// Writes the whole tree as packs to `to`, for a backup that stands by itself: see
-    /// [`KeyTree::load_tree_copy`]. Returns them with the root that they are under.
-    ///
-    /// # Errors
-    /// When the store or `to` does not answer.
-    pub async fn copy_tree(&self, to: &dyn OffSite) -> Result<(u64, Vec<Pack>), Failure> {
-        for _ in 0..ATTEMPTS_MAX {
-            let root = self.stored_root().await?.0;
-            if let Some(collected) = self.collect(to, 0, root).await? {
-                return Ok((root, collected.packs));
-            }
-        }
-        Err(Failure::unavailable("key tree", "others keep rotating its root"))
-    }
-
     /// Everything that changed after a sequence, in packs. The same top before and after says that no path was re-keyed
     /// meanwhile, and inserts do not tear one. None: the tree is not under `root`.
     async fn collect(&self, to: &dyn OffSite, after: u64, root: u64) -> Result<Option<Collected>, Failure> {

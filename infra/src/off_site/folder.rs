@@ -1,17 +1,26 @@
 //! The off-site target in a folder: another disk, a network share. Several processes may use it at once.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::ids::TenantId;
 use domain::port::{Failure, HeadTag, OffSite, SwapError};
 
-use super::head::{StoredHead, random_mark, sha256_hex};
+use super::head::{StoredHead, is_mark, random_mark, sha256_hex};
 use super::{HEAD, TARGET, check_name, same};
 
 const LOCK: &str = "head.lock";
+
+/// What nobody has written to for so long is not being written: somebody died over it.
+const ABANDONED: Duration = Duration::from_secs(60 * 60);
+
+/// So many folders are remembered as looked through.
+const SWEPT_MAX: usize = 1024;
 
 /// One tenant's part of a folder: `<root>/<tenant>/`, in it the objects by name, and `head`.
 ///
@@ -21,12 +30,14 @@ const LOCK: &str = "head.lock";
 pub struct FolderOffSite {
     root: PathBuf,
     own: PathBuf,
+    /// The folders that were rid of what others left unfinished.
+    swept: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 impl FolderOffSite {
     /// The part of a tenant. The root must be there when it is used: a disk that is not mounted is not made up for.
     pub fn new(root: &Path, tenant: &TenantId) -> Self {
-        Self { root: root.to_path_buf(), own: root.join(tenant.as_str()) }
+        Self { root: root.to_path_buf(), own: root.join(tenant.as_str()), swept: Arc::default() }
     }
 
     /// Runs what blocks where it may.
@@ -87,6 +98,7 @@ impl FolderOffSite {
         make_folders(&self.root, folder)?;
         let temporary = write_beside(folder, bytes)?;
         tracing::trace!(target: "failpoint", at = "folder-object-written");
+        self.sweep(folder, &temporary);
         let linked = fs::hard_link(&temporary, &place);
         tracing::trace!(target: "failpoint", at = "folder-object-linked");
         let removed = fs::remove_file(&temporary);
@@ -100,6 +112,21 @@ impl FolderOffSite {
         }
         removed.map_err(io_failure)?;
         sync_folder(folder)
+    }
+
+    /// Removes what others began to write into a folder and never finished, by the clock of the disk that it is on.
+    fn sweep(&self, folder: &Path, written: &Path) {
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if swept.len() >= SWEPT_MAX {
+            swept.clear();
+        }
+        if !swept.insert(folder.to_path_buf()) {
+            return;
+        }
+        // What cannot be removed now is found again by the next process.
+        if let Err(error) = remove_abandoned(folder, written) {
+            tracing::warn!(%error, "unfinished files at the off-site target cannot be removed");
+        }
     }
 
     fn names(&self, prefix: &str) -> Result<Vec<String>, Failure> {
@@ -190,6 +217,26 @@ fn write_beside(folder: &Path, bytes: &[u8]) -> Result<PathBuf, Failure> {
     Ok(temporary)
 }
 
+fn remove_abandoned(folder: &Path, written: &Path) -> io::Result<()> {
+    let now = fs::metadata(written)?.modified()?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_name().to_str().is_some_and(is_temporary) {
+            continue;
+        }
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|at| now.duration_since(at));
+        if age.is_ok_and(|age| age.is_ok_and(|age| age > ABANDONED)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// As [`write_beside`] names a file.
+fn is_temporary(name: &str) -> bool {
+    name.strip_prefix('.').is_some_and(is_mark)
+}
+
 fn sync_folder(folder: &Path) -> Result<(), Failure> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_failure)
 }
@@ -212,4 +259,34 @@ fn collect(folder: &Path, name: &str, names: &mut Vec<String>) -> io::Result<()>
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::contract::Scratch;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_somebody_left_unfinished_goes_with_the_next_put_there() {
+        let scratch = Scratch::new();
+        let tenant = "acme".parse().unwrap();
+        let folder = scratch.path().join("acme/tree");
+        FolderOffSite::new(scratch.path(), &tenant).put("tree/a.pack", b"a").await.unwrap();
+        let mark = random_mark();
+        let (old, fresh, others) =
+            (folder.join(format!(".{mark}")), folder.join(format!(".{}", random_mark())), folder.join(".nfs0001"));
+        for file in [&old, &fresh, &others] {
+            fs::write(file, b"half").unwrap();
+        }
+        for file in [&old, &others] {
+            let written = fs::metadata(file).unwrap().modified().unwrap() - 2 * ABANDONED;
+            File::options().write(true).open(file).unwrap().set_modified(written).unwrap();
+        }
+        let next = FolderOffSite::new(scratch.path(), &tenant);
+        next.put("ledger/x", b"x").await.unwrap();
+        assert!(old.exists(), "another folder is another matter");
+        next.put("tree/b.pack", b"b").await.unwrap();
+        assert_eq!((old.exists(), fresh.exists(), others.exists()), (false, true, true));
+        assert_eq!(next.list("tree/").await.unwrap(), ["tree/a.pack", "tree/b.pack"]);
+    }
 }

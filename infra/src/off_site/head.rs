@@ -33,8 +33,7 @@ impl StoredHead {
         let rest = stored.strip_prefix(FIRST.as_bytes()).ok_or_else(damaged)?;
         let end = rest.iter().position(|byte| *byte == b'\n').ok_or_else(damaged)?;
         let (mark, bytes) = (&rest[..end], &rest[end + 1..]);
-        let is_mark = mark.len() == 2 * MARK_BYTES && mark.iter().all(u8::is_ascii_hexdigit);
-        let mark = std::str::from_utf8(mark).ok().filter(|_| is_mark).ok_or_else(damaged)?;
+        let mark = std::str::from_utf8(mark).ok().filter(|mark| is_mark(mark)).ok_or_else(damaged)?;
         Ok(Self { mark: mark.to_owned(), bytes: bytes.to_vec() })
     }
 }
@@ -44,6 +43,10 @@ pub(super) fn random_mark() -> String {
     let mut random = [0_u8; MARK_BYTES];
     fill_random(&mut random);
     hex(&random)
+}
+
+pub(super) fn is_mark(text: &str) -> bool {
+    text.len() == 2 * MARK_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

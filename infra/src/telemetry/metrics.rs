@@ -3,7 +3,7 @@
 
 use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::metrics::{Aggregation, Instrument, PeriodicReader, SdkMeterProvider, Stream};
+use opentelemetry_sdk::metrics::{Aggregation, Instrument, InstrumentKind, PeriodicReader, SdkMeterProvider, Stream};
 use prometheus::{Registry, TextEncoder};
 
 use super::TelemetryError;
@@ -56,7 +56,7 @@ pub(super) fn start(
 
 /// The SDK's own bounds are meant for milliseconds.
 fn seconds_view(instrument: &Instrument) -> Option<Stream> {
-    if !instrument.name().ends_with("_seconds") {
+    if instrument.kind() != InstrumentKind::Histogram || !instrument.name().ends_with("_seconds") {
         return None;
     }
     let buckets = Aggregation::ExplicitBucketHistogram { boundaries: SECONDS.to_vec(), record_min_max: false };

@@ -12,12 +12,11 @@ use domain::port::{OffSite, PublicKey};
 use infra::backup::{Identity, Listed, Recipient};
 use infra::off_site::Place;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 
 use super::CliError;
 use super::options::{self, place};
 use super::progress::{Bar, watch};
-use crate::platform::{Operator, read_identity};
+use crate::platform::{Operator, READS, last_read, read_identity};
 
 /// Backups: encrypted to your keys, incremental, signed. How it all fits together: docs/backup.md.
 #[derive(Subcommand)]
@@ -259,17 +258,13 @@ impl At {
 /// Notes beside a backup that it was read whole: a backup that nobody ever read is a hope.
 pub(super) async fn note_read(place: &dyn OffSite, id: &str, how: &str) -> Result<(), CliError> {
     let now = domain::port::Clock::now(&infra::chance::SystemClock);
-    let name = format!("backup-reads/{id}/{how}-{}", now.unix_timestamp());
+    let name = format!("{READS}{id}/{how}-{}", now.unix_timestamp());
     place.put(&name, b"").await.map_err(CliError::unavailable)
 }
 
 async fn row(one: &Listed, place: &dyn OffSite) -> Result<Value, CliError> {
-    let reads = place.list(&format!("backup-reads/{}/", one.id)).await.map_err(CliError::unavailable)?;
-    let moment = |name: &String| {
-        let seconds = name.rsplit_once('-')?.1.parse().ok()?;
-        OffsetDateTime::from_unix_timestamp(seconds).ok()
-    };
-    let last_read = reads.iter().filter_map(moment).max().map(domain::Moment);
+    let reads = place.list(&format!("{READS}{}/", one.id)).await.map_err(CliError::unavailable)?;
+    let last_read = last_read(&reads).map(domain::Moment);
     Ok(match &one.manifest {
         Ok(manifest) => {
             let age = domain::port::Clock::now(&infra::chance::SystemClock) - manifest.created;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::CliError;
-use crate::drill::{self, Ground, KmsKind, Plan, shred};
+use crate::drill::{self, Ground, KmsKind, OffSiteKind, Plan, shred};
 use crate::platform::random_id;
 
 /// Rehearsals on a scratch instance of their own, with figures.
@@ -26,6 +26,10 @@ pub(super) struct Erasure {
     /// What holds the root keys: `file`, `pkcs11` (SoftHSM) or `openbao`; a server is started where one is needed.
     #[arg(long, default_value = "file", value_parser = KmsKind::parse)]
     kms: KmsKind,
+    /// Where the off-site copy and the backups are: `folder`, or `s3` (two buckets with object lock on a SeaweedFS of its
+    /// own, which is started).
+    #[arg(long, default_value = "folder", value_parser = OffSiteKind::parse)]
+    off_site: OffSiteKind,
     #[command(flatten)]
     common: Common,
 }
@@ -63,11 +67,11 @@ impl Drill {
 
 impl Erasure {
     async fn run(self) -> Result<(), CliError> {
-        let plan = Plan { participants: self.participants as usize, kms: self.kms };
+        let plan = Plan { participants: self.participants as usize, kms: self.kms, off_site: self.off_site };
         if self.kms == KmsKind::Pkcs11 && std::env::var_os(TOKEN_CONFIG).is_none() {
             return self.again_with_token().await;
         }
-        let ground = self.common.ground(self.kms).await?;
+        let ground = self.common.ground(self.kms, self.off_site).await?;
         let figures = drill::run(&plan, &ground, self.common.json).await?;
         if self.common.json {
             out!("{}", figures.json());
@@ -76,7 +80,10 @@ impl Erasure {
         }
         let faults = figures.faults();
         if faults.is_empty() {
-            return self.common.tidy(ground.folder());
+            let folder = ground.folder().to_owned();
+            // Its servers write there until they end.
+            drop(ground);
+            return self.common.tidy(&folder);
         }
         faults.iter().for_each(|fault| note!("{fault}"));
         Err(CliError::failed("the drill", format!("{} things are wrong", faults.len())))
@@ -94,6 +101,7 @@ impl Erasure {
         let binary = std::env::current_exe().map_err(|error| CliError::failed("the running binary", error))?;
         let mut command = tokio::process::Command::new(binary);
         command.args(["drill", "erasure", "--kms", "pkcs11", "--participants", &self.participants.to_string()]);
+        command.args(["--off-site", self.off_site.as_str()]);
         command.arg("--data-dir").arg(&folder).env(TOKEN_CONFIG, token.config_file()).kill_on_drop(true);
         if self.common.json {
             command.arg("--json");
@@ -109,7 +117,7 @@ impl Erasure {
 impl Shred {
     async fn run(mut self) -> Result<(), CliError> {
         self.keys.sort_unstable();
-        let ground = self.common.ground(KmsKind::File).await?;
+        let ground = self.common.ground(KmsKind::File, OffSiteKind::Folder).await?;
         let measured = shred::run(&self.keys, &ground, self.common.json).await?;
         if self.common.json {
             out!("{measured}");
@@ -131,7 +139,7 @@ impl Common {
         std::path::absolute(folder).map_err(|error| CliError::failed("the folder", error))
     }
 
-    async fn ground(&self, kms: KmsKind) -> Result<Ground, CliError> {
+    async fn ground(&self, kms: KmsKind, off_site: OffSiteKind) -> Result<Ground, CliError> {
         let folder = self.folder()?;
         if kms != KmsKind::Pkcs11
             && folder.exists()
@@ -140,7 +148,7 @@ impl Common {
             return Err(CliError::conflict(format!("{} is not empty: give an empty folder", folder.display())));
         }
         note!("Everything of the drill is in {}.", folder.display());
-        Ground::prepare(&folder, kms).await
+        Ground::prepare(&folder, kms, off_site).await
     }
 
     fn tidy(&self, folder: &std::path::Path) -> Result<(), CliError> {

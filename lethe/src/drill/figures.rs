@@ -15,6 +15,7 @@ use crate::restore::Restored;
 pub struct Figures {
     participants: usize,
     kms: &'static str,
+    off_site: &'static str,
     restores: Vec<Restore>,
     pub(super) erasures: Vec<Duration>,
     pub(super) seconds: f64,
@@ -32,6 +33,7 @@ impl Figures {
         Self {
             participants: plan.participants,
             kms: plan.kms.as_str(),
+            off_site: plan.off_site.as_str(),
             restores: Vec::new(),
             erasures: Vec::new(),
             seconds: 0.0,
@@ -71,6 +73,7 @@ impl Figures {
         json!({
             "participants": self.participants,
             "kms": self.kms,
+            "off_site": self.off_site,
             "restores": self.restores.len(),
             "erased": self.erasures.len(),
             "erased_recovered": self.erased_recovered(),

@@ -11,6 +11,7 @@ use infra::backup::Identity;
 use infra::keys::kms::KmsConfig;
 use infra::keys::kms::dev::{OpenBao, SoftHsm};
 use infra::off_site::Place;
+use infra::off_site::seaweed::{self, SeaweedServer};
 
 use super::people::TENANT;
 use crate::cli::CliError;
@@ -52,28 +53,58 @@ impl KmsKind {
     }
 }
 
+/// Where a drill keeps its off-site copy and its backups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffSiteKind {
+    /// Two folders.
+    Folder,
+    /// Two buckets with object lock, on an S3 server of its own.
+    S3,
+}
+
+impl OffSiteKind {
+    /// From the command line.
+    ///
+    /// # Errors
+    /// Another word.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "folder" => Ok(Self::Folder),
+            "s3" => Ok(Self::S3),
+            _ => Err("folder or s3".to_owned()),
+        }
+    }
+
+    /// The same word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::S3 => "s3",
+        }
+    }
+}
+
 /// A scratch folder with a KMS of its own.
 pub struct Ground {
     folder: PathBuf,
     elsewhere: Elsewhere,
     identity: Identity,
-    /// Runs as long as the drill does.
-    _server: Option<OpenBao>,
+    backups: Place,
+    /// These run as long as the drill does.
+    _servers: (Option<OpenBao>, Option<SeaweedServer>),
 }
 
 /// A backup of the drill, by its id.
 pub(super) struct Backup(String);
 
 impl Ground {
-    /// Prepares a folder, which must not hold anything, and starts a server where the KMS is one.
+    /// Prepares a folder, which must not hold anything, and starts the servers that are needed.
     ///
     /// # Errors
     /// What is not installed or does not start.
-    pub async fn prepare(folder: &Path, kms: KmsKind) -> Result<Self, CliError> {
+    pub async fn prepare(folder: &Path, kms: KmsKind, off_site: OffSiteKind) -> Result<Self, CliError> {
         let vault = folder.join("vault");
-        for made in [&vault, &folder.join("elsewhere").join("copy"), &folder.join("elsewhere").join("backups")] {
-            std::fs::create_dir_all(made).map_err(|error| CliError::failed(format!("{}", made.display()), error))?;
-        }
+        make(&vault)?;
         let (kms, server) = match kms {
             KmsKind::File => (KmsConfig::File { dir: vault.join("kms") }, None),
             KmsKind::Pkcs11 => (Self::token(folder)?.config(), None),
@@ -84,9 +115,10 @@ impl Ground {
                 (server.config().map_err(CliError::unavailable)?, Some(server))
             }
         };
-        let off_site = Some(Place::Folder(folder.join("elsewhere").join("copy")));
-        let elsewhere = Elsewhere { kms, off_site };
-        Ok(Self { folder: folder.to_owned(), elsewhere, identity: Identity::generate(), _server: server })
+        let (copy, backups, s3) = places(&folder.join("elsewhere"), off_site).await?;
+        let elsewhere = Elsewhere { kms, off_site: Some(copy) };
+        let (folder, identity) = (folder.to_owned(), Identity::generate());
+        Ok(Self { folder, elsewhere, identity, backups, _servers: (server, s3) })
     }
 
     /// The SoftHSM token of a drill. Its module finds it by an environment variable that a process has from its start.
@@ -107,10 +139,6 @@ impl Ground {
         self.folder.join("site").join("data")
     }
 
-    fn backups(&self) -> Place {
-        Place::Folder(self.folder.join("elsewhere").join("backups"))
-    }
-
     /// A tenant's part of what stands elsewhere.
     pub(super) async fn elsewhere(&self, tenant: &TenantId) -> Result<(Arc<dyn Kms>, Arc<dyn OffSite>), CliError> {
         let vault = self.elsewhere.open(tenant).await?;
@@ -125,7 +153,7 @@ impl Ground {
 
     pub(super) async fn back_up(&self, platform: &Platform) -> Result<Backup, CliError> {
         let recipients = [self.identity.to_public()];
-        let made = platform.back_up(&tenant(), &self.backups(), &recipients).await;
+        let made = platform.back_up(&tenant(), &self.backups, &recipients).await;
         Ok(Backup(made.map_err(|error| CliError::failed("a backup", error))?.id))
     }
 
@@ -138,7 +166,7 @@ impl Ground {
     pub(super) async fn restore(&self, backup: &Backup) -> Result<Restored, CliError> {
         let order = restore::Order {
             tenant: tenant(),
-            from: self.backups(),
+            from: self.backups.clone(),
             backup: Some(backup.0.clone()),
             identity: self.identity.clone(),
             trust: None,
@@ -164,7 +192,7 @@ impl Ground {
         let data_subject = DataSubject(person);
         let target = |scope: Scope| Target { data_subject, scope, part: None };
         let targets: Vec<Target> = scopes.into_iter().map(target).collect();
-        let copies = restore::tree_copies(&tenant(), &self.elsewhere, Some((&self.backups(), &self.identity))).await?;
+        let copies = restore::tree_copies(&tenant(), &self.elsewhere, Some((&self.backups, &self.identity))).await?;
         let opened = platform.probe(&tenant(), &targets, &copies).await?;
         Ok((targets.len() as u64 * (1 + copies.len() as u64), opened))
     }
@@ -180,6 +208,27 @@ impl Ground {
         let vault = self.elsewhere.open(&tenant()).await?;
         vault.kms.signer.public_key().await.map_err(CliError::unavailable)
     }
+}
+
+/// The place of the off-site copy, that of the backups, and the server if they are on one.
+async fn places(folder: &Path, kind: OffSiteKind) -> Result<(Place, Place, Option<SeaweedServer>), CliError> {
+    if kind == OffSiteKind::Folder {
+        let (copy, backups) = (folder.join("copy"), folder.join("backups"));
+        make(&copy)?;
+        make(&backups)?;
+        return Ok((Place::Folder(copy), Place::Folder(backups), None));
+    }
+    let binary = tokio::task::spawn_blocking(|| seaweed::locate_or_install(|step| note!("{step}"))).await;
+    let binary = binary.map_err(CliError::unavailable)?.map_err(CliError::unavailable)?;
+    let server = SeaweedServer::start(&binary, &folder.join("s3")).await.map_err(CliError::unavailable)?;
+    for bucket in ["copy", "backups"] {
+        server.create_locked_bucket(bucket, 1).await.map_err(CliError::unavailable)?;
+    }
+    Ok((server.place("copy"), server.place("backups"), Some(server)))
+}
+
+fn make(folder: &Path) -> Result<(), CliError> {
+    std::fs::create_dir_all(folder).map_err(|error| CliError::failed(format!("{}", folder.display()), error))
 }
 
 fn tenant() -> TenantId {

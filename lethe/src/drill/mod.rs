@@ -16,7 +16,7 @@ mod people;
 pub mod shred;
 
 pub use figures::Figures;
-pub use ground::{Ground, KmsKind};
+pub use ground::{Ground, KmsKind, OffSiteKind};
 
 use std::time::Instant;
 
@@ -33,6 +33,8 @@ pub struct Plan {
     pub participants: usize,
     /// The KMS that holds the root keys.
     pub kms: KmsKind,
+    /// Where the off-site copy and the backups are.
+    pub off_site: OffSiteKind,
 }
 
 /// Carries the drill out on a ground that holds nothing yet.

@@ -21,6 +21,9 @@ use super::registry::Open;
 /// How long after a failure a scheduled backup is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
 
+/// How often it is looked what stands at the place of backups: others may make, read or remove them.
+const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
+
 /// When and where backups are made by themselves.
 #[derive(Debug, Clone)]
 pub struct Schedule {
@@ -63,7 +66,7 @@ impl Inner {
     /// Makes backups as the schedule says, for good.
     pub(super) async fn keep_backing_up(self: Arc<Self>, schedule: Schedule) {
         loop {
-            let mut pause = schedule.every;
+            let mut pause = schedule.every.min(LOOK_EVERY);
             for open in self.registry.open() {
                 pause = pause.min(self.back_up_if_due(&open.ports.id, &schedule).await);
             }
@@ -73,43 +76,65 @@ impl Inner {
 
     /// How long until the tenant's next backup is due.
     async fn back_up_if_due(&self, tenant: &TenantId, schedule: &Schedule) -> Duration {
-        let age = match self.newest_backup(tenant, &schedule.to).await {
-            Ok(newest) => newest.map(|created| (SystemClock.now() - created).try_into().unwrap_or(Duration::ZERO)),
-            Err(failure) => {
-                tracing::error!(%tenant, %failure, "the place of backups does not answer; trying again");
-                return RETRY_AFTER;
+        let newest = match self.look_at_backups(tenant, schedule).await {
+            Ok(newest) => newest,
+            Err(error) => {
+                return self.backup_failed(tenant, &error, "the place of backups does not answer; trying again");
             }
         };
+        let age = newest.map(|created| (SystemClock.now() - created).try_into().unwrap_or(Duration::ZERO));
         if let Some(age) = age.filter(|age| *age < schedule.every) {
             return schedule.every - age;
         }
         let place = match schedule.to.open(tenant) {
             Ok(place) => place,
-            Err(failure) => {
-                tracing::error!(%tenant, %failure, "the place of backups cannot be used");
-                return RETRY_AFTER;
-            }
+            Err(failure) => return self.backup_failed(tenant, &failure, "the place of backups cannot be used"),
         };
         match self.back_up(tenant, &*place, &schedule.recipients, &|_| {}).await {
-            Ok(_) => schedule.every,
-            Err(error) => {
-                tracing::error!(%tenant, %error, "the scheduled backup failed; trying again");
-                RETRY_AFTER
+            Ok(report) => {
+                self.backups.iter().for_each(|watch| watch.made(tenant, report.manifest.created));
+                schedule.every
             }
+            Err(error) => self.backup_failed(tenant, &error, "the scheduled backup failed; trying again"),
         }
     }
 
+    /// Says it, and how long until the next try.
+    fn backup_failed(&self, tenant: &TenantId, error: &dyn std::fmt::Display, what: &str) -> Duration {
+        tracing::error!(%tenant, %error, "{what}");
+        let now = SystemClock.now();
+        self.backups.iter().for_each(|watch| watch.failed(tenant, error.to_string(), now));
+        RETRY_AFTER
+    }
+
     /// When the tenant's newest backup was made.
-    pub(super) async fn newest_backup(
+    async fn look_at_backups(
         &self,
         tenant: &TenantId,
-        from: &Place,
+        schedule: &Schedule,
     ) -> Result<Option<OffsetDateTime>, StartError> {
         let open = self.registry.get(tenant).ok_or_else(|| StartError::NoSuchTenant { tenant: tenant.clone() })?;
         let trust = open.vault.kms.signer.public_key().await?;
-        let listed = infra::backup::list(&from.open(tenant)?, &trust).await?;
-        Ok(listed.into_iter().filter_map(|listed| listed.manifest.ok()).map(|manifest| manifest.created).max())
+        let place = schedule.to.open(tenant)?;
+        let listed = infra::backup::list(&place, &trust).await?;
+        let newest =
+            listed.into_iter().filter_map(|listed| listed.manifest.ok()).map(|manifest| manifest.created).max();
+        let last_read = last_read(&place.list(READS).await?);
+        self.backups.iter().for_each(|watch| watch.found(tenant, newest, last_read, SystemClock.now()));
+        Ok(newest)
     }
+}
+
+/// Where it is noted beside the backups that one was read whole: `backup-reads/<id>/<how>-<seconds>`.
+pub const READS: &str = "backup-reads/";
+
+/// The newest of such notes.
+pub fn last_read(names: &[String]) -> Option<OffsetDateTime> {
+    let moment = |name: &String| {
+        let seconds = name.rsplit_once('-')?.1.parse().ok()?;
+        OffsetDateTime::from_unix_timestamp(seconds).ok()
+    };
+    names.iter().filter_map(moment).max()
 }
 
 async fn studies_of(open: &Open) -> Result<Vec<BackedUpStudy>, domain::port::Failure> {

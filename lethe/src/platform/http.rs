@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use domain::port::Credentials;
+use domain::port::{Clock, Credentials};
+use infra::chance::SystemClock;
 use serde_json::{Value, json};
 use utoipa::openapi::{RefOr, Schema};
 
@@ -53,14 +54,17 @@ fn open(description: &mut utoipa::openapi::OpenApi, name: &str) {
     }
 }
 
-/// Ready: the nats-server answers and every tenant's read models follow their journals.
+/// Ready: the nats-server answers, every tenant's read models follow their journals, and no scheduled backup is too old.
 async fn readyz(State(inner): State<Arc<Inner>>) -> Response {
     let faults = inner.faults().await;
     let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let faults: Vec<Value> = faults.into_iter().map(Value::from).collect();
-    (status, Json(json!({"ready": faults.is_empty(), "faults": faults}))).into_response()
+    let backups: Vec<Value> = inner.backups.iter().flat_map(|backups| backups.json(SystemClock.now())).collect();
+    (status, Json(json!({"ready": faults.is_empty(), "faults": faults, "backups": backups}))).into_response()
 }
 
 async fn metrics(State(inner): State<Arc<Inner>>) -> Response {
+    // An age grows by itself, so it is measured when somebody asks.
+    inner.backups.iter().for_each(|backups| backups.measure(SystemClock.now()));
     ([(header::CONTENT_TYPE, infra::telemetry::Metrics::CONTENT_TYPE)], inner.metrics.text()).into_response()
 }

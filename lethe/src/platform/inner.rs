@@ -20,6 +20,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::backup_watch::BackupWatch;
 use super::data_dir::DataDir;
 use super::elsewhere::Elsewhere;
 use super::registry::{Open, Registry};
@@ -37,6 +38,8 @@ pub(super) struct Inner {
     pub(super) commands: Arc<Commands>,
     pub(super) queries: Arc<Queries>,
     pub(super) metrics: Metrics,
+    /// Of scheduled backups, if there are any.
+    pub(super) backups: Option<BackupWatch>,
     pub(super) operator_token: String,
     pub(super) dice: Arc<dyn Dice>,
     pub(super) erasing: JoinHandle<()>,
@@ -58,6 +61,7 @@ impl Inner {
         for open in self.registry.open() {
             faults.extend(open.runner.health().iter().filter_map(|health| fault(&open.ports.id, health)));
         }
+        faults.extend(self.backups.iter().flat_map(|backups| backups.faults(SystemClock.now())));
         faults
     }
 

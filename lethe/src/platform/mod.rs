@@ -2,6 +2,7 @@
 
 mod admin;
 mod backup;
+mod backup_watch;
 mod credentials;
 mod data_dir;
 mod elsewhere;
@@ -28,7 +29,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub use backup::{Schedule, read_identity};
+pub use backup::{READS, Schedule, last_read, read_identity};
 use data_dir::is_platform;
 pub use data_dir::{Run, running};
 pub use elsewhere::Elsewhere;

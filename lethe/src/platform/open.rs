@@ -19,6 +19,7 @@ use infra::seal::Sealer;
 use infra::store::{Opening, SledStore};
 use projection_svc::{JournalState, Runner, Visible, erasures, participants, studies};
 
+use super::backup_watch::BackupWatch;
 use super::data_dir::DataDir;
 use super::elsewhere::{Elsewhere, Vault};
 use super::inner::Inner;
@@ -64,6 +65,7 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
         registry,
         commands,
         metrics: options.metrics.clone(),
+        backups: options.schedule.as_ref().map(|schedule| BackupWatch::new(schedule.every)),
         operator_token,
         dice,
         erasing: tokio::spawn(async move { worker.run().await }),

@@ -174,26 +174,6 @@ async fn only_the_newest_tree_in_the_right_kms_is_claimed() {
 }
 
 #[tokio::test]
-async fn a_backup_s_own_copy_is_loaded_only_under_the_newest_root() {
-    let world = world().await;
-    let (gone, _) = key(&world.tree, 0, CLINICAL).await.expect("a key");
-    let (stays, bytes) = key(&world.tree, 1, CONTACT).await.expect("a key");
-    let backup = MemoryOffSite::default();
-    let (root, packs) = world.tree.copy_tree(&backup).await.expect("copied");
-    assert_eq!(root, 1);
-    let fresh = world.elsewhere();
-    let claimed = fresh.tree.load_tree_copy(&packs, &backup, &[all_of(0, CLINICAL)]).await.expect("loaded");
-    assert_eq!((claimed.receipt.keys_destroyed(), world.roots().await), (1, 1));
-    let tree = fresh.another_process();
-    tree.attach().await.expect("its head is here");
-    assert_eq!(look(&tree, &gone).await.expect("an answer"), Seen::Erased);
-    assert_eq!(look(&tree, &stays).await.expect("an answer"), Seen::Known(*bytes.expose()));
-    // Its root is dead now.
-    let refused = world.elsewhere().tree.load_tree_copy(&packs, &backup, &[]).await.expect_err("old").to_string();
-    assert!(refused.contains("newest root"), "{refused}");
-}
-
-#[tokio::test]
 async fn nothing_is_served_from_a_store_that_is_being_restored() {
     let given = given().await;
     let half = given.world.elsewhere();

@@ -37,6 +37,7 @@ impl Restoring<'_> {
             let told = |progress| (self.told)(&format!("writing {} back", origin.stream_name()), progress);
             let imported = import(client, &mut messages, &told).await.map_err(CliError::input)?;
             restored.messages += imported.found + imported.written;
+            restored.signed_until = restored.signed_until.max(signed.as_ref().map(|signed| signed.time));
             restored.lost.extend(signed.and_then(|signed| lost(journal, &signed, through)));
         }
         Ok(restored)

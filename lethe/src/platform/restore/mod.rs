@@ -138,7 +138,8 @@ impl Restoring<'_> {
         Ok(restored)
     }
 
-    /// The newest tree that stands off-site; the backup's own only where nothing does and no root came after it.
+    /// The newest tree that stands off-site; the backup's own only where nothing does and no root came after it. That
+    /// one keeps its root: under another, no backup that was made so far could be restored a second time.
     async fn keys(&self, backup: &Backup, keys: &KeyTree, client: &Client) -> Result<u64, CliError> {
         if self.vault.off_site.is_some() {
             let claimed = keys.claim(&[]).await.map_err(StartError::from)?;
@@ -148,13 +149,14 @@ impl Restoring<'_> {
             let status = keys.status().await.map_err(StartError::from)?;
             if status.living.last() != Some(&status.root) {
                 return Err(CliError::conflict(format!(
-                    "the backup's key tree is under root {}, and the KMS has {:?}: somebody was erased since, and the newest \
-                     tree stands at the off-site target. Name it with --off-site",
-                    status.root, status.living
+                    "the backup's key tree is under root {}, and the KMS has {}: somebody was erased since, or the root was \
+                     replaced. Name the off-site target (--off-site) if there is one, otherwise restore a backup that was \
+                     made after that",
+                    status.root,
+                    roots(&status.living)
                 )));
             }
             keys.attach().await.map_err(StartError::from)?;
-            keys.renew_root().await.map_err(StartError::from)?;
         }
         Ok(keys.status().await.map_err(StartError::from)?.root)
     }
@@ -212,4 +214,9 @@ impl Restoring<'_> {
     fn tell(&self, what: &str) {
         (self.told)(what, infra::backup::Progress::default());
     }
+}
+
+fn roots(living: &std::collections::BTreeSet<u64>) -> String {
+    let numbers: Vec<String> = living.iter().map(u64::to_string).collect();
+    if numbers.is_empty() { "no root".to_owned() } else { format!("root {}", numbers.join(", ")) }
 }

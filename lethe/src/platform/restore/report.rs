@@ -3,7 +3,8 @@
 use std::fmt;
 
 use serde_json::{Value, json};
-use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 
 /// What a restore did.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +15,8 @@ pub struct Restored {
     pub created: Option<OffsetDateTime>,
     /// Messages of all journals that were written back, or were there from an interrupted run.
     pub messages: u64,
+    /// When the newest checkpoint off-site was signed: what came later is not known. None: there is none.
+    pub signed_until: Option<OffsetDateTime>,
     /// What the signed checkpoints know and the backup has not.
     pub lost: Vec<Lost>,
     /// Persons of whom there is at least one order.
@@ -41,9 +44,11 @@ pub struct Lost {
 
 impl Restored {
     /// How much time is lost (RPO), in seconds: from the backup to the newest sign of what it has not.
-    pub fn rpo_seconds(&self) -> i64 {
+    /// None: nothing off-site says.
+    pub fn rpo_seconds(&self) -> Option<i64> {
+        self.signed_until?;
         let until = self.lost.iter().map(|lost| lost.until).max();
-        until.zip(self.created).map_or(0, |(until, created)| (until - created).whole_seconds().max(0))
+        Some(until.zip(self.created).map_or(0, |(until, created)| (until - created).whole_seconds().max(0)))
     }
 
     /// As one JSON object.
@@ -53,6 +58,7 @@ impl Restored {
             "backup": self.backup,
             "created": self.created.map(domain::Moment),
             "messages": self.messages,
+            "known_until": self.signed_until.map(domain::Moment),
             "lost": self.lost.iter().map(lost).collect::<Vec<_>>(),
             "persons_with_orders": self.persons,
             "orders_brought_back": self.orders_brought_back,
@@ -72,16 +78,27 @@ impl fmt::Display for Restored {
             "Orders of {} persons are in force, {} of their commits came from the off-site ledger.",
             self.persons, self.orders_brought_back
         )?;
-        if self.lost.is_empty() {
-            writeln!(f, "Nothing is known to be lost (RPO 0 s).")?;
-        }
+        self.write_lost(f)?;
+        write!(f, "It took {:.1} s (RTO).", self.seconds)
+    }
+}
+
+impl Restored {
+    fn write_lost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(until), Some(rpo)) = (self.signed_until, self.rpo_seconds()) else {
+            return writeln!(
+                f,
+                "What was written after the backup is lost. How much that is, nothing says: there is no checkpoint off-site."
+            );
+        };
         for lost in &self.lost {
             let count = lost.through + 1 - lost.from;
             writeln!(f, "Lost: {count} messages of {} ({} to {}).", lost.journal, lost.from, lost.through)?;
         }
-        if !self.lost.is_empty() {
-            writeln!(f, "That is what was written in {} s after the backup (RPO).", self.rpo_seconds())?;
+        let until = until.to_offset(UtcOffset::UTC).format(&Rfc3339).unwrap_or_default();
+        if self.lost.is_empty() {
+            return writeln!(f, "Nothing is known to be lost (RPO 0 s): the newest checkpoint off-site is of {until}.");
         }
-        write!(f, "It took {:.1} s (RTO).", self.seconds)
+        writeln!(f, "That was written within {rpo} s after the backup (RPO), as known from the checkpoint of {until}.")
     }
 }
