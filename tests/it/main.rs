@@ -1,5 +1,6 @@
 //! The whole platform on real parts: one test binary.
 
+mod backup;
 mod contract;
 mod crash;
 mod damage;
@@ -15,6 +16,7 @@ mod others_bugs;
 mod refusals;
 mod retries;
 mod upcasting;
+mod verify;
 mod walkthrough;
 
 /// The command line under test.

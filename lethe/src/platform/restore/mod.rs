@@ -83,11 +83,11 @@ pub async fn run(order: &Order, told: OnStep<'_>) -> Result<Restored, CliError> 
 
 /// The backup that is meant.
 async fn find(order: &Order, trust: &PublicKey) -> Result<Backup, CliError> {
-    let place = order.from.open(&order.tenant).map_err(CliError::unavailable)?;
+    let place = order.from.open(&order.tenant).map_err(StartError::from)?;
     if let Some(id) = &order.backup {
         return Backup::open(place, id, trust).await.map_err(CliError::input);
     }
-    let listed = infra::backup::list(&place, trust).await.map_err(CliError::unavailable)?;
+    let listed = infra::backup::list(&place, trust).await.map_err(StartError::from)?;
     let newest = listed.into_iter().rev().find(|listed| listed.manifest.is_ok());
     let newest = newest.ok_or_else(|| {
         CliError::input(format!("there is no backup of {} at {} that the KMS's key signed", order.tenant, order.from))
