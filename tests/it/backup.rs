@@ -253,6 +253,39 @@ async fn a_restore_that_dies_anywhere_goes_on_and_meanwhile_nothing_is_served() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn aegis_155_and_authling_adr_002_no_older_backup_opens_what_was_erased_since() {
+    let site = Site::new().await;
+    let (whole, narrow) = (somebody(&site.doctor, "N-1").await, somebody(&site.doctor, "N-2").await);
+    site.back_up();
+    let contact = serde_json::json!(["identity.contact"]);
+    let erasures = [erase(&site.home, &whole, None).await, erase(&site.home, &narrow, Some(contact)).await];
+    let token = site.doctor.token().to_owned();
+    let folder = site.home.stop().await;
+    let (fresh, At(backups, identity)) = (Folder::new(), at(&folder));
+    let (code, said) = restored(&folder, &fresh.data(), None, None);
+    assert_eq!(code, Some(0), "{said}");
+
+    // By every copy of the key tree that can be reached, the backup's own too.
+    let mut command = binary().command(&folder);
+    command.env("LETHE_DATA_DIR", fresh.data()).args(["verify", "erasure", "--tenant", "acme", "--from", &backups]);
+    command.args(["--identity", &identity]).args(erasures.iter().map(|one| one["erasure"].as_str().expect("an id")));
+    let output = tokio::task::block_in_place(|| command.output()).expect("the binary can be run");
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.matches(" 0 opened").count(), 2, "{said}");
+    assert!(!said.contains(" 0 copies"), "the copies were tried: {said}");
+
+    let mut command = binary().command(&folder);
+    command.env("LETHE_DATA_DIR", fresh.data()).args(["serve", "--listen", "127.0.0.1:0"]);
+    let server = lethe::soak::Server::start(command, &fresh.data()).expect("it serves");
+    let doctor = Client::new(&server.url, token);
+    assert_eq!(told(&doctor, &whole).await, "[erased][erased]");
+    let kept = told(&doctor, &narrow).await;
+    assert!(kept.contains(NARRATIVE) && kept.contains(FAMILY) && !kept.contains("post.example"), "{kept}");
+    assert!(server.stop(), "it ends in order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn serve_makes_backups_by_itself() {
     let site = Site::new().await;
     somebody(&site.doctor, "N-1").await;
