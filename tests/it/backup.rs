@@ -162,7 +162,15 @@ fn text(output: &Output) -> String {
 fn restore(folder: &Folder, data: &Path) -> std::process::Command {
     let mut command = binary().command(folder);
     let At(_, identity) = at(folder);
-    command.env("LETHE_DATA_DIR", data).args(["restore", "--tenant", "acme", "--identity", &identity, "--yes", "--json"]);
+    command.env("LETHE_DATA_DIR", data).args([
+        "restore",
+        "--tenant",
+        "acme",
+        "--identity",
+        &identity,
+        "--yes",
+        "--json",
+    ]);
     command
 }
 

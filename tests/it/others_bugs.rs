@@ -129,7 +129,8 @@ async fn airo_1217_what_was_derived_is_gone_with_the_keys() {
     erase(&home, &at, None).await;
     let list = format!("/v1/studies/{}/participants", cardio());
     for view in ["", "/casebook", "/identity", "/audit"] {
-        let answer = doctor.get(&format!("{at}{view}")).await.map_or_else(|error| error.code, |reply| reply.body.to_string());
+        let answer =
+            doctor.get(&format!("{at}{view}")).await.map_or_else(|error| error.code, |reply| reply.body.to_string());
         for value in ["Kvistberg", "post.example", "dizzy", "misread"] {
             assert!(!answer.contains(value), "{value} in {view}: {answer}");
         }

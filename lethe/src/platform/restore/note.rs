@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use domain::ids::TenantId;
 use serde::{Deserialize, Serialize};
 
-use super::Lost;
 use super::super::StartError;
 use super::super::data_dir::DataDir;
+use super::Lost;
 
 const NOTE: &str = "restoring";
 
