@@ -59,7 +59,8 @@ fn serve(folder: &Folder, seen: bool) -> Server {
 
 /// Serves until it dies at the point. None: it died at the start already.
 fn serve_until(folder: &Folder, die_at: &str) -> Option<Server> {
-    super::binary().try_serve(folder, |command| {
+    super::binary()
+        .try_serve(folder, |command| {
             command.env("LETHE_DIE_AT", die_at).env("LETHE_LOG", "off");
         })
         .ok()

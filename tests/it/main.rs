@@ -1,5 +1,6 @@
 //! The whole platform on real parts: one test binary.
 
+mod backup;
 mod contract;
 mod crash;
 mod damage;
@@ -14,7 +15,9 @@ mod odm_import;
 mod others_bugs;
 mod refusals;
 mod retries;
+mod traps;
 mod upcasting;
+mod verify;
 mod walkthrough;
 
 /// The command line under test.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use lethe::cli::CliError;
+use serde_json::Value;
 
 pub use lethe::soak::Server;
 
@@ -55,6 +56,27 @@ impl Binary {
     /// Runs it to its end.
     pub fn run(&self, folder: &Folder, arguments: &[&str]) -> Output {
         self.command(folder).args(arguments).output().expect("the binary can be run")
+    }
+
+    /// Runs it in a test that goes on meanwhile, to its end. Returns the exit code and all that it said.
+    pub fn said(&self, folder: &Folder, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = tokio::task::block_in_place(|| self.run(folder, arguments));
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), format!("{out}{err}"))
+    }
+
+    /// The same where all must be well. Returns what it prints on stdout.
+    pub fn done(&self, folder: &Folder, arguments: &[&str]) -> String {
+        let output = tokio::task::block_in_place(|| self.run(folder, arguments));
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {}\n{out}\n{err}", output.status);
+        out.trim_end().to_owned()
+    }
+
+    /// The same of a subcommand that prints JSON.
+    pub fn json(&self, folder: &Folder, arguments: &[&str]) -> Value {
+        let out = self.done(folder, &[arguments, &["--json"]].concat());
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}"))
     }
 
     /// Starts `serve` on a free port and waits until it serves.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use domain::ids::{Environment, StudyId, TenantId, UserId};
 use domain::permit::{Role, Sites};
-use lethe::cli::Client;
-use lethe::demo::study;
 use infra::keys::kms::KmsConfig;
 use infra::off_site::Place;
+use lethe::cli::Client;
+use lethe::demo::study;
 use lethe::platform::{Elsewhere, NewToken, Options, Platform, random_id};
 use serde_json::json;
 

@@ -7,20 +7,25 @@ use infra::backup::{Backup, Identity, import, import_nodes};
 use infra::journal::{Client, Provisioner};
 use infra::log::{Checkpoint, newest_off_site};
 
-use super::{Lost, Restored, Restoring};
+use super::note::Imported;
+use super::{Lost, RestoreNote, Restored, Restoring};
 use crate::cli::CliError;
 
 impl Restoring<'_> {
-    /// Every journal of events of the backup, in a new incarnation.
+    /// Every journal of events of the backup, in a new incarnation. Once: what an interrupted run noted stays so.
     pub(super) async fn journals(
         &self,
         backup: &Backup,
+        note: &mut RestoreNote,
         provisioner: &Provisioner,
         client: &Client,
     ) -> Result<Restored, CliError> {
         let manifest = &backup.manifest;
         let mut restored =
             Restored { backup: manifest.id.clone(), created: Some(manifest.created), ..Restored::default() };
+        if let Some(Imported { messages, lost }) = note.imported() {
+            return Ok(Restored { messages: *messages, lost: lost.clone(), ..restored });
+        }
         for origin in backup.origins() {
             let Origin::Events(journal) = &origin else { continue };
             let mut messages = backup.read(&origin, &self.order.identity).map_err(CliError::input)?;
@@ -40,6 +45,7 @@ impl Restoring<'_> {
             restored.signed_until = restored.signed_until.max(signed.as_ref().map(|signed| signed.time));
             restored.lost.extend(signed.and_then(|signed| lost(journal, &signed, through)));
         }
+        note.note_imported(Imported { messages: restored.messages, lost: restored.lost.clone() })?;
         Ok(restored)
     }
 

@@ -72,11 +72,11 @@ pub async fn run(order: &Order, told: OnStep<'_>) -> Result<Restored, CliError> 
     };
     let backup = find(order, &trust).await?;
     let data_dir = DataDir::take(&order.data_dir)?;
-    let note = RestoreNote::begin(&data_dir, &order.tenant, &backup.manifest.id)?;
+    let mut note = RestoreNote::begin(&data_dir, &order.tenant, &backup.manifest.id)?;
     // The others that are here keep their accounts.
     let nats = open::nats_server(order.install_nats_server, &data_dir, &data_dir.tenants()?).await?;
     let restoring = Restoring { order, told, vault, trust, nats: &nats, data_dir: &data_dir };
-    let done = restoring.run(&backup).await;
+    let done = restoring.run(&backup, &mut note).await;
     nats.shutdown().await;
     let mut restored = done?;
     note.end()?;
@@ -86,11 +86,11 @@ pub async fn run(order: &Order, told: OnStep<'_>) -> Result<Restored, CliError> 
 
 /// The backup that is meant.
 async fn find(order: &Order, trust: &PublicKey) -> Result<Backup, CliError> {
-    let place = order.from.open(&order.tenant).map_err(CliError::unavailable)?;
+    let place = order.from.open(&order.tenant).map_err(StartError::from)?;
     if let Some(id) = &order.backup {
         return Backup::open(place, id, trust).await.map_err(CliError::input);
     }
-    let listed = infra::backup::list(&place, trust).await.map_err(CliError::unavailable)?;
+    let listed = infra::backup::list(&place, trust).await.map_err(StartError::from)?;
     let newest = listed.into_iter().rev().find(|listed| listed.manifest.is_ok());
     let newest = newest.ok_or_else(|| {
         CliError::input(format!("there is no backup of {} at {} that the KMS's key signed", order.tenant, order.from))
@@ -108,13 +108,13 @@ struct Restoring<'a> {
 }
 
 impl Restoring<'_> {
-    async fn run(&self, backup: &Backup) -> Result<Restored, CliError> {
+    async fn run(&self, backup: &Backup, note: &mut RestoreNote) -> Result<Restored, CliError> {
         let logins = self.nats.credentials(self.order.tenant.as_str());
         let logins = logins.ok_or_else(|| CliError::failed("the nats-server", "it has no account for the tenant"))?;
         let provisioner = connect(logins.provisioner.connect_options(), self.nats.url(), "lethe-restore").await;
         let provisioner = Provisioner::new(provisioner.map_err(CliError::unavailable)?, 1);
         let client = open::service_client(self.nats, &self.order.tenant).await?;
-        let mut restored = self.journals(backup, &provisioner, &client).await?;
+        let mut restored = self.journals(backup, note, &provisioner, &client).await?;
         provisioner
             .tenant(&self.order.tenant)
             .await
@@ -145,9 +145,16 @@ impl Restoring<'_> {
             let claimed = keys.claim(&[]).await.map_err(StartError::from)?;
             tracing::info!(root = claimed.loaded, packs = claimed.packs, "the key tree was taken over");
         } else {
-            journals::nodes(backup, &self.order.identity, &self.order.tenant, client).await?;
-            let status = keys.status().await.map_err(StartError::from)?;
-            if status.living.last() != Some(&status.root) {
+            // The top is written last: where it can be read, an interrupted run wrote the whole tree.
+            let status = match keys.status().await {
+                Ok(status) => status,
+                Err(_) => {
+                    journals::nodes(backup, &self.order.identity, &self.order.tenant, client).await?;
+                    keys.status().await.map_err(StartError::from)?
+                }
+            };
+            let newest = status.head.reserved.unwrap_or(status.root).max(status.root);
+            if status.living.last().is_none_or(|last| *last > newest) || !status.living.contains(&status.root) {
                 return Err(CliError::conflict(format!(
                     "the backup's key tree is under root {}, and the KMS has {}: somebody was erased since, or the root was \
                      replaced. Name the off-site target (--off-site) if there is one, otherwise restore a backup that was \
