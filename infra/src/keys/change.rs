@@ -127,7 +127,8 @@ impl KeyTree {
         for target in targets {
             let place = BucketPlace::of(target.data_subject);
             if !indexes.contains_key(&place) {
-                let index = async { self.read_changed(place, self.store.read(&Place::Changed(place).to_string()).await?) };
+                let index =
+                    async { self.read_changed(place, self.store.read(&Place::Changed(place).to_string()).await?) };
                 if changes.is_empty() {
                     // Most often it is the newest re-keying that is asked for.
                     let (index, newest) = tokio::try_join!(index, self.change(root))?;
@@ -154,7 +155,12 @@ impl KeyTree {
                     None => {}
                 }
             }
-            receipts.push(newest.unwrap_or(none));
+            let mut receipt = newest.unwrap_or(none);
+            if targets[..receipts.len()].contains(target) {
+                // The same target again: its keys count once.
+                receipt.keys = 0;
+            }
+            receipts.push(receipt);
         }
         Ok(receipts)
     }

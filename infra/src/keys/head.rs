@@ -46,7 +46,15 @@ pub struct Moved {
 
 impl HeadRecord {
     pub(super) fn first(tenant: &TenantId, head: Head) -> Self {
-        Self { format: FORMAT, tenant: tenant.clone(), head, through: 0, packs: Vec::new(), whole_bytes: 0, moved: None }
+        Self {
+            format: FORMAT,
+            tenant: tenant.clone(),
+            head,
+            through: 0,
+            packs: Vec::new(),
+            whole_bytes: 0,
+            moved: None,
+        }
     }
 
     fn parse(tenant: &TenantId, bytes: &[u8], home: &str) -> Result<Self, Failure> {

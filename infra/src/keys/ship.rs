@@ -241,8 +241,7 @@ mod tests {
 
     /// A record whose packs have so many bytes, each of ten sequences.
     fn record(bytes: &[u64]) -> HeadRecord {
-        let mut record =
-            HeadRecord::first(&"acme".parse().expect("valid"), Head::first(SiteId(uuid::Uuid::nil()), 1));
+        let mut record = HeadRecord::first(&"acme".parse().expect("valid"), Head::first(SiteId(uuid::Uuid::nil()), 1));
         let pack = |(index, bytes): (usize, &u64)| {
             let from = 10 * index as u64;
             Pack { name: format!("{index}"), sha256: String::new(), bytes: *bytes, from, through: from + 10 }
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_tree_is_shipped_anew_when_others_sequences_count_there_and_when_it_has_grown_fat_and_nobody_waits() {
+    fn the_whole_tree_is_shipped_anew_after_a_claim_and_when_it_has_grown_fat_and_nobody_waits() {
         let claimed = HeadRecord { through: 0, ..record(&[LARGE; 3]) };
         assert_eq!(kept(&claimed, Pace::Urgent), (0, 0));
         let grown = HeadRecord { whole_bytes: 2 * LARGE, ..record(&[LARGE; 15]) };

@@ -39,7 +39,10 @@ async fn it_is_read_before_and_erases_after() {
     assert_eq!(look(tree, &given.stays.0).await.expect("an answer"), Seen::Known(given.stays.1));
     tree.attach().await.expect("adopted");
     let (record, _) = tree.local_head().await.expect("memory").expect("a head");
-    assert_eq!((record.head.site, record.head.shipped, record.head.reserved), (tree.site().await.expect("a site"), 1, None));
+    assert_eq!(
+        (record.head.site, record.head.shipped, record.head.reserved),
+        (tree.site().await.expect("a site"), 1, None)
+    );
     erases(tree, &given).await;
     // A later start changes nothing.
     let (before, later) = (given.world.copy(), given.world.another_process());
