@@ -11,6 +11,7 @@ mod observability;
 mod odm_import;
 mod refusals;
 mod retries;
+mod s3;
 mod upcasting;
 mod walkthrough;
 
