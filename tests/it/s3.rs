@@ -43,7 +43,9 @@ impl Site<'_> {
     fn run(&self, arguments: &[&str], token: Option<&str>) -> Output {
         let mut command = self.binary.command(self.folder);
         self.dress(&mut command);
-        token.iter().for_each(|token| drop(command.env("LETHE_TOKEN", token)));
+        if let Some(token) = token {
+            command.env("LETHE_TOKEN", token);
+        }
         command.args(arguments).output().expect("the binary can be run")
     }
 

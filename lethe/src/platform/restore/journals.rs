@@ -2,8 +2,10 @@
 
 use domain::history::JournalId;
 use domain::ids::TenantId;
+use domain::port::Failure;
 use infra::archive::Origin;
 use infra::backup::{Backup, Identity, import, import_nodes};
+use infra::journal::raw::RawReader;
 use infra::journal::{Client, Provisioner};
 use infra::log::{Checkpoint, newest_off_site};
 
@@ -29,7 +31,8 @@ impl Restoring<'_> {
             let signed = self.newest_signed(journal).await?;
             let before = signed.iter().flat_map(|signed| signed.incarnations.list()).map(|(number, _)| *number);
             let last = before.chain(lives.iter().map(|(number, _)| *number)).max().unwrap_or(0);
-            lives.push((last + 1, through + 1));
+            let begun = begun(client, journal, &lives, through).await?;
+            lives.push((begun.unwrap_or(last + 1), through + 1));
             provisioner
                 .restored(journal, &lives)
                 .await
@@ -49,6 +52,24 @@ impl Restoring<'_> {
             Some(off_site) => newest_off_site(&**off_site, journal, &self.trust).await.map_err(CliError::unavailable),
             None => Ok(None),
         }
+    }
+}
+
+/// The incarnation under which an interrupted run of this restore began to write the journal: it may have signed
+/// checkpoints of it since.
+async fn begun(
+    client: &Client,
+    journal: &JournalId,
+    lives: &[(u64, u64)],
+    through: u64,
+) -> Result<Option<u64>, CliError> {
+    match RawReader::new(client.clone(), journal).incarnations().await {
+        Ok(there) => {
+            let own = there.split_last().filter(|((_, first), before)| *first == through + 1 && *before == lives);
+            Ok(own.map(|((incarnation, _), _)| *incarnation))
+        }
+        Err(Failure::Missing { .. }) => Ok(None),
+        Err(failure) => Err(CliError::unavailable(failure)),
     }
 }
 

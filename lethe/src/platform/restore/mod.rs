@@ -120,6 +120,7 @@ impl Restoring<'_> {
         let keys = self.vault.key_tree(&client, &self.order.tenant);
         restored.root = self.keys(backup, &keys, &client).await?;
         let ledger = self.ledger().await?;
+        restored.has_ledger = self.vault.off_site.is_some();
         restored.persons = ledger.len() as u64;
         self.tell("bringing back the orders that the backup does not know");
         for person in &ledger {
