@@ -41,7 +41,8 @@ pub struct Imported {
 /// point and begun again, it compares what is there and goes on after it.
 ///
 /// # Errors
-/// `Occupied` if the journal stream holds anything else.
+/// `Occupied` if the journal stream holds anything else, other than what was written in the incarnation that begins after
+/// the backup.
 pub async fn import(
     client: &Client,
     messages: &mut Messages<'_>,
@@ -61,7 +62,7 @@ pub async fn import(
         imported: Imported::default(),
     };
     import.last = import.reader.state().await?.last;
-    if import.last > through {
+    if import.last > through && !import.went_on_after(through).await? {
         return Err(import.occupied(through + 1));
     }
     while let Some(chunk) = messages.next().await? {
@@ -82,6 +83,12 @@ struct Import {
 }
 
 impl Import {
+    /// Whether the journal stream was made for a restore up to here: what follows was written after that.
+    async fn went_on_after(&self, through: u64) -> Result<bool, BackupError> {
+        let incarnations = self.reader.incarnations().await?;
+        Ok(incarnations.last().is_some_and(|(incarnation, first)| *incarnation > 1 && *first == through + 1))
+    }
+
     async fn write(&mut self, chunk: &[RawMessage]) -> Result<(), BackupError> {
         let known = chunk.partition_point(|message| message.sequence <= self.last);
         self.compare(&chunk[..known]).await?;
