@@ -435,6 +435,9 @@ impl Certifier for World {
     async fn certificate(&self, _: ErasureId) -> Result<Option<String>, Failure> {
         Ok(None)
     }
+    async fn page(&self, _: ErasureId) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
 }
 
 #[async_trait]

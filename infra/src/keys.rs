@@ -13,10 +13,12 @@
 //! - What is done: `create`, `tree` (get), `insert`, `fence`, `shred`, `probe`; all of them by `walk`.
 //! - How a root is replaced: `rotate` carries out what [`domain::rotation`] asks for; `rekey` writes the paths, `head` is
 //!   the record that is changed by compare-and-set, `ship` and `pack` bring the tree off-site, `attach` moves the head
-//!   there, `claim` takes a tree over from there.
+//!   there (`adopt` first gives one to a tree that has none), `claim` takes a tree over from there.
+//! - What is done now and then: `tend`.
 //! - What is remembered: `cache`, under a lease, which an announced fence (`announce`) ends at once.
 //! - What holds the roots: [`kms`].
 
+mod adopt;
 mod announce;
 mod attach;
 mod bucket;
@@ -42,6 +44,7 @@ mod shred;
 mod site;
 mod status;
 mod store;
+mod tend;
 mod tree;
 mod walk;
 

@@ -22,6 +22,7 @@ use crate::{audit, casebook, erasures, identity, overview, participants, studies
         erasures::list,
         erasures::show,
         erasures::certificate,
+        erasures::certificate_page,
         erasures::holds,
         erasures::restrictions,
     ),

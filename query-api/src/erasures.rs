@@ -29,6 +29,7 @@ pub(crate) fn routes() -> Router<Arc<Queries>> {
         .route("/v1/studies/{study}/restrictions", get(restrictions))
         .route("/v1/erasures/{erasure}", get(show))
         .route("/v1/erasures/{erasure}/certificate", get(certificate))
+        .route("/v1/erasures/{erasure}/certificate.html", get(certificate_page))
 }
 
 /// A casebook or vault of which nothing can be left is gone, not empty.
@@ -101,10 +102,33 @@ pub(crate) async fn certificate(
 ) -> Result<Response, Problem> {
     let entered = queries.enter(&caller, "erasure.show", since.min_position.as_deref()).await?;
     find(&entered.tenant, &caller, &erasure).await?.ok_or_else(no_such_erasure)?;
-    let text = entered.tenant.certifier.certificate(erasure).await?;
-    let missing = || Problem::not_found("no-certificate", "this erasure has no certificate: it is not completed");
-    let text = text.ok_or_else(missing)?;
+    let text = entered.tenant.certifier.certificate(erasure).await?.ok_or_else(no_certificate)?;
     Ok(reflecting(&entered.reflected, ([(header::CONTENT_TYPE, "application/json")], text)))
+}
+
+/// The certificate as a page for people, to print.
+#[utoipa::path(get, operation_id = "show_certificate_page",
+    path = "/v1/erasures/{erasure}/certificate.html", tag = "queries", params(("erasure" = uuid::Uuid, Path), Since),
+    responses((status = 200, body = String, content_type = "text/html")))]
+pub(crate) async fn certificate_page(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Ids(erasure): Ids<ErasureId>,
+    Parameters(since): Parameters<Since>,
+) -> Result<Response, Problem> {
+    let entered = queries.enter(&caller, "erasure.show", since.min_position.as_deref()).await?;
+    find(&entered.tenant, &caller, &erasure).await?.ok_or_else(no_such_erasure)?;
+    let page = entered.tenant.certifier.page(erasure).await?.ok_or_else(no_certificate)?;
+    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, PAGE_POLICY)];
+    Ok(reflecting(&entered.reflected, (headers, page)))
+}
+
+/// The page brings its own style and nothing else.
+const PAGE_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+fn no_certificate() -> Problem {
+    Problem::not_found("no-certificate", "this erasure has no certificate: it is not completed")
 }
 
 fn no_such_erasure() -> Problem {

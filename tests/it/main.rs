@@ -1,18 +1,24 @@
 //! The whole platform on real parts: one test binary.
 
+mod backup;
 mod contract;
 mod crash;
 mod damage;
 mod demo;
 mod dependency_rules;
+mod drill;
 mod erasure;
+mod failpoints;
 mod isolation;
 mod observability;
 mod odm_import;
+mod others_bugs;
 mod refusals;
 mod retries;
 mod s3;
+mod traps;
 mod upcasting;
+mod verify;
 mod walkthrough;
 
 /// The command line under test.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tests::api::{adverse_event, enrol, identity, participant, send, vital_signs};
 use tests::home::{Folder, Home, cardio};
+use tests::people::{erase, order};
 
 const NARRATIVE: &str = "dizzy on the stairs, case 4711";
 const REASON: &str = "the nurse misread the dial";
@@ -32,27 +33,6 @@ async fn somebody(home: &Home) -> (Client, String) {
     let position = changed.position.expect("a position");
     doctor.get(&format!("{at}/casebook?min_position={position}")).await.expect("readable");
     (doctor, at)
-}
-
-/// Asks for an erasure and approves it. Returns its id.
-async fn order(home: &Home, at: &str, scopes: Option<Value>) -> (Client, uuid::Uuid) {
-    let (dpo, controller) = (home.client(Role::Dpo).await, home.client(Role::Controller).await);
-    let (path, erasure) = (format!("{at}/privacy"), random_id());
-    let mut request = json!({"type": "request-erasure", "erasure": erasure, "justification": "consent-withdrawn"});
-    if let Some(scopes) = scopes {
-        request["scopes"] = scopes;
-    }
-    send(&dpo, &path, request).await.expect("asked for");
-    let approve = json!({"type": "approve-erasure", "erasure": erasure, "instruction": "DPA-1"});
-    send(&controller, &path, approve).await.expect("approved");
-    (dpo, erasure)
-}
-
-async fn erase(home: &Home, at: &str, scopes: Option<Value>) -> Value {
-    let (dpo, erasure) = order(home, at, scopes).await;
-    let done = follow(&dpo, erasure, |_| {}).await.expect("followed");
-    assert_eq!(done["phase"], "completed", "{done}");
-    done
 }
 
 /// Whether the bytes stand in any file below `folder`.
@@ -111,14 +91,14 @@ async fn cratis_3713_keys_that_cannot_be_destroyed_leave_the_erasure_waiting_and
     let deadline = Instant::now() + Duration::from_secs(60);
     let shown = loop {
         let shown = dpo.get(&format!("/v1/erasures/{erasure}")).await.expect("shown").body;
-        if shown["phase"] == "committed" && !shown["waiting_for"].is_null() {
+        if shown["phase"] == "committed" && shown["waiting_for"] != "platform" {
             break shown;
         }
         assert!(!["keys-destroyed", "verified", "completed"].contains(&shown["phase"].as_str().expect("a phase")));
         assert!(Instant::now() < deadline, "it says what it waits for: {shown}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    assert!(shown["waiting_for"].to_string().contains("kms"), "{shown}");
+    assert_eq!(shown["waiting_for"], "kms", "{shown}");
     assert_eq!(doctor.get(&format!("{at}/casebook")).await.expect_err("fenced").code, "erased");
     std::fs::rename(&away, &folder).expect("mounted again");
     let done = follow(&dpo, erasure, |_| {}).await.expect("followed");
@@ -149,7 +129,8 @@ async fn airo_1217_what_was_derived_is_gone_with_the_keys() {
     erase(&home, &at, None).await;
     let list = format!("/v1/studies/{}/participants", cardio());
     for view in ["", "/casebook", "/identity", "/audit"] {
-        let answer = doctor.get(&format!("{at}{view}")).await.map_or_else(|error| error.code, |reply| reply.body.to_string());
+        let answer =
+            doctor.get(&format!("{at}{view}")).await.map_or_else(|error| error.code, |reply| reply.body.to_string());
         for value in ["Kvistberg", "post.example", "dizzy", "misread"] {
             assert!(!answer.contains(value), "{value} in {view}: {answer}");
         }
@@ -182,11 +163,11 @@ async fn dentalpin_374_an_unknown_category_is_refused_and_a_scope_without_keys_i
         "type": "request-erasure", "erasure": random_id(), "justification": "consent-withdrawn", "scopes": ["dental.x-ray"],
     });
     let refused = send(&dpo, &format!("{at}/privacy"), request).await.expect_err("no such scope");
-    assert_eq!(refused.status, Some(422), "{refused}");
+    assert_eq!((refused.status, refused.code.as_str()), (Some(400), "wrong-shape"), "{refused}");
     let done = erase(&home, &at, Some(json!(["identity.national-id"]))).await;
     let erasure = done["erasure"].as_str().expect("an id");
     let certificate = dpo.get(&format!("/v1/erasures/{erasure}/certificate")).await.expect("a certificate").body;
-    assert!(certificate.to_string().contains("none held"), "{certificate}");
+    assert!(certificate.to_string().contains(r#""finding":"none-held""#), "{certificate}");
     home.stop().await;
 }
 

@@ -4,10 +4,26 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use lethe::cli::CliError;
+use serde_json::Value;
 
 pub use lethe::soak::Server;
 
 use crate::home::Folder;
+
+/// What the user's environment may say, and no test may hear.
+const NOT_OURS: [&str; 11] = [
+    "LETHE_BACKUP_EVERY",
+    "LETHE_BACKUP_RECIPIENTS",
+    "LETHE_BACKUP_TO",
+    "LETHE_KMS",
+    "LETHE_LISTEN",
+    "LETHE_LOG",
+    "LETHE_OFF_SITE",
+    "LETHE_TOKEN",
+    "LETHE_TOKEN_FILE",
+    "LETHE_URL",
+    "RUST_LOG",
+];
 
 /// Where the binary under test is. Cargo knows it only in the test binary, so it is handed in from there.
 #[derive(Debug, Clone)]
@@ -28,8 +44,11 @@ impl Binary {
     pub fn command(&self, folder: &Folder) -> Command {
         let mut command = Command::new(&self.0);
         command.stdin(Stdio::null()).env("LETHE_DATA_DIR", folder.data()).env("LETHE_KMS_DIR", folder.kms());
-        for name in ["LETHE_TOKEN", "LETHE_TOKEN_FILE", "LETHE_URL", "LETHE_LISTEN", "LETHE_LOG", "RUST_LOG"] {
+        for name in NOT_OURS {
             command.env_remove(name);
+        }
+        if folder.off_site().is_dir() {
+            command.env("LETHE_OFF_SITE", folder.off_site());
         }
         command
     }
@@ -37,6 +56,27 @@ impl Binary {
     /// Runs it to its end.
     pub fn run(&self, folder: &Folder, arguments: &[&str]) -> Output {
         self.command(folder).args(arguments).output().expect("the binary can be run")
+    }
+
+    /// Runs it in a test that goes on meanwhile, to its end. Returns the exit code and all that it said.
+    pub fn said(&self, folder: &Folder, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = tokio::task::block_in_place(|| self.run(folder, arguments));
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), format!("{out}{err}"))
+    }
+
+    /// The same where all must be well. Returns what it prints on stdout.
+    pub fn done(&self, folder: &Folder, arguments: &[&str]) -> String {
+        let output = tokio::task::block_in_place(|| self.run(folder, arguments));
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {}\n{out}\n{err}", output.status);
+        out.trim_end().to_owned()
+    }
+
+    /// The same of a subcommand that prints JSON.
+    pub fn json(&self, folder: &Folder, arguments: &[&str]) -> Value {
+        let out = self.done(folder, &[arguments, &["--json"]].concat());
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}"))
     }
 
     /// Starts `serve` on a free port and waits until it serves.

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use domain::ids::{Environment, StudyId, TenantId, UserId};
 use domain::permit::{Role, Sites};
+use infra::keys::kms::KmsConfig;
+use infra::off_site::Place;
 use lethe::cli::Client;
 use lethe::demo::study;
-use lethe::platform::{NewToken, Options, Platform, random_id};
+use lethe::platform::{Elsewhere, NewToken, Options, Platform, random_id};
 use serde_json::json;
 
 /// A folder that goes when the test does.
@@ -33,6 +35,25 @@ impl Folder {
     /// The folder of root keys in it, beside the data.
     pub fn kms(&self) -> PathBuf {
         self.0.join("kms")
+    }
+
+    /// The off-site target in it, which is used where it is there.
+    pub fn off_site(&self) -> PathBuf {
+        self.0.join("off-site")
+    }
+
+    /// Makes the off-site target.
+    #[must_use]
+    pub fn with_off_site(self) -> Self {
+        std::fs::create_dir_all(self.off_site()).expect("a folder can be made");
+        self
+    }
+
+    /// A platform on it.
+    pub fn options(&self) -> Options {
+        let off_site = self.off_site().is_dir().then(|| Place::Folder(self.off_site()));
+        let elsewhere = Elsewhere { kms: KmsConfig::File { dir: self.kms() }, off_site };
+        Options::new(&self.data(), &self.kms()).elsewhere(elsewhere).install_nats_server()
     }
 }
 
@@ -69,15 +90,23 @@ pub fn cardio() -> StudyId {
 impl Home {
     /// Starts one in a new folder, with the tenant `acme`.
     pub async fn new() -> Self {
-        let home = Self::start(Folder::new()).await;
+        Self::new_in(Folder::new()).await
+    }
+
+    /// The same with an off-site target.
+    pub async fn with_off_site() -> Self {
+        Self::new_in(Folder::new().with_off_site()).await
+    }
+
+    async fn new_in(folder: Folder) -> Self {
+        let home = Self::start(folder).await;
         home.platform.create_tenant(&acme()).await.expect("a tenant can be created");
         home
     }
 
-    /// Starts one in a folder that may hold a platform already.
+    /// Starts one in a folder that may hold a platform already; with the off-site target, if one is there.
     pub async fn start(folder: Folder) -> Self {
-        let options = Options::new(&folder.data(), &folder.kms()).install_nats_server();
-        let platform = Platform::start(options).await.expect("the platform starts");
+        let platform = Platform::start(folder.options()).await.expect("the platform starts");
         Self { folder, platform }
     }
 

@@ -3,3 +3,4 @@
 pub mod api;
 pub mod binary;
 pub mod home;
+pub mod people;

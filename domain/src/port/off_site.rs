@@ -71,6 +71,9 @@ pub trait Certifier: Send + Sync {
 
     /// The certificate's text (JSON), if it was issued.
     async fn certificate(&self, erasure: ErasureId) -> Result<Option<String>, Failure>;
+
+    /// The same as a page for people, to print (HTML, without script).
+    async fn page(&self, erasure: ErasureId) -> Result<Option<String>, Failure>;
 }
 
 /// What a certificate is to say about who wanted what, and what was done.

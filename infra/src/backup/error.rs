@@ -9,7 +9,7 @@ use crate::archive::ArchiveError;
 #[non_exhaustive]
 pub enum BackupError {
     /// Something does not answer, or is damaged.
-    #[error(transparent)]
+    #[error("{}", with_cause(.0))]
     Failed(#[from] Failure),
     /// There is no such tenant to back up.
     #[error("there is no tenant {0} here, or it is not served")]
@@ -62,4 +62,12 @@ pub enum BackupError {
     /// A plain archive could not be written.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+}
+
+/// Only operators make backups, and they may see the cause: it is their machine.
+fn with_cause(failure: &Failure) -> String {
+    match failure {
+        Failure::Unavailable { cause, .. } => format!("{failure}: {cause}"),
+        Failure::Damaged { .. } | Failure::Missing { .. } => failure.to_string(),
+    }
 }

@@ -41,8 +41,7 @@ pub struct Imported {
 /// point and begun again, it compares what is there and goes on after it.
 ///
 /// # Errors
-/// `Occupied` if the journal stream holds anything else, other than what was written in the incarnation that begins after
-/// the backup.
+/// `Occupied` if the journal stream holds anything else.
 pub async fn import(
     client: &Client,
     messages: &mut Messages<'_>,
@@ -62,7 +61,7 @@ pub async fn import(
         imported: Imported::default(),
     };
     import.last = import.reader.state().await?.last;
-    if import.last > through && !import.went_on_after(through).await? {
+    if import.last > through {
         return Err(import.occupied(through + 1));
     }
     while let Some(chunk) = messages.next().await? {
@@ -83,12 +82,6 @@ struct Import {
 }
 
 impl Import {
-    /// Whether the journal stream was made for a restore up to here: what follows was written after that.
-    async fn went_on_after(&self, through: u64) -> Result<bool, BackupError> {
-        let incarnations = self.reader.incarnations().await?;
-        Ok(incarnations.last().is_some_and(|(incarnation, first)| *incarnation > 1 && *first == through + 1))
-    }
-
     async fn write(&mut self, chunk: &[RawMessage]) -> Result<(), BackupError> {
         let known = chunk.partition_point(|message| message.sequence <= self.last);
         self.compare(&chunk[..known]).await?;

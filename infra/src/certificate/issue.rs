@@ -295,4 +295,8 @@ impl Certifier for Certificates {
     async fn certificate(&self, erasure: ErasureId) -> Result<Option<String>, Failure> {
         self.issued(erasure).await
     }
+
+    async fn page(&self, erasure: ErasureId) -> Result<Option<String>, Failure> {
+        Ok(self.certificate(erasure).await?.as_deref().and_then(super::page))
+    }
 }

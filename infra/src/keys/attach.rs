@@ -6,12 +6,13 @@ use domain::port::{Failure, OffSite, SwapError};
 
 use super::head::{Elsewhere, HeadHome, HeadRecord, Here, Moved};
 use super::rotate::Goal;
+use super::ship::Pace;
 use super::tree::{ATTEMPTS_MAX, KeyTree};
 
 impl KeyTree {
     /// Finds the head and checks that it is this site's. To be called at start, before anything is served. Where an
     /// off-site target is configured for a tree whose head is still in its store, the tree is shipped there and the
-    /// head moves. Interrupted, it is finished by the next call.
+    /// head moves. A tree from before there were heads is given one first. Interrupted, it is finished by the next call.
     ///
     /// # Errors
     /// `Damaged` if another site has taken the tree over, if the head stands at an off-site target that is not
@@ -27,6 +28,7 @@ impl KeyTree {
     }
 
     async fn attach_now(&self) -> Result<(), Failure> {
+        self.adopt().await?;
         match &self.options.off_site {
             None => drop(self.own_record(&Here(self)).await?),
             Some(off_site) => self.attach_to(&**off_site).await?,
@@ -81,7 +83,7 @@ impl KeyTree {
         if record.head.shipped != root {
             return Err(Failure::damaged(self.name(), "its top is not under a root that the head in the store names"));
         }
-        if !self.ship_onto(home.off_site, &mut record, root).await? {
+        if !self.ship_onto(home.off_site, &mut record, root, Pace::Unhurried).await? {
             return Ok(());
         }
         super::failpoint("keys-attach-head");

@@ -1,5 +1,6 @@
 //! What a re-keying did: stored in the same write that does it, so that no crash loses the receipt.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::port::{Failure, ShredReceipt, Shredded, Target};
@@ -121,17 +122,30 @@ impl KeyTree {
     /// a key, and no root was replaced for it.
     pub(super) async fn receipts(&self, targets: &[Target], root: u64) -> Result<Vec<Shredded>, Failure> {
         let mut changes: BTreeMap<u64, Option<Change>> = BTreeMap::new();
+        let mut indexes: BTreeMap<BucketPlace, Changed> = BTreeMap::new();
         let mut receipts = Vec::with_capacity(targets.len());
         for target in targets {
             let place = BucketPlace::of(target.data_subject);
-            let changed = self.read_changed(place, self.store.read(&Place::Changed(place).to_string()).await?)?;
+            if !indexes.contains_key(&place) {
+                let index =
+                    async { self.read_changed(place, self.store.read(&Place::Changed(place).to_string()).await?) };
+                if changes.is_empty() {
+                    // Most often it is the newest re-keying that is asked for.
+                    let (index, newest) = tokio::try_join!(index, self.change(root))?;
+                    changes.insert(root, newest);
+                    indexes.insert(place, index);
+                } else {
+                    indexes.insert(place, index.await?);
+                }
+            }
+            let roots = indexes.get(&place).map(|index| index.roots.clone()).unwrap_or_default();
             let none = Shredded { target: target.clone(), keys: 0, root_before: root, root_after: root };
             let mut newest = None;
-            for root in changed.roots.iter().rev() {
-                if !changes.contains_key(root) {
-                    changes.insert(*root, self.change(*root).await?);
+            for root in roots.into_iter().rev() {
+                if let Entry::Vacant(unread) = changes.entry(root) {
+                    unread.insert(self.change(root).await?);
                 }
-                let change = changes.get(root).and_then(Option::as_ref);
+                let change = changes.get(&root).and_then(Option::as_ref);
                 match change.and_then(|change| change.shredded(target)) {
                     Some(shredded) if shredded.keys > 0 => {
                         newest = Some(shredded);

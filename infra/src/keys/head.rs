@@ -27,6 +27,9 @@ pub struct HeadRecord {
     pub through: u64,
     /// The packs which together, in this order, are the shipped tree.
     pub packs: Vec<Pack>,
+    /// How many bytes the packs had when the whole tree was shipped last.
+    #[serde(default)]
+    pub whole_bytes: u64,
     /// Of the record in the store only: where the head has gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<Moved>,
@@ -43,7 +46,15 @@ pub struct Moved {
 
 impl HeadRecord {
     pub(super) fn first(tenant: &TenantId, head: Head) -> Self {
-        Self { format: FORMAT, tenant: tenant.clone(), head, through: 0, packs: Vec::new(), moved: None }
+        Self {
+            format: FORMAT,
+            tenant: tenant.clone(),
+            head,
+            through: 0,
+            packs: Vec::new(),
+            whole_bytes: 0,
+            moved: None,
+        }
     }
 
     fn parse(tenant: &TenantId, bytes: &[u8], home: &str) -> Result<Self, Failure> {

@@ -35,6 +35,9 @@ const SAVED_EVERY: u64 = 4096;
 /// So many buckets are read again when the roots come from a file: it may be older than a restored store, or younger.
 const SPOTS: usize = 16;
 
+/// After a page with at most so many changes there is hardly another one.
+const NEARLY: usize = 64;
+
 /// The roots of the key map.
 #[derive(Debug, Default)]
 pub(super) struct Map {
@@ -42,6 +45,12 @@ pub(super) struct Map {
     /// The last sequence of the store that they take in.
     through: u64,
     saved: u64,
+}
+
+/// The map, held, and whether it could be read.
+pub(super) struct MapNow<'a> {
+    map: tokio::sync::MutexGuard<'a, Option<Map>>,
+    caught_up: Result<(), Failure>,
 }
 
 /// Proof that one person's named keys went, and nobody else's.
@@ -115,18 +124,34 @@ impl KeyTree {
         Ok(Some(Removed { data_subject, named: stored.named, before, after, proof }))
     }
 
+    /// Reads what was written, but for the last moment: a re-keying, which holds up whoever writes, has little left to read
+    /// then. What fails here is said where it counts.
+    pub(super) async fn prepare_map(&self) {
+        let mut map = self.map.lock().await;
+        drop(self.catch_up(&mut map, NEARLY).await);
+    }
+
+    /// The map with everything that is stored now, held until the re-keying is proven.
+    pub(super) async fn map_now(&self) -> MapNow<'_> {
+        let mut map = self.map.lock().await;
+        let caught_up = self.caught_up(&mut map).await.map(drop);
+        MapNow { map, caught_up }
+    }
+
     /// What can be shown of the removal that is about to be written. An erasure does not wait for a proof: what cannot be
     /// proven is reported, and its certificate will say that it lacks it.
     pub(super) async fn prove(
         &self,
+        map: MapNow<'_>,
         before: &BTreeMap<BucketPlace, Bucket>,
         after: &BTreeMap<BucketPlace, Bucket>,
         piece: &Piece<'_>,
     ) -> BTreeMap<BucketPlace, Proofs> {
-        let mut map = self.map.lock().await;
-        let proven = match self.caught_up(&mut map).await {
-            Ok(map) => self.prove_all(map, before, after, piece).await,
-            Err(failure) => Err(failure),
+        let MapNow { mut map, caught_up } = map;
+        let proven = match (caught_up, &mut *map) {
+            (Ok(()), Some(map)) => self.prove_all(map, before, after, piece).await,
+            (Ok(()), None) => Err(self.unproven("it was not read")),
+            (Err(failure), _) => Err(failure),
         };
         proven.unwrap_or_else(|error| {
             tracing::error!(tenant = %self.tenant, %error, "keys are destroyed without a proof of the key map");
@@ -219,21 +244,27 @@ impl KeyTree {
 
     /// The map, with everything that is stored now.
     async fn caught_up<'a>(&self, map: &'a mut Option<Map>) -> Result<&'a mut Map, Failure> {
+        self.catch_up(map, 0).await
+    }
+
+    /// Reads on until a page has at most `enough` changes.
+    async fn catch_up<'a>(&self, map: &'a mut Option<Map>, enough: usize) -> Result<&'a mut Map, Failure> {
         if map.is_none() {
             *map = Some(self.first_map().await?);
         }
         let map = map.get_or_insert_with(Map::default);
         loop {
             let page = self.store.changed_since(map.through).await?;
-            if page.is_empty() {
-                self.save(map);
-                return Ok(map);
-            }
+            let is_last = page.len() <= enough;
             for node in page {
                 if let Some(place) = bucket_place(&node.place) {
                     map.upper.set(place.number(), self.leaves_root(place, &node).await?);
                 }
                 map.through = node.sequence;
+            }
+            if is_last {
+                self.save(map);
+                return Ok(map);
             }
         }
     }

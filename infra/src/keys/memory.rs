@@ -34,6 +34,12 @@ impl MemoryNodes {
         Self(Mutex::new(self.lock().clone()))
     }
 
+    /// As if a place had never been written.
+    #[cfg(test)]
+    pub(crate) fn lose(&self, place: &str) {
+        self.lock().last.remove(place);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Nodes> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

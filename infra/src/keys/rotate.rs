@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::head::{HeadHome, HeadRecord};
 use super::node::Top;
 use super::rekey::{Piece, Rewritten, fresh, is_left, remove};
+use super::ship::Pace;
 use super::store::{BucketPlace, NodeWriteError, Place};
 use super::tree::{ATTEMPTS_MAX, KeyTree};
 use crate::frame::Fault;
@@ -54,8 +55,8 @@ impl KeyTree {
     /// the head.
     pub(super) async fn rotate(&self, goal: &Goal<'_>) -> Result<Rotated, Failure> {
         if matches!(goal, Goal::Shred { .. }) {
-            // The first use reads every bucket: not while whoever wants keys waits. What fails here is said where it counts.
-            drop(self.key_map().await);
+            // The first use reads every bucket: not while whoever wants keys waits.
+            self.prepare_map().await;
         }
         let _one_at_a_time = self.rotating.lock().await;
         self.attach_once().await?;
@@ -200,7 +201,15 @@ impl<'a> Drive<'a> {
         for _ in 0..ATTEMPTS_MAX {
             // Opened by the KMS now, after the new root was created, whatever was read before: a site that was left
             // behind can not.
-            let mut paths = match self.tree.read_paths(places.iter()).await {
+            let map = async {
+                match self.goal {
+                    Goal::Shred { .. } => Some(self.tree.map_now().await),
+                    Goal::Finish | Goal::Renew { .. } => None,
+                }
+            };
+            // Side by side. A bucket that was written in between makes the write fail, whatever the map says of it.
+            let (read, map) = tokio::join!(self.tree.read_paths(places.iter()), map);
+            let mut paths = match read {
                 Ok(paths) => paths,
                 Err(Failure::Missing { .. }) if !self.tree.kms.versions().await?.contains(&from) => {
                     return Ok(Answer::Moved);
@@ -210,14 +219,14 @@ impl<'a> Drive<'a> {
             if paths.top.root != from {
                 return Ok(Answer::Moved);
             }
-            let targets = match self.goal {
-                Goal::Shred { piece, .. } => {
+            let targets = match (self.goal, map) {
+                (Goal::Shred { piece, .. }, Some(map)) => {
                     let before = paths.buckets.clone();
                     let removed = remove(&mut paths, piece)?;
-                    paths.proofs = self.tree.prove(&before, &paths.buckets, piece).await;
+                    paths.proofs = self.tree.prove(map, &before, &paths.buckets, piece).await;
                     removed
                 }
-                Goal::Finish | Goal::Renew { .. } => Vec::new(),
+                _ => Vec::new(),
             };
             match self.tree.rewrite(paths, root, targets, &fresh).await? {
                 Rewritten::Done => {
@@ -236,7 +245,7 @@ impl<'a> Drive<'a> {
             return Ok(Answer::Moved);
         };
         let is_under_root = match self.home.off_site() {
-            Some(off_site) => self.tree.ship_onto(off_site, &mut record, root).await?,
+            Some(off_site) => self.tree.ship_onto(off_site, &mut record, root, Pace::Urgent).await?,
             None => self.tree.stored_root().await?.0 == root,
         };
         if !is_under_root {

@@ -8,8 +8,13 @@ use super::rotate::Goal;
 use super::store::{Place, StoredNode};
 use super::tree::{ATTEMPTS_MAX, KeyTree};
 
-/// With more small packs than this, the whole tree is shipped anew as few large ones.
+/// With more small packs than this at the end, what they hold is shipped anew as few large ones. What stands in large
+/// packs already is left as it is: or each shipment's share of that would grow with the number of people.
 const SMALL_PACKS_MAX: usize = 64;
+
+/// The whole tree is shipped anew when its packs have so many times the bytes that it had when that was done last. By
+/// then at least as much was written as is to be read.
+const BYTES_FACTOR: u64 = 3;
 
 /// What a shipment did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +30,72 @@ pub struct Shipped {
 /// Packs that together hold what changed, consistently.
 struct Collected {
     packs: Vec<Pack>,
+}
+
+/// Fills packs.
+struct Packer {
+    packs: Vec<Pack>,
+    /// Where the pack begins that is being filled.
+    from: u64,
+    /// The last sequence that was read.
     through: u64,
+    nodes: Vec<StoredNode>,
+    size: usize,
+}
+
+impl Packer {
+    async fn take(&mut self, tree: &KeyTree, to: &dyn OffSite, page: Vec<StoredNode>) -> Result<(), Failure> {
+        for node in page {
+            self.through = self.through.max(node.sequence);
+            if !Place::is_local(&node.place) {
+                self.size += node.bytes.len() + node.place.len();
+                self.nodes.push(node);
+            }
+            if self.size >= PACK_BYTES {
+                self.put(tree, to).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn put(&mut self, tree: &KeyTree, to: &dyn OffSite) -> Result<(), Failure> {
+        let nodes = std::mem::take(&mut self.nodes);
+        let packed = Packed { tenant: tree.tenant.clone(), from: self.from, through: self.through, nodes };
+        self.packs.push(packed.put(to).await?);
+        (self.from, self.size) = (self.through, 0);
+        Ok(())
+    }
+
+    async fn finish(mut self, tree: &KeyTree, to: &dyn OffSite) -> Result<Vec<Pack>, Failure> {
+        if !self.nodes.is_empty() {
+            self.put(tree, to).await?;
+        }
+        Ok(self.packs)
+    }
+}
+
+/// How many of the packs stay as they are, and after which sequence the store is read for new ones.
+fn kept(record: &HeadRecord, pace: Pace) -> (usize, u64) {
+    let bytes: u64 = record.packs.iter().map(|pack| pack.bytes).sum();
+    let is_bloated = bytes > BYTES_FACTOR * record.whole_bytes + 8 * PACK_BYTES as u64;
+    if record.through == 0 || (is_bloated && pace == Pace::Unhurried) {
+        return (0, 0);
+    }
+    let small = record.packs.iter().rev().take_while(|pack| pack.bytes < PACK_BYTES as u64 / 2).count();
+    let kept = record.packs.len() - small;
+    match record.packs.get(kept) {
+        Some(first) if small > SMALL_PACKS_MAX => (kept, first.from),
+        _ => (record.packs.len(), record.through),
+    }
+}
+
+/// Whether somebody waits for a shipment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// An erasure does: no more is shipped than there must be.
+    Urgent,
+    /// Nobody does.
+    Unhurried,
 }
 
 impl KeyTree {
@@ -64,7 +134,7 @@ impl KeyTree {
     ) -> Result<Option<Shipped>, Failure> {
         let before = record.clone();
         let root = record.head.shipped;
-        if !self.ship_onto(home.off_site, &mut record, root).await? {
+        if !self.ship_onto(home.off_site, &mut record, root, Pace::Unhurried).await? {
             return Ok(None);
         }
         let new: Vec<&Pack> = record.packs.iter().filter(|pack| !before.packs.contains(pack)).collect();
@@ -98,20 +168,21 @@ impl KeyTree {
         off_site: &dyn OffSite,
         record: &mut HeadRecord,
         root: u64,
+        pace: Pace,
     ) -> Result<bool, Failure> {
-        let small = record.packs.iter().filter(|pack| pack.bytes < PACK_BYTES as u64 / 2).count();
-        let is_whole = record.through == 0 || small > SMALL_PACKS_MAX;
-        let after = if is_whole { 0 } else { record.through };
+        let (kept, after) = kept(record, pace);
         let Some(collected) = self.collect(off_site, after, root).await? else {
             return Ok(false);
         };
-        if is_whole {
-            record.packs.clear();
+        // Only where a pack was written does the next one begin anew: packs leave no gap between them.
+        if let Some(last) = collected.packs.last() {
+            record.through = last.through;
+            record.packs.truncate(kept);
+            record.packs.extend(collected.packs);
         }
-        if is_whole || !collected.packs.is_empty() {
-            record.through = collected.through;
+        if kept == 0 {
+            record.whole_bytes = record.packs.iter().map(|pack| pack.bytes).sum();
         }
-        record.packs.extend(collected.packs);
         Ok(true)
     }
 
@@ -119,56 +190,86 @@ impl KeyTree {
     /// meanwhile, and inserts do not tear one. None: the tree is not under `root`.
     async fn collect(&self, to: &dyn OffSite, after: u64, root: u64) -> Result<Option<Collected>, Failure> {
         for _ in 0..ATTEMPTS_MAX {
-            let before = self.stored_root().await?;
+            // Side by side: whatever is written between two of these moves the top, or stands in a later page.
+            let first = self.store.changed_since(after);
+            let (before, end, first) = tokio::try_join!(self.stored_root(), self.store.head(), first)?;
             if before.0 != root {
                 return Ok(None);
             }
-            let end = self.store.head().await?;
             if end < after {
                 let detail = format!("it ends at sequence {end}, and {after} was shipped: its store was put back");
                 return Err(Failure::damaged(self.name(), detail));
             }
-            let collected = self.collect_pages(to, after).await?;
-            if collected.through < end {
+            let (packer, top) = self.collect_pages(to, after, first).await?;
+            if packer.through < end {
                 return Err(Failure::unavailable("key tree", "not every message could be read: a replica is behind"));
             }
-            if self.stored_root().await? == before {
-                return Ok(Some(collected));
+            if top == before {
+                return Ok(Some(Collected { packs: packer.finish(self, to).await? }));
             }
         }
         Err(Failure::unavailable("key tree", "others keep rotating its root"))
     }
 
-    async fn collect_pages(&self, to: &dyn OffSite, after: u64) -> Result<Collected, Failure> {
-        let mut packs = Vec::new();
-        let (mut from, mut through) = (after, after);
-        let mut nodes: Vec<StoredNode> = Vec::new();
-        let mut size = 0;
+    /// Reads on from `page` until there are no more changes. With the root and the sequence of the top as it was then: it
+    /// is read beside each page, and what was written before it and is not in an empty page was in one before.
+    async fn collect_pages(
+        &self,
+        to: &dyn OffSite,
+        after: u64,
+        mut page: Vec<StoredNode>,
+    ) -> Result<(Packer, (u64, u64)), Failure> {
+        let mut packer = Packer { packs: Vec::new(), from: after, through: after, nodes: Vec::new(), size: 0 };
         loop {
-            let page = self.store.changed_since(through).await?;
-            let is_end = page.is_empty();
-            for node in page {
-                through = through.max(node.sequence);
-                if !Place::is_local(&node.place) {
-                    size += node.bytes.len() + node.place.len();
-                    nodes.push(node);
-                }
-                if size >= PACK_BYTES {
-                    packs.push(self.pack(from, through, std::mem::take(&mut nodes)).put(to).await?);
-                    (from, size) = (through, 0);
-                }
+            packer.take(self, to, page).await?;
+            let (next, top) = tokio::try_join!(self.store.changed_since(packer.through), self.stored_root())?;
+            if next.is_empty() {
+                return Ok((packer, top));
             }
-            if is_end {
-                break;
-            }
+            page = next;
         }
-        if !nodes.is_empty() {
-            packs.push(self.pack(from, through, nodes).put(to).await?);
-        }
-        Ok(Collected { packs, through })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::rotation::{Head, SiteId};
+
+    use super::*;
+
+    const LARGE: u64 = PACK_BYTES as u64;
+
+    /// A record whose packs have so many bytes, each of ten sequences.
+    fn record(bytes: &[u64]) -> HeadRecord {
+        let mut record = HeadRecord::first(&"acme".parse().expect("valid"), Head::first(SiteId(uuid::Uuid::nil()), 1));
+        let pack = |(index, bytes): (usize, &u64)| {
+            let from = 10 * index as u64;
+            Pack { name: format!("{index}"), sha256: String::new(), bytes: *bytes, from, through: from + 10 }
+        };
+        record.packs = bytes.iter().enumerate().map(pack).collect();
+        record.through = 10 * bytes.len() as u64;
+        record.whole_bytes = bytes.iter().sum();
+        record
     }
 
-    fn pack(&self, from: u64, through: u64, nodes: Vec<StoredNode>) -> Packed {
-        Packed { tenant: self.tenant.clone(), from, through, nodes }
+    #[test]
+    fn small_packs_are_gathered_and_large_ones_left_alone() {
+        let few = record(&[&[LARGE; 3][..], &[100; SMALL_PACKS_MAX]].concat());
+        let many = record(&[&[LARGE; 3][..], &[100; SMALL_PACKS_MAX + 1]].concat());
+        for pace in [Pace::Urgent, Pace::Unhurried] {
+            assert_eq!(kept(&few, pace), (3 + SMALL_PACKS_MAX, few.through));
+            assert_eq!(kept(&many, pace), (3, 30));
+        }
+    }
+
+    #[test]
+    fn the_whole_tree_is_shipped_anew_when_others_sequences_count_there_and_when_it_has_grown_fat_and_nobody_waits() {
+        let claimed = HeadRecord { through: 0, ..record(&[LARGE; 3]) };
+        assert_eq!(kept(&claimed, Pace::Urgent), (0, 0));
+        let grown = HeadRecord { whole_bytes: 2 * LARGE, ..record(&[LARGE; 15]) };
+        assert_eq!(kept(&grown, Pace::Unhurried), (0, 0));
+        assert_eq!(kept(&grown, Pace::Urgent), (15, 150));
+        let lean = HeadRecord { whole_bytes: 3 * LARGE, ..record(&[LARGE; 15]) };
+        assert_eq!(kept(&lean, Pace::Unhurried), (15, 150));
     }
 }

@@ -83,7 +83,11 @@ impl KeyTree {
 
     /// From now on nothing is handed out by this process.
     pub(super) fn supersede(&self) {
-        self.is_superseded.store(true, Ordering::SeqCst);
+        let is_news = !self.is_superseded.swap(true, Ordering::SeqCst);
         self.forget();
+        if is_news {
+            let failure = self.superseded_failure("another site has");
+            tracing::error!(tenant = %self.tenant, error = %failure, "no key is handed out here any more");
+        }
     }
 }

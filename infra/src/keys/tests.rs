@@ -1,5 +1,6 @@
 //! The tree as a whole.
 
+mod adopt;
 mod claim;
 mod crash;
 mod kms_down;
@@ -10,4 +11,5 @@ mod outcomes;
 mod property;
 mod rotation;
 mod shared_writes;
+mod tend;
 mod world;

@@ -170,7 +170,7 @@ impl Checkpoints {
             let kept = self.shelf(journal).all(&key)?.into_iter().chain(self.off_site(journal).await?);
             let mut kept: Vec<Checkpoint> = kept.map(|signed| signed.checkpoint).collect();
             if let Ok(stands) = self.parts.source.state(journal).await {
-                kept.retain(|old| !stands.incarnations.replaced(&old.incarnations, old.size));
+                kept.retain(|old| !stands.incarnations.supersedes(&old.incarnations, old.size));
             }
             kept.sort_by_key(|checkpoint| checkpoint.size);
             kept.dedup_by_key(|checkpoint| checkpoint.size);
@@ -221,7 +221,7 @@ impl Checkpoints {
             // What a restore could not bring back is lost for good, and was said then.
             let is_ours = |signed: &Signed| {
                 let Checkpoint { incarnations, size, .. } = &signed.checkpoint;
-                !stands.incarnations.replaced(incarnations, *size)
+                !stands.incarnations.supersedes(incarnations, *size)
             };
             signed.retain(is_ours);
             elsewhere.retain(is_ours);
@@ -336,9 +336,11 @@ impl Checkpoints {
     async fn log<'a>(&self, journal: &JournalId, state: &'a mut State) -> Result<&'a mut JournalLog, Failure> {
         if state.log.is_none() {
             let key = self.parts.signer.public_key().await?;
-            let newest = self.shelf(journal).below(u64::MAX, &key)?.map(|signed| signed.checkpoint);
-            let signed: Vec<_> = newest.clone().into_iter().collect();
             let stands = self.parts.source.state(journal).await?;
+            let all = self.shelf(journal).all(&key)?.into_iter();
+            let mut signed: Vec<_> = all.map(|signed| signed.checkpoint).collect();
+            let newest = signed.pop();
+            let signed: Vec<_> = newest.clone().into_iter().collect();
             let mut log = JournalLog::open(&self.parts.dir, journal, newest.as_ref())?;
             log.check(&*self.parts.source, &stands, &signed).await?;
             state.newest = newest;

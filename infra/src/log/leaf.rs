@@ -53,11 +53,6 @@ impl Incarnations {
         self.0.last().map_or(1, |(incarnation, _)| *incarnation)
     }
 
-    /// Whether a restore replaced what `older` speaks of: it ended in an earlier life, and not as this one began.
-    pub fn replaced(&self, older: &Self, size: u64) -> bool {
-        older.newest() < self.newest() && !self.agree(older, size)
-    }
-
     /// The incarnation in which the message with this sequence was first written.
     pub fn of(&self, sequence: u64) -> u64 {
         self.0.iter().rev().find(|(_, first)| *first <= sequence).map_or(1, |(incarnation, _)| *incarnation)
@@ -71,6 +66,13 @@ impl Incarnations {
     /// Whether both say the same about the first `size` messages.
     pub fn agree(&self, other: &Self, size: u64) -> bool {
         self.up_to(size).eq(other.up_to(size))
+    }
+
+    /// Whether a restore, which alone begins an incarnation, went back behind what was signed then: `other` of `size`
+    /// messages. The restore has said what was lost.
+    pub fn supersedes(&self, other: &Self, size: u64) -> bool {
+        let known = other.0.last().map_or(0, |(incarnation, _)| *incarnation);
+        self.0.iter().any(|(incarnation, first)| *incarnation > known && *first <= size)
     }
 
     /// The runs of messages that are not empty, up to a sequence.

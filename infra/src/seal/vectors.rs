@@ -186,6 +186,14 @@ fn every_vector_comes_out_as_its_file_says() {
     }
 }
 
+/// Two persons in one event could only be erased together. Here a commit is about one, and no key of another opens in it.
+#[test]
+fn sliceworkz_127_a_commit_with_the_key_of_another_person_is_refused() {
+    let name = "refused-03-another-stream-rewritten";
+    let vector = read_all(name).remove(name).expect("the vector");
+    assert!(matches!(vector.run(), Outcome::Refused(_)), "{name}");
+}
+
 #[test]
 fn what_is_sealed_today_is_what_the_files_hold() {
     for (name, vector) in good::vectors().into_iter().chain(refused::vectors()) {

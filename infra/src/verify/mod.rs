@@ -75,7 +75,9 @@ async fn one(
 ) -> Result<(), Failure> {
     let state = what.source.state(journal).await?;
     let mut messages = Messages::new(journal, what.keys);
-    let mut roots = Roots::new(journal, signed);
+    let stands = |old: &&&Checkpoint| !state.incarnations.supersedes(&old.incarnations, old.size);
+    let signed: Vec<&Checkpoint> = signed.iter().filter(stands).copied().collect();
+    let mut roots = Roots::new(journal, &signed);
     roots.agree(&state.incarnations, report);
     let mut next = 1;
     while next <= state.last {

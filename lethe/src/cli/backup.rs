@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::CliError;
 use super::options::{self, place};
 use super::progress::{Bar, watch};
-use crate::platform::{Operator, READS, last_read, read_identity};
+use crate::platform::{Operator, READS, StartError, last_read, read_identity};
 
 /// Backups: encrypted to your keys, incremental, signed. How it all fits together: docs/backup.md.
 #[derive(Subcommand)]
@@ -164,12 +164,12 @@ fn tell_created(report: &Value, json: bool) {
 
 impl At {
     async fn open(&self) -> Result<(Arc<dyn OffSite>, PublicKey), CliError> {
-        let place = self.from.open(&self.tenant).map_err(CliError::unavailable)?;
+        let place = self.from.open(&self.tenant).map_err(StartError::from)?;
         let trust = match self.trust {
             Some(trust) => trust,
             None => {
                 let vault = self.place.elsewhere(&self.place.data_dir()?).open(&self.tenant).await?;
-                vault.kms.signer.public_key().await.map_err(CliError::unavailable)?
+                vault.kms.signer.public_key().await.map_err(StartError::from)?
             }
         };
         Ok((place, trust))
@@ -180,14 +180,14 @@ impl At {
         if let Some(id) = given {
             return Ok(id);
         }
-        let listed = infra::backup::list(place, trust).await.map_err(CliError::unavailable)?;
+        let listed = infra::backup::list(place, trust).await.map_err(StartError::from)?;
         let newest = listed.into_iter().next_back().map(|listed| listed.id);
         newest.ok_or_else(|| CliError::input(format!("there is no backup of {} at {}", self.tenant, self.from)))
     }
 
     async fn list(self, json: bool) -> Result<(), CliError> {
         let (place, trust) = self.open().await?;
-        let listed = infra::backup::list(&place, &trust).await.map_err(CliError::unavailable)?;
+        let listed = infra::backup::list(&place, &trust).await.map_err(StartError::from)?;
         let mut rows = Vec::new();
         for one in &listed {
             rows.push(row(one, &*place).await?);
@@ -259,11 +259,11 @@ impl At {
 pub(super) async fn note_read(place: &dyn OffSite, id: &str, how: &str) -> Result<(), CliError> {
     let now = domain::port::Clock::now(&infra::chance::SystemClock);
     let name = format!("{READS}{id}/{how}-{}", now.unix_timestamp());
-    place.put(&name, b"").await.map_err(CliError::unavailable)
+    Ok(place.put(&name, b"").await.map_err(StartError::from)?)
 }
 
 async fn row(one: &Listed, place: &dyn OffSite) -> Result<Value, CliError> {
-    let reads = place.list(&format!("{READS}{}/", one.id)).await.map_err(CliError::unavailable)?;
+    let reads = place.list(&format!("{READS}{}/", one.id)).await.map_err(StartError::from)?;
     let last_read = last_read(&reads).map(domain::Moment);
     Ok(match &one.manifest {
         Ok(manifest) => {

@@ -68,6 +68,11 @@ impl Client {
         Self { base: base.to_owned(), ..self.clone() }
     }
 
+    /// The bearer token, for requests that this client does not make.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// The client that the options describe.
     pub(super) fn of(access: &Access) -> Result<Self, CliError> {
         let base = match &access.url {

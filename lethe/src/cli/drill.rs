@@ -122,9 +122,10 @@ impl Shred {
         if self.common.json {
             out!("{measured}");
         } else {
-            out!("{:>10} {:>12} {:>12} {:>12}", "keys", "own ms", "KMS ms", "off-site ms");
+            out!("{:>10} {:>12} {:>12} {:>12} {:>12}", "keys", "own ms", "KMS ms", "off-site ms", "memory KiB");
             for row in measured["results"].as_array().into_iter().flatten() {
-                out!("{:>10} {:>12} {:>12} {:>12}", row["keys"], row["own"], row["kms"], row["off_site"]);
+                let (own, kms, off_site) = (&row["own"], &row["kms"], &row["off_site"]);
+                out!("{:>10} {own:>12} {kms:>12} {off_site:>12} {:>12}", row["keys"], row["resident_kib"]);
             }
         }
         self.common.tidy(ground.folder())

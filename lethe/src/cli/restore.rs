@@ -12,7 +12,7 @@ use super::CliError;
 use super::backup::{note_read, trust};
 use super::options::{self, place};
 use super::progress::Bar;
-use crate::platform::read_identity;
+use crate::platform::{StartError, read_identity};
 use crate::restore::{self, Order};
 
 /// Restores a tenant from a backup into an empty data directory, beside the live KMS and the off-site copy. The site that
@@ -76,7 +76,7 @@ impl Restore {
         .await;
         bar.end();
         let restored = restored?;
-        let place = order.from.open(&order.tenant).map_err(CliError::unavailable)?;
+        let place = order.from.open(&order.tenant).map_err(StartError::from)?;
         note_read(&*place, &restored.backup, "restored").await?;
         if self.json {
             out!("{}", restored.json());

@@ -129,13 +129,14 @@ async fn journal(tenant: &TenantId, json: bool, place: &options::Place) -> Resul
         for row in report["journals"].as_array().into_iter().flatten() {
             let study = row["journal"]["study"].as_str().unwrap_or("_");
             let name = format!("{}/{study}", row["journal"]["tenant"].as_str().unwrap_or_default());
+            let number = |key: &str| row[key].as_u64().unwrap_or_default();
             out!(
                 "{name:<24} {:>9} {:>9} {:>9} {:>13} {:>11}",
-                row["commits"],
-                row["streams"],
-                row["guards"],
-                row["authenticated"],
-                row["checkpoints"]
+                number("commits"),
+                number("streams"),
+                number("guards"),
+                number("authenticated"),
+                number("checkpoints")
             );
         }
         for damage in report["named"].as_array().into_iter().flatten() {

@@ -122,7 +122,7 @@ fn between(shown: &Value, before: &str, after: &str) -> Option<f64> {
     let at = |phase: &str| {
         let steps = shown["steps"].as_array()?;
         let step = steps.iter().find(|step| step["phase"] == phase)?;
-        OffsetDateTime::parse(step["at"].as_str()?, &Rfc3339).ok()
+        OffsetDateTime::parse(step["act"]["stored_at"].as_str()?, &Rfc3339).ok()
     };
     Some((at(after)? - at(before)?).as_seconds_f64() * 1000.0)
 }

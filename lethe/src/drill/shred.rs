@@ -1,5 +1,6 @@
 //! What one shred costs, by the number of keys in the tree: on a real nats-server that syncs every write, with the file
-//! KMS and an off-site folder. The time spent in the KMS and off-site is told apart: it is theirs.
+//! KMS and an off-site folder. The time spent in the KMS and off-site is told apart: it is theirs. `docs/shred-cost.md`
+//! has figures, and what each of them means.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use domain::scope::{Part, Scope};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use infra::journal::{JetStreamNodes, Provisioner, connect};
-use infra::keys::{KeyTree, Options};
+use infra::keys::{KeyTree, NodeStore, NodeWrite, NodeWriteError, Options, StoredNode};
 use infra::nats_server::{NatsServer, NatsServerOptions, TenantAccount, locate_or_install};
 use serde_json::{Value, json};
 
@@ -37,8 +38,8 @@ pub async fn run(sizes: &[usize], ground: &Ground, quiet: bool) -> Result<Value,
     let bar = bar(sizes.last().copied().unwrap_or_default(), quiet);
     let (mut people, mut rows) = (Vec::new(), Vec::new());
     for size in sizes {
-        bench.enrol(&mut people, *size, &bar).await?;
-        rows.push(bench.measure(&mut people, *size).await?);
+        let took = bench.enrol(&mut people, *size, &bar).await?;
+        rows.push(bench.measure(&mut people, *size).await?.json(took));
     }
     bar.finish_and_clear();
     bench.nats.shutdown().await;
@@ -50,6 +51,7 @@ struct Bench {
     tree: Arc<KeyTree>,
     kms: Arc<Timed<dyn Kms>>,
     off_site: Arc<Timed<dyn OffSite>>,
+    nodes: Arc<Told>,
 }
 
 impl Bench {
@@ -65,18 +67,19 @@ impl Bench {
         let provisioner = client.map_err(CliError::unavailable)?;
         Provisioner::new(provisioner, 1).tenant(&tenant).await.map_err(CliError::unavailable)?;
         let client = connect(logins.service.connect_options(), nats.url(), "lethe-drill").await;
-        let nodes = Arc::new(JetStreamNodes::new(client.map_err(CliError::unavailable)?, &tenant));
+        let nodes = Arc::new(Told::new(JetStreamNodes::new(client.map_err(CliError::unavailable)?, &tenant)));
         let (kms, off_site) = ground.elsewhere(&tenant).await?;
         let (kms, off_site) = (Arc::new(Timed::new(kms)), Arc::new(Timed::new(off_site)));
         let options = Options { off_site: Some(off_site.clone()), ..Options::default() };
-        let tree = Arc::new(KeyTree::new(tenant, nodes, kms.clone(), options));
+        let tree = Arc::new(KeyTree::new(tenant, nodes.clone(), kms.clone(), options));
         tree.create().await.map_err(CliError::unavailable)?;
-        Ok(Self { nats, tree, kms, off_site })
+        Ok(Self { nats, tree, kms, off_site, nodes })
     }
 
-    /// Gives keys to as many new people as are lacking.
-    async fn enrol(&self, people: &mut Vec<DataSubject>, size: usize, bar: &ProgressBar) -> Result<(), CliError> {
+    /// Gives keys to as many new people as are lacking. Says how long it took.
+    async fn enrol(&self, people: &mut Vec<DataSubject>, size: usize, bar: &ProgressBar) -> Result<Duration, CliError> {
         bar.set_message(format!("{size} keys"));
+        let begun = Instant::now();
         let new: Vec<DataSubject> = (people.len()..size).map(|_| DataSubject(random_id())).collect();
         let keys = stream::iter(&new).map(|person| async {
             let parts = [(Scope::HealthClinical, Part::all())];
@@ -84,36 +87,76 @@ impl Bench {
         });
         let done: Result<Vec<()>, _> = keys.buffer_unordered(SIDE_BY_SIDE).try_collect().await;
         done.map_err(|error| CliError::failed("a key", error))?;
+        let took = begun.elapsed();
         people.extend(new);
-        // What was inserted goes off-site now, as with a daily backup, and not in the time of the first shred.
+        // What was inserted goes off-site and into the key map now, as a service does it now and then, and not in the
+        // time of the first shred.
         self.tree.ship_inserts().await.map_err(|failure| CliError::failed("shipping", failure))?;
-        Ok(())
+        self.tree.key_map().await.map_err(|failure| CliError::failed("the key map", failure))?;
+        Ok(took)
     }
 
-    async fn measure(&self, people: &mut Vec<DataSubject>, size: usize) -> Result<Value, CliError> {
-        let (mut own, mut kms, mut off_site) = (Vec::new(), Vec::new(), Vec::new());
+    async fn measure(&self, people: &mut Vec<DataSubject>, size: usize) -> Result<Figures, CliError> {
+        let mut figures = Figures::default();
         for _ in 0..SHREDS {
             let Some(data_subject) = people.pop() else { break };
             let target = [Target { data_subject, scope: Scope::HealthClinical, part: None }];
+            let begun = Instant::now();
             self.tree.fence(&target).await.map_err(CliError::unavailable)?;
-            let (kms_before, off_site_before) = (self.kms.spent(), self.off_site.spent());
+            figures.fence.push(begun.elapsed());
+            let (kms, off_site) = (self.kms.spent(), self.off_site.spent());
+            let (asks, write) = self.nodes.spent();
             let begun = Instant::now();
             let receipt = self.tree.shred(&target).await.map_err(CliError::unavailable)?;
             let whole = begun.elapsed();
             if receipt.keys_destroyed() != 1 {
                 return Err(CliError::failed("a shred", "it did not destroy the one key that there was"));
             }
-            let theirs = (self.kms.spent() - kms_before, self.off_site.spent() - off_site_before);
-            own.push(whole.saturating_sub(theirs.0 + theirs.1));
-            kms.push(theirs.0);
-            off_site.push(theirs.1);
+            let (kms, off_site) = (self.kms.spent() - kms, self.off_site.spent() - off_site);
+            let spent = self.nodes.spent();
+            figures.own.push(whole.saturating_sub(kms + off_site));
+            figures.kms.push(kms);
+            figures.off_site.push(off_site);
+            figures.asks.push(spent.0 - asks);
+            figures.write.push(spent.1 - write);
         }
-        Ok(json!({
-            "name": format!("shred.{size}"), "keys": size, "unit": "ms",
-            "own": median(&mut own), "own_min": own.first().map(ms), "own_max": own.last().map(ms),
-            "kms": median(&mut kms), "off_site": median(&mut off_site),
-        }))
+        (figures.keys, figures.resident) = (size, resident());
+        Ok(figures)
     }
+}
+
+/// What was measured at one size, shred by shred.
+#[derive(Default)]
+struct Figures {
+    keys: usize,
+    fence: Vec<Duration>,
+    own: Vec<Duration>,
+    kms: Vec<Duration>,
+    off_site: Vec<Duration>,
+    /// How often the store was asked.
+    asks: Vec<u64>,
+    /// The one atomic write: part of `own`.
+    write: Vec<Duration>,
+    resident: Option<u64>,
+}
+
+impl Figures {
+    fn json(mut self, enrolled: Duration) -> Value {
+        self.asks.sort_unstable();
+        json!({
+            "name": format!("shred.{}", self.keys), "keys": self.keys, "unit": "ms",
+            "own": median(&mut self.own), "own_min": self.own.first().map(ms), "own_max": self.own.last().map(ms),
+            "write": median(&mut self.write), "store_asks": self.asks.get(self.asks.len() / 2),
+            "fence": median(&mut self.fence), "kms": median(&mut self.kms), "off_site": median(&mut self.off_site),
+            "resident_kib": self.resident, "enrolled_s": (enrolled.as_secs_f64() * 10.0).round() / 10.0,
+        })
+    }
+}
+
+/// The memory of this process in KiB, where the system tells.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix("kB")?.trim().parse().ok())
 }
 
 fn ms(time: &Duration) -> f64 {
@@ -197,5 +240,49 @@ impl OffSite for Timed<dyn OffSite> {
     }
     fn describe(&self) -> String {
         self.inner.describe()
+    }
+}
+
+/// A store that counts what it is asked, and times what is written.
+struct Told {
+    inner: JetStreamNodes,
+    asked: AtomicU64,
+    writing: AtomicU64,
+}
+
+impl Told {
+    fn new(inner: JetStreamNodes) -> Self {
+        Self { inner, asked: AtomicU64::new(0), writing: AtomicU64::new(0) }
+    }
+
+    /// Questions so far, and the time of all writes.
+    fn spent(&self) -> (u64, Duration) {
+        (self.asked.load(Ordering::SeqCst), Duration::from_nanos(self.writing.load(Ordering::SeqCst)))
+    }
+
+    fn ask(&self) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl NodeStore for Told {
+    async fn read(&self, place: &str) -> Result<Option<(Vec<u8>, u64)>, Failure> {
+        self.ask();
+        self.inner.read(place).await
+    }
+    async fn write(&self, writes: Vec<NodeWrite>) -> Result<Vec<u64>, NodeWriteError> {
+        let begun = Instant::now();
+        let written = self.inner.write(writes).await;
+        self.writing.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::SeqCst);
+        written
+    }
+    async fn changed_since(&self, after: u64) -> Result<Vec<StoredNode>, Failure> {
+        self.ask();
+        self.inner.changed_since(after).await
+    }
+    async fn head(&self) -> Result<u64, Failure> {
+        self.ask();
+        self.inner.head().await
     }
 }

@@ -51,9 +51,11 @@ impl Elsewhere {
 }
 
 impl Vault {
-    /// The tenant's key tree, over the connection of its service login. Asks nothing yet.
-    pub(crate) fn key_tree(&self, client: &Client, tenant: &TenantId) -> Arc<KeyTree> {
+    /// The tenant's key tree, over the connection of its service login. What is derived from it is kept in `dir`, the
+    /// tenant's folder. Asks nothing yet.
+    pub(crate) fn key_tree(&self, client: &Client, tenant: &TenantId, dir: &Path) -> Arc<KeyTree> {
         let options = Options {
+            map_file: Some(dir.join("key-map")),
             off_site: self.off_site.clone(),
             announcements: Some(Arc::new(NatsAnnouncements::new(client.clone(), tenant))),
             ..Options::default()

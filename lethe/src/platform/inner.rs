@@ -80,7 +80,7 @@ impl Inner {
         let provisioner = connect(logins.provisioner.connect_options(), self.nats.url(), "lethe-provision").await?;
         Provisioner::new(provisioner, 1).tenant(id).await.map_err(refused)?;
         let client = open::service_client(&self.nats, id).await?;
-        let keys = self.elsewhere.open(id).await?.key_tree(&client, id);
+        let keys = self.elsewhere.open(id).await?.key_tree(&client, id, &self.data_dir.tenant(id));
         // It is there already if this was interrupted just after.
         if keys.structure_key().await.is_err() {
             keys.create().await?;

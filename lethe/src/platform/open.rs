@@ -101,7 +101,7 @@ pub(super) async fn tenant(
 ) -> Result<Open, StartError> {
     let client = service_client(nats, id).await?;
     let vault = elsewhere.open(id).await?;
-    let keys = vault.key_tree(&client, id);
+    let keys = vault.key_tree(&client, id, &data_dir.tenant(id));
     // A site that was left behind, or a root key that is lost, is found out now, not at the first read.
     tolerate_silence(id, keys.attach().await)?;
     keys.structure_key().await?;

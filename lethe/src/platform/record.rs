@@ -29,12 +29,19 @@ const EVERY: Duration = Duration::from_secs(5);
 /// How often such a checkpoint goes off-site by itself. One that an erasure asks for goes at once.
 const OFF_SITE_EVERY: Duration = Duration::from_secs(60);
 
+/// How often it is asked whether another site has taken the key tree over.
+const SITE_EVERY: Duration = Duration::from_secs(30);
+
+/// What is new in the key tree goes off-site after so many of these times.
+const TENDED_AFTER: u32 = 2;
+
 /// The proofs of one tenant.
 pub(super) struct Record {
     pub(super) checkpoints: Arc<Checkpoints>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) journals: LiveJournals,
     following: JoinHandle<()>,
+    tending: JoinHandle<()>,
 }
 
 impl Record {
@@ -65,13 +72,33 @@ impl Record {
         }));
         let follower = Arc::clone(&checkpoints);
         let following = tokio::spawn(async move { follower.run().await });
-        Self { checkpoints, certificates, journals, following }
+        let tending = tokio::spawn(tend(Arc::clone(keys)));
+        Self { checkpoints, certificates, journals, following, tending }
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
         self.following.abort();
+        self.tending.abort();
+    }
+}
+
+/// Looks after the key tree, on nobody's way, until another site has taken it over. What fails is tried again.
+async fn tend(keys: Arc<KeyTree>) {
+    let mut round: u32 = 0;
+    while !keys.is_superseded() {
+        tokio::time::sleep(SITE_EVERY).await;
+        round = round.wrapping_add(1);
+        let done = match keys.check_site().await {
+            Ok(()) if round.is_multiple_of(TENDED_AFTER) => keys.tend().await.map(drop),
+            other => other,
+        };
+        if let Err(failure) = done
+            && !keys.is_superseded()
+        {
+            tracing::warn!(tenant = %keys.tenant(), %failure, "the tree off-site falls behind: this is tried again");
+        }
     }
 }
 

@@ -319,4 +319,7 @@ impl Certifier for NoErasures {
     async fn certificate(&self, _: ErasureId) -> Result<Option<String>, Failure> {
         unimplemented!("no read model asks for a certificate")
     }
+    async fn page(&self, _: ErasureId) -> Result<Option<String>, Failure> {
+        unimplemented!("no read model asks for a certificate")
+    }
 }

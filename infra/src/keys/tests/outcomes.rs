@@ -134,3 +134,28 @@ async fn a_tree_is_created_once_and_never_over_the_roots_of_another() {
     assert!(elsewhere.create().await.is_err(), "the KMS has roots of a tree that is not in this store");
     assert_eq!(world.kms.versions().await.expect("memory answers").into_iter().collect::<Vec<_>>(), [1]);
 }
+
+#[tokio::test]
+async fn a_key_that_several_targets_name_counts_once() {
+    let whole = all_of(0, CLINICAL);
+    let part = Target { part: Some(Part::all()), ..whole.clone() };
+    let orders = [[&whole, &part], [&part, &whole], [&whole, &whole], [&part, &part]];
+    for [first, second] in orders {
+        let targets = [first.clone(), second.clone()];
+        let world = world().await;
+        key(&world.tree, 0, CLINICAL).await.expect("a key");
+        for target in &targets {
+            world.tree.fence(std::slice::from_ref(target)).await.expect("a fence");
+        }
+        for _ in 0..2 {
+            let receipt = world.tree.shred(&targets).await.expect("shredded");
+            let counts: Vec<u64> = receipt.targets.iter().map(|shredded| shredded.keys).collect();
+            assert_eq!(counts, [1, 0], "{first:?}, {second:?}: the first that names it");
+            let root = receipt.targets[0].root_after;
+            assert!(world.tree.removed(person(0), root).await.expect("memory").is_some(), "{first:?}, {second:?}");
+        }
+        // Told alone, in another call, it is the same key still.
+        let alone = world.tree.shred(&[first.clone()]).await.expect("told");
+        assert_eq!(alone.keys_destroyed(), 1);
+    }
+}

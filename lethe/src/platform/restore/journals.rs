@@ -2,27 +2,31 @@
 
 use domain::history::JournalId;
 use domain::ids::TenantId;
-use domain::port::Failure;
 use infra::archive::Origin;
 use infra::backup::{Backup, Identity, import, import_nodes};
-use infra::journal::raw::RawReader;
 use infra::journal::{Client, Provisioner};
 use infra::log::{Checkpoint, newest_off_site};
 
-use super::{Lost, Restored, Restoring};
+use super::note::Imported;
+use super::{Lost, RestoreNote, Restored, Restoring};
 use crate::cli::CliError;
 
 impl Restoring<'_> {
-    /// Every journal of events of the backup, in a new incarnation.
+    /// Every journal of events of the backup, in a new incarnation. Once: what an interrupted run noted stays so.
     pub(super) async fn journals(
         &self,
         backup: &Backup,
+        note: &mut RestoreNote,
         provisioner: &Provisioner,
         client: &Client,
     ) -> Result<Restored, CliError> {
         let manifest = &backup.manifest;
         let mut restored =
             Restored { backup: manifest.id.clone(), created: Some(manifest.created), ..Restored::default() };
+        if let Some(Imported { messages, signed_until, lost }) = note.imported() {
+            let (messages, signed_until) = (*messages, *signed_until);
+            return Ok(Restored { messages, signed_until, lost: lost.clone(), ..restored });
+        }
         for origin in backup.origins() {
             let Origin::Events(journal) = &origin else { continue };
             let mut messages = backup.read(&origin, &self.order.identity).map_err(CliError::input)?;
@@ -31,8 +35,7 @@ impl Restoring<'_> {
             let signed = self.newest_signed(journal).await?;
             let before = signed.iter().flat_map(|signed| signed.incarnations.list()).map(|(number, _)| *number);
             let last = before.chain(lives.iter().map(|(number, _)| *number)).max().unwrap_or(0);
-            let begun = begun(client, journal, &lives, through).await?;
-            lives.push((begun.unwrap_or(last + 1), through + 1));
+            lives.push((last + 1, through + 1));
             provisioner
                 .restored(journal, &lives)
                 .await
@@ -43,6 +46,8 @@ impl Restoring<'_> {
             restored.signed_until = restored.signed_until.max(signed.as_ref().map(|signed| signed.time));
             restored.lost.extend(signed.and_then(|signed| lost(journal, &signed, through)));
         }
+        let Restored { messages, signed_until, ref lost, .. } = restored;
+        note.note_imported(Imported { messages, signed_until, lost: lost.clone() })?;
         Ok(restored)
     }
 
@@ -52,24 +57,6 @@ impl Restoring<'_> {
             Some(off_site) => newest_off_site(&**off_site, journal, &self.trust).await.map_err(CliError::unavailable),
             None => Ok(None),
         }
-    }
-}
-
-/// The incarnation under which an interrupted run of this restore began to write the journal: it may have signed
-/// checkpoints of it since.
-async fn begun(
-    client: &Client,
-    journal: &JournalId,
-    lives: &[(u64, u64)],
-    through: u64,
-) -> Result<Option<u64>, CliError> {
-    match RawReader::new(client.clone(), journal).incarnations().await {
-        Ok(there) => {
-            let own = there.split_last().filter(|((_, first), before)| *first == through + 1 && *before == lives);
-            Ok(own.map(|((incarnation, _), _)| *incarnation))
-        }
-        Err(Failure::Missing { .. }) => Ok(None),
-        Err(failure) => Err(CliError::unavailable(failure)),
     }
 }
 

@@ -16,6 +16,7 @@ use command_svc::Commands;
 use command_svc::erasure::{ErasureTrigger, reinstate};
 use domain::ids::TenantId;
 use domain::port::{Clock, PublicKey, Tenants};
+use infra::archive::Origin;
 use infra::backup::{Backup, Identity};
 use infra::chance::{SystemClock, SystemDice};
 use infra::journal::{Client, Provisioner, connect};
@@ -25,6 +26,7 @@ use infra::off_site::{LedgerStream, Place, put_back, read_ledger};
 
 use super::data_dir::DataDir;
 use super::elsewhere::{Elsewhere, Vault};
+use super::record::Record;
 use super::registry::Registry;
 use super::{StartError, open};
 use crate::cli::CliError;
@@ -70,10 +72,11 @@ pub async fn run(order: &Order, told: OnStep<'_>) -> Result<Restored, CliError> 
     };
     let backup = find(order, &trust).await?;
     let data_dir = DataDir::take(&order.data_dir)?;
-    let note = RestoreNote::begin(&data_dir, &order.tenant, &backup.manifest.id)?;
-    let nats = open::nats_server(order.install_nats_server, &data_dir, std::slice::from_ref(&order.tenant)).await?;
+    let mut note = RestoreNote::begin(&data_dir, &order.tenant, &backup.manifest.id)?;
+    // The others that are here keep their accounts.
+    let nats = open::nats_server(order.install_nats_server, &data_dir, &data_dir.tenants()?).await?;
     let restoring = Restoring { order, told, vault, trust, nats: &nats, data_dir: &data_dir };
-    let done = restoring.run(&backup).await;
+    let done = restoring.run(&backup, &mut note).await;
     nats.shutdown().await;
     let mut restored = done?;
     note.end()?;
@@ -83,11 +86,11 @@ pub async fn run(order: &Order, told: OnStep<'_>) -> Result<Restored, CliError> 
 
 /// The backup that is meant.
 async fn find(order: &Order, trust: &PublicKey) -> Result<Backup, CliError> {
-    let place = order.from.open(&order.tenant).map_err(CliError::unavailable)?;
+    let place = order.from.open(&order.tenant).map_err(StartError::from)?;
     if let Some(id) = &order.backup {
         return Backup::open(place, id, trust).await.map_err(CliError::input);
     }
-    let listed = infra::backup::list(&place, trust).await.map_err(CliError::unavailable)?;
+    let listed = infra::backup::list(&place, trust).await.map_err(StartError::from)?;
     let newest = listed.into_iter().rev().find(|listed| listed.manifest.is_ok());
     let newest = newest.ok_or_else(|| {
         CliError::input(format!("there is no backup of {} at {} that the KMS's key signed", order.tenant, order.from))
@@ -105,20 +108,22 @@ struct Restoring<'a> {
 }
 
 impl Restoring<'_> {
-    async fn run(&self, backup: &Backup) -> Result<Restored, CliError> {
+    async fn run(&self, backup: &Backup, note: &mut RestoreNote) -> Result<Restored, CliError> {
         let logins = self.nats.credentials(self.order.tenant.as_str());
         let logins = logins.ok_or_else(|| CliError::failed("the nats-server", "it has no account for the tenant"))?;
         let provisioner = connect(logins.provisioner.connect_options(), self.nats.url(), "lethe-restore").await;
         let provisioner = Provisioner::new(provisioner.map_err(CliError::unavailable)?, 1);
         let client = open::service_client(self.nats, &self.order.tenant).await?;
-        let mut restored = self.journals(backup, &provisioner, &client).await?;
+        let mut restored = self.journals(backup, note, &provisioner, &client).await?;
         provisioner
             .tenant(&self.order.tenant)
             .await
             .map_err(|error| CliError::failed("the key tree's stream", error))?;
         self.tell("taking the key tree over");
-        let keys = self.vault.key_tree(&client, &self.order.tenant);
+        let dir = self.data_dir.tenant(&self.order.tenant);
+        let keys = self.vault.key_tree(&client, &self.order.tenant, &dir);
         restored.root = self.keys(backup, &keys, &client).await?;
+        self.sign(backup, &Record::new(&self.order.tenant, &dir, &client, &keys, &self.vault)).await?;
         let ledger = self.ledger().await?;
         restored.has_ledger = self.vault.off_site.is_some();
         restored.persons = ledger.len() as u64;
@@ -141,9 +146,16 @@ impl Restoring<'_> {
             let claimed = keys.claim(&[]).await.map_err(StartError::from)?;
             tracing::info!(root = claimed.loaded, packs = claimed.packs, "the key tree was taken over");
         } else {
-            journals::nodes(backup, &self.order.identity, &self.order.tenant, client).await?;
-            let status = keys.status().await.map_err(StartError::from)?;
-            if status.living.last() != Some(&status.root) {
+            // The top is written last: where it can be read, an interrupted run wrote the whole tree.
+            let status = match keys.status().await {
+                Ok(status) => status,
+                Err(_) => {
+                    journals::nodes(backup, &self.order.identity, &self.order.tenant, client).await?;
+                    keys.status().await.map_err(StartError::from)?
+                }
+            };
+            let newest = status.head.reserved.unwrap_or(status.root).max(status.root);
+            if status.living.last().is_none_or(|last| *last > newest) || !status.living.contains(&status.root) {
                 return Err(CliError::conflict(format!(
                     "the backup's key tree is under root {}, and the KMS has {}: somebody was erased since, or the root was \
                      replaced. Name the off-site target (--off-site) if there is one, otherwise restore a backup that was \
@@ -155,6 +167,17 @@ impl Restoring<'_> {
             keys.attach().await.map_err(StartError::from)?;
         }
         Ok(keys.status().await.map_err(StartError::from)?.root)
+    }
+
+    /// Signs the journals as they were restored, before anything is appended: an erasure that was under way when the site
+    /// was lost gets its certificate from here on.
+    async fn sign(&self, backup: &Backup, record: &Record) -> Result<(), CliError> {
+        for origin in backup.origins() {
+            if let Origin::Events(journal) = origin {
+                record.checkpoints.force(&journal).await.map_err(StartError::from)?;
+            }
+        }
+        Ok(())
     }
 
     async fn ledger(&self) -> Result<Vec<LedgerStream>, CliError> {

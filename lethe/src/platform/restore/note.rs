@@ -5,15 +5,30 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use domain::ids::TenantId;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use super::super::StartError;
 use super::super::data_dir::DataDir;
+use super::Lost;
 
 const NOTE: &str = "restoring";
+
+/// What the journals became: noted when all of them are written back, for from then on they grow, and are signed, in
+/// their next incarnation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Imported {
+    pub(super) messages: u64,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(super) signed_until: Option<OffsetDateTime>,
+    pub(super) lost: Vec<Lost>,
+}
 
 /// A restore under way.
 pub(in crate::platform) struct RestoreNote {
     path: PathBuf,
+    backup: String,
+    imported: Option<Imported>,
 }
 
 impl RestoreNote {
@@ -21,16 +36,17 @@ impl RestoreNote {
     pub(super) fn begin(data_dir: &DataDir, tenant: &TenantId, backup: &str) -> Result<Self, StartError> {
         let refused = |detail: String| StartError::Refused { code: "restore-refused", detail };
         let (folder, wanted) = (data_dir.tenant(tenant), format!("{backup}\n"));
-        let note = Self { path: folder.join(NOTE) };
-        match fs::read_to_string(&note.path) {
-            Ok(begun) if begun == wanted => return Ok(note),
-            Ok(begun) => {
+        let mut note = Self { path: folder.join(NOTE), backup: backup.to_owned(), imported: None };
+        if let Ok(begun) = fs::read_to_string(&note.path) {
+            let mut lines = begun.lines();
+            let other = lines.next().unwrap_or_default();
+            if other != backup {
                 return Err(refused(format!(
-                    "a restore of backup {} was begun here: finish that one, or give an empty --data-dir",
-                    begun.trim()
+                    "a restore of backup {other} was begun here: finish that one, or give an empty --data-dir"
                 )));
             }
-            Err(_) => {}
+            note.imported = lines.next().and_then(|line| serde_json::from_str(line).ok());
+            return Ok(note);
         }
         if folder.exists() {
             return Err(refused(format!("this data directory holds the tenant {tenant}: give an empty --data-dir")));
@@ -50,6 +66,28 @@ impl RestoreNote {
         Ok(note)
     }
 
+    /// What an interrupted run noted about the journals.
+    pub(super) fn imported(&self) -> Option<&Imported> {
+        self.imported.as_ref()
+    }
+
+    /// All journals are written back: a later run leaves them as they are.
+    pub(super) fn note_imported(&mut self, imported: Imported) -> Result<(), StartError> {
+        let fault = |error: std::io::Error| StartError::DataDir { path: self.path.clone(), cause: error.to_string() };
+        let (aside, text) = (self.path.with_extension("new"), serde_json::to_string(&imported).expect("plain data"));
+        let write = || {
+            let mut file = File::create(&aside)?;
+            file.write_all(format!("{}\n{text}\n", self.backup).as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&aside, &self.path)?;
+            self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        };
+        write().map_err(fault)?;
+        tracing::trace!(target: "failpoint", at = "restore-imported");
+        self.imported = Some(imported);
+        Ok(())
+    }
+
     /// Refuses a tenant whose restore was not finished.
     pub(in crate::platform) fn refuse_half(data_dir: &DataDir, tenant: &TenantId) -> Result<(), StartError> {
         let Ok(backup) = fs::read_to_string(data_dir.tenant(tenant).join(NOTE)) else {
@@ -58,7 +96,7 @@ impl RestoreNote {
         let detail = format!(
             "the restore of tenant {tenant} from backup {} is not finished, so not every erasure is in force: run `lethe \
              restore` with the same words again",
-            backup.trim()
+            backup.lines().next().unwrap_or_default()
         );
         Err(StartError::Refused { code: "restore-not-finished", detail })
     }

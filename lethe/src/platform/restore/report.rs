@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
@@ -32,7 +33,7 @@ pub struct Restored {
 }
 
 /// The end of a journal that the backup does not have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
     /// `tenant/study`, or `tenant/_`.
     pub journal: String,
@@ -41,6 +42,7 @@ pub struct Lost {
     /// The last that is known.
     pub through: u64,
     /// When that one was there already.
+    #[serde(with = "time::serde::rfc3339")]
     pub until: OffsetDateTime,
 }
 
