@@ -15,6 +15,7 @@ mod odm_import;
 mod others_bugs;
 mod refusals;
 mod retries;
+mod s3;
 mod traps;
 mod upcasting;
 mod verify;

@@ -270,8 +270,8 @@ mod tests {
     async fn what_somebody_left_unfinished_goes_with_the_next_put_there() {
         let scratch = Scratch::new();
         let tenant = "acme".parse().unwrap();
-        let folder = scratch.path().join("acme/tree");
-        FolderOffSite::new(scratch.path(), &tenant).put("tree/a.pack", b"a").await.unwrap();
+        let folder = scratch.0.join("acme/tree");
+        FolderOffSite::new(&scratch.0, &tenant).put("tree/a.pack", b"a").await.unwrap();
         let mark = random_mark();
         let (old, fresh, others) =
             (folder.join(format!(".{mark}")), folder.join(format!(".{}", random_mark())), folder.join(".nfs0001"));
@@ -282,7 +282,7 @@ mod tests {
             let written = fs::metadata(file).unwrap().modified().unwrap() - 2 * ABANDONED;
             File::options().write(true).open(file).unwrap().set_modified(written).unwrap();
         }
-        let next = FolderOffSite::new(scratch.path(), &tenant);
+        let next = FolderOffSite::new(&scratch.0, &tenant);
         next.put("ledger/x", b"x").await.unwrap();
         assert!(old.exists(), "another folder is another matter");
         next.put("tree/b.pack", b"b").await.unwrap();

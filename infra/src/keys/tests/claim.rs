@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::port::{Failure, HeadTag, Keys as _, Kms as _, OffSite, SwapError};
 use tokio::sync::Mutex;
 
-use super::world::{CLINICAL, CONTACT, Seen, World, all_of, key, look, shipped_world, tree_on, world};
+use super::world::{CLINICAL, Seen, World, all_of, key, look, shipped_world, tree_on};
 use crate::keys::memory::{MemoryNodes, MemoryOffSite};
 use crate::keys::{HeadRecord, NodeStore as _, NodeWrite, Options, PersonKey};
 

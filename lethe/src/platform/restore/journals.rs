@@ -23,8 +23,9 @@ impl Restoring<'_> {
         let manifest = &backup.manifest;
         let mut restored =
             Restored { backup: manifest.id.clone(), created: Some(manifest.created), ..Restored::default() };
-        if let Some(Imported { messages, lost }) = note.imported() {
-            return Ok(Restored { messages: *messages, lost: lost.clone(), ..restored });
+        if let Some(Imported { messages, signed_until, lost }) = note.imported() {
+            let (messages, signed_until) = (*messages, *signed_until);
+            return Ok(Restored { messages, signed_until, lost: lost.clone(), ..restored });
         }
         for origin in backup.origins() {
             let Origin::Events(journal) = &origin else { continue };
@@ -45,7 +46,8 @@ impl Restoring<'_> {
             restored.signed_until = restored.signed_until.max(signed.as_ref().map(|signed| signed.time));
             restored.lost.extend(signed.and_then(|signed| lost(journal, &signed, through)));
         }
-        note.note_imported(Imported { messages: restored.messages, lost: restored.lost.clone() })?;
+        let Restored { messages, signed_until, ref lost, .. } = restored;
+        note.note_imported(Imported { messages, signed_until, lost: lost.clone() })?;
         Ok(restored)
     }
 

@@ -125,6 +125,7 @@ impl Restoring<'_> {
         restored.root = self.keys(backup, &keys, &client).await?;
         self.sign(backup, &Record::new(&self.order.tenant, &dir, &client, &keys, &self.vault)).await?;
         let ledger = self.ledger().await?;
+        restored.has_ledger = self.vault.off_site.is_some();
         restored.persons = ledger.len() as u64;
         self.tell("bringing back the orders that the backup does not know");
         for person in &ledger {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use domain::ids::TenantId;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use super::super::StartError;
 use super::super::data_dir::DataDir;
@@ -18,6 +19,8 @@ const NOTE: &str = "restoring";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Imported {
     pub(super) messages: u64,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(super) signed_until: Option<OffsetDateTime>,
     pub(super) lost: Vec<Lost>,
 }
 

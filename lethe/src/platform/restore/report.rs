@@ -20,6 +20,8 @@ pub struct Restored {
     pub signed_until: Option<OffsetDateTime>,
     /// What the signed checkpoints know and the backup has not.
     pub lost: Vec<Lost>,
+    /// Whether there is an off-site ledger.
+    pub has_ledger: bool,
     /// Persons of whom there is at least one order.
     pub persons: u64,
     /// Commits that came from the ledger.
@@ -75,11 +77,15 @@ impl Restored {
 impl fmt::Display for Restored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Restored backup {}: {} messages, key tree under root {}.", self.backup, self.messages, self.root)?;
-        writeln!(
-            f,
-            "Orders of {} persons are in force, {} of their commits came from the off-site ledger.",
-            self.persons, self.orders_brought_back
-        )?;
+        if !self.has_ledger {
+            writeln!(f, "There is no off-site ledger: the orders and erasures that the backup knows are in force.")?;
+        } else {
+            writeln!(
+                f,
+                "Orders of {} persons are in force, {} of their commits came from the off-site ledger.",
+                self.persons, self.orders_brought_back
+            )?;
+        }
         self.write_lost(f)?;
         write!(f, "It took {:.1} s (RTO).", self.seconds)
     }
