@@ -91,9 +91,12 @@ async fn issued(clinic: Clinic) -> Issued {
         destroyed: receipt.targets,
         kept: vec![RefusedScope {
             scope: Scope::IdentityNationalId,
+            part: None,
             ground: RefusalGround::LegalObligation,
             hold: None,
+            rule: None,
             until: None,
+            after: None,
         }],
         destruction: Destruction::Done,
         copy: TreeCopies::Single,
