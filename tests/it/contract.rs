@@ -10,16 +10,21 @@ use domain::scope::Scope;
 use serde_json::{Value, json};
 
 /// Routes that are for whoever runs the platform; they are not part of the API.
-const NOT_DESCRIBED: [&str; 9] = [
+const NOT_DESCRIBED: [&str; 14] = [
     "get /livez",
     "get /metrics",
     "get /openapi.json",
     "get /readyz",
+    "post /v1/admin/backup",
+    "post /v1/admin/kms/rotate",
+    "post /v1/admin/kms/status",
+    "post /v1/admin/probe",
     "post /v1/admin/rebuild",
     "post /v1/admin/studies",
     "post /v1/admin/tenants",
     "post /v1/admin/tokens",
     "post /v1/admin/tokens/revoke",
+    "post /v1/admin/verify",
 ];
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];

@@ -52,7 +52,7 @@ pub(super) enum Token {
         /// The token's id, as `token create --json` printed it.
         token_id: uuid::Uuid,
         #[command(flatten)]
-        place: Place,
+        place: Box<Place>,
     },
 }
 
