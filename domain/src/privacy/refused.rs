@@ -41,7 +41,7 @@ pub enum Refused {
     #[error("texts of this participant have been erased and no new one is taken: send the command without reason")]
     ReasonErased,
     /// Nothing is left to hold or to erase.
-    #[error("the scope {0} of this participant has been erased, or is being erased")]
+    #[error("the scope {0} of this participant, or this value of it, has been erased, or is being erased")]
     AlreadyErased(Scope),
     /// Everything is erased.
     #[error("everything of this participant has been erased, or is being erased")]

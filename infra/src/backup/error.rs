@@ -34,6 +34,14 @@ pub enum BackupError {
         /// What does not fit.
         detail: String,
     },
+    /// The newest backup is no good, and none was named.
+    #[error("the newest backup {id} is refused ({refused}): name another one with --id to use it all the same")]
+    NewestRefused {
+        /// Its id.
+        id: String,
+        /// Why.
+        refused: String,
+    },
     /// A chunk is missing, cut or altered.
     #[error("chunk {name} is {detail}: take another backup, or another copy of this one")]
     Chunk {

@@ -27,7 +27,7 @@ pub use create::{Order, Report, create};
 pub use error::BackupError;
 pub use import::{Imported, import, import_nodes};
 pub use manifest::{BackedUpJournal, BackedUpStudy, Chunk, Incarnation, LastCommit, Manifest};
-pub use read::{Backup, Listed, Messages, extract, list};
+pub use read::{Backup, Listed, Messages, extract, list, newest};
 pub use verify::{Fault, FaultKind, Verified, verify};
 
 /// How far a long work is.

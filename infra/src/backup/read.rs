@@ -46,6 +46,22 @@ pub async fn list(place: &Arc<dyn OffSite>, trust: &PublicKey) -> Result<Vec<Lis
     Ok(listed)
 }
 
+/// The newest backup at a place. One whose manifest is refused is not passed over: somebody must know.
+///
+/// # Errors
+/// `Refused` if the newest one's manifest is not what was signed; when the place does not answer.
+pub async fn newest(place: &Arc<dyn OffSite>, trust: &PublicKey) -> Result<Option<String>, BackupError> {
+    // An id begins with the time at which the backup was made.
+    let newest = list(place, trust).await?.into_iter().max_by(|one, other| one.id.cmp(&other.id));
+    match newest {
+        None => Ok(None),
+        Some(Listed { id, manifest: Ok(_) }) => Ok(Some(id)),
+        Some(Listed { id, manifest: Err(refused) }) => {
+            Err(BackupError::NewestRefused { id, refused: refused.to_string() })
+        }
+    }
+}
+
 /// A backup whose manifest is what was signed.
 pub struct Backup {
     place: Arc<dyn OffSite>,

@@ -15,7 +15,7 @@ const HEAD: &str = r#"<!doctype html>
 body{font:16px/1.5 Georgia,serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}
 h1{font-size:1.7rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid #777}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-bottom:1px solid #ccc}
-code{font:13px/1.4 monospace;overflow-wrap:anywhere}
+code{font:13px/1.4 monospace;word-break:break-all}
 @media print{body{margin:0;max-width:none;font-size:11pt}h2{break-after:avoid}tr{break-inside:avoid}}
 </style></head><body>
 "#;

@@ -4,6 +4,7 @@
 //! - [`KmsConfig`] says which, and opens it for a tenant.
 //! - [`dev`]: a SoftHSM token and an OpenBao server of one's own, for drills and tests.
 
+mod careful;
 mod config;
 pub mod dev;
 mod file;

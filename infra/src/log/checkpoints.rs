@@ -80,7 +80,7 @@ impl Checkpoints {
         let mut journals = expected.to_vec();
         journals.extend(Shelf::known(&self.parts.dir, &own)?);
         if let Some(off_site) = &self.parts.off_site {
-            let names = off_site.list("checkpoints/").await?;
+            let names = heard(off_site.list("checkpoints/").await)?;
             let folder =
                 |name: &str| name.strip_prefix("checkpoints/")?.split_once('/').map(|(folder, _)| folder.to_owned());
             let mut folders: Vec<_> = names.iter().filter_map(|name| folder(name)).collect();
@@ -251,7 +251,7 @@ impl Checkpoints {
 
     async fn off_site(&self, journal: &JournalId) -> Result<Vec<Signed>, Failure> {
         match &self.parts.off_site {
-            Some(off_site) => newest_of(&**off_site, journal, &self.parts.signer.public_key().await?).await,
+            Some(off_site) => heard(newest_of(&**off_site, journal, &self.parts.signer.public_key().await?).await),
             None => Ok(Vec::new()),
         }
     }
@@ -359,7 +359,18 @@ impl Checkpoints {
     }
 }
 
-/// The newest checkpoint of a journal stream that stands off-site: for a restore, which has nothing else to compare with.
+/// An off-site target that does not answer is passed over: what is kept here counts.
+fn heard<T>(answer: Result<Vec<T>, Failure>) -> Result<Vec<T>, Failure> {
+    match answer {
+        Err(failure @ Failure::Unavailable { .. }) => {
+            tracing::warn!(%failure, "checkpoints off-site are not looked at");
+            Ok(Vec::new())
+        }
+        other => other,
+    }
+}
+
+/// The newest checkpoint of each life of a journal stream that stands off-site, the oldest life first: for a restore, which has nothing else to compare with.
 ///
 /// # Errors
 /// `Damaged` if it is not what was signed.
@@ -367,8 +378,18 @@ pub async fn newest_off_site(
     off_site: &dyn OffSite,
     journal: &JournalId,
     key: &PublicKey,
-) -> Result<Option<Checkpoint>, Failure> {
-    Ok(newest_of(off_site, journal, key).await?.pop().map(|signed| signed.checkpoint))
+) -> Result<Vec<Checkpoint>, Failure> {
+    let mut newest: BTreeMap<String, String> = BTreeMap::new();
+    for name in off_site.list(&folder(journal)).await? {
+        // Names ascend: below their life by size.
+        let life = name.rsplit_once('/').map(|(life, _)| life.to_owned());
+        newest.insert(life.unwrap_or_default(), name);
+    }
+    let mut signed = Vec::new();
+    for name in newest.values() {
+        signed.push(read_of(off_site, journal, name, key).await?.checkpoint);
+    }
+    Ok(signed)
 }
 
 /// The newest off-site checkpoints of a journal stream, oldest first.
@@ -376,13 +397,17 @@ async fn newest_of(off_site: &dyn OffSite, journal: &JournalId, key: &PublicKey)
     let names = off_site.list(&folder(journal)).await?;
     let mut signed = Vec::new();
     for name in &names[names.len().saturating_sub(OFF_SITE_READ)..] {
-        let bytes = off_site.get(name).await?.ok_or_else(|| Failure::missing(format!("the off-site object {name}")))?;
-        let damaged = |detail: String| Failure::damaged(format!("the off-site object {name}"), detail);
-        let note = String::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
-        let checkpoint = Checkpoint::open(&note, journal, key).map_err(|fault| damaged(fault.to_string()))?;
-        signed.push(Signed { checkpoint, note });
+        signed.push(read_of(off_site, journal, name, key).await?);
     }
     Ok(signed)
+}
+
+async fn read_of(off_site: &dyn OffSite, journal: &JournalId, name: &str, key: &PublicKey) -> Result<Signed, Failure> {
+    let bytes = off_site.get(name).await?.ok_or_else(|| Failure::missing(format!("the off-site object {name}")))?;
+    let damaged = |detail: String| Failure::damaged(format!("the off-site object {name}"), detail);
+    let note = String::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
+    let checkpoint = Checkpoint::open(&note, journal, key).map_err(|fault| damaged(fault.to_string()))?;
+    Ok(Signed { checkpoint, note })
 }
 
 #[cfg(test)]

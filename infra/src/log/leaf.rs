@@ -68,11 +68,10 @@ impl Incarnations {
         self.up_to(size).eq(other.up_to(size))
     }
 
-    /// Whether a restore, which alone begins an incarnation, went back behind what was signed then: `other` of `size`
-    /// messages. The restore has said what was lost.
+    /// Whether a restore, which alone begins an incarnation, replaced what was signed then: `other` of `size` messages
+    /// ended in an earlier life, and not as this one began. The restore has said what was lost.
     pub fn supersedes(&self, other: &Self, size: u64) -> bool {
-        let known = other.0.last().map_or(0, |(incarnation, _)| *incarnation);
-        self.0.iter().any(|(incarnation, first)| *incarnation > known && *first <= size)
+        other.newest() < self.newest() && !self.agree(other, size)
     }
 
     /// The runs of messages that are not empty, up to a sequence.
@@ -128,6 +127,16 @@ mod tests {
         assert!(new.agree(&old, 500));
         assert!(!new.agree(&old, 501));
         assert!("1:1,2:501,3:501".parse::<Incarnations>().unwrap().agree(&new, 501), "one that wrote nothing");
+    }
+
+    #[test]
+    fn a_restore_supersedes_what_other_lives_signed_even_of_fewer_messages_than_it_brought_back() {
+        let lives = |text: &str| text.parse::<Incarnations>().unwrap();
+        let restored = lives("1:1,3:53");
+        assert!(restored.supersedes(&lives("1:1,2:42"), 52), "the second life went another way from 42 on");
+        assert!(!restored.supersedes(&lives("1:1,2:42"), 41), "up to there they are the same");
+        assert!(restored.supersedes(&lives("1:1"), 60) && !restored.supersedes(&lives("1:1"), 52));
+        assert!(!restored.supersedes(&lives("1:1,4:53"), 60), "one that came later is not ours to replace");
     }
 
     #[test]

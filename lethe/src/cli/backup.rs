@@ -180,8 +180,7 @@ impl At {
         if let Some(id) = given {
             return Ok(id);
         }
-        let listed = infra::backup::list(place, trust).await.map_err(StartError::from)?;
-        let newest = listed.into_iter().next_back().map(|listed| listed.id);
+        let newest = infra::backup::newest(place, trust).await.map_err(CliError::input)?;
         newest.ok_or_else(|| CliError::input(format!("there is no backup of {} at {}", self.tenant, self.from)))
     }
 
@@ -193,8 +192,8 @@ impl At {
             rows.push(row(one, &*place).await?);
         }
         if json {
-            out!("{}", Value::from(rows));
-            return Ok(());
+            out!("{}", Value::from(rows.clone()));
+            return refused_among(&rows);
         }
         out!("{:<24} {:>10} {:>12} {:>14}  read through", "backup", "age", "messages", "bytes");
         for row in &rows {
@@ -207,7 +206,7 @@ impl At {
                 }
             }
         }
-        Ok(())
+        refused_among(&rows)
     }
 
     async fn verify(self, id: Option<String>, identity: Option<PathBuf>, json: bool) -> Result<(), CliError> {
@@ -252,6 +251,14 @@ impl At {
         bar.end();
         written.map_err(CliError::input)?.iter().for_each(|file| out!("{}", file.display()));
         Ok(())
+    }
+}
+
+/// A list with a backup that is refused is not all right.
+fn refused_among(rows: &[Value]) -> Result<(), CliError> {
+    match rows.iter().filter(|row| row["refused"].is_string()).count() {
+        0 => Ok(()),
+        count => Err(CliError::failed("the backups", format!("{count} refused, named in the list"))),
     }
 }
 

@@ -87,9 +87,17 @@ impl Erase {
                     body["reason"] = json!(reason);
                 }
                 let path = format!("/v1/studies/{study}/participants/{participant}/privacy");
-                Client::of(&access)?.command(&path, random_id(), None, None, &body).await?;
+                let client = Client::of(&access)?;
+                let asked = client.command(&path, random_id(), None, None, &body).await?;
                 out!("{erasure}");
-                note!("Asked for. Another person approves it: lethe erase approve {erasure} --instruction REF");
+                let at = asked.position.unwrap_or_default();
+                let shown = client.get(&format!("/v1/erasures/{erasure}?min_position={at}")).await;
+                match shown.is_ok_and(|shown| text(&shown.body, "phase") == "refused") {
+                    true => note!("Refused: everything is held or retained. The grounds: lethe erase show {erasure}"),
+                    false => {
+                        note!("Asked for. Another person approves it: lethe erase approve {erasure} --instruction REF");
+                    }
+                }
                 Ok(())
             }
             Self::Approve { erasure, instruction, accept_single_copy, dry_run, yes, json, access } => {
@@ -219,6 +227,11 @@ async fn approve(
                 number("root_before"),
                 done["probed"],
             );
+            if number("keys") == 0 {
+                note!(
+                    "Nothing was held there: if that is a surprise, look whether the scope or the value is the one you meant."
+                );
+            }
             Ok(done)
         }
         "refused" => Err(CliError::conflict("the erasure was refused; `lethe erase show` says on what ground")),

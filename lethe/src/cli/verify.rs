@@ -144,7 +144,10 @@ async fn journal(tenant: &TenantId, json: bool, place: &options::Place) -> Resul
         }
     }
     match damaged {
-        0 => Ok(()),
+        0 => {
+            note!("The record is whole.");
+            Ok(())
+        }
         count => Err(CliError::failed("the record", format!("{count} damages"))),
     }
 }

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use domain::ids::TenantId;
 use domain::port::{Failure, Kms, Signer};
 
+use super::careful::CarefulSigner;
 use super::file::{FileKms, KmsDirError, refuse_inside};
 use super::openbao::{OpenBaoAddress, OpenBaoKms};
 use super::pkcs11::{Pkcs11Kms, Pkcs11Module, TokenChoice};
@@ -88,9 +89,11 @@ pub struct OpenKms {
 }
 
 impl OpenKms {
-    fn of<T: Kms + Signer + 'static>(both: T) -> Self {
+    fn of<T: Kms + Signer + 'static>(both: T, tenant: &TenantId) -> Self {
         let both = Arc::new(both);
-        Self { kms: both.clone(), signer: both }
+        let (kms, signer, tenant): (Arc<dyn Kms>, Arc<dyn Signer>, _) = (both.clone(), both, tenant.clone());
+        let first = OnceLock::new();
+        Self { kms: kms.clone(), signer: Arc::new(CarefulSigner { tenant, kms, signer, first }) }
     }
 }
 
@@ -101,13 +104,13 @@ impl KmsConfig {
     /// If it does not answer, does not let us in, cannot do what is needed, or must not be used as it is.
     pub async fn open(&self, tenant: &TenantId) -> Result<OpenKms, KmsOpenError> {
         Ok(match self {
-            Self::File { dir } => OpenKms::of(FileKms::new(dir, tenant)),
+            Self::File { dir } => OpenKms::of(FileKms::new(dir, tenant), tenant),
             Self::Pkcs11 { module, token, pin } => {
                 let module = Pkcs11Module { path: module.clone(), token: token.clone(), pin: pin.clone() };
-                OpenKms::of(Pkcs11Kms::open(module, tenant).await?)
+                OpenKms::of(Pkcs11Kms::open(module, tenant).await?, tenant)
             }
             Self::OpenBao { address, mount, token } => {
-                OpenKms::of(OpenBaoKms::open(address, mount, token.clone(), tenant).await?)
+                OpenKms::of(OpenBaoKms::open(address, mount, token.clone(), tenant).await?, tenant)
             }
         })
     }

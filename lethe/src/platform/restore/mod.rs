@@ -90,12 +90,10 @@ async fn find(order: &Order, trust: &PublicKey) -> Result<Backup, CliError> {
     if let Some(id) = &order.backup {
         return Backup::open(place, id, trust).await.map_err(CliError::input);
     }
-    let listed = infra::backup::list(&place, trust).await.map_err(StartError::from)?;
-    let newest = listed.into_iter().rev().find(|listed| listed.manifest.is_ok());
-    let newest = newest.ok_or_else(|| {
-        CliError::input(format!("there is no backup of {} at {} that the KMS's key signed", order.tenant, order.from))
-    })?;
-    Backup::open(place, &newest.id, trust).await.map_err(CliError::input)
+    let newest = infra::backup::newest(&place, trust).await.map_err(CliError::input)?;
+    let newest =
+        newest.ok_or_else(|| CliError::input(format!("there is no backup of {} at {}", order.tenant, order.from)))?;
+    Backup::open(place, &newest, trust).await.map_err(CliError::input)
 }
 
 struct Restoring<'a> {
@@ -210,6 +208,9 @@ impl Restoring<'_> {
         if outcome.is_ok() {
             for journal in ports.journal.journals().await.map_err(StartError::from)? {
                 ports.certifier.checkpoint(&journal).await.map_err(StartError::from)?;
+            }
+            for open in registry.open() {
+                self.note_restored(&open.record.journals).await?;
             }
         }
         for open in registry.open() {
