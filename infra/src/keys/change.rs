@@ -126,19 +126,22 @@ impl KeyTree {
         let mut receipts = Vec::with_capacity(targets.len());
         for target in targets {
             let place = BucketPlace::of(target.data_subject);
-            if !indexes.contains_key(&place) {
-                let index =
-                    async { self.read_changed(place, self.store.read(&Place::Changed(place).to_string()).await?) };
-                if changes.is_empty() {
-                    // Most often it is the newest re-keying that is asked for.
-                    let (index, newest) = tokio::try_join!(index, self.change(root))?;
-                    changes.insert(root, newest);
-                    indexes.insert(place, index);
-                } else {
-                    indexes.insert(place, index.await?);
+            let index = match indexes.entry(place) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unread) => {
+                    let index =
+                        async { self.read_changed(place, self.store.read(&Place::Changed(place).to_string()).await?) };
+                    unread.insert(if changes.is_empty() {
+                        // Most often it is the newest re-keying that is asked for.
+                        let (index, newest) = tokio::try_join!(index, self.change(root))?;
+                        changes.insert(root, newest);
+                        index
+                    } else {
+                        index.await?
+                    })
                 }
-            }
-            let roots = indexes.get(&place).map(|index| index.roots.clone()).unwrap_or_default();
+            };
+            let roots = index.roots.clone();
             let none = Shredded { target: target.clone(), keys: 0, root_before: root, root_after: root };
             let mut newest = None;
             for root in roots.into_iter().rev() {
