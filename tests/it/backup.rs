@@ -101,6 +101,15 @@ async fn a_second_backup_sends_the_news_only_and_the_list_says_who_was_read() {
     let rows = list(&folder);
     assert_eq!(rows[0]["last_read"], "never", "only the newest was read: {rows}");
     assert_ne!(rows[1]["last_read"], "never", "{rows}");
+
+    // The newest is not passed over in silence for an older one that is whole.
+    let id = second["backup"].as_str().expect("an id");
+    let manifests = files(Path::new(&backups), "manifest.json");
+    let newest = manifests.into_iter().find(|file| file.to_string_lossy().contains(id)).expect("its manifest");
+    let bytes = std::fs::read(&newest).expect("readable");
+    replace(&newest, &bytes[..bytes.len() / 2]);
+    let (code, said) = verify(&folder, Path::new(&backups), &identity);
+    assert!(code == Some(2) && said.contains(id) && said.contains("is refused"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

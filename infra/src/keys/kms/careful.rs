@@ -61,3 +61,50 @@ impl Signer for CarefulSigner {
         if is_signed(&key, message, &signature) { Ok(signature) } else { Err(self.another()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::kms::{FileKms, MemoryKms};
+
+    fn tenant() -> TenantId {
+        "acme".parse().expect("valid")
+    }
+
+    fn careful(kms: Arc<dyn Kms>, signer: Arc<dyn Signer>) -> CarefulSigner {
+        CarefulSigner { tenant: tenant(), kms, signer, first: OnceLock::new() }
+    }
+
+    #[tokio::test]
+    async fn no_signing_key_is_made_where_the_tenant_has_no_root() {
+        let kms = Arc::new(MemoryKms::new(tenant()));
+        let signer = careful(kms.clone(), kms.clone());
+        let refused = signer.public_key().await;
+        assert!(matches!(refused, Err(Failure::Missing { .. })), "{refused:?}");
+        assert!(signer.sign(b"text").await.is_err());
+        kms.create_root(1).await.expect("a root");
+        let key = signer.public_key().await.expect("at home");
+        assert!(is_signed(&key, b"text", &signer.sign(b"text").await.expect("signed")));
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_gone_gets_no_new_signing_key_and_a_key_that_changed_is_damage() {
+        let folder = std::env::temp_dir().join(format!("lethe-careful-{}", std::process::id()));
+        let kms = Arc::new(FileKms::new(&folder, &tenant()));
+        let signer = careful(kms.clone(), kms.clone());
+        kms.create_root(1).await.expect("a root");
+        let key = signer.public_key().await.expect("at home");
+        let away = folder.with_extension("away");
+        std::fs::rename(&folder, &away).expect("unmounted");
+        assert!(signer.sign(b"text").await.is_err());
+        assert!(!folder.exists(), "nothing was made in its place");
+        std::fs::rename(&away, &folder).expect("mounted again");
+        assert_eq!(signer.public_key().await.expect("back"), key);
+        for copy in ["a", "b"] {
+            std::fs::remove_file(folder.join(copy).join("acme").join("signing.key")).expect("there");
+        }
+        let other = signer.sign(b"text").await;
+        assert!(matches!(other, Err(Failure::Damaged { .. })), "{other:?}");
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+}
