@@ -126,16 +126,16 @@ impl KeyTree {
         let mut receipts = Vec::with_capacity(targets.len());
         for target in targets {
             let place = BucketPlace::of(target.data_subject);
-            if !indexes.contains_key(&place) {
+            if let Entry::Vacant(unread) = indexes.entry(place) {
                 let index =
                     async { self.read_changed(place, self.store.read(&Place::Changed(place).to_string()).await?) };
                 if changes.is_empty() {
                     // Most often it is the newest re-keying that is asked for.
                     let (index, newest) = tokio::try_join!(index, self.change(root))?;
                     changes.insert(root, newest);
-                    indexes.insert(place, index);
+                    unread.insert(index);
                 } else {
-                    indexes.insert(place, index.await?);
+                    unread.insert(index.await?);
                 }
             }
             let roots = indexes.get(&place).map(|index| index.roots.clone()).unwrap_or_default();

@@ -155,7 +155,7 @@ async fn a_key_that_several_targets_name_counts_once() {
             assert!(world.tree.removed(person(0), root).await.expect("memory").is_some(), "{first:?}, {second:?}");
         }
         // Told alone, in another call, it is the same key still.
-        let alone = world.tree.shred(&[first.clone()]).await.expect("told");
+        let alone = world.tree.shred(std::slice::from_ref(first)).await.expect("told");
         assert_eq!(alone.keys_destroyed(), 1);
     }
 }
