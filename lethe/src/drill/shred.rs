@@ -3,8 +3,8 @@
 //! has figures, and what each of them means.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -105,7 +105,7 @@ impl Bench {
             self.tree.fence(&target).await.map_err(CliError::unavailable)?;
             figures.fence.push(begun.elapsed());
             let (kms, off_site) = (self.kms.spent(), self.off_site.spent());
-            let (asks, write) = self.nodes.spent();
+            let (asks, asking, write) = self.nodes.spent();
             let begun = Instant::now();
             let receipt = self.tree.shred(&target).await.map_err(CliError::unavailable)?;
             let whole = begun.elapsed();
@@ -118,7 +118,8 @@ impl Bench {
             figures.kms.push(kms);
             figures.off_site.push(off_site);
             figures.asks.push(spent.0 - asks);
-            figures.write.push(spent.1 - write);
+            figures.asking.push(spent.1 - asking);
+            figures.write.push(spent.2 - write);
         }
         (figures.keys, figures.resident) = (size, resident());
         Ok(figures)
@@ -135,6 +136,8 @@ struct Figures {
     off_site: Vec<Duration>,
     /// How often the store was asked.
     asks: Vec<u64>,
+    /// The time in which at least one question was open: part of `own`.
+    asking: Vec<Duration>,
     /// The one atomic write: part of `own`.
     write: Vec<Duration>,
     resident: Option<u64>,
@@ -147,6 +150,7 @@ impl Figures {
             "name": format!("shred.{}", self.keys), "keys": self.keys, "unit": "ms",
             "own": median(&mut self.own), "own_min": self.own.first().map(ms), "own_max": self.own.last().map(ms),
             "write": median(&mut self.write), "store_asks": self.asks.get(self.asks.len() / 2),
+            "asking": median(&mut self.asking),
             "fence": median(&mut self.fence), "kms": median(&mut self.kms), "off_site": median(&mut self.off_site),
             "resident_kib": self.resident, "enrolled_s": (enrolled.as_secs_f64() * 10.0).round() / 10.0,
         })
@@ -246,30 +250,58 @@ impl OffSite for Timed<dyn OffSite> {
 /// A store that counts what it is asked, and times what is written.
 struct Told {
     inner: JetStreamNodes,
-    asked: AtomicU64,
+    asking: Mutex<Asking>,
     writing: AtomicU64,
+}
+
+/// Questions, many side by side.
+#[derive(Clone, Copy, Default)]
+struct Asking {
+    asked: u64,
+    open: u64,
+    since: Option<Instant>,
+    /// The time in which at least one was open.
+    spent: Duration,
 }
 
 impl Told {
     fn new(inner: JetStreamNodes) -> Self {
-        Self { inner, asked: AtomicU64::new(0), writing: AtomicU64::new(0) }
+        Self { inner, asking: Mutex::default(), writing: AtomicU64::new(0) }
     }
 
-    /// Questions so far, and the time of all writes.
-    fn spent(&self) -> (u64, Duration) {
-        (self.asked.load(Ordering::SeqCst), Duration::from_nanos(self.writing.load(Ordering::SeqCst)))
+    fn asking(&self) -> MutexGuard<'_, Asking> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(&self) {
-        self.asked.fetch_add(1, Ordering::SeqCst);
+    /// Questions so far with their time, and the time of all writes.
+    fn spent(&self) -> (u64, Duration, Duration) {
+        let asking = *self.asking();
+        (asking.asked, asking.spent, Duration::from_nanos(self.writing.load(Ordering::SeqCst)))
+    }
+
+    async fn asked<R>(&self, question: impl Future<Output = R>) -> R {
+        {
+            let mut asking = self.asking();
+            asking.asked += 1;
+            asking.open += 1;
+            asking.since.get_or_insert_with(Instant::now);
+        }
+        let answer = question.await;
+        let mut asking = self.asking();
+        asking.open -= 1;
+        if asking.open == 0
+            && let Some(since) = asking.since.take()
+        {
+            asking.spent += since.elapsed();
+        }
+        answer
     }
 }
 
 #[async_trait]
 impl NodeStore for Told {
     async fn read(&self, place: &str) -> Result<Option<(Vec<u8>, u64)>, Failure> {
-        self.ask();
-        self.inner.read(place).await
+        self.asked(self.inner.read(place)).await
     }
     async fn write(&self, writes: Vec<NodeWrite>) -> Result<Vec<u64>, NodeWriteError> {
         let begun = Instant::now();
@@ -278,11 +310,9 @@ impl NodeStore for Told {
         written
     }
     async fn changed_since(&self, after: u64) -> Result<Vec<StoredNode>, Failure> {
-        self.ask();
-        self.inner.changed_since(after).await
+        self.asked(self.inner.changed_since(after)).await
     }
     async fn head(&self) -> Result<u64, Failure> {
-        self.ask();
-        self.inner.head().await
+        self.asked(self.inner.head()).await
     }
 }
