@@ -90,12 +90,14 @@ async fn every_view_answers_as_described() {
     let mut described: BTreeSet<String> =
         described.filter_map(|name| Some(name.strip_prefix("get ")?.to_owned())).collect();
     // What is not completed has no certificate: see the tests of erasure.
-    assert!(described.remove("/v1/erasures/{erasure}/certificate"));
-    let certificate = format!("/v1/erasures/{erasure}/certificate?min_position={last}");
-    problem(dpo.get(&certificate).await, 404, "no-certificate", "a certificate").await;
-    let unknown = format!("/v1/erasures/{}/certificate", random_id());
-    problem(dpo.get(&unknown).await, 404, "no-such-erasure", "nobody's certificate").await;
-    problem(investigator.get("/v1/erasures/x/certificate").await, 400, "invalid-id", "no id").await;
+    for form in ["certificate", "certificate.html"] {
+        assert!(described.remove(&format!("/v1/erasures/{{erasure}}/{form}")));
+        let certificate = format!("/v1/erasures/{erasure}/{form}?min_position={last}");
+        problem(dpo.get(&certificate).await, 404, "no-certificate", "a certificate").await;
+        let unknown = format!("/v1/erasures/{}/{form}", random_id());
+        problem(dpo.get(&unknown).await, 404, "no-such-erasure", "nobody's certificate").await;
+        problem(investigator.get(&format!("/v1/erasures/x/{form}")).await, 400, "invalid-id", "no id").await;
+    }
     assert_eq!(views.iter().map(|(path, ..)| (*path).to_owned()).collect::<BTreeSet<_>>(), described);
     for (_, path, role) in &views {
         let caller = if *role == Role::Dpo { &dpo } else { &investigator };
