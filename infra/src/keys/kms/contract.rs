@@ -150,9 +150,9 @@ async fn tenants_are_apart(config: &KmsConfig) {
     short.kms.create_root(1).await.expect("a root");
     long.kms.create_root(2).await.expect("a root");
     assert_eq!((versions(&short).await, versions(&long).await), (vec![1], vec![2]));
+    assert_ne!(short.signer.public_key().await.expect("a key"), long.signer.public_key().await.expect("a key"));
     short.kms.destroy(1).await.expect("destroyed");
     assert_eq!((versions(&short).await, versions(&long).await), (vec![], vec![2]));
-    assert_ne!(short.signer.public_key().await.expect("a key"), long.signer.public_key().await.expect("a key"));
 }
 
 async fn two_instances_see_the_same(config: &KmsConfig) {
@@ -172,7 +172,10 @@ async fn two_instances_see_the_same(config: &KmsConfig) {
 
 async fn signatures_verify_and_the_key_stays(config: &KmsConfig) {
     let one = open(config, "signer").await;
-    let key = one.signer.public_key().await.expect("made on first use");
+    let early = one.signer.public_key().await;
+    assert!(matches!(early, Err(Failure::Missing { .. })), "the tenant is not at home here yet: {early:?}");
+    one.kms.create_root(1).await.expect("a root");
+    let key = one.signer.public_key().await.expect("made with the first root, or on first use");
     for message in [&b""[..], b"a message", &[5; 5000]] {
         let signature = one.signer.sign(message).await.expect("signed");
         let public = UnparsedPublicKey::new(&ED25519, key.0);
@@ -180,7 +183,7 @@ async fn signatures_verify_and_the_key_stays(config: &KmsConfig) {
         public.verify(b"another message", &signature.0).expect_err("only that message");
     }
     let two = open(config, "signer").await;
-    two.kms.create_root(1).await.expect("a root");
+    two.kms.create_root(2).await.expect("a root");
     two.kms.destroy(1).await.expect("destroyed");
     assert_eq!(two.signer.public_key().await.expect("the same"), key, "no erasure touches it");
 }
