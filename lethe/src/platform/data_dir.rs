@@ -25,6 +25,9 @@ pub struct Run {
     pub url: String,
     /// What the operator's commands present. Drawn anew at every start.
     pub operator_token: String,
+    /// The process: for who started it, and must not take the note of one that was killed before it for its own.
+    #[serde(default)]
+    pub pid: u32,
 }
 
 const RUN: &str = "run.json";

@@ -178,10 +178,11 @@ impl Platform {
         });
         let backing_up = options.schedule.map(|schedule| tokio::spawn(Arc::clone(&inner).keep_backing_up(schedule)));
         let platform = Self { inner, address, stop, serving, backing_up };
-        platform
-            .inner
-            .data_dir
-            .announce(&Run { url: platform.url(), operator_token: platform.operator_token().to_owned() })?;
+        platform.inner.data_dir.announce(&Run {
+            url: platform.url(),
+            operator_token: platform.operator_token().to_owned(),
+            pid: std::process::id(),
+        })?;
         Ok(platform)
     }
 

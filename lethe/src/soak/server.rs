@@ -38,7 +38,7 @@ impl Server {
             Self { child, data_dir: data_dir.to_owned(), url: String::new(), operator_token: String::new() };
         let deadline = Instant::now() + START_PATIENCE;
         while Instant::now() < deadline {
-            if let Some(run) = running(data_dir) {
+            if let Some(run) = running(data_dir).filter(|run| run.pid == server.child.id()) {
                 (server.url, server.operator_token) = (run.url, run.operator_token);
                 return Ok(server);
             }
