@@ -258,8 +258,9 @@ impl Checkpoints {
 
     /// Signs and keeps where a journal stream stands; none if there is no news.
     async fn sign(&self, journal: &JournalId, state: &mut State, for_good: bool) -> Result<Option<Signed>, Failure> {
-        let stands = self.parts.source.state(journal).await?;
+        // Opened first: it reads the journal to its end, which must not be after the end that is asked for here.
         self.log(journal, state).await?;
+        let stands = self.parts.source.state(journal).await?;
         if state.newest.as_ref().is_some_and(|newest| newest.size == stands.last) {
             return Ok(None);
         }
