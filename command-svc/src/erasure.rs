@@ -256,7 +256,7 @@ fn fold(stream: &StreamId, commits: &[Commit]) -> Result<Privacy, Refusal> {
     let mut privacy = Privacy::default();
     for commit in commits {
         let facts: Vec<Event> = commit.facts().map_err(|fault| Refusal::malformed(stream, &fault))?;
-        facts.iter().for_each(|fact| privacy.evolve(fact, Revision::NONE));
+        facts.iter().for_each(|fact| privacy.evolve(fact, Revision::NONE.into()));
     }
     Ok(privacy)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::decider::{Command as _, Context, Decider, Fold};
+use domain::decider::{Command as _, Context, Decider, Fold, Recorded};
 use domain::design::content_hash;
 use domain::field::Fact;
 use domain::history::{BodyDigest, Commit, EventType, OpenEvent, Position, Revision, StreamId, Tail};
@@ -64,7 +64,7 @@ impl Commands {
     /// Carries a command out, once.
     ///
     /// # Errors
-    /// In every case nothing was stored. After a [`Refusal::Failed`] or [`Refusal::Contended`] the same command
+    /// In every case nothing was stored, but for the record of a refusal (an edit check that fired). After a [`Refusal::Failed`] or [`Refusal::Contended`] the same command
     /// with the same id may be sent again.
     pub async fn execute<D: Decider>(
         &self,
@@ -158,6 +158,7 @@ impl Commands {
             principal: &request.principal,
             command: request.command,
             stream,
+            tail,
             expected: request.expected,
             governing: &governing.state,
             rules: &rules.state,
@@ -173,7 +174,11 @@ impl Commands {
         // The first commit has no history of its own in which a marker could stand, so the governing stream guards it.
         let guard = governor.filter(|_| tail.revision == Revision::NONE).map(|stream| (stream, governing.tail));
         let draft = work.draft(&facts, tail, guard, &context);
-        Ok(work.appended(state, &facts, tenant.journal.append(draft).await?))
+        let receipt = tenant.journal.append(draft).await?;
+        match D::refusal(&facts) {
+            Some(refused) => Err(Refusal::Rejected(Answer::of(&refused))),
+            None => Ok(work.appended(state, &facts, receipt, &context)),
+        }
     }
 
     /// The state of a stream that governs, or of none.
@@ -202,7 +207,7 @@ impl<D: Decider> Work<'_, D> {
     fn fold(&self, commits: &[Commit]) -> Result<D, Refusal> {
         let mut state = D::default();
         for commit in commits {
-            self.facts_of(commit)?.iter().for_each(|fact| state.evolve(fact, commit.header.revision));
+            self.facts_of(commit)?.iter().for_each(|fact| state.evolve(fact, Recorded::of(&commit.header)));
         }
         Ok(state)
     }
@@ -216,6 +221,9 @@ impl<D: Decider> Work<'_, D> {
         let commit = &commits[at];
         if commit.body_digest.is_some_and(|digest| digest != self.digest) {
             return Err(Refusal::KeyReused);
+        }
+        if let Some(refused) = D::refusal(&self.facts_of(commit)?) {
+            return Err(Refusal::Rejected(Answer::of(&refused)));
         }
         let revision = commit.header.revision;
         let tag = self.fold(&commits[..=at])?.tag(self.command, revision);
@@ -256,9 +264,17 @@ impl<D: Decider> Work<'_, D> {
         }
     }
 
-    fn appended(&self, mut state: D, facts: &[D::Event], receipt: Receipt) -> Done {
+    fn appended(
+        &self,
+        mut state: D,
+        facts: &[D::Event],
+        receipt: Receipt,
+        context: &Context<'_, D::Governing, D::Rules>,
+    ) -> Done {
         let revision = receipt.tail.revision;
-        facts.iter().for_each(|fact| state.evolve(fact, revision));
+        let (stored_at, captured_at) = (context.now, context.captured_at);
+        let recorded = Recorded { revision, actor: self.request.principal.actor.id, stored_at, captured_at };
+        facts.iter().for_each(|fact| state.evolve(fact, recorded));
         let tag = state.tag(self.command, revision);
         Done { revision, tag, position: receipt.position, events: facts.len() }
     }

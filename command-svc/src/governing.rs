@@ -6,7 +6,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::decider::{Decider, Fold};
+use domain::decider::{Decider, Fold, Recorded};
 use domain::design_part::DesignPart;
 use domain::history::{Aggregate, CommitHash, StreamId, Tail};
 use domain::ids::{Environment, StudyId};
@@ -122,7 +122,7 @@ async fn parts(journal: &dyn Journal, governing: &StreamId, hashes: &[CommitHash
         let mut part = DesignPart::default();
         for commit in journal.load(&stream, Tail::default()).await? {
             let facts = commit.facts().map_err(|fault| Refusal::malformed(&stream, &fault))?;
-            facts.iter().for_each(|fact| part.evolve(fact, commit.header.revision));
+            facts.iter().for_each(|fact| part.evolve(fact, Recorded::of(&commit.header)));
         }
         match part {
             DesignPart::Stored(text) => Ok(text.0),

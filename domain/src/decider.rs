@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
 use crate::field::{Fact, Malformed};
-use crate::history::{Commit, CommitHash, Revision, StreamId};
-use crate::ids::CommandId;
+use crate::history::{Commit, CommitHash, Header, Revision, StreamId, Tail};
+use crate::ids::{CommandId, UserId};
 use crate::permit::Principal;
 use crate::rejection::Rejection;
 
@@ -23,12 +23,47 @@ pub struct Context<'a, G, R = ()> {
     pub command: CommandId,
     /// The aggregate's own id.
     pub stream: &'a StreamId,
+    /// Where its stream ends: what was decided stands on everything up to there.
+    pub tail: Tail,
     /// The revision that the client wants to change (`If-Match`), if it said one.
     pub expected: Option<Revision>,
     /// The folded state of the governing stream.
     pub governing: &'a G,
     /// The folded state of the stream whose rules hold beside.
     pub rules: &'a R,
+}
+
+/// Where, when and by whom a fact was recorded: what its commit's header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    /// The commit's number in the stream.
+    pub revision: Revision,
+    /// Who.
+    pub actor: UserId,
+    /// When it was stored.
+    pub stored_at: OffsetDateTime,
+    /// When it was captured.
+    pub captured_at: OffsetDateTime,
+}
+
+impl Recorded {
+    /// What a commit's header says.
+    pub fn of(header: &Header) -> Self {
+        Self {
+            revision: header.revision,
+            actor: header.actor.id,
+            stored_at: header.stored_at,
+            captured_at: header.captured_at,
+        }
+    }
+}
+
+/// By nobody, at no time: for whoever folds facts that stand in no commit.
+impl From<Revision> for Recorded {
+    fn from(revision: Revision) -> Self {
+        let (actor, never) = (UserId(uuid::Uuid::nil()), OffsetDateTime::UNIX_EPOCH);
+        Self { revision, actor, stored_at: never, captured_at: never }
+    }
 }
 
 /// A command: what somebody wants.
@@ -66,8 +101,13 @@ pub trait Decider: Default + Clone + Send + Sync + 'static {
         context: &Context<'_, Self::Governing, Self::Rules>,
     ) -> Result<Vec<Self::Event>, Self::Rejection>;
 
-    /// The state after `event`, which stands in the commit `revision`. Total, on erased values too.
-    fn evolve(&mut self, event: &Self::Event, revision: Revision);
+    /// The state after `event`, which was recorded so. Total, on erased values too.
+    fn evolve(&mut self, event: &Self::Event, recorded: Recorded);
+
+    /// The refusal that `facts` are the record of, if they are one: they are stored, and this is the answer.
+    fn refusal(_facts: &[Self::Event]) -> Option<Self::Rejection> {
+        None
+    }
 
     /// See [`Fold::missing_parts`].
     fn missing_parts(&self) -> Vec<CommitHash> {
@@ -111,7 +151,7 @@ impl Fold for () {
 impl<D: Decider> Fold for D {
     fn apply(&mut self, commit: &Commit) -> Result<(), Malformed> {
         for event in commit.facts::<D::Event>()? {
-            self.evolve(&event, commit.header.revision);
+            self.evolve(&event, Recorded::of(&commit.header));
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use crate::history::CommitHash;
-use crate::ids::Oid;
+use crate::ids::{CheckId, Oid};
 use crate::rejection::Fault;
 use crate::scope::Scope;
 
@@ -43,12 +43,73 @@ pub struct StudyDesign {
     /// Units of measurement: OID → symbol.
     #[serde(default)]
     pub units: BTreeMap<String, Labels>,
-    /// Skip conditions (ODM `ConditionDef`): kept; not executed yet.
+    /// Skip conditions (ODM `ConditionDef`).
     #[serde(default)]
     pub conditions: Vec<ExpressionDef>,
-    /// Computations (ODM `MethodDef`): kept; not executed yet.
+    /// Computations (ODM `MethodDef`).
     #[serde(default)]
     pub methods: Vec<ExpressionDef>,
+    /// Edit checks across items, forms and visits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckDef>,
+}
+
+/// An edit check: an expression that holds for good data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckDef {
+    /// Its OID.
+    pub oid: CheckId,
+    /// Its name.
+    pub name: String,
+    /// The form on which it is looked at.
+    pub form: Oid,
+    /// The item group of the item at which it fires.
+    pub group: Oid,
+    /// The item at which it fires.
+    pub item: Oid,
+    /// Hard (refuse) or soft (accept and ask).
+    pub hard: bool,
+    /// True for good data; see `docs/expressions.md`.
+    pub expression: String,
+    /// The message by language.
+    #[serde(default)]
+    pub message: Labels,
+}
+
+/// When a visit is due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// The visit from which days are counted; none: the day of registration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Oid>,
+    /// So many days later.
+    pub days: i32,
+    /// So many days earlier is early enough.
+    #[serde(default)]
+    pub early: u32,
+    /// So many days later is not too late.
+    #[serde(default)]
+    pub late: u32,
+}
+
+/// How much of a form is to be compared with its source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SdvPlan {
+    /// Nothing.
+    #[default]
+    None,
+    /// The items marked so.
+    Part,
+    /// Every item.
+    All,
+}
+
+/// For fields that older designs do not have: they are left out where they say nothing, so that a design keeps its hash.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A visit (ODM `StudyEventDef`).
@@ -65,6 +126,9 @@ pub struct VisitDef {
     /// May happen more than once.
     #[serde(default)]
     pub repeating: bool,
+    /// When it is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// Its forms, in order.
     pub forms: Vec<Ref>,
 }
@@ -100,6 +164,12 @@ pub struct FormDef {
     /// May be filled more than once in a visit.
     #[serde(default)]
     pub repeating: bool,
+    /// How much of it is compared with its source.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sdv: SdvPlan,
+    /// It is to be signed before the database is locked.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub signature: bool,
     /// Its item groups, in order.
     pub item_groups: Vec<Ref>,
 }
@@ -142,6 +212,8 @@ pub enum DataType {
     DateTime,
     /// `true` or `false` (also `1` and `0`).
     Boolean,
+    /// A reference to a file that is kept elsewhere: `sha256:` and 64 hex digits, or a URL.
+    File,
 }
 
 /// An item: one field.
@@ -169,7 +241,19 @@ pub struct ItemDef {
     /// Its scope, if the design declares one; see [`StudyDesign::scope_of`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
-    /// Range checks (ODM `RangeCheck`): kept; not executed yet.
+    /// It names or finds a person: not for roles that know pseudonyms only.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub identifier: bool,
+    /// It tells, or could tell, the arm: not for those who are blinded.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub blinded: bool,
+    /// It matters for the study's result or for safety.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub critical: bool,
+    /// It is compared with its source where the form's plan says part.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sdv: bool,
+    /// Range checks (ODM `RangeCheck`).
     #[serde(default)]
     pub range_checks: Vec<RangeCheck>,
 }
@@ -253,11 +337,12 @@ impl StudyDesign {
         content_hash(&self.bytes())
     }
 
-    /// The scope of an item's values: as declared; otherwise uncoded text is `health.free-text` and all else
-    /// `health.clinical`.
+    /// The scope of an item's values: as declared; otherwise what tells the arm is `health.blinded`, uncoded text
+    /// `health.free-text` and all else `health.clinical`.
     pub fn scope_of(&self, item: &ItemDef) -> Scope {
         match (item.scope, item.data_type, &item.code_list) {
             (Some(declared), _, _) => declared,
+            (None, _, _) if item.blinded => Scope::HealthBlinded,
             (None, DataType::Text, None) => Scope::HealthFreeText,
             (None, _, _) => Scope::HealthClinical,
         }

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::decider::{self, Context, Decider};
+use crate::decider::{self, Context, Decider, Recorded};
 use crate::design::content_hash;
-use crate::history::{Revision, StreamId};
+use crate::history::StreamId;
 use crate::rejection::{Kind, Rejection};
 
 /// The largest part, in bytes: below what a commit may be even if every character is a quote, which JSON escapes.
@@ -119,7 +119,7 @@ impl Decider for DesignPart {
         }
     }
 
-    fn evolve(&mut self, event: &Event, _: Revision) {
+    fn evolve(&mut self, event: &Event, _: Recorded) {
         let Event::Stored { content } = event;
         *self = Self::Stored(content.clone());
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::decider::{self, Context, Decider};
+use crate::decider::{self, Context, Decider, Recorded};
 use crate::history::{Aggregate, Revision, StreamId};
 use crate::ids::ErasureId;
 use crate::participant::Participant;
@@ -263,10 +263,10 @@ impl Decider for Identity {
         decide::decide(self, command, context)
     }
 
-    fn evolve(&mut self, event: &Event, revision: Revision) {
+    fn evolve(&mut self, event: &Event, recorded: Recorded) {
         match event {
-            Event::Recorded { details } => self.vault.take(details, &[], revision),
-            Event::Rectified { details, cleared, .. } => self.vault.take(details, cleared, revision),
+            Event::Recorded { details } => self.vault.take(details, &[], recorded.revision),
+            Event::Rectified { details, cleared, .. } => self.vault.take(details, cleared, recorded.revision),
             Event::Fenced { scopes, values, .. } => {
                 self.fenced.extend(scopes);
                 self.redacted.extend(values.iter().cloned());

@@ -124,10 +124,30 @@ text_ids! {
     Oid = "OID", 128, |c| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '/' | '<' | '>' | '&'), "1 to 128 visible ASCII characters without quotes, slashes, < > and &";
     /// The name of a site or study, for people. Not for names of persons.
     Label = "label", 200, |c| !c.is_control(), "1 to 200 printable characters";
+    /// An edit check of a design.
+    CheckId = "check id", 200, |c| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '<' | '>' | '&'), "1 to 200 visible ASCII characters without quotes, < > and &";
+    /// A query about data: the command that opened it, and a number.
+    QueryId = "query id", 64, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-', "1 to 64 of a-z, 0-9 and -";
+    /// A signature: the command that made it.
+    SignatureId = "signature id", 64, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-', "1 to 64 of a-z, 0-9 and -";
     /// A retention rule of a study, as the study numbers it.
     RuleId = "rule id", 32, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-', "1 to 32 of a-z, 0-9 and -";
     /// The version of a consent form that was signed.
     ConsentVersion = "consent version", 32, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'), "1 to 32 letters, digits, - _ and .";
+}
+
+impl QueryId {
+    /// The `n`th query that a command opened.
+    pub fn of_command(command: CommandId, n: usize) -> Self {
+        Self(format!("{}-{n}", command.0.simple()))
+    }
+}
+
+impl SignatureId {
+    /// The signature that a command made.
+    pub fn of_command(command: CommandId) -> Self {
+        Self(command.0.simple().to_string())
+    }
 }
 
 /// Where a study runs. A credential of one environment is nothing in another.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::body;
 use crate::decider::{Command as _, Context, Decider};
 use crate::field::Fact;
-use crate::history::{Aggregate, Revision};
+use crate::history::{Aggregate, Revision, Tail};
 use crate::ids::CommandId;
 use crate::permit::Principal;
 use crate::rejection::Rejection;
@@ -63,6 +63,7 @@ fn ask<W: World>(state: &W, n: usize, act: &Act<W::Command>, (governing, rules):
         principal: &act.who,
         command: CommandId(Uuid::from_u128(n as u128 + 1)),
         stream: &stream,
+        tail: Tail::default(),
         expected: act.tagged.then(|| state.tag(&command, Revision::NONE)),
         governing,
         rules,
@@ -82,7 +83,7 @@ fn play<W: World>(above: Above<W>, acts: Vec<Act<W::Command>>) -> Played<W> {
         };
         let revision = Revision(n as u64 + 1);
         for event in answer.into_iter().flatten() {
-            state.evolve(&event, revision);
+            state.evolve(&event, revision.into());
             facts.push((revision, event));
         }
         sent.push((n, Act { command: Some(command), ..act }));
@@ -92,7 +93,7 @@ fn play<W: World>(above: Above<W>, acts: Vec<Act<W::Command>>) -> Played<W> {
 
 fn fold<W: World>(facts: &[(Revision, W::Event)]) -> W {
     let mut state = W::default();
-    facts.iter().for_each(|(revision, event)| state.evolve(event, *revision));
+    facts.iter().for_each(|(revision, event)| state.evolve(event, (*revision).into()));
     state
 }
 
@@ -156,7 +157,7 @@ fn no_command_is_carried_out_twice<W: World>(played: &Played<W>) {
         let Some((Ok(facts), command)) = ask(&state, *n, act, &played.above) else {
             continue;
         };
-        facts.iter().for_each(|fact| state.evolve(fact, Revision(*n as u64 + 1)));
+        facts.iter().for_each(|fact| state.evolve(fact, Revision(*n as u64 + 1).into()));
         if let Some((Ok(again), _)) = ask(&state, *n, &Act { tagged: true, ..act.clone() }, &played.above) {
             assert_eq!(again, vec![], "{} twice", command.name());
         }

@@ -1,19 +1,48 @@
-//! A participant's record: registration, consent, forms, withdrawal. Governed by the study.
+//! A participant's record: registration, consent, visits, forms and their values, queries, verification, locks,
+//! signatures, withdrawal. Governed by the study.
+//!
+//! All of it is one stream, because it must agree: a save that closes a query, drops a signature and resets a
+//! verification does so in the same commit, or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use time::OffsetDateTime;
 
-use crate::decider::{self, Context, Decider};
+use crate::Day;
+use crate::decider::{Context, Decider, Recorded};
 use crate::design::ItemValue;
-use crate::history::{Aggregate, Revision, StreamId};
-use crate::ids::{ConsentVersion, ErasureId, Oid, SiteId, SubjectNumber};
-use crate::rejection::{Fault, Kind, Rejection};
+use crate::history::{Aggregate, CommitHash, Revision, StreamId};
+use crate::ids::{CheckId, ConsentVersion, ErasureId, Label, QueryId, SignatureId, SiteId, SubjectNumber};
+use crate::permit::Role;
 use crate::scope::{DesignScoped, Erasable, Extent, OneValue, Part, Personal, Plain, Scope, tag};
 use crate::study::Study;
 
+mod capture;
+mod checks;
+mod command;
+mod consent;
+mod locks;
+mod place;
+mod queries;
+mod refused;
 mod save;
+mod sign;
+mod verify;
+mod visits;
+
+pub use checks::{CheckOutcome, Severity};
+pub use command::{Command, ItemToSave};
+pub use locks::{Held, LockRefused, Locks};
+pub use place::{FormKey, ItemKey, ItemPlace, Place, VisitKey};
+pub use queries::{Queries, Query, QueryKind, QueryRefused, QueryState};
+pub use refused::Refused;
+pub use save::{NotDone, Source};
+pub use sign::{Factor, Meaning, SignRefused, Signature, Signatures, SignedForm, Signer};
+pub use verify::{Verifications, VerifyRefused};
+pub use visits::{Visit, VisitRefused};
+
+/// A text about a person's health that can be redacted alone.
+pub type FreeText = Personal<String, tag::HealthFreeText>;
 
 // --- facts
 
@@ -23,11 +52,63 @@ facts! {
         /// The participant is in the study, under a pseudonym.
         "participant-registered" 1 Registered { site: SiteId, subject_number: SubjectNumber },
         /// Consent was given; data may be entered.
-        "consent-given" 1 ConsentGiven { version: ConsentVersion, reference: Option<Personal<String, tag::HealthFreeText>> },
+        "consent-given" 1 ConsentGiven { version: ConsentVersion, reference: Option<FreeText> },
+        /// Consent was withdrawn: nothing is entered until it is given again. What was collected before stays.
+        "consent-withdrawn" 1 ConsentWithdrawn { version: ConsentVersion, reason: Option<FreeText> },
+        /// A visit took place, or began.
+        "visit-started" 1 VisitStarted { visit: VisitKey, on: Personal<Day, tag::HealthClinical> },
+        /// A visit did not take place.
+        "visit-missed" 1 VisitMissed { visit: VisitKey, reason: FreeText },
         /// Values of one form were saved.
-        "items-saved" 1 ItemsSaved { form: FormKey, items: Vec<SavedItem> },
+        "items-saved" 2 ItemsSaved { form: FormKey, items: Vec<SavedItem>, source: Source },
+        /// Everything that is known was entered: from here each change is a correction.
+        "form-completed" 1 FormCompleted { form: FormKey },
+        /// More is to be entered after all.
+        "form-reopened" 1 FormReopened { form: FormKey, reason: FreeText },
+        /// The form does not belong here. Its values stay, and count no more.
+        "form-removed" 1 FormRemoved { form: FormKey, reason: FreeText },
+        /// It belongs here after all.
+        "form-restored" 1 FormRestored { form: FormKey, reason: FreeText },
+        /// A value met an edit check: refused, or accepted with a query. The value is as it was sent.
+        "check-fired" 1 CheckFired { form: FormKey, item: ItemKey, check: CheckId, severity: Severity, outcome: CheckOutcome, value: Option<DesignScoped<ItemValue>> },
+        /// Somebody, or a check, asks about something.
+        "query-opened" 1 QueryOpened { query: QueryId, kind: QueryKind, place: Place, check: Option<CheckId>, to: Option<Role>, text: FreeText },
+        /// The site has answered.
+        "query-answered" 1 QueryAnswered { query: QueryId, text: FreeText },
+        /// Somebody else is to answer.
+        "query-forwarded" 1 QueryForwarded { query: QueryId, to: Role, text: Option<FreeText> },
+        /// It is settled: by the one who asked, or because the check passes.
+        "query-closed" 1 QueryClosed { query: QueryId, by_check: bool, text: Option<FreeText> },
+        /// It should not have been asked.
+        "query-cancelled" 1 QueryCancelled { query: QueryId, text: FreeText },
+        /// It was not settled.
+        "query-reopened" 1 QueryReopened { query: QueryId, text: FreeText },
+        /// What a closed query was about has changed.
+        "data-changed-after-close" 1 DataChangedAfterClose { query: QueryId },
+        /// Values agree with their source. No items: the whole form.
+        "data-verified" 1 Verified { form: FormKey, items: Vec<ItemKey> },
+        /// They do not, or were not looked at.
+        "verification-withdrawn" 1 VerificationWithdrawn { form: FormKey, items: Vec<ItemKey>, reason: FreeText },
+        /// They changed in this commit: they are to be verified anew.
+        "verification-reset" 1 VerificationReset { form: FormKey, items: Vec<ItemKey> },
+        /// A group of reviewers has looked at the form.
+        "form-reviewed" 1 Reviewed { form: FormKey, group: Label },
+        /// The form changed in this commit: these groups are to look again.
+        "review-reset" 1 ReviewReset { form: FormKey, groups: Vec<Label> },
+        /// No value changes here for the time being; queries go on.
+        "data-frozen" 1 Frozen { place: Place, reason: Option<FreeText> },
+        /// Values may change again.
+        "data-unfrozen" 1 Unfrozen { place: Place, reason: FreeText },
+        /// Nothing changes here any more.
+        "data-locked" 1 Locked { place: Place, reason: Option<FreeText> },
+        /// It may change again.
+        "data-unlocked" 1 Unlocked { place: Place, reason: FreeText },
+        /// Somebody answers for what stands here (21 CFR 11.50, 11.70).
+        "record-signed" 1 Signed { signature: SignatureId, place: Place, meaning: Meaning, forms: Vec<SignedForm>, design: CommitHash, digest: CommitHash, factors: Vec<Factor>, printed_name: Personal<String, tag::UserSignature> },
+        /// What was signed changed in this commit.
+        "signature-dropped" 1 SignatureDropped { signature: SignatureId, form: FormKey },
         /// The participant left. What was collected before stays.
-        "participant-withdrawn" 1 Withdrawn { reason: Option<Personal<String, tag::HealthFreeText>> },
+        "participant-withdrawn" 1 Withdrawn { reason: Option<FreeText> },
         /// Marker of an erasure: nothing of these scopes is taken any more, and these values are gone.
         "scopes-fenced" 2 Fenced { erasure: ErasureId, scopes: Vec<Scope>, values: Vec<OneValue> },
         /// Marker of a restriction (GDPR Art 18): stored, not processed.
@@ -37,50 +118,19 @@ facts! {
     }
 }
 
-/// Which form of which visit.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FormKey {
-    /// The visit's OID.
-    pub visit: Oid,
-    /// Which occurrence of the visit, from 1.
-    #[serde(default = "one")]
-    pub visit_repeat: u32,
-    /// The form's OID.
-    pub form: Oid,
-    /// Which occurrence of the form in the visit, from 1.
-    #[serde(default = "one")]
-    pub form_repeat: u32,
-}
-
-/// Which item of a form.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ItemKey {
-    /// The item group's OID.
-    pub group: Oid,
-    /// Which occurrence of the group on the form, from 1.
-    #[serde(default = "one")]
-    pub group_repeat: u32,
-    /// The item's OID.
-    pub item: Oid,
-}
-
-fn one() -> u32 {
-    1
-}
-
-structural!(FormKey, ItemKey);
-
 fields! {
-    /// One value as saved; none: cleared.
+    /// One value as saved; neither value nor not done: cleared.
     pub struct SavedItem {
         /// Which item.
         pub item: ItemKey,
         /// Its value.
         pub value: Option<DesignScoped<ItemValue>>,
+        /// Why there is none.
+        pub not_done: Option<NotDone>,
+        /// The platform computed it.
+        pub computed: bool,
         /// Why a saved value was changed.
-        pub reason: Option<Personal<String, tag::HealthFreeText>>,
+        pub reason: Option<FreeText>,
     }
 }
 
@@ -107,8 +157,20 @@ pub struct Record {
     pub subject_number: SubjectNumber,
     /// The consent that holds.
     pub consent: Option<ConsentVersion>,
+    /// When each version was given (captured).
+    pub consents: BTreeMap<ConsentVersion, OffsetDateTime>,
+    /// The visits of which something is known.
+    pub visits: BTreeMap<VisitKey, Visit>,
     /// The forms that were saved.
     pub forms: BTreeMap<FormKey, Form>,
+    /// What was asked.
+    pub queries: Queries,
+    /// What was verified and reviewed.
+    pub verifications: Verifications,
+    /// What is frozen or locked.
+    pub locks: Locks,
+    /// Who has signed what.
+    pub signatures: Signatures,
     /// The scopes that an erasure fenced.
     pub fenced: BTreeSet<Scope>,
     /// The single values that an erasure took.
@@ -122,8 +184,25 @@ pub struct Record {
 pub struct Form {
     /// The last revision that touched it: its tag.
     pub tag: Revision,
-    /// Its values; a cleared one is none.
-    pub items: BTreeMap<ItemKey, Option<Erasable<ItemValue>>>,
+    /// Its items.
+    pub items: BTreeMap<ItemKey, Item>,
+    /// Everything that is known was entered.
+    pub completed: bool,
+    /// It does not belong here.
+    pub removed: bool,
+}
+
+/// An item as it stands.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Its value; none: cleared or not done.
+    pub value: Option<Erasable<ItemValue>>,
+    /// Why there is none.
+    pub not_done: Option<NotDone>,
+    /// The platform computed it.
+    pub computed: bool,
+    /// Who saved it last, and when.
+    pub saved: Recorded,
 }
 
 impl Participant {
@@ -139,183 +218,6 @@ impl Participant {
         match self {
             Self::Unregistered => None,
             Self::Registered(record) | Self::Withdrawn(record) => Some(record),
-        }
-    }
-}
-
-// --- commands
-
-/// What somebody wants of a participant's record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
-#[schema(as = ParticipantCommand)]
-pub enum Command {
-    /// Registers the participant under the id in the address.
-    Register {
-        /// Where.
-        site: SiteId,
-        /// The pseudonym.
-        subject_number: SubjectNumber,
-    },
-    /// Records that consent was given.
-    GiveConsent {
-        /// Which version of the consent form.
-        version: ConsentVersion,
-        /// Where the signed form is found.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reference: Option<Plain>,
-    },
-    /// Saves values of one form: all or none.
-    SaveItems {
-        /// Which form.
-        #[serde(flatten)]
-        form: FormKey,
-        /// The values.
-        items: Vec<ItemToSave>,
-    },
-    /// Records that the participant left.
-    Withdraw {
-        /// Why, if the participant said so.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<Plain>,
-    },
-    /// Marks scopes and single values as erased. The platform's own.
-    Fence {
-        /// For which erasure.
-        erasure: ErasureId,
-        /// Which scopes.
-        #[serde(default)]
-        scopes: BTreeSet<Scope>,
-        /// Which values.
-        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-        values: BTreeSet<OneValue>,
-    },
-    /// Marks processing as restricted. The platform's own.
-    Restrict {},
-    /// Ends the restriction. The platform's own.
-    LiftRestriction {},
-}
-
-/// One value to save.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ItemToSave {
-    /// The item group's OID.
-    pub group: Oid,
-    /// Which occurrence of the group on the form, from 1.
-    #[serde(default = "one")]
-    pub group_repeat: u32,
-    /// The item's OID.
-    pub item: Oid,
-    /// The value; null clears it.
-    pub value: Option<ItemValue>,
-    /// Why, if a saved value is changed or cleared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Plain>,
-}
-
-impl ItemToSave {
-    /// Which item of the form.
-    pub fn key(&self) -> ItemKey {
-        ItemKey { group: self.group.clone(), group_repeat: self.group_repeat, item: self.item.clone() }
-    }
-}
-
-impl decider::Command for Command {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Register { .. } => "register",
-            Self::GiveConsent { .. } => "give-consent",
-            Self::SaveItems { .. } => "save-items",
-            Self::Withdraw { .. } => "withdraw",
-            Self::Fence { .. } => "fence",
-            Self::Restrict {} => "restrict",
-            Self::LiftRestriction {} => "lift-restriction",
-        }
-    }
-}
-
-// --- rejections
-
-/// Why not.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// Not there, or not at a site of this credential.
-    #[error("there is no such participant: register it first, or use a credential of its site")]
-    NoSuchParticipant,
-    /// The study takes no participants yet.
-    #[error("the study is not live: publish a design, open a site and go live first")]
-    StudyNotLive,
-    /// The study is over.
-    #[error("the study is completed: nobody is registered any more")]
-    StudyCompleted,
-    /// The site is not open.
-    #[error("the site is not open in this study, or not one of this credential")]
-    NoSuchSite,
-    /// Registered already, elsewhere or under another number.
-    #[error("this participant id is registered already, at another site or under another subject number")]
-    RegisteredOtherwise,
-    /// No consent yet.
-    #[error("no consent is recorded for this participant: record it first")]
-    NoConsent,
-    /// The participant left.
-    #[error("the participant has withdrawn: nothing can be added")]
-    Withdrawn,
-    /// Processing is restricted.
-    #[error("processing of this participant's data is restricted: nothing can be added until that is lifted")]
-    Restricted,
-    /// An erasure has taken the scope.
-    #[error("the scope {0} of this participant has been erased: nothing of it is taken any more")]
-    Erased(Scope),
-    /// A saved form is changed without saying which revision.
-    #[error("the form was saved before: send If-Match with its ETag")]
-    TagRequired,
-    /// The form changed meanwhile.
-    #[error("the form has changed: read it again and decide anew")]
-    TagDiffers(Revision),
-    /// Something in the body does not fit the design.
-    #[error("{} of the items cannot be saved, so none was", .0.len())]
-    Faults(Vec<Fault>),
-}
-
-impl Rejection for Refused {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::NoSuchParticipant => "no-such-participant",
-            Self::StudyNotLive => "study-not-live",
-            Self::StudyCompleted => "study-completed",
-            Self::NoSuchSite => "no-such-site",
-            Self::RegisteredOtherwise => "registered-otherwise",
-            Self::NoConsent => "no-consent",
-            Self::Withdrawn => "withdrawn",
-            Self::Restricted => "restricted",
-            Self::Erased(_) => "erased",
-            Self::TagRequired => "tag-required",
-            Self::TagDiffers(_) => "tag-differs",
-            Self::Faults(_) => "invalid-items",
-        }
-    }
-
-    fn kind(&self) -> Kind {
-        match self {
-            Self::NoSuchParticipant => Kind::NotFound,
-            Self::NoSuchSite | Self::Faults(_) => Kind::Invalid,
-            Self::StudyNotLive
-            | Self::StudyCompleted
-            | Self::RegisteredOtherwise
-            | Self::NoConsent
-            | Self::Withdrawn
-            | Self::Restricted => Kind::Conflict,
-            Self::Erased(_) => Kind::Erased,
-            Self::TagRequired => Kind::PreconditionRequired,
-            Self::TagDiffers(current) => Kind::PreconditionFailed { current: *current },
-        }
-    }
-
-    fn faults(&self) -> Vec<Fault> {
-        match self {
-            Self::Faults(faults) => faults.clone(),
-            _ => Vec::new(),
         }
     }
 }
@@ -337,8 +239,37 @@ impl Decider for Participant {
     fn decide(&self, command: &Command, context: &Context<'_, Study>) -> Result<Vec<Event>, Refused> {
         match command {
             Command::Register { site, subject_number } => self.register(site, subject_number, context),
-            Command::GiveConsent { version, reference } => self.give_consent(version, reference.as_ref(), context),
-            Command::SaveItems { form, items } => save::decide(self.writable(context)?, form, items, context),
+            Command::GiveConsent { version, reference } => {
+                consent::give(self.writable(context)?, version, reference.as_ref(), context)
+            }
+            Command::WithdrawConsent { reason } => {
+                consent::withdraw(self.visible(context)?.1, reason.as_ref(), context)
+            }
+            Command::StartVisit { .. } | Command::MissVisit { .. } => {
+                visits::decide(self.writable(context)?, command, context)
+            }
+            Command::SaveItems { form, items, source } => {
+                save::decide(self.writable(context)?, form, items, *source, context)
+            }
+            Command::CompleteForm { .. }
+            | Command::ReopenForm { .. }
+            | Command::RemoveForm { .. }
+            | Command::RestoreForm { .. } => capture::decide(self.writable(context)?, command, context),
+            Command::OpenQuery { .. }
+            | Command::AnswerQuery { .. }
+            | Command::ForwardQuery { .. }
+            | Command::CloseQuery { .. }
+            | Command::CancelQuery { .. }
+            | Command::ReopenQuery { .. } => queries::decide(self.processable(context)?, command, context),
+            Command::Verify { .. } | Command::WithdrawVerification { .. } | Command::ReviewForm { .. } => {
+                verify::decide(self.processable(context)?, command, context)
+            }
+            Command::Freeze { .. } | Command::Unfreeze { .. } | Command::Lock { .. } | Command::Unlock { .. } => {
+                locks::decide(self.processable(context)?, command, context)
+            }
+            Command::Sign { place, meaning, signer } => {
+                sign::decide(self.processable(context)?, place, *meaning, signer.as_ref(), context)
+            }
             Command::Withdraw { reason } => match self.visible(context)? {
                 (Self::Withdrawn(_), _) => Ok(vec![]),
                 (_, record) => {
@@ -352,18 +283,14 @@ impl Decider for Participant {
         }
     }
 
-    fn evolve(&mut self, event: &Event, revision: Revision) {
+    fn refusal(facts: &[Event]) -> Option<Refused> {
+        checks::refusal(facts)
+    }
+
+    fn evolve(&mut self, event: &Event, recorded: Recorded) {
         match event {
             Event::Registered { site, subject_number } => {
-                *self = Self::Registered(Record {
-                    site: site.clone(),
-                    subject_number: subject_number.clone(),
-                    consent: None,
-                    forms: BTreeMap::new(),
-                    fenced: BTreeSet::new(),
-                    redacted: BTreeSet::new(),
-                    restricted: false,
-                });
+                *self = Self::Registered(Record::new(site.clone(), subject_number.clone()));
             }
             Event::Withdrawn { .. } => {
                 if let Self::Registered(record) = self {
@@ -372,7 +299,7 @@ impl Decider for Participant {
             }
             other => {
                 if let Some(record) = self.record_mut() {
-                    record.evolve(other, revision);
+                    record.evolve(other, recorded);
                 }
             }
         }
@@ -390,24 +317,61 @@ impl Decider for Participant {
 }
 
 impl Record {
-    fn evolve(&mut self, event: &Event, revision: Revision) {
+    fn new(site: SiteId, subject_number: SubjectNumber) -> Self {
+        Self {
+            site,
+            subject_number,
+            consent: None,
+            consents: BTreeMap::new(),
+            visits: BTreeMap::new(),
+            forms: BTreeMap::new(),
+            queries: Queries::default(),
+            verifications: Verifications::default(),
+            locks: Locks::default(),
+            signatures: Signatures::default(),
+            fenced: BTreeSet::new(),
+            redacted: BTreeSet::new(),
+            restricted: false,
+        }
+    }
+
+    fn evolve(&mut self, event: &Event, recorded: Recorded) {
         match event {
-            Event::ConsentGiven { version, .. } => self.consent = Some(version.clone()),
-            Event::ItemsSaved { form, items } => {
-                let form = self.forms.entry(form.clone()).or_default();
-                form.tag = revision;
-                for saved in items {
-                    let value = saved.value.as_ref().map(|value| value.value.clone());
-                    form.items.insert(saved.item.clone(), value);
-                }
+            Event::ConsentGiven { version, .. } => {
+                self.consent = Some(version.clone());
+                self.consents.insert(version.clone(), recorded.captured_at);
             }
+            Event::ConsentWithdrawn { .. } => self.consent = None,
+            Event::VisitStarted { .. } | Event::VisitMissed { .. } => visits::evolve(&mut self.visits, event),
+            Event::ItemsSaved { .. }
+            | Event::FormCompleted { .. }
+            | Event::FormReopened { .. }
+            | Event::FormRemoved { .. }
+            | Event::FormRestored { .. } => capture::evolve(&mut self.forms, event, recorded),
+            Event::QueryOpened { .. }
+            | Event::QueryAnswered { .. }
+            | Event::QueryForwarded { .. }
+            | Event::QueryClosed { .. }
+            | Event::QueryCancelled { .. }
+            | Event::QueryReopened { .. }
+            | Event::DataChangedAfterClose { .. } => self.queries.evolve(event, recorded),
+            Event::Verified { .. }
+            | Event::VerificationWithdrawn { .. }
+            | Event::VerificationReset { .. }
+            | Event::Reviewed { .. }
+            | Event::ReviewReset { .. } => self.verifications.evolve(event, recorded),
+            Event::Frozen { .. } | Event::Unfrozen { .. } | Event::Locked { .. } | Event::Unlocked { .. } => {
+                self.locks.evolve(event);
+            }
+            Event::Signed { .. } | Event::SignatureDropped { .. } => self.signatures.evolve(event, recorded),
             Event::Fenced { scopes, values, .. } => {
                 self.fenced.extend(scopes);
                 self.redacted.extend(values.iter().cloned());
             }
             Event::Restricted {} => self.restricted = true,
             Event::RestrictionLifted {} => self.restricted = false,
-            Event::Registered { .. } | Event::Withdrawn { .. } => {}
+            // Kept for the audit trail: a check has no state of its own.
+            Event::CheckFired { .. } | Event::Registered { .. } | Event::Withdrawn { .. } => {}
         }
     }
 }
@@ -433,20 +397,6 @@ impl Participant {
         Ok(vec![Event::Registered { site: site.clone(), subject_number: subject_number.clone() }])
     }
 
-    fn give_consent(
-        &self,
-        version: &ConsentVersion,
-        reference: Option<&Plain>,
-        context: &Context<'_, Study>,
-    ) -> Result<Vec<Event>, Refused> {
-        let record = self.writable(context)?;
-        if record.consent.as_ref() == Some(version) {
-            return Ok(vec![]);
-        }
-        let reference = free_text(record, reference, context)?;
-        Ok(vec![Event::ConsentGiven { version: version.clone(), reference }])
-    }
-
     /// The record, if it is there and at a site that the credential reaches.
     fn visible(&self, context: &Context<'_, Study>) -> Result<(&Self, &Record), Refused> {
         match self.record() {
@@ -459,6 +409,14 @@ impl Participant {
     fn writable(&self, context: &Context<'_, Study>) -> Result<&Record, Refused> {
         match self.visible(context)? {
             (Self::Withdrawn(_), _) => Err(Refused::Withdrawn),
+            (_, record) if record.restricted => Err(Refused::Restricted),
+            (_, record) => Ok(record),
+        }
+    }
+
+    /// The record, if something may be done with what stands in it: after a withdrawal too.
+    fn processable(&self, context: &Context<'_, Study>) -> Result<&Record, Refused> {
+        match self.visible(context)? {
             (_, record) if record.restricted => Err(Refused::Restricted),
             (_, record) => Ok(record),
         }
@@ -496,19 +454,19 @@ pub(crate) fn news(
 }
 
 /// A free text with a key of its own; refused where that scope is erased.
-fn free_text(
-    record: &Record,
-    text: Option<&Plain>,
-    context: &Context<'_, Study>,
-) -> Result<Option<Personal<String, tag::HealthFreeText>>, Refused> {
-    match text {
-        None => Ok(None),
-        Some(_) if record.fenced.contains(&Scope::HealthFreeText) => Err(Refused::Erased(Scope::HealthFreeText)),
-        Some(text) => {
-            let part = Part::of_command(context.command, 0);
-            Ok(Some(Personal::in_part(part, Erasable::Known(text.0.clone()))))
-        }
+fn free_text(record: &Record, text: Option<&Plain>, context: &Context<'_, Study>) -> Result<Option<FreeText>, Refused> {
+    text.map(|text| needed_text(record, text, context)).transpose()
+}
+
+/// The same for a text that must be there.
+fn needed_text(record: &Record, text: &Plain, context: &Context<'_, Study>) -> Result<FreeText, Refused> {
+    if text.is_blank() {
+        return Err(Refused::ReasonRequired);
     }
+    if record.fenced.contains(&Scope::HealthFreeText) {
+        return Err(Refused::Erased(Scope::HealthFreeText));
+    }
+    Ok(Personal::in_part(Part::of_command(context.command, 0), Erasable::Known(text.0.clone())))
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::decider::{self, Context, Decider};
-use crate::history::{Aggregate, CommitHash, Revision, StreamId};
+use crate::decider::{self, Context, Decider, Recorded};
+use crate::history::{Aggregate, CommitHash, StreamId};
 use crate::ids::{ErasureId, HoldId, InstructionId, OrganisationId, UserId};
 use crate::port::TreeCopies;
 use crate::scope::{Extent, OneValue, Personal, Plain, Scope, tag};
@@ -390,7 +390,7 @@ impl Decider for Privacy {
         decide::decide(self, command, context)
     }
 
-    fn evolve(&mut self, event: &Event, _: Revision) {
+    fn evolve(&mut self, event: &Event, _: Recorded) {
         match event {
             Event::HoldPlaced { hold, scopes, authority, review_on, .. } => {
                 let scopes = scopes.iter().copied().collect();

@@ -59,6 +59,8 @@ scopes! {
     HealthClinical = "health.clinical";
     /// Uncoded text: comments, reasons for change, narratives. Every value has a part of its own.
     HealthFreeText = "health.free-text";
+    /// What tells, or could tell, the arm: for those only who are not blinded.
+    HealthBlinded = "health.blinded";
     /// What the participant may refuse without leaving the study.
     HealthOptional = "health.optional";
     /// Addresses, agents and devices of sessions.

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Day;
-use crate::decider::{self, Context, Decider};
+use crate::decider::{self, Context, Decider, Recorded};
 use crate::design::{StudyDesign, content_hash};
 use crate::field::Malformed;
-use crate::history::{CommitHash, Revision, StreamId};
+use crate::history::{CommitHash, StreamId};
 use crate::ids::{Environment, Label, RuleId, SiteId};
 use crate::privacy::RefusalGround;
 use crate::rejection::{Kind, Rejection};
@@ -310,7 +310,7 @@ impl Decider for Study {
         }
     }
 
-    fn evolve(&mut self, event: &Event, _: Revision) {
+    fn evolve(&mut self, event: &Event, _: Recorded) {
         match event {
             Event::Created { name, environment } => {
                 *self = Self::Configured(Setup {

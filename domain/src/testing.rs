@@ -9,7 +9,7 @@ use crate::decider::{Command as _, Context, Decider, Fold};
 use crate::design::{DataType, FormDef, ItemDef, ItemGroupDef, Ref, StudyDesign, VisitDef};
 use crate::field::Fact;
 use crate::history::{
-    Actor, ActorKind, Commit, CommitHash, EventType, Header, OpenEvent, Position, Revision, StreamId,
+    Actor, ActorKind, Commit, CommitHash, EventType, Header, OpenEvent, Position, Revision, StreamId, Tail,
 };
 use crate::ids::{CommandId, CorrelationId, Environment, Label, Oid, SiteId, TenantId, UserId};
 use crate::permit::{Principal, Role, Sites};
@@ -29,7 +29,7 @@ pub(crate) struct Given<D: Decider> {
 pub(crate) fn given<D: Decider>(events: impl IntoIterator<Item = D::Event>) -> Given<D> {
     let mut state = D::default();
     for (n, event) in events.into_iter().enumerate() {
-        state.evolve(&event, Revision(n as u64 + 1));
+        state.evolve(&event, Revision(n as u64 + 1).into());
     }
     let (governing, rules) = (D::Governing::default(), D::Rules::default());
     Given { state, governing, rules, principal: principal(Role::Investigator, 1), expected: None }
@@ -69,6 +69,7 @@ impl<D: Decider> Given<D> {
             principal: &self.principal,
             command: CommandId(Uuid::from_u128(99)),
             stream: &stream,
+            tail: Tail::default(),
             expected: self.expected,
             governing: &self.governing,
             rules: &self.rules,
@@ -77,7 +78,7 @@ impl<D: Decider> Given<D> {
         if let Ok(events) = &outcome {
             // The law of every aggregate: what was carried out is not carried out again.
             let mut after = self.state.clone();
-            events.iter().for_each(|event| after.evolve(event, Revision(1000)));
+            events.iter().for_each(|event| after.evolve(event, Revision(1000).into()));
             let again = after.decide(&command, &Context { expected: Some(Revision(1000)), ..context });
             if let Ok(again) = again {
                 assert_eq!(again, vec![], "{} twice must do nothing more", command.name());
@@ -185,6 +186,10 @@ pub(crate) fn design() -> StudyDesign {
         code_list: None,
         unit: None,
         scope: None,
+        identifier: false,
+        blinded: false,
+        critical: false,
+        sdv: false,
         range_checks: vec![],
     };
     StudyDesign {
@@ -195,6 +200,7 @@ pub(crate) fn design() -> StudyDesign {
             name: "Visit 1".into(),
             labels: Default::default(),
             repeating: false,
+            window: None,
             forms: vec![reference("VS")],
         }],
         forms: vec![FormDef {
@@ -202,6 +208,8 @@ pub(crate) fn design() -> StudyDesign {
             name: "Vital signs".into(),
             labels: Default::default(),
             repeating: false,
+            sdv: Default::default(),
+            signature: false,
             item_groups: vec![reference("G")],
         }],
         item_groups: vec![ItemGroupDef {

@@ -23,10 +23,21 @@ fn step(aggregate: Aggregate, name: &str, version: u32) -> Option<fn(&mut Value)
     match (aggregate, name, version) {
         (Aggregate::Participant | Aggregate::Identity, "scopes-fenced", 1)
         | (Aggregate::Privacy, "erasure-requested" | "erasure-assessed", 1) => Some(no_values),
+        (Aggregate::Participant, "items-saved", 1) => Some(entered_by_a_user),
         (Aggregate::Privacy, "keys-destroyed", 1) => Some(keys_of_all_targets),
         (Aggregate::Privacy, "erasure-verified", 1) => Some(no_control),
         (Aggregate::Privacy, "erasure-completed", 1) => Some(no_certificate),
         _ => None,
+    }
+}
+
+/// Version 1 did not say what entered a value, and knew neither computed values nor reasons for having none.
+fn entered_by_a_user(body: &mut Value) {
+    add(body, "source", json!("user"));
+    let items = body.get_mut("items").and_then(Value::as_array_mut);
+    for item in items.into_iter().flatten() {
+        add(item, "not_done", Value::Null);
+        add(item, "computed", json!(false));
     }
 }
 

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Moment;
-use crate::decider::{self, Context, Decider};
-use crate::history::{ActorKind, CommitHash, Revision, StreamId};
+use crate::decider::{self, Context, Decider, Recorded};
+use crate::history::{ActorKind, CommitHash, StreamId};
 use crate::ids::{Environment, OrganisationId, TokenId};
 use crate::permit::{Role, Sites};
 use crate::rejection::{Kind, Rejection};
@@ -245,7 +245,7 @@ impl Decider for User {
         }
     }
 
-    fn evolve(&mut self, event: &Event, _: Revision) {
+    fn evolve(&mut self, event: &Event, _: Recorded) {
         match (self, event) {
             (user, Event::Registered { kind, organisation, name }) => {
                 *user = Self::Registered(Account {
@@ -304,6 +304,7 @@ impl User {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::Revision;
     use crate::scope::Part;
     use crate::testing::given;
     use time::macros::datetime;
@@ -378,11 +379,11 @@ mod tests {
         given::<User>([registered(), issued.clone()]).when(revoke).then([revoked.clone()]);
         given::<User>([registered(), issued.clone(), revoked.clone()]).when(issue(grant())).rejected("token-exists");
         let mut user = User::default();
-        [registered(), issued].iter().for_each(|event| user.evolve(event, Revision(1)));
+        [registered(), issued].iter().for_each(|event| user.evolve(event, Revision(1).into()));
         let before = datetime!(2026-11-22 12:00 UTC);
         assert_eq!(user.grant(T, before), Some(&grant()));
         assert_eq!(user.grant(T, datetime!(2026-11-22 12:00:01 UTC)), None, "expired");
-        user.evolve(&revoked, Revision(2));
+        user.evolve(&revoked, Revision(2).into());
         assert_eq!(user.grant(T, before), None, "revoked");
     }
 }

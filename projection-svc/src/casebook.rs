@@ -62,7 +62,7 @@ impl Projection for Casebooks {
             return Ok(());
         };
         for event in commit.facts::<Event>()? {
-            if let Event::ItemsSaved { form, items } = event {
+            if let Event::ItemsSaved { form, items, .. } = event {
                 let key = RowKey::about(Some(study), person, form_path(&form));
                 let row = rows.get(&key)?.cloned().unwrap_or_else(|| empty(form));
                 rows.put(key, row.saved(items, commit));

@@ -179,6 +179,11 @@ impl Record {
             }
             Event::Restricted {} => shown.restricted = true,
             Event::RestrictionLifted {} => shown.restricted = false,
+            Event::ConsentWithdrawn { .. } => {
+                shown.consent = None;
+                shown.last_activity = Moment(commit.header.stored_at);
+            }
+            _ => shown.last_activity = Moment(commit.header.stored_at),
         }
         self
     }

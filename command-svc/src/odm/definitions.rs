@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
-use domain::design::{FormDef, ItemGroupDef, Labels, Ref, StudyDesign, VisitDef};
+use domain::design::{FormDef, ItemGroupDef, Labels, Ref, SdvPlan, StudyDesign, VisitDef};
 
 use super::design::File;
 use super::error::{OdmError, Place};
@@ -95,7 +95,8 @@ impl Draft {
     fn visit<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
         let (labels, forms) = self.parts(file, element, ("FormRef", "FormOID", Kind::Form))?;
         if let Some(oid) = self.defines(element, Kind::Visit) {
-            let visit = VisitDef { name: name(element), repeating: yes(element, "Repeating"), oid, labels, forms };
+            let repeating = yes(element, "Repeating");
+            let visit = VisitDef { name: name(element), repeating, oid, labels, window: None, forms };
             self.design.visits.push(visit);
         }
         Ok(())
@@ -105,7 +106,15 @@ impl Draft {
         let (labels, groups) = self.parts(file, element, ("ItemGroupRef", "ItemGroupOID", Kind::ItemGroup))?;
         if let Some(oid) = self.defines(element, Kind::Form) {
             let repeating = yes(element, "Repeating");
-            self.design.forms.push(FormDef { name: name(element), repeating, oid, labels, item_groups: groups });
+            self.design.forms.push(FormDef {
+                name: name(element),
+                repeating,
+                oid,
+                labels,
+                sdv: SdvPlan::default(),
+                signature: false,
+                item_groups: groups,
+            });
         }
         Ok(())
     }

@@ -46,6 +46,10 @@ impl Draft {
             code_list: inside.code_list,
             unit: inside.units.into_iter().next(),
             scope: inside.scope,
+            identifier: false,
+            blinded: false,
+            critical: false,
+            sdv: false,
             range_checks: inside.range_checks,
             oid,
         };

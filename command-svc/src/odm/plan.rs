@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use domain::design::{ItemDef, StudyDesign};
-use domain::participant::{Command, FormKey, ItemToSave};
+use domain::participant::{Command, FormKey, ItemToSave, Source};
 
 use super::clinical::{ClinicalForm, ClinicalItem, ParticipantData};
 use super::report::{Report, Row, Severity};
@@ -86,12 +86,13 @@ impl Plan {
                 group_repeat: item.group_repeat,
                 item: item.item.clone(),
                 value: Some(value),
+                not_done: None,
                 reason: None,
             });
             lines.push(item.line);
         }
         if !items.is_empty() {
-            let command = Command::SaveItems { form: form.key.clone(), items };
+            let command = Command::SaveItems { form: form.key.clone(), items, source: Source::Import };
             self.saves.push(Save { command, line: form.line, lines });
         }
     }

@@ -74,6 +74,7 @@ impl DataType {
             Self::Time => "a time such as 13:45",
             Self::DateTime => "a date and time such as 2026-11-22T13:45:30",
             Self::Boolean => "true or false",
+            Self::File => "sha256: and 64 hex digits, or an https address",
         }
     }
 
@@ -92,8 +93,15 @@ impl DataType {
                 text.split_once('T').is_some_and(|(day, clock)| date(day) && time_of_day(without_offset(clock)))
             }
             Self::Boolean => matches!(text, "true" | "false" | "1" | "0"),
+            Self::File => file(text),
         }
     }
+}
+
+fn file(text: &str) -> bool {
+    let hash = |hash: &str| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.strip_prefix("sha256:").is_some_and(hash)
+        || (text.len() <= 2048 && text.starts_with("https://") && text.chars().all(|c| c.is_ascii_graphic()))
 }
 
 fn digits(text: &str) -> bool {

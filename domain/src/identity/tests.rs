@@ -9,8 +9,8 @@ use uuid::Uuid;
 fn participant_with(events: impl IntoIterator<Item = participant::Event>) -> Participant {
     let subject_number: SubjectNumber = "001".parse().expect("valid");
     let mut participant = Participant::default();
-    participant.evolve(&participant::Event::Registered { site: site("oslo"), subject_number }, Revision(1));
-    events.into_iter().for_each(|event| participant.evolve(&event, Revision(2)));
+    participant.evolve(&participant::Event::Registered { site: site("oslo"), subject_number }, Revision(1).into());
+    events.into_iter().for_each(|event| participant.evolve(&event, Revision(2).into()));
     participant
 }
 
@@ -82,7 +82,7 @@ fn a_detail_can_be_cleared() {
     let facts = vault([recorded()]).when(rectify(PlainDetails::default(), &[Detail::Email], "wrong person")).facts();
     assert!(matches!(&facts[..], [Event::Rectified { cleared, .. }] if cleared[..] == [Detail::Email]));
     let mut state = Identity::default();
-    [recorded(), facts[0].clone()].iter().for_each(|event| state.evolve(event, Revision(1)));
+    [recorded(), facts[0].clone()].iter().for_each(|event| state.evolve(event, Revision(1).into()));
     let Vault::Recorded { details, .. } = &state.vault else { panic!("recorded") };
     assert!(!details.contains_key(&Detail::Email) && details.contains_key(&Detail::GivenName));
 }

@@ -131,7 +131,7 @@ fn participants() -> BoxedStrategy<Participant> {
     some.prop_map(|news| {
         let mut participant = Participant::default();
         let registered = Event::Registered { site: site("oslo"), subject_number: "001".parse().expect("valid") };
-        [registered].iter().chain(&news).for_each(|event| participant.evolve(event, Revision(1)));
+        [registered].iter().chain(&news).for_each(|event| participant.evolve(event, Revision(1).into()));
         participant
     })
     .boxed()
@@ -203,6 +203,7 @@ fn items_to_save() -> impl Strategy<Value = Vec<ItemToSave>> {
         group_repeat,
         item: oid(item),
         value,
+        not_done: None,
         reason,
     });
     prop::collection::vec(saved, 0..4)
@@ -224,7 +225,11 @@ impl World for Participant {
         prop_oneof![
             4 => register,
             4 => consent,
-            12 => items_to_save().prop_map(move |items| SaveItems { form: form.clone(), items }),
+            12 => items_to_save().prop_map(move |items| SaveItems {
+                form: form.clone(),
+                items,
+                source: participant::Source::User,
+            }),
             1 => reason().prop_map(|reason| Withdraw { reason }),
             1 => fence,
             1 => Just(Restrict {}),

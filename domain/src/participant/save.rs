@@ -3,23 +3,62 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Event, Form, FormKey, ItemToSave, Record, Refused, SavedItem};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Event, Form, FormKey, Item, ItemToSave, Record, Refused, SavedItem};
 use crate::decider::Context;
-use crate::design::{ItemDef, ItemValue, StudyDesign};
+use crate::design::{ItemDef, StudyDesign};
 use crate::history::Revision;
 use crate::rejection::Fault;
 use crate::scope::{DesignScoped, Erasable, Part, Personal, Plain, Scope};
 use crate::study::Study;
 
+/// Why a value is not there (after SDTM `--STAT` and `--REASND`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotDone {
+    /// It was not done.
+    NotDone,
+    /// It does not apply.
+    NotApplicable,
+    /// Nobody knows.
+    Unknown,
+    /// The participant refused.
+    Refused,
+}
+
+/// What entered a value (21 CFR 11.10(h); FDA e-source: the data originator).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A person at a form.
+    #[default]
+    User,
+    /// A device.
+    Device,
+    /// Another system.
+    System,
+    /// A file.
+    Import,
+}
+
+impl Source {
+    pub(super) fn is_user(&self) -> bool {
+        *self == Self::User
+    }
+}
+
+structural!(NotDone, Source);
+
 pub(super) fn decide(
     record: &Record,
     key: &FormKey,
     items: &[ItemToSave],
+    source: Source,
     context: &Context<'_, Study>,
 ) -> Result<Vec<Event>, Refused> {
-    if record.consent.is_none() {
-        return Err(Refused::NoConsent);
-    }
+    super::consent::gate(record, context)?;
     let design: &Arc<StudyDesign> = context.governing.live_design().ok_or(Refused::StudyNotLive)?;
     let saving = Saving { record, form: record.forms.get(key), design, context };
     let saved = saving.items(key, items)?;
@@ -27,7 +66,14 @@ pub(super) fn decide(
         return Ok(vec![]);
     }
     saving.check_tag()?;
-    Ok(vec![Event::ItemsSaved { form: key.clone(), items: saved }])
+    let (passed, fired) = (vec![], vec![]);
+    let news = [
+        super::queries::after_save(record, key, &saved, &fired, &passed, context),
+        super::verify::after_save(record, key, &saved),
+        super::sign::after_save(record, key, &saved),
+    ];
+    let items = Event::ItemsSaved { form: key.clone(), items: saved, source };
+    Ok([items].into_iter().chain(fired).chain(news.into_iter().flatten()).collect())
 }
 
 struct Saving<'a> {
@@ -100,9 +146,9 @@ impl Saving<'_> {
             self.design.check(definition, value).map_err(|rule| ItemRefused::Fault("/value", rule))?;
         }
         match self.form.and_then(|form| form.items.get(&item.key())) {
-            None if item.value.is_none() => Ok(Outcome::Unchanged),
+            None if item.value.is_none() && item.not_done.is_none() => Ok(Outcome::Unchanged),
             None => Ok(Outcome::Saved(self.saved(n, item, scope))),
-            Some(before) if same(before.as_ref(), item.value.as_ref()) => Ok(Outcome::Unchanged),
+            Some(before) if same(before, item) => Ok(Outcome::Unchanged),
             Some(_) if item.reason.as_ref().is_none_or(Plain::is_blank) => {
                 Err(ItemRefused::Fault("/reason", format!("{} was saved before: say why it changes", item.item)))
             }
@@ -143,7 +189,7 @@ impl Saving<'_> {
         let reason = item.reason.clone().map(|reason| {
             Personal::in_part(Part::of_command(self.context.command, 2 * n + 1), Erasable::Known(reason.0))
         });
-        SavedItem { item: item.key(), value, reason }
+        SavedItem { item: item.key(), value, not_done: item.not_done, computed: false, reason }
     }
 
     fn check_tag(&self) -> Result<(), Refused> {
@@ -165,8 +211,11 @@ enum ItemRefused {
     Erased(Scope),
 }
 
-fn same(before: Option<&Erasable<ItemValue>>, now: Option<&ItemValue>) -> bool {
-    match (before, now) {
+fn same(before: &Item, now: &ItemToSave) -> bool {
+    if before.not_done != now.not_done {
+        return false;
+    }
+    match (before.value.as_ref(), now.value.as_ref()) {
         (None, None) => true,
         (Some(Erasable::Known(before)), Some(now)) => before == now,
         (Some(Erasable::Erased | Erasable::Known(_)), None) | (Some(Erasable::Erased) | None, Some(_)) => false,

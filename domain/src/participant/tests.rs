@@ -1,5 +1,7 @@
 use super::*;
+use crate::history::Tail;
 use crate::permit::{Role, Sites};
+use crate::rejection::Rejection as _;
 use crate::testing::{Given, given, live_study, oid, principal, site};
 
 fn registered() -> Event {
@@ -21,7 +23,11 @@ fn saved(value: &str) -> Event {
         part: Part::all(),
         value: Erasable::Known(ItemValue(value.into())),
     };
-    Event::ItemsSaved { form: form(), items: vec![SavedItem { item, value: Some(value), reason: None }] }
+    Event::ItemsSaved {
+        form: form(),
+        items: vec![SavedItem { item, value: Some(value), not_done: None, computed: false, reason: None }],
+        source: Source::User,
+    }
 }
 
 fn to_save(item: &str, value: Option<&str>, reason: Option<&str>) -> ItemToSave {
@@ -30,12 +36,13 @@ fn to_save(item: &str, value: Option<&str>, reason: Option<&str>) -> ItemToSave 
         group_repeat: 1,
         item: oid(item),
         value: value.map(|value| ItemValue(value.into())),
+        not_done: None,
         reason: reason.map(Into::into),
     }
 }
 
 fn save(items: Vec<ItemToSave>) -> Command {
-    Command::SaveItems { form: form(), items }
+    Command::SaveItems { form: form(), items, source: Source::User }
 }
 
 fn record(events: impl IntoIterator<Item = Event>) -> Given<Participant> {
@@ -101,13 +108,14 @@ fn what_does_not_fit_the_design_is_refused_whole_and_by_place() {
         let study = live_study();
         let stream = StreamId::in_tenant(&crate::testing::tenant(), Aggregate::Participant, 1);
         let mut state = Participant::default();
-        [registered(), consented()].iter().for_each(|event| state.evolve(event, Revision(1)));
+        [registered(), consented()].iter().for_each(|event| state.evolve(event, Revision(1).into()));
         let context = Context {
             now: time::OffsetDateTime::UNIX_EPOCH,
             captured_at: time::OffsetDateTime::UNIX_EPOCH,
             principal: &principal(Role::Investigator, 1),
             command: crate::ids::CommandId(uuid::Uuid::nil()),
             stream: &stream,
+            tail: Tail::default(),
             expected: None,
             governing: &study,
             rules: &(),

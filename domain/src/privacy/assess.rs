@@ -76,7 +76,7 @@ impl Privacy {
     /// A change of holds or of the restriction, and what it means for the erasures that have not begun.
     pub(super) fn with_reassessments(&self, change: Event, context: &Here<'_>) -> Vec<Event> {
         let mut after = self.clone();
-        after.evolve(&change, Revision::NONE);
+        after.evolve(&change, Revision::NONE.into());
         let mut events = vec![change];
         for (id, erasure) in &self.erasures {
             events.extend(after.reassessed(*id, erasure, context));

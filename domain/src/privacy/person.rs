@@ -1,7 +1,7 @@
 //! What the orders about a person's data must know of that person: the record, and the days from which retention counts.
 
 use crate::Day;
-use crate::decider::{Decider, Fold};
+use crate::decider::{Decider, Fold, Recorded};
 use crate::field::Malformed;
 use crate::history::Commit;
 use crate::participant::{Event, Participant};
@@ -20,7 +20,7 @@ impl Fold for Person {
     fn apply(&mut self, commit: &Commit) -> Result<(), Malformed> {
         let on = Day(commit.header.captured_at.to_offset(time::UtcOffset::UTC).date());
         for event in commit.facts::<Event>()? {
-            self.participant.evolve(&event, commit.header.revision);
+            self.participant.evolve(&event, Recorded::of(&commit.header));
             self.milestones.take(&event, on);
         }
         Ok(())
@@ -32,9 +32,9 @@ impl Milestones {
         match event {
             Event::Registered { .. } => self.registered = Some(on),
             // What is entered late may have been captured early: the last visit is the latest of them.
-            Event::ItemsSaved { .. } => self.last_visit = self.last_visit.max(Some(on)),
+            Event::ItemsSaved { .. } | Event::VisitStarted { .. } => self.last_visit = self.last_visit.max(Some(on)),
             Event::Withdrawn { .. } => self.withdrawn = Some(on),
-            Event::ConsentGiven { .. } | Event::Fenced { .. } | Event::Restricted {} | Event::RestrictionLifted {} => {}
+            _ => {}
         }
     }
 }

@@ -2,6 +2,7 @@
 //! one value alone; [`copies`]: what the keys wait for.
 
 use super::*;
+use crate::history::Revision;
 use crate::ids::SubjectNumber;
 use crate::participant;
 use crate::permit::{Principal, Role, Sites};
@@ -20,7 +21,9 @@ const H: HoldId = HoldId(Uuid::from_u128(3));
 fn registered() -> Person {
     let subject_number: SubjectNumber = "001".parse().expect("valid");
     let mut person = Person::default();
-    person.participant.evolve(&participant::Event::Registered { site: site("oslo"), subject_number }, Revision(1));
+    person
+        .participant
+        .evolve(&participant::Event::Registered { site: site("oslo"), subject_number }, Revision(1).into());
     person
 }
 
@@ -246,7 +249,7 @@ fn the_steps_have_one_order_and_each_counts_once() {
 fn what_is_to_be_done_next_follows_from_the_stage() {
     let next = |steps: usize| {
         let mut state = Privacy::default();
-        carried_out(steps).iter().for_each(|event| state.evolve(event, Revision(1)));
+        carried_out(steps).iter().for_each(|event| state.evolve(event, Revision(1).into()));
         state.next(E).expect("there is one")
     };
     let scopes = || Extent::of_scopes(CONTACT_AND_NAMES);
@@ -268,7 +271,7 @@ fn without_a_copy_elsewhere_the_keys_wait_for_a_word() {
     let destroy = record(Step::KeysDestroyed { destroyed: destroyed(), copy: TreeCopies::Single });
     orders(facts.clone()).by(platform()).when(destroy.clone()).rejected("no-off-site-copy");
     let mut state = Privacy::default();
-    facts.iter().for_each(|event| state.evolve(event, Revision(1)));
+    facts.iter().for_each(|event| state.evolve(event, Revision(1).into()));
     let Some(Next::DestroyKeys(doomed)) = state.next(E) else { panic!("{:?}", state.next(E)) };
     assert_eq!(doomed.destroy, Destroy::WaitsForOffSite);
     let accepted = Event::SingleCopyAccepted { erasure: E };

@@ -23,7 +23,7 @@ pub(super) fn of_commit(commit: &Commit) -> Result<Vec<EntryRow>, Malformed> {
         Aggregate::Participant => {
             for (event, fact) in commit.events.iter().zip(commit.facts::<participant::Event>()?) {
                 match fact {
-                    participant::Event::ItemsSaved { form, items } => {
+                    participant::Event::ItemsSaved { form, items, .. } => {
                         entries.extend(items.into_iter().map(|saved| of_item(commit, event, &form, saved)));
                     }
                     _ => entries.push(of_fact(commit, event)?),
@@ -66,7 +66,7 @@ fn blank(commit: &Commit, event: &OpenEvent) -> EntryRow {
 }
 
 fn of_item(commit: &Commit, event: &OpenEvent, form: &participant::FormKey, saved: SavedItem) -> EntryRow {
-    let SavedItem { item, value, reason } = saved;
+    let SavedItem { item, value, reason, .. } = saved;
     let mut entry = blank(commit, event);
     entry.subject.form = Some(form.clone());
     entry.subject.item = Some(item);

@@ -127,19 +127,28 @@ impl Story {
     /// Values saved without a reason.
     pub(crate) fn saved(&mut self, n: u128, form: &str, items: &[(&str, Scope, &str)]) {
         let items = items.iter().map(|(item, scope, value)| self.item(item, Some((*scope, value)), None)).collect();
-        self.participant(n, participant::Event::ItemsSaved { form: Self::form(form), items });
+        self.participant(
+            n,
+            participant::Event::ItemsSaved { form: Self::form(form), items, source: participant::Source::User },
+        );
     }
 
     /// A value changed with a reason.
     pub(crate) fn changed(&mut self, n: u128, form: &str, item: (&str, Scope, &str), reason: &str) {
         let items = vec![self.item(item.0, Some((item.1, item.2)), Some(reason))];
-        self.participant(n, participant::Event::ItemsSaved { form: Self::form(form), items });
+        self.participant(
+            n,
+            participant::Event::ItemsSaved { form: Self::form(form), items, source: participant::Source::User },
+        );
     }
 
     /// A value cleared.
     pub(crate) fn cleared(&mut self, n: u128, form: &str, item: &str) {
         let items = vec![self.item(item, None, Some("entered by mistake"))];
-        self.participant(n, participant::Event::ItemsSaved { form: Self::form(form), items });
+        self.participant(
+            n,
+            participant::Event::ItemsSaved { form: Self::form(form), items, source: participant::Source::User },
+        );
     }
 
     /// The markers of an erasure, in both streams that get them.
@@ -160,7 +169,7 @@ impl Story {
         let reason = reason.map(|reason| Personal::in_part(own(1), Erasable::Known(reason.to_owned())));
         let group = "G".parse().expect("valid");
         let item = item.parse().expect("valid");
-        SavedItem { item: ItemKey { group, group_repeat: 1, item }, value, reason }
+        SavedItem { item: ItemKey { group, group_repeat: 1, item }, value, not_done: None, computed: false, reason }
     }
 
     fn next_command(&self) -> CommandId {

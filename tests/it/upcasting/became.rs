@@ -66,7 +66,7 @@ pub(super) fn design_part() -> Vec<(&'static str, design_part::Event)> {
 fn saved(item: &str, scope: Scope, part: Part, value: &str, reason: &str) -> SavedItem {
     let value = DesignScoped { scope, part, value: Erasable::Known(ItemValue(value.to_owned())) };
     let item = ItemKey { group: text("G.1"), group_repeat: 4, item: text(item) };
-    SavedItem { item, value: Some(value), reason: why(reason) }
+    SavedItem { item, value: Some(value), not_done: None, computed: false, reason: why(reason) }
 }
 
 pub(super) fn participant() -> Vec<(&'static str, participant::Event)> {
@@ -81,7 +81,7 @@ pub(super) fn participant() -> Vec<(&'static str, participant::Event)> {
     vec![
         ("participant-registered.1", Registered { site: text("oslo"), subject_number: text("N-001") }),
         ("consent-given.1", ConsentGiven { version: text("2.0"), reference: why("binder 7") }),
-        ("items-saved.1", ItemsSaved { form, items }),
+        ("items-saved.1", ItemsSaved { form, items, source: participant::Source::User }),
         ("participant-withdrawn.1", Withdrawn { reason: why("moved away") }),
         ("scopes-fenced.1", Fenced { erasure: ERASURE, scopes: scopes.clone(), values: vec![] }),
         ("scopes-fenced.2", Fenced { erasure: ERASURE, scopes, values: vec![one_value(2)] }),

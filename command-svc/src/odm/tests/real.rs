@@ -124,9 +124,9 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
     let site: SiteId = "S1".parse().expect("valid");
     let mut participant = Participant::default();
     let subject_number = "B-001".parse().expect("valid");
-    participant.evolve(&Event::Registered { site: site.clone(), subject_number }, Revision(1));
+    participant.evolve(&Event::Registered { site: site.clone(), subject_number }, Revision(1).into());
     let version = "1.0".parse().expect("valid");
-    participant.evolve(&Event::ConsentGiven { version, reference: None }, Revision(2));
+    participant.evolve(&Event::ConsentGiven { version, reference: None }, Revision(2).into());
     let name: domain::ids::Label = "A study".parse().expect("valid");
     let setup = Setup {
         name: name.clone(),
@@ -147,6 +147,7 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
         principal: &Principal { tenant, environment: Environment::Test, actor, sites: Sites::All },
         command: CommandId(Uuid::from_u128(3)),
         stream: &stream,
+        tail: Tail::default(),
         expected: None,
         governing: &study,
         rules: &(),

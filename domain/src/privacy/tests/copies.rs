@@ -1,4 +1,5 @@
 use super::*;
+use crate::history::Revision;
 
 /// Approved without accepting a single copy, and committed.
 fn waiting() -> Vec<Event> {
@@ -43,12 +44,12 @@ fn a_kms_with_a_pending_window_is_waited_for_and_the_date_is_kept() {
     let much_later = schedule("2027-12-22T12:00:00Z", TreeCopies::OffSite);
     orders(before()).by(platform()).when(much_later).then([scheduled("2027-12-22T12:00:00Z")]);
     let mut state = Privacy::default();
-    before().for_each(|event| state.evolve(&event, Revision(1)));
+    before().for_each(|event| state.evolve(&event, Revision(1).into()));
     let Some(Next::DestroyKeys(doomed)) = state.next(E) else { panic!("{:?}", state.next(E)) };
     assert_eq!(doomed.not_before, Some(moment(LATER)));
     let destroy = record(Step::KeysDestroyed { destroyed: destroyed(), copy: TreeCopies::OffSite });
     for event in orders(before()).by(platform()).when(destroy).facts() {
-        state.evolve(&event, Revision(2));
+        state.evolve(&event, Revision(2).into());
     }
     let Stage::KeysDestroyed(done) = &state.erasures[&E].stage else { panic!("{:?}", state.erasures) };
     assert_eq!((done.scheduled, done.targets.len()), (Some(moment(LATER)), 2));

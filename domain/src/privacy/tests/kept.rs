@@ -167,7 +167,8 @@ fn the_days_of_a_record_are_those_on_which_it_was_captured() {
         form: crate::testing::oid("VS"),
         form_repeat: 1,
     };
-    let saved = || participant::Event::ItemsSaved { form: form.clone(), items: vec![] };
+    let saved =
+        || participant::Event::ItemsSaved { form: form.clone(), items: vec![], source: participant::Source::User };
     let subject_number: SubjectNumber = "001".parse().expect("valid");
     let facts = [
         (datetime!(2026-01-01 23:30 -1), participant::Event::Registered { site: site("oslo"), subject_number }),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::history::Revision;
 use crate::ids::CommandId;
 use crate::scope::Part;
 use crate::study::{Rule, Trigger};
@@ -54,7 +55,7 @@ fn a_redaction_has_the_whole_way_of_an_erasure() {
     let part = Some(value(1).part);
     assert_eq!(orders(facts.clone()).by(platform()).when(destroy(part)).facts().len(), 1);
     let mut state = Privacy::default();
-    facts.iter().for_each(|event| state.evolve(event, Revision(1)));
+    facts.iter().for_each(|event| state.evolve(event, Revision(1).into()));
     assert!(state.is_redacted(&value(1)) && !state.is_redacted(&value(2)));
     assert!(!state.is_forgotten(Scope::HealthFreeText), "everything else of the scope stays");
     orders(facts.clone()).when(redact(F, None, &[value(1)])).rejected("already-erased");

@@ -1,0 +1,304 @@
+//! What somebody wants of a participant's record.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::place::one;
+use super::{FormKey, ItemKey, Meaning, NotDone, Place, QueryKind, Signer, Source, VisitKey};
+use crate::Day;
+use crate::decider;
+use crate::design::ItemValue;
+use crate::ids::{ConsentVersion, ErasureId, Label, Oid, QueryId, SiteId, SubjectNumber};
+use crate::permit::Role;
+use crate::scope::{OneValue, Plain, Scope};
+
+/// What somebody wants of a participant's record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+#[schema(as = ParticipantCommand)]
+pub enum Command {
+    /// Registers the participant under the id in the address.
+    Register {
+        /// Where.
+        site: SiteId,
+        /// The pseudonym.
+        subject_number: SubjectNumber,
+    },
+    /// Records that consent was given.
+    GiveConsent {
+        /// Which version of the consent form.
+        version: ConsentVersion,
+        /// Where the signed form is found.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reference: Option<Plain>,
+    },
+    /// Records that consent was withdrawn. Always taken; needs no reason.
+    WithdrawConsent {
+        /// Why, if the participant said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Plain>,
+    },
+    /// Records that a visit took place, or began.
+    StartVisit {
+        /// Which visit.
+        #[serde(flatten)]
+        visit: VisitKey,
+        /// On which day.
+        on: Day,
+    },
+    /// Records that a visit did not take place.
+    MissVisit {
+        /// Which visit.
+        #[serde(flatten)]
+        visit: VisitKey,
+        /// Why.
+        reason: Plain,
+    },
+    /// Saves values of one form: all or none.
+    SaveItems {
+        /// Which form.
+        #[serde(flatten)]
+        form: FormKey,
+        /// The values.
+        items: Vec<ItemToSave>,
+        /// Where they come from.
+        #[serde(default, skip_serializing_if = "Source::is_user")]
+        source: Source,
+    },
+    /// Says that everything that is known was entered on a form.
+    CompleteForm {
+        /// Which form.
+        #[serde(flatten)]
+        form: FormKey,
+    },
+    /// Takes that back.
+    ReopenForm {
+        /// Which form.
+        #[serde(flatten)]
+        form: FormKey,
+        /// Why.
+        reason: Plain,
+    },
+    /// Says that a form does not belong here. Its values stay in the record.
+    RemoveForm {
+        /// Which form.
+        #[serde(flatten)]
+        form: FormKey,
+        /// Why.
+        reason: Plain,
+    },
+    /// Takes that back.
+    RestoreForm {
+        /// Which form.
+        #[serde(flatten)]
+        form: FormKey,
+        /// Why.
+        reason: Plain,
+    },
+    /// Asks about something.
+    OpenQuery {
+        /// About what.
+        place: Place,
+        /// What kind of question.
+        #[serde(default)]
+        kind: QueryKind,
+        /// The question.
+        text: Plain,
+        /// Who is to answer; none: the site.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<Role>,
+    },
+    /// Answers a query.
+    AnswerQuery {
+        /// Which one.
+        query: QueryId,
+        /// The answer.
+        text: Plain,
+    },
+    /// Hands a query to somebody else.
+    ForwardQuery {
+        /// Which one.
+        query: QueryId,
+        /// To whom.
+        to: Role,
+        /// With which words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<Plain>,
+    },
+    /// Says that a query is settled.
+    CloseQuery {
+        /// Which one.
+        query: QueryId,
+        /// With which words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<Plain>,
+    },
+    /// Says that a query should not have been asked.
+    CancelQuery {
+        /// Which one.
+        query: QueryId,
+        /// Why.
+        text: Plain,
+    },
+    /// Says that a closed query is not settled.
+    ReopenQuery {
+        /// Which one.
+        query: QueryId,
+        /// Why.
+        text: Plain,
+    },
+    /// Says that values agree with their source.
+    Verify {
+        /// On which form.
+        #[serde(flatten)]
+        form: FormKey,
+        /// Which items; none: all that are saved.
+        #[serde(default)]
+        items: Vec<ItemKey>,
+    },
+    /// Takes that back.
+    WithdrawVerification {
+        /// On which form.
+        #[serde(flatten)]
+        form: FormKey,
+        /// Which items; none: all.
+        #[serde(default)]
+        items: Vec<ItemKey>,
+        /// Why.
+        reason: Plain,
+    },
+    /// Says that a group of reviewers has looked at a form.
+    ReviewForm {
+        /// Which form.
+        #[serde(flatten)]
+        form: FormKey,
+        /// Which group.
+        group: Label,
+    },
+    /// Lets no value change here for the time being.
+    Freeze {
+        /// Where.
+        place: Place,
+        /// Why, if there is more to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Plain>,
+    },
+    /// Lets values change again.
+    Unfreeze {
+        /// Where.
+        place: Place,
+        /// Why.
+        reason: Plain,
+    },
+    /// Lets nothing change here any more.
+    Lock {
+        /// Where.
+        place: Place,
+        /// Why, if there is more to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Plain>,
+    },
+    /// Lets it change again.
+    Unlock {
+        /// Where.
+        place: Place,
+        /// Why.
+        reason: Plain,
+    },
+    /// Answers for what stands here.
+    Sign {
+        /// For what.
+        place: Place,
+        /// What the signature means.
+        meaning: Meaning,
+        /// Who signs, as found by asking anew who it is. Never from a body.
+        #[serde(skip)]
+        signer: Option<Signer>,
+    },
+    /// Records that the participant left.
+    Withdraw {
+        /// Why, if the participant said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Plain>,
+    },
+    /// Marks scopes and single values as erased. The platform's own.
+    Fence {
+        /// For which erasure.
+        erasure: ErasureId,
+        /// Which scopes.
+        #[serde(default)]
+        scopes: BTreeSet<Scope>,
+        /// Which values.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        values: BTreeSet<OneValue>,
+    },
+    /// Marks processing as restricted. The platform's own.
+    Restrict {},
+    /// Ends the restriction. The platform's own.
+    LiftRestriction {},
+}
+
+/// One value to save.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ItemToSave {
+    /// The item group's OID.
+    pub group: Oid,
+    /// Which occurrence of the group on the form, from 1.
+    #[serde(default = "one")]
+    pub group_repeat: u32,
+    /// The item's OID.
+    pub item: Oid,
+    /// The value; null clears it.
+    pub value: Option<ItemValue>,
+    /// Why there is none: then it is not cleared but not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_done: Option<NotDone>,
+    /// Why, if a saved value is changed or cleared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Plain>,
+}
+
+impl ItemToSave {
+    /// Which item of the form.
+    pub fn key(&self) -> ItemKey {
+        ItemKey { group: self.group.clone(), group_repeat: self.group_repeat, item: self.item.clone() }
+    }
+}
+
+impl decider::Command for Command {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Register { .. } => "register",
+            Self::GiveConsent { .. } => "give-consent",
+            Self::WithdrawConsent { .. } => "withdraw-consent",
+            Self::StartVisit { .. } => "start-visit",
+            Self::MissVisit { .. } => "miss-visit",
+            Self::SaveItems { .. } => "save-items",
+            Self::CompleteForm { .. } => "complete-form",
+            Self::ReopenForm { .. } => "reopen-form",
+            Self::RemoveForm { .. } => "remove-form",
+            Self::RestoreForm { .. } => "restore-form",
+            Self::OpenQuery { .. } => "open-query",
+            Self::AnswerQuery { .. } => "answer-query",
+            Self::ForwardQuery { .. } => "forward-query",
+            Self::CloseQuery { .. } => "close-query",
+            Self::CancelQuery { .. } => "cancel-query",
+            Self::ReopenQuery { .. } => "reopen-query",
+            Self::Verify { .. } => "verify",
+            Self::WithdrawVerification { .. } => "withdraw-verification",
+            Self::ReviewForm { .. } => "review-form",
+            Self::Freeze { .. } => "freeze",
+            Self::Unfreeze { .. } => "unfreeze",
+            Self::Lock { .. } => "lock",
+            Self::Unlock { .. } => "unlock",
+            Self::Sign { .. } => "sign",
+            Self::Withdraw { .. } => "withdraw",
+            Self::Fence { .. } => "fence",
+            Self::Restrict {} => "restrict",
+            Self::LiftRestriction {} => "lift-restriction",
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Why a command to a participant's record is refused.
+
+use super::{LockRefused, QueryRefused, SignRefused, VerifyRefused, VisitRefused};
+use crate::history::Revision;
+use crate::rejection::{Fault, Kind, Rejection};
+use crate::scope::Scope;
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Not there, or not at a site of this credential.
+    #[error("there is no such participant: register it first, or use a credential of its site")]
+    NoSuchParticipant,
+    /// The study takes no participants yet.
+    #[error("the study is not live: publish a design, open a site and go live first")]
+    StudyNotLive,
+    /// The study is over.
+    #[error("the study is completed: nobody is registered any more")]
+    StudyCompleted,
+    /// The site is not open.
+    #[error("the site is not open in this study, or not one of this credential")]
+    NoSuchSite,
+    /// Registered already, elsewhere or under another number.
+    #[error("this participant id is registered already, at another site or under another subject number")]
+    RegisteredOtherwise,
+    /// No consent yet.
+    #[error("no consent is recorded for this participant: record it first")]
+    NoConsent,
+    /// The participant left.
+    #[error("the participant has withdrawn: nothing can be added")]
+    Withdrawn,
+    /// Processing is restricted.
+    #[error("processing of this participant's data is restricted: nothing can be added until that is lifted")]
+    Restricted,
+    /// An erasure has taken the scope.
+    #[error("the scope {0} of this participant has been erased: nothing of it is taken any more")]
+    Erased(Scope),
+    /// A saved form is changed without saying which revision.
+    #[error("the form was saved before: send If-Match with its ETag")]
+    TagRequired,
+    /// The form changed meanwhile.
+    #[error("the form has changed: read it again and decide anew")]
+    TagDiffers(Revision),
+    /// Something in the body does not fit the design, or a hard check refuses it.
+    #[error("{} of the items cannot be saved, so none was", .0.len())]
+    Faults(Vec<Fault>),
+    /// A reason is needed and there is none.
+    #[error("say why: a reason is needed for this")]
+    ReasonRequired,
+    /// Of a visit.
+    #[error(transparent)]
+    Visit(#[from] VisitRefused),
+    /// Of a query.
+    #[error(transparent)]
+    Query(#[from] QueryRefused),
+    /// Of a verification or a review.
+    #[error(transparent)]
+    Verify(#[from] VerifyRefused),
+    /// Of a lock.
+    #[error(transparent)]
+    Lock(#[from] LockRefused),
+    /// Of a signature.
+    #[error(transparent)]
+    Sign(#[from] SignRefused),
+}
+
+impl Rejection for Refused {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoSuchParticipant => "no-such-participant",
+            Self::StudyNotLive => "study-not-live",
+            Self::StudyCompleted => "study-completed",
+            Self::NoSuchSite => "no-such-site",
+            Self::RegisteredOtherwise => "registered-otherwise",
+            Self::NoConsent => "no-consent",
+            Self::Withdrawn => "withdrawn",
+            Self::Restricted => "restricted",
+            Self::Erased(_) => "erased",
+            Self::TagRequired => "tag-required",
+            Self::TagDiffers(_) => "tag-differs",
+            Self::Faults(_) => "invalid-items",
+            Self::ReasonRequired => "reason-required",
+            Self::Visit(refused) => refused.code(),
+            Self::Query(refused) => refused.code(),
+            Self::Verify(refused) => refused.code(),
+            Self::Lock(refused) => refused.code(),
+            Self::Sign(refused) => refused.code(),
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NoSuchParticipant => Kind::NotFound,
+            Self::NoSuchSite | Self::Faults(_) | Self::ReasonRequired => Kind::Invalid,
+            Self::StudyNotLive
+            | Self::StudyCompleted
+            | Self::RegisteredOtherwise
+            | Self::NoConsent
+            | Self::Withdrawn
+            | Self::Restricted => Kind::Conflict,
+            Self::Erased(_) => Kind::Erased,
+            Self::TagRequired => Kind::PreconditionRequired,
+            Self::TagDiffers(current) => Kind::PreconditionFailed { current: *current },
+            Self::Visit(refused) => refused.kind(),
+            Self::Query(refused) => refused.kind(),
+            Self::Verify(refused) => refused.kind(),
+            Self::Lock(refused) => refused.kind(),
+            Self::Sign(refused) => refused.kind(),
+        }
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        match self {
+            Self::Faults(faults) => faults.clone(),
+            _ => Vec::new(),
+        }
+    }
+}
