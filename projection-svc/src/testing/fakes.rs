@@ -212,6 +212,12 @@ impl Journal for FakeJournal {
     async fn journals(&self) -> Result<Vec<JournalId>, Failure> {
         Ok(lock(&self.0.journals).keys().cloned().collect())
     }
+
+    async fn streams(&self, journal: &JournalId, aggregate: Aggregate) -> Result<Vec<StreamId>, Failure> {
+        let streams = self.0.read(journal, 0).into_iter().map(|commit| commit.header.stream);
+        let streams: std::collections::BTreeSet<_> = streams.filter(|stream| stream.aggregate == aggregate).collect();
+        Ok(streams.into_iter().collect())
+    }
 }
 
 struct FakeFeed {
