@@ -24,6 +24,7 @@ mod consent;
 mod locks;
 mod place;
 mod queries;
+mod readiness;
 mod refused;
 mod save;
 mod sign;
@@ -35,9 +36,12 @@ pub use command::{Command, ItemToSave};
 pub use locks::{Held, LockRefused, Locks};
 pub use place::{FormKey, ItemKey, ItemPlace, Place, VisitKey};
 pub use queries::{Queries, Query, QueryKind, QueryRefused, QueryState};
+pub use readiness::{Blocker, readiness, required_items};
 pub use refused::Refused;
 pub use save::{NotDone, Source};
-pub use sign::{Factor, Meaning, SignRefused, Signature, Signatures, SignedForm, Signer};
+pub use sign::{
+    Dropped, Factor, Meaning, SignRefused, Signature, SignatureCheck, Signatures, SignedForm, Signer, verify_signature,
+};
 pub use verify::{Verifications, VerifyRefused};
 pub use visits::{Visit, VisitRefused};
 
@@ -72,7 +76,10 @@ facts! {
         /// A value met an edit check: refused, or accepted with a query. The value is as it was sent.
         "check-fired" 1 CheckFired { form: FormKey, item: ItemKey, check: CheckId, severity: Severity, outcome: CheckOutcome, value: Option<DesignScoped<ItemValue>> },
         /// Somebody, or a check, asks about something.
-        "query-opened" 1 QueryOpened { query: QueryId, kind: QueryKind, place: Place, check: Option<CheckId>, to: Option<Role>, text: FreeText },
+        /// What a check asks is its message in the design, so such a query has no text.
+        "query-opened" 1 QueryOpened { query: QueryId, kind: QueryKind, place: Place, check: Option<CheckId>, by: Role, to: Option<Role>, candidate: bool, text: Option<FreeText> },
+        /// A candidate is put to whoever is to answer.
+        "query-raised" 1 QueryRaised { query: QueryId },
         /// The site has answered.
         "query-answered" 1 QueryAnswered { query: QueryId, text: FreeText },
         /// Somebody else is to answer.
@@ -85,7 +92,7 @@ facts! {
         "query-reopened" 1 QueryReopened { query: QueryId, text: FreeText },
         /// What a closed query was about has changed.
         "data-changed-after-close" 1 DataChangedAfterClose { query: QueryId },
-        /// Values agree with their source. No items: the whole form.
+        /// Values agree with their source.
         "data-verified" 1 Verified { form: FormKey, items: Vec<ItemKey> },
         /// They do not, or were not looked at.
         "verification-withdrawn" 1 VerificationWithdrawn { form: FormKey, items: Vec<ItemKey>, reason: FreeText },
@@ -256,6 +263,7 @@ impl Decider for Participant {
             | Command::RemoveForm { .. }
             | Command::RestoreForm { .. } => capture::decide(self.writable(context)?, command, context),
             Command::OpenQuery { .. }
+            | Command::RaiseQuery { .. }
             | Command::AnswerQuery { .. }
             | Command::ForwardQuery { .. }
             | Command::CloseQuery { .. }
@@ -349,6 +357,7 @@ impl Record {
             | Event::FormRemoved { .. }
             | Event::FormRestored { .. } => capture::evolve(&mut self.forms, event, recorded),
             Event::QueryOpened { .. }
+            | Event::QueryRaised { .. }
             | Event::QueryAnswered { .. }
             | Event::QueryForwarded { .. }
             | Event::QueryClosed { .. }
@@ -391,6 +400,7 @@ impl Participant {
         if setup.completed.is_some() {
             return Err(Refused::StudyCompleted);
         }
+        locks::gate_registration(setup, site)?;
         if !setup.sites.contains_key(site) || !context.principal.sites.contains(site) {
             return Err(Refused::NoSuchSite);
         }

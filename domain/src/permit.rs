@@ -128,6 +128,15 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("study.go-live", &[StudyDesigner]),
     ("study.complete", &[DataManager, Controller]),
     ("study.set-retention", &[DataManager, Controller]),
+    ("study.freeze-data", &[DataManager]),
+    ("study.unfreeze-data", &[DataManager]),
+    ("study.lock-data", &[DataManager]),
+    ("study.unlock-data", &[DataManager]),
+    // Two persons: one asks, the other confirms.
+    ("study.ask-database-lock", &[DataManager]),
+    ("study.lock-database", &[Controller]),
+    ("study.ask-database-unlock", &[DataManager]),
+    ("study.unlock-database", &[Controller]),
     // Ending a rule makes data erasable: for the one who answers for it.
     ("study.end-retention", &[Controller]),
     ("design-part.store", &[StudyDesigner]),
@@ -142,6 +151,7 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("participant.remove-form", &[Investigator, Coordinator, DataManager]),
     ("participant.restore-form", &[Investigator, Coordinator, DataManager]),
     ("participant.open-query", &[Investigator, Coordinator, Monitor, DataManager]),
+    ("participant.raise-query", &[Investigator, Coordinator, Monitor, DataManager]),
     ("participant.answer-query", &[Investigator, Coordinator, Monitor, DataManager]),
     ("participant.forward-query", &[Investigator, Coordinator, Monitor, DataManager]),
     ("participant.close-query", &[Investigator, Coordinator, Monitor, DataManager]),
@@ -216,6 +226,9 @@ pub const QUERIES: &[(&str, &[Role])] = &[
     ("participant.casebook", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
     ("participant.identity", &[Investigator, Coordinator]),
     ("participant.audit", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Dpo]),
+    ("participant.signatures", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Controller]),
+    ("query.list", &[Investigator, Coordinator, Monitor, DataManager, Auditor]),
+    ("study.lock-readiness", &[DataManager, Auditor, Controller]),
     ("erasure.list", &[Dpo, Controller, Auditor]),
     ("erasure.show", &[Dpo, Controller, Auditor, Investigator]),
 ];

@@ -12,12 +12,15 @@ use crate::design::{StudyDesign, content_hash};
 use crate::field::Malformed;
 use crate::history::{CommitHash, StreamId};
 use crate::ids::{Environment, Label, RuleId, SiteId};
+use crate::participant::Held;
 use crate::privacy::RefusalGround;
 use crate::rejection::{Kind, Rejection};
 use crate::scope::Scope;
 
+mod locks;
 mod retention;
 
+pub use locks::{Checked, Database, StudyLocks};
 pub use retention::{Due, MONTHS_MAX, Milestones, Rule, Trigger};
 
 // --- facts
@@ -39,6 +42,22 @@ facts! {
         "retention-set" 1 RetentionSet { rule: RuleId, scopes: Vec<Scope>, trigger: Trigger, months: u32, legal_basis: Label, ground: RefusalGround, allows_redaction: bool },
         /// This rule keeps nothing any more.
         "retention-ended" 1 RetentionEnded { rule: RuleId },
+        /// No value changes at this site (none: in the whole study) for the time being; queries go on.
+        "data-frozen" 1 DataFrozen { site: Option<SiteId>, reason: Option<Label> },
+        /// Values may change again.
+        "data-unfrozen" 1 DataUnfrozen { site: Option<SiteId>, reason: Label },
+        /// Nothing changes at this site (none: in the whole study) any more.
+        "data-locked" 1 DataLocked { site: Option<SiteId>, reason: Option<Label> },
+        /// It may change again.
+        "data-unlocked" 1 DataUnlocked { site: Option<SiteId>, reason: Label },
+        /// Somebody asks for the lock of the database.
+        "database-lock-asked" 1 DatabaseLockAsked { reason: Label },
+        /// Every record was gone through, nothing hindered, and another person confirmed: this is the study's data.
+        "database-locked" 1 DatabaseLocked { participants: u64, digest: CommitHash },
+        /// Somebody asks for the end of that.
+        "database-unlock-asked" 1 DatabaseUnlockAsked { reason: Label },
+        /// Another person confirmed. What is frozen or locked beside stays so.
+        "database-unlocked" 1 DatabaseUnlocked { },
     }
 }
 
@@ -78,6 +97,8 @@ pub struct Setup {
     pub retention: BTreeMap<RuleId, Option<Rule>>,
     /// When the study was completed, if it is.
     pub completed: Option<Day>,
+    /// What is frozen or locked.
+    pub locks: StudyLocks,
 }
 
 impl Study {
@@ -169,6 +190,58 @@ pub enum Command {
         /// Which rule.
         rule: RuleId,
     },
+    /// Lets no value change for the time being; queries go on.
+    FreezeData {
+        /// At this site; none: in the whole study.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        site: Option<SiteId>,
+        /// Why, if there is more to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Label>,
+    },
+    /// Lets values change again.
+    UnfreezeData {
+        /// At this site; none: in the whole study.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        site: Option<SiteId>,
+        /// Why.
+        reason: Label,
+    },
+    /// Lets nothing change any more.
+    LockData {
+        /// At this site; none: in the whole study.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        site: Option<SiteId>,
+        /// Why, if there is more to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Label>,
+    },
+    /// Lets it change again.
+    UnlockData {
+        /// At this site; none: in the whole study.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        site: Option<SiteId>,
+        /// Why.
+        reason: Label,
+    },
+    /// Asks for the lock of the database: all data is frozen by now. Another person confirms.
+    AskDatabaseLock {
+        /// Why now.
+        reason: Label,
+    },
+    /// Confirms the lock of the database: every record is gone through, and nothing may hinder it.
+    LockDatabase {
+        /// What was found in the records. Never from a body.
+        #[serde(skip)]
+        checked: Option<Checked>,
+    },
+    /// Asks for the end of that lock. Another person confirms.
+    AskDatabaseUnlock {
+        /// Why.
+        reason: Label,
+    },
+    /// Confirms the end of the lock of the database. The data stays frozen until it is unfrozen.
+    UnlockDatabase {},
 }
 
 impl decider::Command for Command {
@@ -181,6 +254,14 @@ impl decider::Command for Command {
             Self::Complete { .. } => "complete",
             Self::SetRetention { .. } => "set-retention",
             Self::EndRetention { .. } => "end-retention",
+            Self::FreezeData { .. } => "freeze-data",
+            Self::UnfreezeData { .. } => "unfreeze-data",
+            Self::LockData { .. } => "lock-data",
+            Self::UnlockData { .. } => "unlock-data",
+            Self::AskDatabaseLock { .. } => "ask-database-lock",
+            Self::LockDatabase { .. } => "lock-database",
+            Self::AskDatabaseUnlock { .. } => "ask-database-unlock",
+            Self::UnlockDatabase {} => "unlock-database",
         }
     }
 }
@@ -226,6 +307,36 @@ pub enum Refused {
     /// No such rule.
     #[error("there is no such retention rule in this study")]
     NoSuchRule,
+    /// No such site.
+    #[error("there is no such site in this study")]
+    NoSuchSite,
+    /// Locked already.
+    #[error("this data is locked, which is more than frozen: unlock it first")]
+    DataLocked,
+    /// Over and done with.
+    #[error("the database of this study is locked: ask for its unlock first")]
+    DatabaseLocked,
+    /// Nothing to unlock.
+    #[error("the database of this study is not locked")]
+    DatabaseNotLocked,
+    /// Values may change.
+    #[error("values may still change: freeze the data of the whole study first")]
+    NotFrozen,
+    /// Nobody asks for it.
+    #[error("the lock of the database is not asked for: a data manager does that first")]
+    LockNotAsked,
+    /// Nobody asks for it.
+    #[error("the unlock of the database is not asked for: a data manager does that first")]
+    UnlockNotAsked,
+    /// One person is not two.
+    #[error("it takes two persons: another one than the one who asked confirms")]
+    SamePerson,
+    /// The records were not gone through.
+    #[error("the records of this study have not been gone through")]
+    NotChecked,
+    /// Something hinders it.
+    #[error("{} things hinder the lock, in the {} records of this study: settle them first", .0.blockers, .0.participants)]
+    Blocked(Checked),
 }
 
 impl Rejection for Refused {
@@ -243,18 +354,46 @@ impl Rejection for Refused {
             Self::ForeignScope(_) => "foreign-scope",
             Self::NoExemption(_) => "no-exemption",
             Self::NoSuchRule => "no-such-rule",
+            Self::NoSuchSite => "no-such-site",
+            Self::DataLocked => "locked",
+            Self::DatabaseLocked => "database-locked",
+            Self::DatabaseNotLocked => "database-not-locked",
+            Self::NotFrozen => "not-frozen",
+            Self::LockNotAsked => "lock-not-asked",
+            Self::UnlockNotAsked => "unlock-not-asked",
+            Self::SamePerson => "same-person",
+            Self::NotChecked => "not-checked",
+            Self::Blocked(_) => "lock-blocked",
         }
     }
+
     fn kind(&self) -> Kind {
         match self {
             Self::NoSuchStudy | Self::NoSuchRule => Kind::NotFound,
+            Self::NoSuchSite => Kind::Invalid,
+            Self::SamePerson => Kind::Forbidden,
             Self::CompletedInFuture | Self::EmptyRule | Self::ForeignScope(_) | Self::NoExemption(_) => Kind::Invalid,
             Self::StudyExists
             | Self::SiteExists
             | Self::NoSite
             | Self::NoSuchDesign
             | Self::NotLive
-            | Self::CompletedOtherwise => Kind::Conflict,
+            | Self::CompletedOtherwise
+            | Self::DataLocked
+            | Self::DatabaseLocked
+            | Self::DatabaseNotLocked
+            | Self::NotFrozen
+            | Self::LockNotAsked
+            | Self::UnlockNotAsked
+            | Self::NotChecked
+            | Self::Blocked(_) => Kind::Conflict,
+        }
+    }
+
+    fn faults(&self) -> Vec<crate::rejection::Fault> {
+        match self {
+            Self::Blocked(checked) => checked.faults.clone(),
+            _ => Vec::new(),
         }
     }
 }
@@ -285,7 +424,7 @@ impl Decider for Study {
                 Ok(if setup.designs.contains_key(design) { vec![] } else { vec![news] })
             }
             Command::OpenSite { site, name } => {
-                let setup = self.setup().ok_or(Refused::NoSuchStudy)?;
+                let setup = self.setup().ok_or(Refused::NoSuchStudy)?.unlocked()?;
                 match setup.sites.get(site) {
                     None => Ok(vec![Event::SiteOpened { site: site.clone(), name: name.clone() }]),
                     Some(known) if known == name => Ok(vec![]),
@@ -307,10 +446,18 @@ impl Decider for Study {
                     None => Err(Refused::NoSuchRule),
                 }
             }
+            Command::FreezeData { site, reason } => self.hold(site.as_ref(), Held::Frozen, reason.as_ref()),
+            Command::LockData { site, reason } => self.hold(site.as_ref(), Held::Locked, reason.as_ref()),
+            Command::UnfreezeData { site, reason } => self.release(site.as_ref(), Held::Frozen, reason),
+            Command::UnlockData { site, reason } => self.release(site.as_ref(), Held::Locked, reason),
+            Command::AskDatabaseLock { reason } => self.ask_database_lock(reason),
+            Command::LockDatabase { checked } => self.lock_database(checked.as_ref(), context.principal.actor.id),
+            Command::AskDatabaseUnlock { reason } => self.ask_database_unlock(reason),
+            Command::UnlockDatabase {} => self.unlock_database(context.principal.actor.id),
         }
     }
 
-    fn evolve(&mut self, event: &Event, _: Recorded) {
+    fn evolve(&mut self, event: &Event, recorded: Recorded) {
         match event {
             Event::Created { name, environment } => {
                 *self = Self::Configured(Setup {
@@ -320,6 +467,7 @@ impl Decider for Study {
                     sites: BTreeMap::new(),
                     retention: BTreeMap::new(),
                     completed: None,
+                    locks: StudyLocks::default(),
                 });
             }
             Event::DesignPublished { design, parts, .. } => {
@@ -355,6 +503,11 @@ impl Decider for Study {
                     setup.retention.insert(rule.clone(), None);
                 }
             }
+            other => {
+                if let Some(setup) = self.setup_mut() {
+                    setup.locks.evolve(other, recorded.actor);
+                }
+            }
         }
     }
 
@@ -380,7 +533,7 @@ impl Decider for Study {
 
 impl Study {
     fn go_live(&self, wanted: &CommitHash) -> Result<Vec<Event>, Refused> {
-        let setup = self.setup().ok_or(Refused::NoSuchStudy)?;
+        let setup = self.setup().ok_or(Refused::NoSuchStudy)?.unlocked()?;
         if !setup.designs.contains_key(wanted) {
             return Err(Refused::NoSuchDesign);
         }

@@ -235,6 +235,7 @@ pub(crate) fn live_study() -> Study {
         sites: [(site("oslo"), label("Oslo")), (site("bergen"), label("Bergen"))].into(),
         retention: Default::default(),
         completed: None,
+        locks: Default::default(),
     };
     Study::Live { setup, design: hash, content: Some(Arc::new(design)) }
 }

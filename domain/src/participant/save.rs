@@ -65,6 +65,9 @@ pub(super) fn decide(
     if saved.is_empty() {
         return Ok(vec![]);
     }
+    for item in &saved {
+        super::locks::gate(record, key, &item.item, context)?;
+    }
     saving.check_tag()?;
     let (passed, fired) = (vec![], vec![]);
     let news = [

@@ -135,6 +135,7 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
         sites: [(site, name)].into(),
         retention: BTreeMap::new(),
         completed: None,
+        locks: Default::default(),
     };
     let study = Study::Live { setup, design: design.hash(), content: Some(Arc::new(design.clone())) };
     let tenant: TenantId = "acme".parse().expect("valid");
