@@ -83,7 +83,7 @@ impl StudyDesign {
     }
 
     /// What kind of value an item has in expressions.
-    fn type_of(&self, item: &Oid) -> Option<Type> {
+    pub(crate) fn type_of(&self, item: &Oid) -> Option<Type> {
         self.item(item).map(|item| match item.data_type {
             DataType::Integer | DataType::Decimal => Type::Number,
             DataType::Boolean => Type::Truth,
