@@ -12,8 +12,10 @@ use crate::design::{ItemValue, content_hash};
 use crate::design_part::{self, DesignPart, PartText};
 use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::identity::{self, Detail, Identity, PlainDetails};
-use crate::ids::{CommandId, Environment, ErasureId, HoldId, StudyId, TokenId};
-use crate::participant::{self, FormKey, ItemToSave, Participant};
+use crate::ids::{CommandId, Environment, ErasureId, HoldId, QueryId, StudyId, TokenId};
+use crate::participant::{
+    self, FormKey, ItemKey, ItemPlace, ItemToSave, Participant, Place, QueryKind, QueryState,
+};
 use crate::permit::{Principal, Role, Sites};
 use crate::port::TreeCopies;
 use crate::privacy::{self, Justification, Next, Person, Privacy, RefusalGround, RestrictionGround, Step, TargetKeys};
@@ -137,6 +139,28 @@ fn participants() -> BoxedStrategy<Participant> {
     .boxed()
 }
 
+fn holds_of_data() -> impl Strategy<Value = study::Command> {
+    use study::Command::{
+        AskDatabaseLock, AskDatabaseUnlock, FreezeData, LockData, LockDatabase, UnfreezeData, UnlockData, UnlockDatabase,
+    };
+    let places = select(vec![None, Some("oslo"), Some("paris")]);
+    let checked = option::of((0..2_u64).prop_map(|blockers| study::Checked { blockers, ..Default::default() }));
+    let command = (0..8_u8, places, checked).prop_map(|(which, at, checked)| {
+        let (site, reason) = (at.map(site), label("for the analysis"));
+        match which {
+            0 => FreezeData { site, reason: Some(reason) },
+            1 => UnfreezeData { site, reason },
+            2 => LockData { site, reason: None },
+            3 => UnlockData { site, reason },
+            4 => AskDatabaseLock { reason },
+            5 => LockDatabase { checked },
+            6 => AskDatabaseUnlock { reason },
+            _ => UnlockDatabase {},
+        }
+    });
+    command
+}
+
 impl World for Study {
     fn commands() -> BoxedStrategy<study::Command> {
         use study::Command::{Complete, Create, EndRetention, GoLive, OpenSite, PublishDesign, SetRetention};
@@ -148,15 +172,29 @@ impl World for Study {
         let hashes = || select(vec![design().hash(), CommitHash([1; 32])]);
         let environments = select(vec![Environment::Test, Environment::Prod]);
         prop_oneof![
-            environments.prop_map(|environment| Create { name: label("Cardio"), environment }),
-            hashes().prop_map(|design| PublishDesign { design, version: label("1"), parts: vec![design] }),
-            select(vec!["oslo", "bergen"]).prop_map(|id| OpenSite { site: site(id), name: label(id) }),
-            hashes().prop_map(|design| GoLive { design }),
-            days().prop_map(|on| Complete { on }),
-            set,
-            ids().prop_map(|rule| EndRetention { rule }),
+            1 => environments.prop_map(|environment| Create { name: label("Cardio"), environment }),
+            1 => hashes().prop_map(|design| PublishDesign { design, version: label("1"), parts: vec![design] }),
+            1 => select(vec!["oslo", "bergen"]).prop_map(|id| OpenSite { site: site(id), name: label(id) }),
+            1 => hashes().prop_map(|design| GoLive { design }),
+            1 => days().prop_map(|on| Complete { on }),
+            1 => set,
+            1 => ids().prop_map(|rule| EndRetention { rule }),
+            4 => holds_of_data(),
         ]
         .boxed()
+    }
+
+    fn asks_for(&self) -> Option<study::Command> {
+        use study::Command::{AskDatabaseLock, AskDatabaseUnlock, LockDatabase, UnlockDatabase};
+        let reason = || label("all is in");
+        let locks = &self.setup()?.locks;
+        Some(match locks.database {
+            study::Database::Open if locks.study.is_none() => return None,
+            study::Database::Open => AskDatabaseLock { reason: reason() },
+            study::Database::LockAsked(_) => LockDatabase { checked: Some(study::Checked::default()) },
+            study::Database::Locked => AskDatabaseUnlock { reason: reason() },
+            study::Database::UnlockAsked(_) => UnlockDatabase {},
+        })
     }
 
     fn governing() -> BoxedStrategy<()> {
@@ -209,6 +247,74 @@ fn items_to_save() -> impl Strategy<Value = Vec<ItemToSave>> {
     prop::collection::vec(saved, 0..4)
 }
 
+fn the_form() -> FormKey {
+    FormKey { visit: oid("V1"), visit_repeat: 1, form: oid("VS"), form_repeat: 1 }
+}
+
+/// A change of the item that is asked about most.
+fn another_value(record: &participant::Record) -> participant::Command {
+    let item = ItemKey { group: oid("G"), group_repeat: 1, item: oid("SYSBP") };
+    let now = record.forms.get(&the_form()).and_then(|form| form.items.get(&item)?.value.clone());
+    let same = now.is_some_and(|now| now.known().is_some_and(|now| now.0 == "98765"));
+    let value = Some(ItemValue(if same { "98765000" } else { "98765" }.into()));
+    let ItemKey { group, group_repeat, item } = item;
+    let item = ItemToSave { group, group_repeat, item, value, not_done: None, reason: Some("CANARY".into()) };
+    participant::Command::SaveItems { form: the_form(), items: vec![item], source: participant::Source::User }
+}
+
+fn places() -> impl Strategy<Value = Place> {
+    let item = |group_repeat| ItemKey { group: oid("G"), group_repeat, item: oid("SYSBP") };
+    select(vec![
+        Place::Participant,
+        Place::Visit(the_form().visit()),
+        Place::Form(the_form()),
+        Place::Item(ItemPlace::of(&the_form(), &item(1))),
+        Place::Item(ItemPlace::of(&the_form(), &ItemKey { item: oid("UNHEARD"), ..item(1) })),
+    ])
+}
+
+/// Queries: what follows the opening is what the state asks for.
+fn queries() -> impl Strategy<Value = participant::Command> {
+    use participant::Command::{
+        AnswerQuery, CancelQuery, CloseQuery, ForwardQuery, OpenQuery, RaiseQuery, ReopenQuery,
+    };
+    let kinds = select(vec![QueryKind::Manual, QueryKind::System, QueryKind::Annotation, QueryKind::SourceData]);
+    let to = || select(vec![Role::Investigator, Role::DataManager, Role::Auditor]);
+    let open = (places(), kinds, text(), option::of(to()), any::<bool>())
+        .prop_map(|(place, kind, text, to, candidate)| OpenQuery { place, kind, text, to, candidate });
+    let ids = (1..40_u128).prop_map(|n| QueryId::of_command(CommandId(Uuid::from_u128(n)), 0));
+    let later = (0..6_u8, ids, text(), to()).prop_map(|(which, query, text, to)| match which {
+        0 => RaiseQuery { query },
+        1 => AnswerQuery { query, text },
+        2 => ForwardQuery { query, to, text: Some(text) },
+        3 => CloseQuery { query, text: Some(text) },
+        4 => CancelQuery { query, text },
+        _ => ReopenQuery { query, text },
+    });
+    prop_oneof![2 => open, 1 => later]
+}
+
+/// What is done with values that stand.
+fn looks() -> impl Strategy<Value = participant::Command> {
+    use participant::Command::{Freeze, Lock, ReviewForm, Sign, Unfreeze, Unlock, Verify, WithdrawVerification};
+    let signers = option::weighted(0.9, text()).prop_map(|name| {
+        name.map(|printed_name| participant::Signer { printed_name, factors: vec![participant::Factor::Token] })
+    });
+    (0..11_u8, places(), text(), signers).prop_map(|(which, place, reason, signer)| {
+        let form = the_form();
+        match which {
+            0 | 1 => Verify { form, items: vec![] },
+            2 => WithdrawVerification { form, items: vec![], reason },
+            3 | 10 => ReviewForm { form, group: label("medical") },
+            4 => Freeze { place, reason: Some(reason) },
+            5 => Unfreeze { place, reason },
+            6 => Lock { place, reason: None },
+            7 => Unlock { place, reason },
+            _ => Sign { place, meaning: participant::Meaning::Responsibility, signer },
+        }
+    })
+}
+
 impl World for Participant {
     fn commands() -> BoxedStrategy<participant::Command> {
         use participant::Command::{Fence, GiveConsent, LiftRestriction, Register, Restrict, SaveItems, Withdraw};
@@ -216,7 +322,7 @@ impl World for Participant {
             .prop_map(|(at, number)| Register { site: site(at), subject_number: number.parse().expect("valid") });
         let consent = (select(vec!["1.0", "2.0"]), reason())
             .prop_map(|(version, reference)| GiveConsent { version: version.parse().expect("valid"), reference });
-        let form = FormKey { visit: oid("V1"), visit_repeat: 1, form: oid("VS"), form_repeat: 1 };
+        let form = the_form();
         let fence = (erasures(), some_scopes(), some_values()).prop_map(|(erasure, scopes, values)| Fence {
             erasure,
             scopes: scopes.unwrap_or_default(),
@@ -230,12 +336,35 @@ impl World for Participant {
                 items,
                 source: participant::Source::User,
             }),
+            5 => queries(),
+            8 => looks(),
             1 => reason().prop_map(|reason| Withdraw { reason }),
             1 => fence,
             1 => Just(Restrict {}),
             2 => Just(LiftRestriction {}),
         ]
         .boxed()
+    }
+
+    fn asks_for(&self) -> Option<participant::Command> {
+        use participant::Command::{AnswerQuery, CancelQuery, CloseQuery, ForwardQuery, RaiseQuery, ReopenQuery};
+        let open = |(_, found): &(&QueryId, &participant::Query)| found.state != QueryState::Cancelled;
+        let record = self.record()?;
+        if let Some((place, _)) = record.locks.0.iter().find(|(_, held)| **held == participant::Held::Locked) {
+            return Some(participant::Command::Unlock { place: place.clone(), reason: "CANARY".into() });
+        }
+        let (query, found) = record.queries.0.iter().find(open)?;
+        let (query, text) = (query.clone(), Plain::from("CANARY"));
+        Some(match found.state {
+            QueryState::Candidate => RaiseQuery { query },
+            QueryState::Open if found.to.is_some() => CloseQuery { query, text: None },
+            QueryState::Open => ForwardQuery { query, to: Role::Investigator, text: Some(text) },
+            QueryState::Forwarded => AnswerQuery { query, text },
+            QueryState::Answered => CloseQuery { query, text: None },
+            QueryState::Closed if !found.changed_after_close && record.consent.is_some() => another_value(record),
+            QueryState::Closed | QueryState::Resolved => ReopenQuery { query, text },
+            QueryState::Reopened | QueryState::Cancelled => CancelQuery { query, text },
+        })
     }
 
     fn governing() -> BoxedStrategy<Study> {

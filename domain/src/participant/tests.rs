@@ -142,3 +142,9 @@ fn a_free_text_has_a_part_of_its_own() {
     assert_eq!(value.scope, Scope::HealthFreeText);
     assert_ne!(value.part, Part::all());
 }
+
+mod locks;
+mod queries;
+mod readiness;
+mod sign;
+mod verify;

@@ -197,3 +197,5 @@ impl Setup {
     }
 }
 
+#[cfg(test)]
+mod tests;
