@@ -14,6 +14,7 @@ use crate::ids::{CheckId, Oid};
 use crate::rejection::Fault;
 use crate::scope::Scope;
 
+pub mod expression;
 mod value;
 
 pub use value::ItemValue;
@@ -404,6 +405,7 @@ impl StudyDesign {
                 fault(format!("/items/{n}/scope"), "an item's scope begins with identity. or health.".into());
             }
         }
+        faults.extend(self.expression_faults());
         faults
     }
 }

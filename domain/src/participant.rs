@@ -6,8 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use time::OffsetDateTime;
-
 use crate::Day;
 use crate::decider::{Context, Decider, Recorded};
 use crate::design::ItemValue;
@@ -33,6 +31,7 @@ mod visits;
 
 pub use checks::{CheckOutcome, Severity};
 pub use command::{Command, ItemToSave};
+pub use consent::{Consent, ConsentRefused};
 pub use locks::{Held, LockRefused, Locks};
 pub use place::{FormKey, ItemKey, ItemPlace, Place, VisitKey};
 pub use queries::{Queries, Query, QueryKind, QueryRefused, QueryState};
@@ -60,7 +59,7 @@ facts! {
         /// Consent was withdrawn: nothing is entered until it is given again. What was collected before stays.
         "consent-withdrawn" 1 ConsentWithdrawn { version: ConsentVersion, reason: Option<FreeText> },
         /// A visit took place, or began.
-        "visit-started" 1 VisitStarted { visit: VisitKey, on: Personal<Day, tag::HealthClinical> },
+        "visit-started" 1 VisitStarted { visit: VisitKey, on: Personal<Day, tag::HealthClinical>, reason: Option<FreeText> },
         /// A visit did not take place.
         "visit-missed" 1 VisitMissed { visit: VisitKey, reason: FreeText },
         /// Values of one form were saved.
@@ -73,8 +72,9 @@ facts! {
         "form-removed" 1 FormRemoved { form: FormKey, reason: FreeText },
         /// It belongs here after all.
         "form-restored" 1 FormRestored { form: FormKey, reason: FreeText },
-        /// A value met an edit check: refused, or accepted with a query. The value is as it was sent.
-        "check-fired" 1 CheckFired { form: FormKey, item: ItemKey, check: CheckId, severity: Severity, outcome: CheckOutcome, value: Option<DesignScoped<ItemValue>> },
+        /// A value met an edit check: refused, or accepted with a query. The value is as it was sent; `at` is its number in
+        /// a command that was refused.
+        "check-fired" 1 CheckFired { form: FormKey, item: ItemKey, check: CheckId, severity: Severity, outcome: CheckOutcome, value: Option<DesignScoped<ItemValue>>, at: Option<u32>, message: Option<Label> },
         /// Somebody, or a check, asks about something.
         /// What a check asks is its message in the design, so such a query has no text.
         "query-opened" 1 QueryOpened { query: QueryId, kind: QueryKind, place: Place, check: Option<CheckId>, by: Role, to: Option<Role>, candidate: bool, text: Option<FreeText> },
@@ -164,8 +164,8 @@ pub struct Record {
     pub subject_number: SubjectNumber,
     /// The consent that holds.
     pub consent: Option<ConsentVersion>,
-    /// When each version was given (captured).
-    pub consents: BTreeMap<ConsentVersion, OffsetDateTime>,
+    /// Every consent that was given, in order.
+    pub consents: Vec<Consent>,
     /// The visits of which something is known.
     pub visits: BTreeMap<VisitKey, Visit>,
     /// The forms that were saved.
@@ -315,7 +315,11 @@ impl Decider for Participant {
 
     fn tag(&self, command: &Command, stream: Revision) -> Revision {
         match command {
-            Command::SaveItems { form, .. } => {
+            Command::SaveItems { form, .. }
+            | Command::CompleteForm { form }
+            | Command::ReopenForm { form, .. }
+            | Command::RemoveForm { form, .. }
+            | Command::RestoreForm { form, .. } => {
                 // A form that was never saved has no tag, so that its ETag is one that If-Match takes.
                 self.record().and_then(|record| record.forms.get(form)).map_or(Revision::NONE, |form| form.tag)
             }
@@ -330,7 +334,7 @@ impl Record {
             site,
             subject_number,
             consent: None,
-            consents: BTreeMap::new(),
+            consents: Vec::new(),
             visits: BTreeMap::new(),
             forms: BTreeMap::new(),
             queries: Queries::default(),
@@ -345,11 +349,7 @@ impl Record {
 
     fn evolve(&mut self, event: &Event, recorded: Recorded) {
         match event {
-            Event::ConsentGiven { version, .. } => {
-                self.consent = Some(version.clone());
-                self.consents.insert(version.clone(), recorded.captured_at);
-            }
-            Event::ConsentWithdrawn { .. } => self.consent = None,
+            Event::ConsentGiven { .. } | Event::ConsentWithdrawn { .. } => consent::evolve(self, event, recorded),
             Event::VisitStarted { .. } | Event::VisitMissed { .. } => visits::evolve(&mut self.visits, event),
             Event::ItemsSaved { .. }
             | Event::FormCompleted { .. }

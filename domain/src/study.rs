@@ -11,15 +11,17 @@ use crate::decider::{self, Context, Decider, Recorded};
 use crate::design::{StudyDesign, content_hash};
 use crate::field::Malformed;
 use crate::history::{CommitHash, StreamId};
-use crate::ids::{Environment, Label, RuleId, SiteId};
+use crate::ids::{ConsentVersion, Environment, Label, RuleId, SiteId};
 use crate::participant::Held;
 use crate::privacy::RefusalGround;
 use crate::rejection::{Kind, Rejection};
 use crate::scope::Scope;
 
+mod consents;
 mod locks;
 mod retention;
 
+pub use consents::{ConsentForm, Consents};
 pub use locks::{Checked, Database, StudyLocks};
 pub use retention::{Due, MONTHS_MAX, Milestones, Rule, Trigger};
 
@@ -36,6 +38,12 @@ facts! {
         "site-opened" 1 SiteOpened { site: SiteId, name: Label },
         /// Participants may be registered, under this design.
         "study-went-live" 1 WentLive { design: CommitHash },
+        /// There is a consent form. A consent to it holds for so many months, or until it is withdrawn.
+        "consent-published" 1 ConsentPublished { version: ConsentVersion, months: Option<u32> },
+        /// A site may use it.
+        "consent-approved" 1 ConsentApproved { version: ConsentVersion, site: SiteId, reference: Label },
+        /// Data from this day on needs consent to this version or a later one; no site: at each.
+        "consent-required" 1 ConsentRequired { version: ConsentVersion, site: Option<SiteId>, from: Day },
         /// The last visit of the last participant is over.
         "study-completed" 1 Completed { on: Day },
         /// From now on data is kept for so long. A rule that was there under this id is replaced.
@@ -99,6 +107,8 @@ pub struct Setup {
     pub completed: Option<Day>,
     /// What is frozen or locked.
     pub locks: StudyLocks,
+    /// Its consent forms.
+    pub consents: Consents,
 }
 
 impl Study {
@@ -160,6 +170,33 @@ pub enum Command {
     GoLive {
         /// Content hash of the design.
         design: CommitHash,
+    },
+    /// Publishes a version of the consent form.
+    PublishConsent {
+        /// Which version.
+        version: ConsentVersion,
+        /// For how many months a consent to it holds; none: until it is withdrawn.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        months: Option<u32>,
+    },
+    /// Records that a site may use a version of the consent form.
+    ApproveConsent {
+        /// Which version.
+        version: ConsentVersion,
+        /// Which site.
+        site: SiteId,
+        /// Where the approval is found: the committee and its number.
+        reference: Label,
+    },
+    /// Requires consent to a version, or a later one, for all data from a day on.
+    RequireConsent {
+        /// Which version.
+        version: ConsentVersion,
+        /// At which site; none: at each.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        site: Option<SiteId>,
+        /// From which day on.
+        from: Day,
     },
     /// Records that the study is over: nobody is registered any more, and retention counts from this day.
     Complete {
@@ -251,6 +288,9 @@ impl decider::Command for Command {
             Self::PublishDesign { .. } => "publish-design",
             Self::OpenSite { .. } => "open-site",
             Self::GoLive { .. } => "go-live",
+            Self::PublishConsent { .. } => "publish-consent",
+            Self::ApproveConsent { .. } => "approve-consent",
+            Self::RequireConsent { .. } => "require-consent",
             Self::Complete { .. } => "complete",
             Self::SetRetention { .. } => "set-retention",
             Self::EndRetention { .. } => "end-retention",
@@ -286,6 +326,15 @@ pub enum Refused {
     /// No site is open.
     #[error("no site is open: open one first")]
     NoSite,
+    /// No such consent form.
+    #[error("the study has no consent form of this version: publish it first")]
+    NoSuchConsent,
+    /// It stays as it is.
+    #[error("this version of the consent form is published already, with another validity: publish another version")]
+    ConsentPublishedOtherwise,
+    /// For ever, or for nothing.
+    #[error("a consent holds for 1 to {MONTHS_MAX} months, or without an end")]
+    ConsentMonths,
     /// It was never live.
     #[error("the study is not live, so it cannot be completed")]
     NotLive,
@@ -347,6 +396,9 @@ impl Rejection for Refused {
             Self::SiteExists => "site-exists",
             Self::NoSuchDesign => "no-such-design",
             Self::NoSite => "no-site",
+            Self::NoSuchConsent => "no-such-consent-version",
+            Self::ConsentPublishedOtherwise => "consent-published-otherwise",
+            Self::ConsentMonths => "consent-months",
             Self::NotLive => "study-not-live",
             Self::CompletedOtherwise => "completed-otherwise",
             Self::CompletedInFuture => "completed-in-future",
@@ -372,8 +424,9 @@ impl Rejection for Refused {
             Self::NoSuchStudy | Self::NoSuchRule => Kind::NotFound,
             Self::NoSuchSite => Kind::Invalid,
             Self::SamePerson => Kind::Forbidden,
-            Self::CompletedInFuture | Self::EmptyRule | Self::ForeignScope(_) | Self::NoExemption(_) => Kind::Invalid,
+            Self::NoSuchConsent | Self::ConsentMonths | Self::CompletedInFuture | Self::EmptyRule | Self::ForeignScope(_) | Self::NoExemption(_) => Kind::Invalid,
             Self::StudyExists
+            | Self::ConsentPublishedOtherwise
             | Self::SiteExists
             | Self::NoSite
             | Self::NoSuchDesign
@@ -432,6 +485,9 @@ impl Decider for Study {
                 }
             }
             Command::GoLive { design } => self.go_live(design),
+            Command::PublishConsent { version, months } => self.publish_consent(version, *months),
+            Command::ApproveConsent { version, site, reference } => self.approve_consent(version, site, reference),
+            Command::RequireConsent { version, site, from } => self.require_consent(version, site.as_ref(), *from),
             Command::Complete { on } => self.complete(*on, Day(context.now.date())),
             Command::SetRetention { rule, scopes, trigger, months, legal_basis, ground, allows_redaction } => {
                 let (scopes, legal_basis) = (scopes.clone(), legal_basis.clone());
@@ -468,6 +524,7 @@ impl Decider for Study {
                     retention: BTreeMap::new(),
                     completed: None,
                     locks: StudyLocks::default(),
+                    consents: Consents::default(),
                 });
             }
             Event::DesignPublished { design, parts, .. } => {
@@ -483,6 +540,11 @@ impl Decider for Study {
             Event::WentLive { design } => {
                 if let Some(setup) = self.setup() {
                     *self = Self::Live { setup: setup.clone(), design: *design, content: None };
+                }
+            }
+            Event::ConsentPublished { .. } | Event::ConsentApproved { .. } | Event::ConsentRequired { .. } => {
+                if let Some(setup) = self.setup_mut() {
+                    setup.consents.evolve(event);
                 }
             }
             Event::Completed { on } => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use time::macros::datetime;
 use uuid::Uuid;
 
-use crate::decider::{Command as _, Context, Decider, Fold};
+use crate::decider::{Command as _, Context, Decider, Fold, Recorded};
 use crate::design::{DataType, FormDef, ItemDef, ItemGroupDef, Ref, StudyDesign, VisitDef};
 use crate::field::Fact;
 use crate::history::{
@@ -76,11 +76,14 @@ impl<D: Decider> Given<D> {
         };
         let outcome = self.state.decide(&command, &context);
         if let Ok(events) = &outcome {
-            // The law of every aggregate: what was carried out is not carried out again.
+            // The law of every aggregate: what was carried out is not carried out again. What was refused, and stored as
+            // that, may be tried again: each attempt is one.
             let mut after = self.state.clone();
-            events.iter().for_each(|event| after.evolve(event, Revision(1000).into()));
+            let (stored_at, captured_at) = (context.now, context.captured_at);
+            let recorded = Recorded { revision: Revision(1000), actor: UserId(Uuid::from_u128(1)), stored_at, captured_at };
+            events.iter().for_each(|event| after.evolve(event, recorded));
             let again = after.decide(&command, &Context { expected: Some(Revision(1000)), ..context });
-            if let Ok(again) = again {
+            if let (Ok(again), None) = (again, D::refusal(events)) {
                 assert_eq!(again, vec![], "{} twice must do nothing more", command.name());
             }
         }
@@ -236,6 +239,7 @@ pub(crate) fn live_study() -> Study {
         retention: Default::default(),
         completed: None,
         locks: Default::default(),
+        consents: Default::default(),
     };
     Study::Live { setup, design: hash, content: Some(Arc::new(design)) }
 }

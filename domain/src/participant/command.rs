@@ -47,6 +47,9 @@ pub enum Command {
         visit: VisitKey,
         /// On which day.
         on: Day,
+        /// Why, if something else was said before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Plain>,
     },
     /// Records that a visit did not take place.
     MissVisit {
