@@ -80,7 +80,8 @@ impl<D: Decider> Given<D> {
             // that, may be tried again: each attempt is one.
             let mut after = self.state.clone();
             let (stored_at, captured_at) = (context.now, context.captured_at);
-            let recorded = Recorded { revision: Revision(1000), actor: UserId(Uuid::from_u128(1)), stored_at, captured_at };
+            let recorded =
+                Recorded { revision: Revision(1000), actor: UserId(Uuid::from_u128(1)), stored_at, captured_at };
             events.iter().for_each(|event| after.evolve(event, recorded));
             let again = after.decide(&command, &Context { expected: Some(Revision(1000)), ..context });
             if let (Ok(again), None) = (again, D::refusal(events)) {

@@ -13,9 +13,7 @@ use crate::design_part::{self, DesignPart, PartText};
 use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::identity::{self, Detail, Identity, PlainDetails};
 use crate::ids::{CommandId, Environment, ErasureId, HoldId, QueryId, StudyId, TokenId};
-use crate::participant::{
-    self, FormKey, ItemKey, ItemPlace, ItemToSave, Participant, Place, QueryKind, QueryState,
-};
+use crate::participant::{self, FormKey, ItemKey, ItemPlace, ItemToSave, Participant, Place, QueryKind, QueryState};
 use crate::permit::{Principal, Role, Sites};
 use crate::port::TreeCopies;
 use crate::privacy::{self, Justification, Next, Person, Privacy, RefusalGround, RestrictionGround, Step, TargetKeys};
@@ -141,7 +139,8 @@ fn participants() -> BoxedStrategy<Participant> {
 
 fn holds_of_data() -> impl Strategy<Value = study::Command> {
     use study::Command::{
-        AskDatabaseLock, AskDatabaseUnlock, FreezeData, LockData, LockDatabase, UnfreezeData, UnlockData, UnlockDatabase,
+        AskDatabaseLock, AskDatabaseUnlock, FreezeData, LockData, LockDatabase, UnfreezeData, UnlockData,
+        UnlockDatabase,
     };
     let places = select(vec![None, Some("oslo"), Some("paris")]);
     let checked = option::of((0..2_u64).prop_map(|blockers| study::Checked { blockers, ..Default::default() }));
