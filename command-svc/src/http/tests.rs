@@ -485,10 +485,14 @@ async fn a_database_is_locked_by_another_person_after_every_record_was_gone_thro
     assert_eq!((denied.status, denied.code()), (403, "forbidden"));
     let blocked = http.post("controller", "", &lock).await;
     assert_eq!((blocked.status, blocked.code()), (409, "lock-blocked"));
-    assert_eq!(blocked.body["errors"], json!([{"pointer": format!("/participants/{ADA_ID}"), "detail": "1 open-query"}]));
+    assert_eq!(
+        blocked.body["errors"],
+        json!([{"pointer": format!("/participants/{ADA_ID}"), "detail": "1 open-query"}])
+    );
     assert_eq!(world.commits(), before);
     let get = async |token: &str| {
-        let request = HttpRequest::get("/v1/studies/cardio/lock-readiness").header("authorization", format!("Bearer {token}"));
+        let request =
+            HttpRequest::get("/v1/studies/cardio/lock-readiness").header("authorization", format!("Bearer {token}"));
         http.ask(request.body(Body::empty()).expect("a request")).await
     };
     assert_eq!(get("investigator").await.status, 403);

@@ -1,10 +1,10 @@
 //! What the facts of queries, verification, locks and signatures are today.
 
+use domain::history::Revision;
 use domain::ids::{CommandId, QueryId, SignatureId};
 use domain::participant::{
     Factor, FormKey, FreeText, ItemKey, ItemPlace, Meaning, Place, QueryKind, SignedForm, VisitKey,
 };
-use domain::history::Revision;
 use domain::permit::Role;
 use domain::scope::Personal;
 use domain::{participant, study};
