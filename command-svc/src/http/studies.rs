@@ -73,7 +73,7 @@ pub(super) struct Part {
     operation_id = "show_lock_readiness",
     tag = "queries",
     params(("study" = StudyId, Path, description = "the study"), Part),
-    responses((status = 200, body = LockReadiness), Problems)
+    responses((status = 200, description = "As it stands in the journal at this moment.", body = LockReadiness), Problems)
 )]
 pub(super) async fn lock_readiness(
     State(commands): State<Arc<Commands>>,
