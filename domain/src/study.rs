@@ -424,7 +424,12 @@ impl Rejection for Refused {
             Self::NoSuchStudy | Self::NoSuchRule => Kind::NotFound,
             Self::NoSuchSite => Kind::Invalid,
             Self::SamePerson => Kind::Forbidden,
-            Self::NoSuchConsent | Self::ConsentMonths | Self::CompletedInFuture | Self::EmptyRule | Self::ForeignScope(_) | Self::NoExemption(_) => Kind::Invalid,
+            Self::NoSuchConsent
+            | Self::ConsentMonths
+            | Self::CompletedInFuture
+            | Self::EmptyRule
+            | Self::ForeignScope(_)
+            | Self::NoExemption(_) => Kind::Invalid,
             Self::StudyExists
             | Self::ConsentPublishedOtherwise
             | Self::SiteExists

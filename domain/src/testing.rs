@@ -80,7 +80,8 @@ impl<D: Decider> Given<D> {
             // that, may be tried again: each attempt is one.
             let mut after = self.state.clone();
             let (stored_at, captured_at) = (context.now, context.captured_at);
-            let recorded = Recorded { revision: Revision(1000), actor: UserId(Uuid::from_u128(1)), stored_at, captured_at };
+            let recorded =
+                Recorded { revision: Revision(1000), actor: UserId(Uuid::from_u128(1)), stored_at, captured_at };
             events.iter().for_each(|event| after.evolve(event, recorded));
             let again = after.decide(&command, &Context { expected: Some(Revision(1000)), ..context });
             if let (Ok(again), None) = (again, D::refusal(events)) {
@@ -223,7 +224,10 @@ pub(crate) fn design() -> StudyDesign {
             items: vec![reference("SYSBP"), reference("AETERM")],
         }],
         items: vec![
-            ItemDef { range_checks: vec![at_most("10000000", false), at_most("100000000", true)], ..item("SYSBP", DataType::Integer, None) },
+            ItemDef {
+                range_checks: vec![at_most("10000000", false), at_most("100000000", true)],
+                ..item("SYSBP", DataType::Integer, None)
+            },
             item("AETERM", DataType::Text, Some(20)),
         ],
         ..StudyDesign::default()
@@ -233,7 +237,14 @@ pub(crate) fn design() -> StudyDesign {
 /// A range check: hard or soft.
 pub(crate) fn at_most(limit: &str, hard: bool) -> RangeCheck {
     let message = [("en".to_owned(), format!("at most {limit}"))].into();
-    RangeCheck { comparator: Some("LE".into()), hard, values: vec![limit.into()], unit: None, message, expressions: vec![] }
+    RangeCheck {
+        comparator: Some("LE".into()),
+        hard,
+        values: vec![limit.into()],
+        unit: None,
+        message,
+        expressions: vec![],
+    }
 }
 
 /// A live study under [`design`], with two sites.

@@ -74,7 +74,8 @@ async fn a_hard_check_refuses_and_is_on_record_a_soft_one_asks() {
     let position = done(&doctor, &at, None, vital_signs("222")).await;
     let entries = trail(&doctor, &at, &position).await;
     let fired: Vec<_> = entries.iter().filter(|entry| entry["event"] == "check-fired").collect();
-    let told = |entry: &Value| ["check", "outcome"].map(|key| entry["details"][key].as_str().unwrap_or_default().to_owned());
+    let told =
+        |entry: &Value| ["check", "outcome"].map(|key| entry["details"][key].as_str().unwrap_or_default().to_owned());
     let told: Vec<_> = fired.iter().map(|entry| told(entry)).collect();
     let expected = [["range:SYSBP:1", "refused"], ["order", "refused"], ["range:SYSBP:0", "accepted"]];
     assert_eq!(told, expected.map(|one| one.map(str::to_owned)), "each attempt once: {entries:?}");
@@ -136,7 +137,8 @@ fn full_form() -> Value {
 /// The commands that the described API gives a reason.
 fn with_a_reason() -> BTreeSet<String> {
     let described = serde_json::to_value(lethe::platform::openapi()).expect("plain data");
-    let commands = described["components"]["schemas"]["ParticipantCommand"]["oneOf"].as_array().expect("commands").clone();
+    let commands =
+        described["components"]["schemas"]["ParticipantCommand"]["oneOf"].as_array().expect("commands").clone();
     let flat = |command: &Value| {
         let mut parts = command["allOf"].as_array().cloned().unwrap_or_default();
         parts.push(command.clone());
@@ -153,7 +155,8 @@ fn with_a_reason() -> BTreeSet<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_reason_is_found_in_the_audit_trail() {
-    let told: BTreeSet<String> = steps().into_iter().filter(|step| !step.1.is_empty()).map(|step| step.1.to_owned()).collect();
+    let told: BTreeSet<String> =
+        steps().into_iter().filter(|step| !step.1.is_empty()).map(|step| step.1.to_owned()).collect();
     assert_eq!(told, with_a_reason(), "the table has every command that takes a reason");
     let home = Home::new().await;
     home.live_study().await;

@@ -13,9 +13,7 @@ use crate::design_part::{self, DesignPart, PartText};
 use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::identity::{self, Detail, Identity, PlainDetails};
 use crate::ids::{CommandId, Environment, ErasureId, HoldId, QueryId, StudyId, TokenId};
-use crate::participant::{
-    self, FormKey, ItemKey, ItemPlace, ItemToSave, Participant, Place, QueryKind, QueryState,
-};
+use crate::participant::{self, FormKey, ItemKey, ItemPlace, ItemToSave, Participant, Place, QueryKind, QueryState};
 use crate::permit::{Principal, Role, Sites};
 use crate::port::TreeCopies;
 use crate::privacy::{self, Justification, Next, Person, Privacy, RefusalGround, RestrictionGround, Step, TargetKeys};
@@ -141,7 +139,8 @@ fn participants() -> BoxedStrategy<Participant> {
 
 fn holds_of_data() -> impl Strategy<Value = study::Command> {
     use study::Command::{
-        AskDatabaseLock, AskDatabaseUnlock, FreezeData, LockData, LockDatabase, UnfreezeData, UnlockData, UnlockDatabase,
+        AskDatabaseLock, AskDatabaseUnlock, FreezeData, LockData, LockDatabase, UnfreezeData, UnlockData,
+        UnlockDatabase,
     };
     let places = select(vec![None, Some("oslo"), Some("paris")]);
     let checked = option::of((0..2_u64).prop_map(|blockers| study::Checked { blockers, ..Default::default() }));
@@ -164,8 +163,8 @@ fn holds_of_data() -> impl Strategy<Value = study::Command> {
 impl World for Study {
     fn commands() -> BoxedStrategy<study::Command> {
         use study::Command::{
-            ApproveConsent, Complete, Create, EndRetention, GoLive, OpenSite, PublishConsent, PublishDesign, RequireConsent,
-            SetRetention,
+            ApproveConsent, Complete, Create, EndRetention, GoLive, OpenSite, PublishConsent, PublishDesign,
+            RequireConsent, SetRetention,
         };
         let ids = || select(vec!["ctr-58", "norm"]).prop_map(|id| id.parse().expect("valid"));
         let set = (ids(), rules_of_retention()).prop_map(|(rule, (terms, ground))| {
@@ -249,14 +248,15 @@ fn items_to_save() -> impl Strategy<Value = Vec<ItemToSave>> {
         value(vec!["CANARY one", "CANARY two", "CANARY: far too long to be taken"]).prop_map(|value| ("AETERM", value)),
     ];
     let not_done = option::weighted(0.1, Just(participant::NotDone::Refused));
-    let saved = (item, 1..3_u32, not_done, reason()).prop_map(|((item, value), group_repeat, not_done, reason)| ItemToSave {
-        group: oid("G"),
-        group_repeat,
-        item: oid(item),
-        value: if not_done.is_some() { None } else { value },
-        not_done,
-        reason,
-    });
+    let saved =
+        (item, 1..3_u32, not_done, reason()).prop_map(|((item, value), group_repeat, not_done, reason)| ItemToSave {
+            group: oid("G"),
+            group_repeat,
+            item: oid(item),
+            value: if not_done.is_some() { None } else { value },
+            not_done,
+            reason,
+        });
     prop::collection::vec(saved, 0..4)
 }
 
@@ -330,7 +330,9 @@ fn looks() -> impl Strategy<Value = participant::Command> {
 
 /// What happens to forms and visits as a whole, and the end of consent.
 fn wholes() -> impl Strategy<Value = participant::Command> {
-    use participant::Command::{CompleteForm, MissVisit, RemoveForm, ReopenForm, RestoreForm, StartVisit, WithdrawConsent};
+    use participant::Command::{
+        CompleteForm, MissVisit, RemoveForm, ReopenForm, RestoreForm, StartVisit, WithdrawConsent,
+    };
     (0..9_u8, text(), reason(), days()).prop_map(|(which, reason, maybe, on)| {
         let (form, visit) = (the_form(), the_form().visit());
         match which {

@@ -81,7 +81,10 @@ fn missing(record: &Record, key: &FormKey, design: &StudyDesign) -> Vec<Fault> {
                 let item = ItemKey { group: group.oid.clone(), group_repeat, item: item.oid.clone() };
                 let at = ItemPlace::of(key, &item);
                 if view.seen(&at) == Seen::Missing && !checks::is_skipped(&view, &at) {
-                    let detail = format!("{} in {} ({group_repeat}) is required: enter it, or say why not", item.item, item.group);
+                    let detail = format!(
+                        "{} in {} ({group_repeat}) is required: enter it, or say why not",
+                        item.item, item.group
+                    );
                     faults.push(Fault { pointer: "/form".into(), detail });
                 }
             }

@@ -87,12 +87,10 @@ pub(super) fn decide(record: &Record, command: &Command, context: &Context<'_, S
                 Ok(vec![Event::Unfrozen { place: place.clone(), reason }])
             })
         }
-        Command::Unlock { place, reason } => {
-            release(record, place, Held::Locked, context)?.map_or(Ok(vec![]), |()| {
-                let reason = needed_text(record, reason, context)?;
-                Ok(vec![Event::Unlocked { place: place.clone(), reason }])
-            })
-        }
+        Command::Unlock { place, reason } => release(record, place, Held::Locked, context)?.map_or(Ok(vec![]), |()| {
+            let reason = needed_text(record, reason, context)?;
+            Ok(vec![Event::Unlocked { place: place.clone(), reason }])
+        }),
         _ => Ok(vec![]),
     }
 }

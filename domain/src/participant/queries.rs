@@ -342,9 +342,7 @@ pub(super) fn known(record: &Record, place: &Place, context: &Context<'_, Study>
         Place::Participant => true,
         Place::Visit(visit) => record.forms.keys().any(|form| form.visit() == *visit),
         Place::Form(form) => record.forms.contains_key(form),
-        Place::Item(item) => {
-            record.forms.get(&item.form()).is_some_and(|form| form.items.contains_key(&item.item()))
-        }
+        Place::Item(item) => record.forms.get(&item.form()).is_some_and(|form| form.items.contains_key(&item.item())),
     };
     if place.stands_in(design) || saved() { Ok(()) } else { Err(QueryRefused::NoSuchPlace.into()) }
 }

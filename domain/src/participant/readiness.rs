@@ -73,8 +73,7 @@ structural!(Blocker);
 /// skip condition may leave out is not missed here.
 pub fn readiness(record: &Record, design: &StudyDesign) -> Vec<Blocker> {
     let queries = record.queries.unsettled_within(&Place::Participant);
-    let queries =
-        queries.map(|(query, found)| Blocker::OpenQuery { query: query.clone(), place: found.place.clone() });
+    let queries = queries.map(|(query, found)| Blocker::OpenQuery { query: query.clone(), place: found.place.clone() });
     let saved = record.forms.iter().filter(|(_, form)| !form.removed && !form.items.is_empty());
     queries
         .chain(not_started(record, design))

@@ -87,7 +87,8 @@ pub(super) fn decide(
         return Ok(vec![]);
     }
     saving.check_tag()?;
-    let put: BTreeSet<ItemPlace> = by_hand.iter().filter(|item| item.value.is_some()).map(|item| ItemPlace::of(key, &item.item)).collect();
+    let put: BTreeSet<ItemPlace> =
+        by_hand.iter().filter(|item| item.value.is_some()).map(|item| ItemPlace::of(key, &item.item)).collect();
     let findings = checks::findings(&view, &changed, &put);
     let (hard, soft): (Vec<Finding>, Vec<Finding>) = findings.into_iter().partition(|one| one.hard && one.fires);
     if !hard.is_empty() {
@@ -235,7 +236,10 @@ impl Saving<'_> {
     fn item(&self, key: &FormKey, n: usize, item: &ItemToSave) -> Result<Outcome, ItemRefused> {
         let (reference, definition) = self.definition(key, item)?;
         if item.value.is_some() && item.not_done.is_some() {
-            return Err(ItemRefused::Fault("/not_done", format!("{} has a value or was not done, not both", item.item)));
+            return Err(ItemRefused::Fault(
+                "/not_done",
+                format!("{} has a value or was not done, not both", item.item),
+            ));
         }
         if self.design.method_of(reference).is_some() {
             return Ok(Outcome::Computed);
@@ -263,7 +267,9 @@ impl Saving<'_> {
             let why = match (saved_before, completed) {
                 (true, _) => format!("{} was saved before: say why it changes", item.item),
                 (false, true) => format!("the form was complete: say why {} is entered now", item.item),
-                (false, false) if item.reason.is_some() => format!("the reason for {} is empty: leave it out", item.item),
+                (false, false) if item.reason.is_some() => {
+                    format!("the reason for {} is empty: leave it out", item.item)
+                }
                 (false, false) => return Ok(()),
             };
             return Err(ItemRefused::Fault("/reason", why));

@@ -193,9 +193,10 @@ pub(super) fn decide(
 
 /// Whoever answers for a value that a check asks about has seen to an explanation first.
 fn no_check_unanswered(record: &Record, place: &Place) -> Result<(), SignRefused> {
-    let unanswered = record.queries.unsettled_within(place).filter(|(_, query)| {
-        query.kind == QueryKind::System && query.state.waits_for_answer()
-    });
+    let unanswered = record
+        .queries
+        .unsettled_within(place)
+        .filter(|(_, query)| query.kind == QueryKind::System && query.state.waits_for_answer());
     match unanswered.count() {
         0 => Ok(()),
         some => Err(SignRefused::Unanswered(some)),
@@ -239,9 +240,8 @@ impl StandingForm<'_> {
 }
 
 fn stands<'a>(record: &'a Record, place: &Place) -> Vec<StandingForm<'a>> {
-    let covered = |(key, form): &(&FormKey, &super::Form)| {
-        place.covers_form(key) && !form.removed && !form.items.is_empty()
-    };
+    let covered =
+        |(key, form): &(&FormKey, &super::Form)| place.covers_form(key) && !form.removed && !form.items.is_empty();
     let stands = |(form, found): (&'a FormKey, &'a super::Form)| {
         let items = found.items.iter().map(|(item, found)| StandingItem { item, revision: found.saved.revision });
         StandingForm { form, tag: found.tag, items: items.collect() }

@@ -80,7 +80,8 @@ fn verify(
     if wanted.iter().any(|item| !form.items.contains_key(item)) {
         return Err(VerifyRefused::NothingThere.into());
     }
-    let own = |item: &&ItemKey| form.items.get(*item).is_some_and(|item| item.saved.actor == context.principal.actor.id);
+    let own =
+        |item: &&ItemKey| form.items.get(*item).is_some_and(|item| item.saved.actor == context.principal.actor.id);
     match wanted.iter().filter(own).count() {
         0 => {}
         own => return Err(VerifyRefused::OwnEntry(own).into()),

@@ -37,7 +37,9 @@ fn why(value: &str) -> Option<Personal<String, tag::HealthFreeText>> {
 
 pub(super) fn study() -> Vec<(&'static str, study::Event)> {
     use study::Event::{
-        Completed, ConsentApproved, ConsentPublished, ConsentRequired, Created, DesignPublished, RetentionEnded, RetentionSet, SiteOpened, WentLive};
+        Completed, ConsentApproved, ConsentPublished, ConsentRequired, Created, DesignPublished, RetentionEnded,
+        RetentionSet, SiteOpened, WentLive,
+    };
     let set = RetentionSet {
         rule: text("ctr-58"),
         scopes: vec![Scope::IdentityCodeList, Scope::HealthClinical],

@@ -106,7 +106,15 @@ fn of_item(item: &ItemDef) -> impl Iterator<Item = Rule<'_>> {
     item.range_checks.iter().enumerate().filter_map(|(n, check)| {
         let text = executed(&check.expressions)?;
         let check_id = check_id("range", &item.oid, Some(n));
-        Some(Rule { check: check_id, hard: check.hard, message: &check.message, form: None, group: None, item: &item.oid, text })
+        Some(Rule {
+            check: check_id,
+            hard: check.hard,
+            message: &check.message,
+            form: None,
+            group: None,
+            item: &item.oid,
+            text,
+        })
     })
 }
 
@@ -129,7 +137,8 @@ fn instances(view: &View<'_>, rule: &Rule<'_>) -> Vec<ItemPlace> {
             continue;
         }
         for (_, group) in groups(view, key) {
-            let own = rule.group.is_none_or(|one| one == group) && group_items(view, group).any(|one| one.oid == *rule.item);
+            let own =
+                rule.group.is_none_or(|one| one == group) && group_items(view, group).any(|one| one.oid == *rule.item);
             for group_repeat in view.repeats(key, group).into_iter().filter(|_| own) {
                 let item = ItemKey { group: group.clone(), group_repeat, item: rule.item.clone() };
                 places.push(ItemPlace::of(key, &item));

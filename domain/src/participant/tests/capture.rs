@@ -2,7 +2,10 @@ use super::*;
 use crate::history::ActorKind;
 
 fn why(words: &str) -> FreeText {
-    Personal::in_part(Part::of_command(crate::ids::CommandId(uuid::Uuid::from_u128(99)), 0), Erasable::Known(words.into()))
+    Personal::in_part(
+        Part::of_command(crate::ids::CommandId(uuid::Uuid::from_u128(99)), 0),
+        Erasable::Known(words.into()),
+    )
 }
 
 fn mandatory() -> Study {
@@ -16,7 +19,8 @@ fn mandatory() -> Study {
 fn a_form_is_complete_when_all_that_is_required_is_there_or_said_not_to_be_done() {
     let complete = || Command::CompleteForm { form: form() };
     let on = |events: &[Event]| {
-        given::<Participant>([registered(), consented()].into_iter().chain(events.iter().cloned())).governed(mandatory())
+        given::<Participant>([registered(), consented()].into_iter().chain(events.iter().cloned()))
+            .governed(mandatory())
     };
     let refused = on(&[]).when(complete()).refusal();
     assert_eq!((refused.code(), refused.faults().len()), ("incomplete-form", 1));
@@ -76,7 +80,11 @@ fn not_done_is_said_with_a_code_and_for_a_saved_value_with_a_reason() {
 
 #[test]
 fn every_fault_of_a_command_is_named_at_once() {
-    let items = vec![to_save("SYSBP", Some("high"), None), to_save("UNHEARD", Some("1"), None), to_save("AETERM", Some("x"), None)];
+    let items = vec![
+        to_save("SYSBP", Some("high"), None),
+        to_save("UNHEARD", Some("1"), None),
+        to_save("AETERM", Some("x"), None),
+    ];
     let refused = record([registered(), consented()]).when(save(items)).refusal();
     let pointers: Vec<_> = refused.faults().into_iter().map(|fault| fault.pointer).collect();
     assert_eq!(pointers, ["/items/0/value", "/items/1/item"]);
@@ -98,8 +106,16 @@ fn only_a_program_says_that_data_comes_from_elsewhere() {
 fn a_visit_takes_place_or_not_and_a_change_of_that_needs_a_reason() {
     let day = |text: &str| serde_json::from_value::<crate::Day>(text.into()).expect("a day");
     let visit = || form().visit();
-    let start = |on: &str, reason: Option<&str>| Command::StartVisit { visit: visit(), on: day(on), reason: reason.map(Into::into) };
-    let started = |on: &str, reason: Option<&str>| Event::VisitStarted { visit: visit(), on: Personal::new(day(on)), reason: reason.map(why) };
+    let start = |on: &str, reason: Option<&str>| Command::StartVisit {
+        visit: visit(),
+        on: day(on),
+        reason: reason.map(Into::into),
+    };
+    let started = |on: &str, reason: Option<&str>| Event::VisitStarted {
+        visit: visit(),
+        on: Personal::new(day(on)),
+        reason: reason.map(why),
+    };
     let before = || [registered(), consented()];
     record(before()).when(start("2026-11-20", None)).then([started("2026-11-20", None)]);
     let stands = || before().into_iter().chain([started("2026-11-20", None)]);

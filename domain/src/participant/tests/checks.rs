@@ -7,7 +7,8 @@ use crate::testing::{at_most, design, live_study_under};
 /// Two visits with vital signs, pulse and mean pressure beside the pressures of the usual design.
 fn rich(change: impl FnOnce(&mut StudyDesign)) -> Study {
     let mut design = design();
-    let like = |name: &str, data_type| ItemDef { oid: oid(name), data_type, range_checks: vec![], ..design.items[0].clone() };
+    let like =
+        |name: &str, data_type| ItemDef { oid: oid(name), data_type, range_checks: vec![], ..design.items[0].clone() };
     let more = [
         like("DIABP", DataType::Integer),
         like("MEAN", DataType::Decimal),
@@ -71,7 +72,10 @@ fn put(form: FormKey, items: &[(&str, &str, &str)]) -> Event {
 }
 
 fn send(form: FormKey, items: &[(&str, &str, Option<&str>)]) -> Command {
-    let item = |(group, item, value): &(&str, &str, Option<&str>)| ItemToSave { group: oid(group), ..to_save(item, *value, Some("asked")) };
+    let item = |(group, item, value): &(&str, &str, Option<&str>)| ItemToSave {
+        group: oid(group),
+        ..to_save(item, *value, Some("asked"))
+    };
     Command::SaveItems { form, items: items.iter().map(item).collect(), source: Source::User }
 }
 
@@ -81,7 +85,9 @@ fn on(study: &Study, before: &[Event]) -> Given<Participant> {
 
 /// What fired: check, item, outcome; and which values were computed where.
 fn told(facts: &[Event]) -> Vec<String> {
-    let of = |value: &Option<DesignScoped<ItemValue>>| value.as_ref().and_then(|one| one.value.known().map(|one| one.0.clone())).unwrap_or_default();
+    let of = |value: &Option<DesignScoped<ItemValue>>| {
+        value.as_ref().and_then(|one| one.value.known().map(|one| one.0.clone())).unwrap_or_default()
+    };
     let mut told = Vec::new();
     for fact in facts {
         match fact {
@@ -90,7 +96,10 @@ fn told(facts: &[Event]) -> Vec<String> {
             }
             Event::ItemsSaved { form, items, .. } => {
                 let computed = items.iter().filter(|item| item.computed);
-                told.extend(computed.map(|item| format!("{} {} {} = {}", form.visit, form.form, item.item.item, of(&item.value))));
+                told.extend(
+                    computed
+                        .map(|item| format!("{} {} {} = {}", form.visit, form.form, item.item.item, of(&item.value))),
+                );
             }
             Event::QueryOpened { check: Some(check), .. } => told.push(format!("asked {check}")),
             Event::QueryClosed { by_check: true, .. } => told.push("closed".into()),
@@ -123,15 +132,21 @@ fn a_soft_range_asks_and_a_hard_one_refuses_and_keeps_what_was_tried() {
 fn a_corrected_value_closes_what_was_asked() {
     let study = live_study();
     let first = on(&study, &[]).when(save(vec![to_save("SYSBP", Some("10000001"), None)])).facts();
-    let second = |value| on(&study, &first).expecting(3).when(save(vec![to_save("SYSBP", value, Some("typo"))])).facts();
+    let second =
+        |value| on(&study, &first).expecting(3).when(save(vec![to_save("SYSBP", value, Some("typo"))])).facts();
     assert_eq!(told(&second(Some("120"))), ["closed"]);
     assert_eq!(told(&second(None)), ["closed"], "where nothing stands, nothing is out of range");
-    assert_eq!(told(&second(Some("10000002"))), ["range:SYSBP:0 at V1 VS SYSBP: Accepted 10000002"], "one query is enough");
+    assert_eq!(
+        told(&second(Some("10000002"))),
+        ["range:SYSBP:0 at V1 VS SYSBP: Accepted 10000002"],
+        "one query is enough"
+    );
 }
 
 #[test]
 fn a_check_across_items_looks_at_the_same_occurrence_of_the_group() {
-    let study = rich(|design| design.checks.push(check("order", ("VS", "G", "SYSBP"), false, "value > item(\"DIABP\")")));
+    let study =
+        rich(|design| design.checks.push(check("order", ("VS", "G", "SYSBP"), false, "value > item(\"DIABP\")")));
     let two = |second: &str| {
         let other = ItemToSave { group_repeat: 2, ..to_save("SYSBP", Some(second), None) };
         let below = ItemToSave { group_repeat: 2, ..to_save("DIABP", Some("70"), None) };
@@ -188,13 +203,18 @@ fn a_computed_item_follows_what_it_is_made_of() {
     assert_eq!(told(&refused), ["range:MEAN:0 at V1 VS DIABP: Refused 300"]);
     let erased = [put(form(), &[("G", "SYSBP", "ERASED"), ("G", "DIABP", "80"), ("G", "MEAN", "93")])];
     let change = send(form(), &[("G", "DIABP", Some("81"))]);
-    assert_eq!(told(&on(&study, &erased).expecting(3).when(change).facts()), Vec::<String>::new(), "it stays as it was");
+    assert_eq!(
+        told(&on(&study, &erased).expecting(3).when(change).facts()),
+        Vec::<String>::new(),
+        "it stays as it was"
+    );
 }
 
 #[test]
 fn nobody_writes_a_computed_item_but_a_file_may_repeat_it() {
     let study = computing();
-    let with = |mean| send(form(), &[("G", "MEAN", Some(mean)), ("G", "SYSBP", Some("120")), ("G", "DIABP", Some("80"))]);
+    let with =
+        |mean| send(form(), &[("G", "MEAN", Some(mean)), ("G", "SYSBP", Some("120")), ("G", "DIABP", Some("80"))]);
     let refused = on(&study, &[]).when(with("94")).refusal();
     assert_eq!((refused.code(), &*refused.faults()[0].pointer), ("invalid-items", "/items/0/value"));
     assert_eq!(told(&on(&study, &[]).when(with("93.3")).facts()), ["V1 VS MEAN = 93.3"]);
@@ -205,7 +225,11 @@ fn nobody_writes_a_computed_item_but_a_file_may_repeat_it() {
 fn an_age_follows_the_day_of_the_visit() {
     let study = computing();
     let day = |text: &str| serde_json::from_value::<crate::Day>(text.into()).expect("a day");
-    let start = |on, reason: Option<&str>| Command::StartVisit { visit: form().visit(), on: day(on), reason: reason.map(Into::into) };
+    let start = |on, reason: Option<&str>| Command::StartVisit {
+        visit: form().visit(),
+        on: day(on),
+        reason: reason.map(Into::into),
+    };
     let dm = [put(at("V1", "DM"), &[("D", "BIRTH", "2000-06-01")])];
     let started = on(&study, &dm).when(start("2026-05-31", None)).facts();
     assert_eq!(told(&started), ["V1 DM AGE = 25"]);
@@ -227,7 +251,10 @@ fn what_is_left_out_takes_no_value_and_what_stands_there_is_asked_about() {
     let dm = || at("V1", "DM");
     let refused = on(&study, &[]).when(send(dm(), &[("D", "SEX", Some("M")), ("D", "PREG", Some("true"))])).facts();
     assert_eq!(told(&refused), ["skipped:PREG at V1 DM PREG: Refused true"]);
-    assert_eq!(on(&study, &[]).when(send(dm(), &[("D", "SEX", Some("F")), ("D", "PREG", Some("true"))])).facts().len(), 1);
+    assert_eq!(
+        on(&study, &[]).when(send(dm(), &[("D", "SEX", Some("F")), ("D", "PREG", Some("true"))])).facts().len(),
+        1
+    );
     let woman = [put(dm(), &[("D", "SEX", "F"), ("D", "PREG", "true")])];
     let turned = on(&study, &woman).expecting(3).when(send(dm(), &[("D", "SEX", Some("M"))])).facts();
     assert_eq!(told(&turned), ["skipped:PREG at V1 DM PREG: Accepted ", "asked skipped:PREG"]);
@@ -238,7 +265,9 @@ fn what_is_left_out_takes_no_value_and_what_stands_there_is_asked_about() {
     let complete = || Command::CompleteForm { form: dm() };
     on(&study, &[put(dm(), &[("D", "SEX", "M")])]).when(complete()).then([Event::FormCompleted { form: dm() }]);
     on(&study, &[put(dm(), &[("D", "SEX", "F")])]).when(complete()).rejected("incomplete-form");
-    on(&study, &[put(dm(), &[("D", "SEX", "F"), ("D", "PREG", "ERASED")])]).when(complete()).then([Event::FormCompleted { form: dm() }]);
+    on(&study, &[put(dm(), &[("D", "SEX", "F"), ("D", "PREG", "ERASED")])])
+        .when(complete())
+        .then([Event::FormCompleted { form: dm() }]);
 }
 
 #[test]
@@ -258,7 +287,12 @@ fn expressions_that_do_not_fit_are_faults_of_the_design() {
     let broken = |change: &dyn Fn(&mut StudyDesign)| {
         let mut design = design();
         change(&mut design);
-        design.faults().into_iter().map(|fault| format!("{} {}", fault.pointer, fault.detail)).collect::<Vec<_>>().join("; ")
+        design
+            .faults()
+            .into_iter()
+            .map(|fault| format!("{} {}", fault.pointer, fault.detail))
+            .collect::<Vec<_>>()
+            .join("; ")
     };
     let vs = ("VS", "G", "SYSBP");
     let faults = [

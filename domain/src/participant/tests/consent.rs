@@ -111,5 +111,7 @@ fn withdrawing_consent_is_always_taken() {
     record([registered(), consented(), fenced]).when(withdraw(Some("tired"))).then([withdrawn()]);
     record([registered(), consented(), Event::Restricted {}]).when(withdraw(None)).then([withdrawn()]);
     record([registered()]).when(withdraw(None)).then([]);
-    record([registered(), consented(), withdrawn()]).when(save(vec![to_save("SYSBP", Some("1"), None)])).rejected("no-consent");
+    record([registered(), consented(), withdrawn()])
+        .when(save(vec![to_save("SYSBP", Some("1"), None)]))
+        .rejected("no-consent");
 }

@@ -138,7 +138,11 @@ fn a_locked_database_takes_nothing_but_what_a_person_may_always_ask_for() {
     for command in [Command::Withdraw { reason: None }, Command::WithdrawConsent { reason: None }] {
         started([]).governed(locked()).when(command).facts();
     }
-    let fence = Command::Fence { erasure: ErasureId(uuid::Uuid::nil()), scopes: [Scope::HealthClinical].into(), values: BTreeSet::new() };
+    let fence = Command::Fence {
+        erasure: ErasureId(uuid::Uuid::nil()),
+        scopes: [Scope::HealthClinical].into(),
+        values: BTreeSet::new(),
+    };
     started([]).governed(locked()).when(fence).facts();
 }
 
@@ -151,7 +155,13 @@ fn once_the_lock_of_the_database_is_asked_for_what_hinders_it_only_gets_less() {
     };
     let (verified, waits) = (Event::Verified { form: form(), items: vec![item("SYSBP")] }, opened(Role::DataManager));
     let closed = Event::QueryClosed { query: query(), by_check: false, text: None };
-    let open = Command::OpenQuery { place: Place::Participant, kind: QueryKind::Manual, text: "?".into(), to: None, candidate: false };
+    let open = Command::OpenQuery {
+        place: Place::Participant,
+        kind: QueryKind::Manual,
+        text: "?".into(),
+        to: None,
+        candidate: false,
+    };
     let reopen = Command::ReopenQuery { query: query(), text: "?".into() };
     let withdraw = Command::WithdrawVerification { form: form(), items: vec![], reason: "?".into() };
     manager([]).governed(asked()).when(open).rejected("database-lock-asked");

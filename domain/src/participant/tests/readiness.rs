@@ -41,7 +41,11 @@ fn what_must_be_there_is_missed_in_each_group_that_was_begun() {
         form: form(),
         items: vec![SavedItem {
             item: item("AETERM"),
-            value: value.map(|value| DesignScoped { scope: Scope::HealthFreeText, part: Part::all(), value: Erasable::Known(value) }),
+            value: value.map(|value| DesignScoped {
+                scope: Scope::HealthFreeText,
+                part: Part::all(),
+                value: Erasable::Known(value),
+            }),
             not_done,
             computed: false,
             reason: None,

@@ -41,7 +41,10 @@ fn a_signature_says_who_answers_for_what_and_means_what() {
         };
         assert_eq!((id, at, *meaning), (&signature(), &place, Meaning::Responsibility));
         assert_eq!((forms.len(), &forms[0].form, forms[0].tag), (1, &form(), Revision(3)));
-        assert_eq!((&factors[..], &printed_name.value), (&[Factor::Token][..], &Erasable::Known("Grace Hopper".into())));
+        assert_eq!(
+            (&factors[..], &printed_name.value),
+            (&[Factor::Token][..], &Erasable::Known("Grace Hopper".into()))
+        );
     }
 }
 

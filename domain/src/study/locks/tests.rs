@@ -57,7 +57,9 @@ fn a_site_or_the_study_is_frozen_and_locked_and_let_go_with_a_reason() {
             .when(unfreeze.clone())
             .then([Event::DataUnfrozen { site: at.clone(), reason: why() }]);
         study([locked(at.clone())]).when(unfreeze).rejected("locked");
-        study([locked(at.clone())]).when(unlock.clone()).then([Event::DataUnlocked { site: at.clone(), reason: why() }]);
+        study([locked(at.clone())])
+            .when(unlock.clone())
+            .then([Event::DataUnlocked { site: at.clone(), reason: why() }]);
         study([]).when(unlock).then([]);
     }
     study([]).when(Command::FreezeData { site: at("paris"), reason: None }).rejected("no-such-site");
