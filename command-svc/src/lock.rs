@@ -166,7 +166,12 @@ async fn look_into(tenant: &Tenant, stream: StreamId, design: Option<&StudyDesig
 }
 
 impl Hindered {
-    fn new(participant: ParticipantId, subject_number: SubjectNumber, site: SiteId, mut blockers: Vec<Blocker>) -> Self {
+    fn new(
+        participant: ParticipantId,
+        subject_number: SubjectNumber,
+        site: SiteId,
+        mut blockers: Vec<Blocker>,
+    ) -> Self {
         let mut by_kind = BTreeMap::new();
         blockers.iter().for_each(|blocker| *by_kind.entry(blocker.kind()).or_default() += 1);
         blockers.truncate(LISTED_MAX);
