@@ -6,7 +6,7 @@ use time::macros::datetime;
 use uuid::Uuid;
 
 use crate::decider::{Command as _, Context, Decider, Fold, Recorded};
-use crate::design::{DataType, FormDef, ItemDef, ItemGroupDef, Ref, StudyDesign, VisitDef};
+use crate::design::{DataType, FormDef, ItemDef, ItemGroupDef, RangeCheck, Ref, StudyDesign, VisitDef};
 use crate::field::Fact;
 use crate::history::{
     Actor, ActorKind, Commit, CommitHash, EventType, Header, OpenEvent, Position, Revision, StreamId, Tail,
@@ -223,14 +223,37 @@ pub(crate) fn design() -> StudyDesign {
             repeating: true,
             items: vec![reference("SYSBP"), reference("AETERM")],
         }],
-        items: vec![item("SYSBP", DataType::Integer, None), item("AETERM", DataType::Text, Some(20))],
+        items: vec![
+            ItemDef {
+                range_checks: vec![at_most("10000000", false), at_most("100000000", true)],
+                ..item("SYSBP", DataType::Integer, None)
+            },
+            item("AETERM", DataType::Text, Some(20)),
+        ],
         ..StudyDesign::default()
+    }
+}
+
+/// A range check: hard or soft.
+pub(crate) fn at_most(limit: &str, hard: bool) -> RangeCheck {
+    let message = [("en".to_owned(), format!("at most {limit}"))].into();
+    RangeCheck {
+        comparator: Some("LE".into()),
+        hard,
+        values: vec![limit.into()],
+        unit: None,
+        message,
+        expressions: vec![],
     }
 }
 
 /// A live study under [`design`], with two sites.
 pub(crate) fn live_study() -> Study {
-    let design = design();
+    live_study_under(design())
+}
+
+/// The same under another design.
+pub(crate) fn live_study_under(design: StudyDesign) -> Study {
     let hash = design.hash();
     let setup = Setup {
         environment: Environment::Test,

@@ -29,7 +29,7 @@ async fn prepared() -> (Folder, Server, [String; 3]) {
     }
     let mut tokens = Vec::new();
     for role in [Role::StudyDesigner, Role::Integrator, Role::Investigator] {
-        let new = NewToken::new(&acme(), domain::ids::UserId(random_id()), role, "importer", false);
+        let new = NewToken::new(&acme(), domain::ids::UserId(random_id()), role, "importer", role == Role::Integrator);
         tokens.push(home.platform.create_token(new).await.expect("a token"));
     }
     let folder = home.stop().await;
@@ -44,6 +44,22 @@ fn run(folder: &Folder, token: &str, arguments: &[&str]) -> (Option<i32>, Value,
     (done.status.code(), out, String::from_utf8_lossy(&done.stderr).into_owned())
 }
 
+/// The design with a soft check more: its own ranges hold, and what is absurd in the data was computed elsewhere.
+fn with_a_range_for_bmi(folder: &Folder, design: &std::path::Path) -> PathBuf {
+    let text = std::fs::read_to_string(design).expect("a file");
+    let item = text.find("<ItemDef OID=\"BMI\"").expect("the item is there");
+    let end = item + text[item..].find("</ItemDef>").expect("it ends");
+    let check = |comparator: &str, limit: &str| {
+        format!(
+            r#"<RangeCheck Comparator="{comparator}" SoftHard="Soft"><CheckValue>{limit}</CheckValue></RangeCheck>"#
+        )
+    };
+    let checks = [check("GE", "10"), check("LE", "100")].concat();
+    let path = folder.path().join("openedc.xml");
+    std::fs::write(&path, format!("{}{checks}{}", &text[..end], &text[end..])).expect("it can be written");
+    path
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn real_designs_and_the_ninety_participants_of_one_are_imported() {
     let (Some(ces), Some(openedc), Some(clinical)) = (
@@ -54,6 +70,7 @@ async fn real_designs_and_the_ninety_participants_of_one_are_imported() {
         return;
     };
     let (folder, server, [designer, integrator, investigator]) = prepared().await;
+    let openedc = with_a_range_for_bmi(&folder, &openedc);
     for (file, study, expressions) in [(&ces, "ces", 13), (&openedc, "openedc", 7)] {
         let (code, out, err) =
             run(&folder, &designer, &["study", "import", file.to_str().expect("a path"), "--study", study, "--json"]);
@@ -95,7 +112,6 @@ async fn real_designs_and_the_ninety_participants_of_one_are_imported() {
         saved > 1500 && saved + refused >= 1684,
         "every value is saved or its refusal is reported: {saved} + {refused}"
     );
-
     let reader = Client::new(&server.url, &investigator);
     let overview = reader.get("/v1/studies/openedc/overview").await.expect("counts").body;
     assert_eq!((&overview["total"]["registered"], &overview["total"]["consented"]), (&json!(90), &json!(90)));
@@ -105,6 +121,15 @@ async fn real_designs_and_the_ninety_participants_of_one_are_imported() {
     assert!(audit.contains("paper archive 7"), "under which consent it was taken is in the audit trail");
     let casebook = reader.get(&format!("{at}/casebook")).await.expect("a casebook").body.to_string();
     assert!(casebook.contains("49.20059"), "values are exactly as captured: {casebook}");
+
+    let people = reader.get("/v1/studies/openedc/participants?limit=100").await.expect("a list").body;
+    let mut fired = 0;
+    for person in people["items"].as_array().expect("people") {
+        let at = format!("/v1/studies/openedc/participants/{}", person["participant"].as_str().expect("an id"));
+        let trail = reader.get(&format!("{at}/audit?limit=1000")).await.expect("a trail").body.to_string();
+        fired += trail.matches("range:BMI:").count();
+    }
+    assert!(fired > 20, "absurd values are saved and asked about: {fired}");
 
     // Again: the same people, nothing twice.
     let (code, out, err) = run(&folder, &integrator, &import);

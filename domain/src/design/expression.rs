@@ -113,7 +113,11 @@ fn parse(text: &str) -> Result<IdedExpr, String> {
         .max_expression_node_count(4 * NODES_MAX);
     parser.parse(text).map_err(|errors| {
         // The one without a place only says that there are others.
-        let first = errors.errors.iter().max_by_key(|error| error.pos.0 > 0).map(|error| (error.pos.0.max(1), error.pos.1.max(1), error.msg.clone()));
+        let first = errors
+            .errors
+            .iter()
+            .max_by_key(|error| error.pos.0 > 0)
+            .map(|error| (error.pos.0.max(1), error.pos.1.max(1), error.msg.clone()));
         let (line, column, what) = first.unwrap_or((1, 1, "it cannot be read".to_owned()));
         format!("line {line}, column {column}: {what}")
     })

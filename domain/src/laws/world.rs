@@ -162,7 +162,10 @@ fn holds_of_data() -> impl Strategy<Value = study::Command> {
 
 impl World for Study {
     fn commands() -> BoxedStrategy<study::Command> {
-        use study::Command::{Complete, Create, EndRetention, GoLive, OpenSite, PublishDesign, SetRetention};
+        use study::Command::{
+            ApproveConsent, Complete, Create, EndRetention, GoLive, OpenSite, PublishConsent, PublishDesign,
+            RequireConsent, SetRetention,
+        };
         let ids = || select(vec!["ctr-58", "norm"]).prop_map(|id| id.parse().expect("valid"));
         let set = (ids(), rules_of_retention()).prop_map(|(rule, (terms, ground))| {
             let Rule { scopes, trigger, months, legal_basis, allows_redaction, .. } = terms;
@@ -170,7 +173,16 @@ impl World for Study {
         });
         let hashes = || select(vec![design().hash(), CommitHash([1; 32])]);
         let environments = select(vec![Environment::Test, Environment::Prod]);
+        let versions = || select(vec!["1.0", "2.0"]).prop_map(|version| version.parse().expect("valid"));
+        let consents = (0..4_u8, versions(), option::of(0..30_u32), select(vec!["oslo", "paris"]), days()).prop_map(
+            |(which, version, months, at, from)| match which {
+                0 | 1 => PublishConsent { version, months },
+                2 => ApproveConsent { version, site: site(at), reference: label("EC 7") },
+                _ => RequireConsent { version, site: Some(site(at)), from },
+            },
+        );
         prop_oneof![
+            3 => consents,
             1 => environments.prop_map(|environment| Create { name: label("Cardio"), environment }),
             1 => hashes().prop_map(|design| PublishDesign { design, version: label("1"), parts: vec![design] }),
             1 => select(vec!["oslo", "bergen"]).prop_map(|id| OpenSite { site: site(id), name: label(id) }),
@@ -232,17 +244,19 @@ impl World for DesignPart {
 fn items_to_save() -> impl Strategy<Value = Vec<ItemToSave>> {
     let value = |texts: Vec<&'static str>| option::weighted(0.9, select(texts).prop_map(|text| ItemValue(text.into())));
     let item = prop_oneof![
-        value(vec!["98765", "98765000"]).prop_map(|value| ("SYSBP", value)),
+        value(vec!["98765", "98765", "98765000", "9876500000"]).prop_map(|value| ("SYSBP", value)),
         value(vec!["CANARY one", "CANARY two", "CANARY: far too long to be taken"]).prop_map(|value| ("AETERM", value)),
     ];
-    let saved = (item, 1..3_u32, reason()).prop_map(|((item, value), group_repeat, reason)| ItemToSave {
-        group: oid("G"),
-        group_repeat,
-        item: oid(item),
-        value,
-        not_done: None,
-        reason,
-    });
+    let not_done = option::weighted(0.1, Just(participant::NotDone::Refused));
+    let saved =
+        (item, 1..3_u32, not_done, reason()).prop_map(|((item, value), group_repeat, not_done, reason)| ItemToSave {
+            group: oid("G"),
+            group_repeat,
+            item: oid(item),
+            value: if not_done.is_some() { None } else { value },
+            not_done,
+            reason,
+        });
     prop::collection::vec(saved, 0..4)
 }
 
@@ -314,6 +328,25 @@ fn looks() -> impl Strategy<Value = participant::Command> {
     })
 }
 
+/// What happens to forms and visits as a whole, and the end of consent.
+fn wholes() -> impl Strategy<Value = participant::Command> {
+    use participant::Command::{
+        CompleteForm, MissVisit, RemoveForm, ReopenForm, RestoreForm, StartVisit, WithdrawConsent,
+    };
+    (0..9_u8, text(), reason(), days()).prop_map(|(which, reason, maybe, on)| {
+        let (form, visit) = (the_form(), the_form().visit());
+        match which {
+            0 => CompleteForm { form },
+            1 => ReopenForm { form, reason },
+            2 => RemoveForm { form, reason },
+            3..=5 => RestoreForm { form, reason },
+            6 => StartVisit { visit, on, reason: maybe },
+            7 => MissVisit { visit, reason },
+            _ => WithdrawConsent { reason: maybe },
+        }
+    })
+}
+
 impl World for Participant {
     fn commands() -> BoxedStrategy<participant::Command> {
         use participant::Command::{Fence, GiveConsent, LiftRestriction, Register, Restrict, SaveItems, Withdraw};
@@ -337,6 +370,7 @@ impl World for Participant {
             }),
             5 => queries(),
             8 => looks(),
+            5 => wholes(),
             1 => reason().prop_map(|reason| Withdraw { reason }),
             1 => fence,
             1 => Just(Restrict {}),
@@ -351,6 +385,13 @@ impl World for Participant {
         let record = self.record()?;
         if let Some((place, _)) = record.locks.0.iter().find(|(_, held)| **held == participant::Held::Locked) {
             return Some(participant::Command::Unlock { place: place.clone(), reason: "CANARY".into() });
+        }
+        let form = record.forms.get(&the_form());
+        if form.is_some_and(|form| form.removed) {
+            return Some(participant::Command::RestoreForm { form: the_form(), reason: "CANARY".into() });
+        }
+        if form.is_some_and(|form| form.completed) {
+            return Some(participant::Command::ReopenForm { form: the_form(), reason: "CANARY".into() });
         }
         let (query, found) = record.queries.0.iter().find(open)?;
         let (query, text) = (query.clone(), Plain::from("CANARY"));
@@ -375,7 +416,9 @@ impl World for Participant {
     }
 
     fn compares_values(command: &participant::Command) -> bool {
-        matches!(command, participant::Command::SaveItems { .. })
+        use participant::Command::{CompleteForm, MissVisit, SaveItems, StartVisit};
+        // What is computed, checked or left out hangs on values.
+        matches!(command, SaveItems { .. } | StartVisit { .. } | MissVisit { .. } | CompleteForm { .. })
     }
 }
 

@@ -143,6 +143,9 @@ fn a_free_text_has_a_part_of_its_own() {
     assert_ne!(value.part, Part::all());
 }
 
+mod capture;
+mod checks;
+mod consent;
 mod locks;
 mod queries;
 mod readiness;

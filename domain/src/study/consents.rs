@@ -163,17 +163,33 @@ mod tests {
     #[test]
     fn a_consent_form_is_published_approved_and_required() {
         let publish = |name, months| Command::PublishConsent { version: version(name), months };
-        let approve = |name, at: &str| Command::ApproveConsent { version: version(name), site: site(at), reference: label("EC 7") };
-        let require = |name, at: Option<&str>| Command::RequireConsent { version: version(name), site: at.map(site), from: day("2026-12-01") };
+        let approve = |name, at: &str| Command::ApproveConsent {
+            version: version(name),
+            site: site(at),
+            reference: label("EC 7"),
+        };
+        let require = |name, at: Option<&str>| Command::RequireConsent {
+            version: version(name),
+            site: at.map(site),
+            from: day("2026-12-01"),
+        };
         let on = |command| given::<Study>(study()).when(command);
         on(publish("2", None)).then([Event::ConsentPublished { version: version("2"), months: None }]);
         on(publish("1", Some(12))).then([]);
         on(publish("1", None)).rejected("consent-published-otherwise");
         on(publish("2", Some(0))).rejected("consent-months");
-        on(approve("1", "oslo")).then([Event::ConsentApproved { version: version("1"), site: site("oslo"), reference: label("EC 7") }]);
+        on(approve("1", "oslo")).then([Event::ConsentApproved {
+            version: version("1"),
+            site: site("oslo"),
+            reference: label("EC 7"),
+        }]);
         on(approve("1", "paris")).rejected("no-such-site");
         on(approve("3", "oslo")).rejected("no-such-consent-version");
-        on(require("1", None)).then([Event::ConsentRequired { version: version("1"), site: None, from: day("2026-12-01") }]);
+        on(require("1", None)).then([Event::ConsentRequired {
+            version: version("1"),
+            site: None,
+            from: day("2026-12-01"),
+        }]);
         on(require("1", Some("paris"))).rejected("no-such-site");
         on(require("3", None)).rejected("no-such-consent-version");
         given::<Study>([]).when(publish("1", None)).rejected("no-such-study");
@@ -188,7 +204,8 @@ mod tests {
         for (name, at, from) in [("2", None, "2026-06-01"), ("3", Some("oslo"), "2026-09-01")] {
             consents.evolve(&Event::ConsentRequired { version: version(name), site: at.map(site), from: day(from) });
         }
-        let required = |at: &str, on: &str| consents.required(&site(at), day(on)).map(|version| version.as_str().to_owned());
+        let required =
+            |at: &str, on: &str| consents.required(&site(at), day(on)).map(|version| version.as_str().to_owned());
         assert_eq!(required("oslo", "2026-05-31"), None);
         assert_eq!(required("oslo", "2026-06-01").as_deref(), Some("2"));
         assert_eq!(required("oslo", "2026-09-01").as_deref(), Some("3"));

@@ -36,7 +36,9 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     whole.info.title = "Lethe".into();
     whole.info.version = env!("CARGO_PKG_VERSION").into();
     whole.info.description = Some(ABOUT.into());
-    open(&mut whole, "FormKey");
+    for part in ["FormKey", "ItemKey", "ItemPlace", "VisitKey"] {
+        open(&mut whole, part);
+    }
     whole
 }
 

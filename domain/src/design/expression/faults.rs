@@ -16,7 +16,13 @@ impl StudyDesign {
         for (n, item) in self.items.iter().enumerate() {
             for (m, check) in item.range_checks.iter().enumerate() {
                 let here = Here { form: None, item: Some(&item.oid) };
-                self.each(&check.expressions, here, &Type::Truth, &format!("/items/{n}/range_checks/{m}/expressions"), &mut fault);
+                self.each(
+                    &check.expressions,
+                    here,
+                    &Type::Truth,
+                    &format!("/items/{n}/range_checks/{m}/expressions"),
+                    &mut fault,
+                );
             }
         }
         for (n, condition) in self.conditions.iter().enumerate() {
@@ -33,8 +39,10 @@ impl StudyDesign {
             if !seen.insert(&check.oid) {
                 fault(format!("/checks/{n}/oid"), format!("the OID {} stands twice", check.oid));
             }
-            let on_form = self.form(&check.form).is_some_and(|form| form.item_groups.iter().any(|one| one.oid == check.group));
-            let in_group = self.item_group(&check.group).is_some_and(|group| group.items.iter().any(|one| one.oid == check.item));
+            let on_form =
+                self.form(&check.form).is_some_and(|form| form.item_groups.iter().any(|one| one.oid == check.group));
+            let in_group =
+                self.item_group(&check.group).is_some_and(|group| group.items.iter().any(|one| one.oid == check.item));
             if !on_form || !in_group {
                 let place = format!("{} in group {} on form {}", check.item, check.group, check.form);
                 fault(format!("/checks/{n}"), format!("it stands at {place}, which is not there"));
@@ -56,7 +64,13 @@ impl StudyDesign {
                 match self.compile(&expression.text, Here::default()) {
                     Ok(compiled) => {
                         if kinds.iter().any(|kind| *kind != compiled.result) {
-                            fault(format!("{at}/{m}"), format!("it comes to {}, which an item that it computes does not take", compiled.result));
+                            fault(
+                                format!("{at}/{m}"),
+                                format!(
+                                    "it comes to {}, which an item that it computes does not take",
+                                    compiled.result
+                                ),
+                            );
                         }
                         items.iter().for_each(|item| reads.entry(&item.oid).or_default().extend(oids(&compiled)));
                     }
@@ -124,7 +138,8 @@ fn range_fault(item: &ItemDef, check: &RangeCheck) -> Option<&'static str> {
     if check.unit.is_some() && check.unit != item.unit {
         return Some("its values are in another unit than the item's: it is not carried out");
     }
-    let takes = |value: &String| item.data_type == DataType::Text || item.data_type.accepts(value) || is_number(item, value);
+    let takes =
+        |value: &String| item.data_type == DataType::Text || item.data_type.accepts(value) || is_number(item, value);
     let count = matches!(comparator, "IN" | "NOTIN") || check.values.len() == 1;
     (!count || check.values.is_empty() || !check.values.iter().all(takes))
         .then_some("its values do not fit the item or the comparator: it is not carried out")

@@ -110,7 +110,8 @@ fn what_does_not_fit_the_design_or_the_language_is_a_fault() {
 #[test]
 fn the_largest_expressions_need_little_stack() {
     let many = ["1 + ", "value > 1 && ", "true ? true : "];
-    let rows = many.map(|one| one.repeat((LENGTH_MAX - 10) / one.len()) + if one.starts_with('1') { "1" } else { "true" });
+    let rows =
+        many.map(|one| one.repeat((LENGTH_MAX - 10) / one.len()) + if one.starts_with('1') { "1" } else { "true" });
     let brackets = "[".repeat(DEPTH_MAX) + &"]".repeat(DEPTH_MAX);
     let thread = std::thread::Builder::new().stack_size(1 << 20);
     let all = rows.into_iter().chain([brackets, "-".repeat(LENGTH_MAX), ".a".repeat(LENGTH_MAX / 2)]);
@@ -127,9 +128,56 @@ fn the_largest_expressions_need_little_stack() {
 /// Pieces of the language, good and bad, in any order.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "value", "item(\"SYSBP\")", "item(\"AETERM\")", "1", "-1", "2.5", "1e308", "'a'", "\"", "'", "(", ")", "[", "]", "{", "}",
-        "?", ":", "&&", "||", "!", "-", "+", "*", "/", "%", "<", "==", " in ", ",", ".", ".all(x, ", "has(", "days(", "round(",
-        "0x", "u", "b'", "r'", "\\", "\\u", "9999999999999999999999", "//", "\n", "`", "$", ";", "true", "null", "known(",
+        "value",
+        "item(\"SYSBP\")",
+        "item(\"AETERM\")",
+        "1",
+        "-1",
+        "2.5",
+        "1e308",
+        "'a'",
+        "\"",
+        "'",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "?",
+        ":",
+        "&&",
+        "||",
+        "!",
+        "-",
+        "+",
+        "*",
+        "/",
+        "%",
+        "<",
+        "==",
+        " in ",
+        ",",
+        ".",
+        ".all(x, ",
+        "has(",
+        "days(",
+        "round(",
+        "0x",
+        "u",
+        "b'",
+        "r'",
+        "\\",
+        "\\u",
+        "9999999999999999999999",
+        "//",
+        "\n",
+        "`",
+        "$",
+        ";",
+        "true",
+        "null",
+        "known(",
     ]);
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }

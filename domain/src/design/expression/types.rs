@@ -55,7 +55,9 @@ impl Typing<'_> {
             Expr::Literal(LiteralValue::Int(_) | LiteralValue::UInt(_) | LiteralValue::Double(_)) => Ok(Number),
             Expr::Literal(LiteralValue::String(_)) => Ok(Text),
             Expr::Literal(LiteralValue::Boolean(_)) => Ok(Truth),
-            Expr::Literal(LiteralValue::Null | LiteralValue::Bytes(_)) => Err("there is no null and no bytes: ask known(…)".to_owned()),
+            Expr::Literal(LiteralValue::Null | LiteralValue::Bytes(_)) => {
+                Err("there is no null and no bytes: ask known(…)".to_owned())
+            }
             Expr::Call(call) if call.target.is_none() => self.call(call, depth),
             Expr::Call(call) => self.method(call, depth),
             Expr::Ident(name) => Err(format!("there is no variable {name}: write item(\"{name}\")")),
@@ -75,7 +77,8 @@ impl Typing<'_> {
                 kind.ok_or_else(|| format!("reads the item {item}, which is not there"))?
             }
             Read::At { visit, form, item } => {
-                let visits = self.design.visit(visit).is_some_and(|visit| visit.forms.iter().any(|one| one.oid == *form));
+                let visits =
+                    self.design.visit(visit).is_some_and(|visit| visit.forms.iter().any(|one| one.oid == *form));
                 let kind = self.design.type_of(item).filter(|_| visits && self.stands_on(form, item));
                 kind.ok_or_else(|| format!("reads {item} of form {form} at visit {visit}, which is not there"))?
             }
@@ -115,14 +118,22 @@ impl Typing<'_> {
             (op::LOGICAL_AND | op::LOGICAL_OR, [Truth, Truth]) | (op::LOGICAL_NOT, [Truth]) => Ok(Truth),
             (op::CONDITIONAL, [Truth, a, b]) if a == b => Ok(a.clone()),
             (op::EQUALS | op::NOT_EQUALS, [a, b]) if a == b => Ok(Truth),
-            (op::LESS | op::LESS_EQUALS | op::GREATER | op::GREATER_EQUALS, [Number, Number] | [Text, Text]) => Ok(Truth),
-            (op::ADD | op::SUBSTRACT | op::MULTIPLY | op::DIVIDE, [Number, Number]) | (op::NEGATE, [Number]) => Ok(Number),
+            (op::LESS | op::LESS_EQUALS | op::GREATER | op::GREATER_EQUALS, [Number, Number] | [Text, Text]) => {
+                Ok(Truth)
+            }
+            (op::ADD | op::SUBSTRACT | op::MULTIPLY | op::DIVIDE, [Number, Number]) | (op::NEGATE, [Number]) => {
+                Ok(Number)
+            }
             (op::ADD, [Text, Text]) => Ok(Text),
             ("days" | "years", [Text, Text]) | ("round", [Number, Number]) | ("abs", [Number]) => Ok(Number),
             ("min" | "max", [Number, Number]) | ("length", [Text]) | ("number", [Text]) => Ok(Number),
             (_, types) => {
                 let types: Vec<_> = types.iter().map(ToString::to_string).collect();
-                Err(format!("{} does not take {}", shown(name), if types.is_empty() { "nothing".into() } else { types.join(" and ") }))
+                Err(format!(
+                    "{} does not take {}",
+                    shown(name),
+                    if types.is_empty() { "nothing".into() } else { types.join(" and ") }
+                ))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Input, View, check_id, forms, mentions, message, range};
+use super::{Input, View, check_id, mentions, message, range};
 use crate::design::expression::{Compiled, Here, Outcome, Seen, is_executed};
 use crate::design::{Expression, ItemDef, Labels, Ref};
 use crate::ids::{CheckId, Label, Oid};
@@ -106,7 +106,15 @@ fn of_item(item: &ItemDef) -> impl Iterator<Item = Rule<'_>> {
     item.range_checks.iter().enumerate().filter_map(|(n, check)| {
         let text = executed(&check.expressions)?;
         let check_id = check_id("range", &item.oid, Some(n));
-        Some(Rule { check: check_id, hard: check.hard, message: &check.message, form: None, group: None, item: &item.oid, text })
+        Some(Rule {
+            check: check_id,
+            hard: check.hard,
+            message: &check.message,
+            form: None,
+            group: None,
+            item: &item.oid,
+            text,
+        })
     })
 }
 
@@ -124,12 +132,13 @@ impl Rule<'_> {
 /// Every place of the record at which a rule stands.
 fn instances(view: &View<'_>, rule: &Rule<'_>) -> Vec<ItemPlace> {
     let mut places = Vec::new();
-    for key in forms(view.record, view) {
+    for key in view.forms() {
         if rule.form.is_some_and(|form| *form != key.form) {
             continue;
         }
         for (_, group) in groups(view, key) {
-            let own = rule.group.is_none_or(|one| one == group) && group_items(view, group).any(|one| one.oid == *rule.item);
+            let own =
+                rule.group.is_none_or(|one| one == group) && group_items(view, group).any(|one| one.oid == *rule.item);
             for group_repeat in view.repeats(key, group).into_iter().filter(|_| own) {
                 let item = ItemKey { group: group.clone(), group_repeat, item: rule.item.clone() };
                 places.push(ItemPlace::of(key, &item));
@@ -173,7 +182,7 @@ fn skips(view: &View<'_>, changed: &BTreeSet<Input>, by_hand: &BTreeSet<ItemPlac
         return;
     }
     let mut parsed: BTreeMap<&str, Option<Compiled>> = BTreeMap::new();
-    for key in forms(view.record, view) {
+    for key in view.forms() {
         for (_, group) in groups(view, key) {
             for item in group_items(view, group) {
                 for group_repeat in view.repeats(key, group) {

@@ -34,9 +34,12 @@ fn compare(kind: DataType, value: &str, limit: &str) -> Option<Ordering> {
             Some(value.get(..both)?.cmp(limit.get(..both)?)).filter(|order| order.is_ne())
         }
         DataType::Boolean => Some(truth(value).cmp(&truth(limit))),
-        DataType::Text | DataType::Date | DataType::PartialDate | DataType::Time | DataType::DateTime | DataType::File => {
-            Some(value.cmp(limit))
-        }
+        DataType::Text
+        | DataType::Date
+        | DataType::PartialDate
+        | DataType::Time
+        | DataType::DateTime
+        | DataType::File => Some(value.cmp(limit)),
     }
 }
 
@@ -103,28 +106,49 @@ mod tests {
     fn each_comparator_passes_what_it_says() {
         let mut item = crate::testing::design().items.remove(0);
         let cases = [
-            ("LT", &["5"][..], "4", Some(true)), ("LT", &["5"], "5", Some(false)),
-            ("LE", &["5"], "5", Some(true)), ("LE", &["5"], "6", Some(false)),
-            ("GT", &["5"], "6", Some(true)), ("GT", &["5"], "5", Some(false)),
-            ("GE", &["5"], "5", Some(true)), ("GE", &["5"], "4", Some(false)),
-            ("EQ", &["5"], "05", Some(true)), ("EQ", &["5"], "4", Some(false)),
-            ("NE", &["5"], "4", Some(true)), ("NE", &["5"], "5", Some(false)),
-            ("IN", &["5", "7"], "7", Some(true)), ("IN", &["5", "7"], "6", Some(false)),
-            ("NOTIN", &["5", "7"], "6", Some(true)), ("NOTIN", &["5", "7"], "7", Some(false)),
-            ("LT", &["5", "6"], "4", None), ("LT", &["high"], "4", None), ("BETWEEN", &["5"], "4", None),
+            ("LT", &["5"][..], "4", Some(true)),
+            ("LT", &["5"], "5", Some(false)),
+            ("LE", &["5"], "5", Some(true)),
+            ("LE", &["5"], "6", Some(false)),
+            ("GT", &["5"], "6", Some(true)),
+            ("GT", &["5"], "5", Some(false)),
+            ("GE", &["5"], "5", Some(true)),
+            ("GE", &["5"], "4", Some(false)),
+            ("EQ", &["5"], "05", Some(true)),
+            ("EQ", &["5"], "4", Some(false)),
+            ("NE", &["5"], "4", Some(true)),
+            ("NE", &["5"], "5", Some(false)),
+            ("IN", &["5", "7"], "7", Some(true)),
+            ("IN", &["5", "7"], "6", Some(false)),
+            ("NOTIN", &["5", "7"], "6", Some(true)),
+            ("NOTIN", &["5", "7"], "7", Some(false)),
+            ("LT", &["5", "6"], "4", None),
+            ("LT", &["high"], "4", None),
+            ("BETWEEN", &["5"], "4", None),
         ];
         for (comparator, values, value, passed) in cases {
             let values = values.iter().map(|value| (*value).to_owned()).collect();
             let comparator = Some(comparator.to_owned());
-            let mut check =
-                RangeCheck { comparator, hard: true, values, unit: None, message: Default::default(), expressions: vec![] };
+            let mut check = RangeCheck {
+                comparator,
+                hard: true,
+                values,
+                unit: None,
+                message: Default::default(),
+                expressions: vec![],
+            };
             assert_eq!(passes(&item, &check, value), passed, "{check:?}");
             check.unit = Some("mmHg".into());
             assert_eq!(passes(&item, &check, value), None, "limits in another unit say nothing");
         }
         item.data_type = DataType::PartialDate;
         let check = |value: &str| RangeCheck {
-            comparator: Some("LT".into()), hard: true, values: vec![value.into()], unit: None, message: Default::default(), expressions: vec![],
+            comparator: Some("LT".into()),
+            hard: true,
+            values: vec![value.into()],
+            unit: None,
+            message: Default::default(),
+            expressions: vec![],
         };
         assert_eq!(passes(&item, &check("2026-03"), "2026"), None);
         assert_eq!(passes(&item, &check("2026-03"), "2025"), Some(true));

@@ -192,6 +192,8 @@ fn fired(item_name: &str) -> Event {
         severity: Severity::Soft,
         outcome: CheckOutcome::Accepted,
         value: None,
+        at: None,
+        message: None,
     }
 }
 
@@ -200,8 +202,8 @@ fn after_save(news: &[Event], fired: &[Event], passed: &[(CheckId, Place)]) -> V
     [registered(), consented(), saved("120")].iter().chain(news).for_each(|e| state.evolve(e, Revision(1).into()));
     let (study, stream) = (live_study(), StreamId::in_tenant(&crate::testing::tenant(), Aggregate::Participant, 1));
     let context = Context {
-        now: OffsetDateTime::UNIX_EPOCH,
-        captured_at: OffsetDateTime::UNIX_EPOCH,
+        now: time::OffsetDateTime::UNIX_EPOCH,
+        captured_at: time::OffsetDateTime::UNIX_EPOCH,
         principal: &principal(Role::Investigator, 1),
         command: CommandId(uuid::Uuid::from_u128(99)),
         stream: &stream,

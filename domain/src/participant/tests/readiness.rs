@@ -61,7 +61,7 @@ fn what_must_be_there_is_missed_in_each_group_that_was_begun() {
 fn a_form_that_belongs_to_a_visit_is_begun_once_the_visit_took_place() {
     let must = |design: &mut StudyDesign| design.visits[0].forms[0].mandatory = true;
     let on = Personal::new(serde_json::from_value::<Day>("2026-11-20".into()).expect("a day"));
-    let visit = || Event::VisitStarted { visit: form().visit(), on: on.clone() };
+    let visit = || Event::VisitStarted { visit: form().visit(), on: on.clone(), reason: None };
     assert_eq!(blockers([], must), [], "not yet");
     assert_eq!(blockers([visit()], must), [Blocker::FormNotStarted { form: form() }]);
     assert_eq!(blockers([visit(), saved("120"), completed()], must), []);

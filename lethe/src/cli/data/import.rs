@@ -169,15 +169,50 @@ impl<'a> Run<'a> {
         let plan = odm::plan(data, &self.design);
         tally.report.append(plan.report);
         for save in plan.saves {
-            let body = serde_json::to_value(&save.command).map_err(|error| CliError::failed("a command", error))?;
-            let values = save.lines.len() as u64;
-            match self.send(&path, captured_at, &body, &mut tally, (save.line, "FormData", "form")).await? {
-                Sent::Written => tally.saved += values,
-                Sent::Unchanged => tally.unchanged += values,
-                Sent::Refused => {}
-            }
+            self.form(&path, captured_at, save, &mut tally).await?;
         }
         Ok(tally)
+    }
+
+    /// One form. A value that a hard check refuses is on record, and becomes a row; so does one that the platform computes
+    /// otherwise. The rest is sent again without it, so that one absurd value does not cost the form.
+    async fn form(
+        &self,
+        path: &str,
+        captured_at: Option<&str>,
+        mut save: odm::Save,
+        tally: &mut Tally,
+    ) -> Result<(), CliError> {
+        while !save.lines.is_empty() {
+            let values = save.lines.len() as u64;
+            let body = serde_json::to_value(&save.command).map_err(|error| CliError::failed("a command", error))?;
+            let error = match self.client.command(path, random_id(), None, captured_at, &body).await {
+                Ok(reply) if reply.body["events"] == json!(0) => {
+                    tally.unchanged += values;
+                    return Ok(());
+                }
+                Ok(_) => {
+                    tally.saved += values;
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            let refused = refused_items(&error);
+            if refused.is_empty() && is_answer(&error) {
+                tally.refuse(save.line, "FormData", "form", error.to_string());
+                return Ok(());
+            }
+            if refused.is_empty() {
+                return Err(error.into());
+            }
+            let rule = if error.code == "hard-check" { "hard-check" } else { "item" };
+            for (n, what) in &refused {
+                let line = save.lines.get(*n).copied().unwrap_or(save.line);
+                tally.refuse(line, "ItemData", rule, what.clone());
+            }
+            save.leave_out(refused.keys().copied());
+        }
+        Ok(())
     }
 
     /// The file's site if the study has it; otherwise the one given, or the only one there is.
@@ -210,6 +245,15 @@ impl<'a> Run<'a> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The numbers of the items whose values a refusal is about, with what it says of each.
+fn refused_items(error: &ApiError) -> BTreeMap<usize, String> {
+    if !matches!(error.code.as_str(), "hard-check" | "invalid-items") {
+        return BTreeMap::new();
+    }
+    let number = |pointer: &str| pointer.strip_prefix("/items/")?.strip_suffix("/value")?.parse().ok();
+    error.faults.iter().filter_map(|(pointer, detail)| Some((number(pointer)?, detail.clone()))).collect()
 }
 
 /// The platform said no to this one command; the others may go on.
