@@ -16,4 +16,7 @@ pub enum ExchangeError {
         /// Its OID.
         oid: String,
     },
+    /// A number is larger than the format can say.
+    #[error("{0} is outside of what the format can say")]
+    OutOfRange(&'static str),
 }

@@ -1,7 +1,7 @@
 //! The formats in which a study leaves the platform, and comes in: pure translations between the platform's words and
 //! bytes that others can read.
 //!
-//! - `model`: what a writer is given. A study's frame once, then one participant after another, so that a whole study
+//! - [`model`]: what a writer is given. A study's frame once, then one participant after another, so that a whole study
 //!   streams in constant memory.
 //! - [`odm`]: CDISC ODM 1.3.2 and 2.0. [`xml`]: well-formed XML, one tag at a time.
 //!
@@ -9,6 +9,7 @@
 //! see.
 
 pub mod error;
+pub mod model;
 pub mod odm;
 pub mod xml;
 

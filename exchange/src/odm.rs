@@ -1,9 +1,19 @@
 //! CDISC ODM 1.3.2 and 2.0.
+//!
+//! What ODM has no place for (why a value is missing, a visit's date, marks, in 1.3.2 queries) stands in `Annotation`s,
+//! with flags of the code lists in [`flags`], which are written with the design.
 
 use domain::design::StudyDesign;
 use domain::ids::Oid;
 
+mod admin;
+mod clinical;
+pub mod flags;
 pub mod metadata;
+mod notes;
+mod write;
+
+pub use write::{History, OdmOptions, OdmWriter};
 
 /// Which ODM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
