@@ -8,9 +8,14 @@
 //! Nothing here decides who may see what: who fills the model has already left out or marked what the recipient may not
 //! see.
 
+pub mod csv;
+pub mod dataset_json;
 pub mod error;
+pub mod manifest;
 pub mod model;
 pub mod odm;
+pub mod table;
 pub mod xml;
+pub mod xpt;
 
 pub use error::ExchangeError;

@@ -13,6 +13,7 @@ pub mod metadata;
 mod notes;
 mod write;
 
+pub(crate) use write::rfc3339;
 pub use write::{History, OdmOptions, OdmWriter};
 
 /// Which ODM.

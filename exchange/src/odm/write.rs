@@ -91,6 +91,6 @@ impl<'a, W: Write> OdmWriter<'a, W> {
     }
 }
 
-pub(super) fn rfc3339(moment: domain::Moment) -> Result<String, ExchangeError> {
+pub(crate) fn rfc3339(moment: domain::Moment) -> Result<String, ExchangeError> {
     moment.0.format(&Rfc3339).map_err(|_| ExchangeError::OutOfRange("a time"))
 }
