@@ -10,7 +10,7 @@ use domain::history::{Actor, ActorKind, Aggregate, Revision, StreamId};
 use domain::ids::{CommandId, Environment, SiteId, TenantId, UserId};
 use domain::participant::{Command, Event, Participant};
 use domain::permit::{Principal, Role, Sites};
-use domain::study::{Setup, Study};
+use domain::study::{Setup, Study, Versions};
 use time::macros::datetime;
 use uuid::Uuid;
 
@@ -135,8 +135,12 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
         sites: [(site, name)].into(),
         retention: BTreeMap::new(),
         completed: None,
+        versions: Versions {
+            contents: [(design.hash(), Arc::new(design.clone()))].into(),
+            ..Versions::default()
+        },
     };
-    let study = Study::Live { setup, design: design.hash(), content: Some(Arc::new(design.clone())) };
+    let study = Study::Live { setup, design: design.hash() };
     let tenant: TenantId = "acme".parse().expect("valid");
     let organisation = "hospital".parse().expect("valid");
     let actor = Actor { id: UserId(Uuid::from_u128(1)), kind: ActorKind::User, role: Role::Integrator, organisation };
