@@ -128,6 +128,7 @@ fn study_of_two_versions() -> Study {
     let second = second_design();
     setup.designs.insert(second.hash(), vec![second.hash()]);
     setup.versions.active.insert(site("oslo"), second.hash());
+    setup.versions.approved.insert(site("oslo"), [(design, label("REK 17"))].into());
     setup.versions.contents.insert(second.hash(), Arc::new(second));
     Study::Live { setup, design }
 }
@@ -274,7 +275,7 @@ impl World for Participant {
     }
 
     fn governing() -> BoxedStrategy<Study> {
-        prop_oneof![7 => Just(live_study()), 2 => Just(study_of_two_versions()), 1 => Just(Study::Absent)].boxed()
+        prop_oneof![6 => Just(live_study()), 3 => Just(study_of_two_versions()), 1 => Just(Study::Absent)].boxed()
     }
 
     fn stream() -> StreamId {

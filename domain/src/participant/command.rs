@@ -218,7 +218,8 @@ pub enum Command {
         #[serde(skip)]
         signer: Option<Signer>,
     },
-    /// Has data entered under another design version from now on: the one that is active at the participant's site.
+    /// Has data entered under another design version from now on: one that is active at the participant's site or that
+    /// the site has approved.
     Migrate {
         /// Content hash of that version.
         to: CommitHash,

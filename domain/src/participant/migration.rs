@@ -22,7 +22,7 @@ pub enum MigrationRefused {
     #[error("no design version is active at this site: record its approval, or activate one that it has approved")]
     NoDesignAtSite,
     /// Not the site's.
-    #[error("this design version is not active at the participant's site: have it approved and activated there first")]
+    #[error("this design version is neither active at the participant's site nor approved by it: have it approved first")]
     NotActiveAtSite,
     /// Locked.
     #[error("this participant is locked: have it unlocked first")]
@@ -128,7 +128,7 @@ pub(super) fn decide(record: &Record, to: &CommitHash, context: &Context<'_, Stu
     if record.design == Some(*to) {
         return Ok(vec![]);
     }
-    if study.design_at(&record.site) != Some(*to) {
+    if !study.may_use(&record.site, to) {
         return Err(MigrationRefused::NotActiveAtSite.into());
     }
     if record.locks.0.get(&Place::Participant) == Some(&Held::Locked) {
@@ -137,7 +137,7 @@ pub(super) fn decide(record: &Record, to: &CommitHash, context: &Context<'_, Stu
     if from == *to {
         return Ok(vec![Event::DesignAssigned { design: *to }]);
     }
-    let design = study.content(to).ok_or(Refused::StudyNotLive)?;
+    let design = study.content(to).ok_or(MigrationRefused::NotActiveAtSite)?;
     Ok(vec![Event::DesignMigrated { from, to: *to, read_only: read_only(record, design) }])
 }
 

@@ -50,6 +50,13 @@ impl Study {
         (setup.sites.contains_key(site) && versions.approved_at(site, active)).then_some(*active)
     }
 
+    /// Whether data may be entered under a version at a site: it is in force there, or the site has approved it.
+    pub fn may_use(&self, site: &SiteId, design: &CommitHash) -> bool {
+        let versions = self.setup().map(|setup| &setup.versions);
+        let approved = versions.and_then(|versions| versions.approved.get(site));
+        self.design_at(site) == Some(*design) || approved.is_some_and(|approved| approved.contains_key(design))
+    }
+
     /// The address of a participant's version: its own, otherwise (it was registered before versions were recorded) the
     /// one of its site.
     pub fn version_of(&self, record: &Record) -> Option<CommitHash> {

@@ -120,10 +120,15 @@ fn a_migration_loses_no_value_and_names_those_that_are_read_only() {
 }
 
 #[test]
-fn a_participant_moves_only_to_the_version_that_is_active_at_its_site() {
+fn a_participant_moves_only_to_a_version_that_its_site_may_use() {
     let at = |study| given::<Participant>(history()).governed(study);
     at(live_study()).when(migrate(&second())).rejected("design-not-active");
     at(study()).when(migrate(&design())).then([]);
+    let Study::Live { mut setup, design } = live_study() else { panic!("it is live") };
+    setup.versions.contents.insert(second().hash(), Arc::new(second()));
+    let approved = [(second().hash(), crate::testing::label("REK 17"))].into();
+    setup.versions.approved.insert(site("oslo"), approved);
+    at(Study::Live { setup, design }).when(migrate(&second())).then([migrated()]);
     given::<Participant>([]).governed(study()).when(migrate(&second())).rejected("no-such-participant");
 }
 
