@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use domain::decider::{Context, Decider};
 use domain::design::StudyDesign;
-use domain::history::{Actor, ActorKind, Aggregate, Revision, StreamId};
+use domain::history::{Actor, ActorKind, Aggregate, Revision, StreamId, Tail};
 use domain::ids::{CommandId, Environment, SiteId, TenantId, UserId};
 use domain::participant::{Command, Event, Participant};
 use domain::permit::{Principal, Role, Sites};
@@ -14,7 +14,7 @@ use domain::study::{Setup, Study, Versions};
 use time::macros::datetime;
 use uuid::Uuid;
 
-use super::super::{Limits, ParticipantData, Report, Severity, plan, read_design, survey};
+use super::super::{Limits, Mode, ParticipantData, Report, Severity, plan, read_design, survey};
 use super::all_of;
 
 /// A file of `../shared/data`, or none and a line that says which test is skipped.
@@ -28,7 +28,7 @@ fn file(test: &str, name: &str) -> Option<Vec<u8>> {
 }
 
 fn design(bytes: &[u8]) -> (StudyDesign, Report) {
-    let (design, report) = read_design(bytes, &Limits::default()).unwrap_or_else(|error| panic!("{error}"));
+    let (design, report) = read_design(bytes, &Limits::default(), Mode::Lenient).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(design.faults(), []);
     (design, report)
 }

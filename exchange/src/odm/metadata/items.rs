@@ -15,18 +15,19 @@ impl<W: Write> Metadata<'_, W> {
         // Elsewhere ODM gives a length no meaning, and zero is none.
         let measured = matches!(item.data_type, DataType::Text | DataType::Integer | DataType::Decimal);
         let length = item.length.filter(|length| measured && *length > 0);
+        let data_type = self.data_type(item.data_type);
         self.xml
             .tag("ItemDef")
             .attr("OID", &written)
             .attr("Name", named(&item.name, &written))
-            .attr("DataType", self.data_type(item.data_type))
+            .attr("DataType", data_type)
             .maybe("Length", length.map(|length| length.to_string()))
             .start()?;
         self.labels("Question", &item.labels)?;
         if let Some(unit) = self.unit_of(item).filter(|_| !self.is_v2()) {
             self.xml.tag("MeasurementUnitRef").attr("MeasurementUnitOID", unit).empty()?;
         }
-        for check in item.range_checks.iter().filter(|check| self.shows(check)) {
+        for check in item.range_checks.iter().filter(|check| shows(check)) {
             self.range_check(check)?;
         }
         if let Some(list) = &item.code_list {
@@ -72,11 +73,6 @@ impl<W: Write> Metadata<'_, W> {
         }
     }
 
-    /// Whether ODM has any form for it: values, or expressions.
-    fn shows(&self, check: &RangeCheck) -> bool {
-        !check.values.is_empty() || !check.expressions.is_empty()
-    }
-
     /// Whether a reader gets it back whole: values or expressions and not both, no text with blanks around it, and in
     /// ODM 2.0 no unit.
     fn says_all(&self, check: &RangeCheck) -> bool {
@@ -106,6 +102,11 @@ impl<W: Write> Metadata<'_, W> {
         self.labels("ErrorMessage", &check.message)?;
         self.xml.end()
     }
+}
+
+/// Whether ODM has any form for it: values, or expressions.
+fn shows(check: &RangeCheck) -> bool {
+    !check.values.is_empty() || !check.expressions.is_empty()
 }
 
 fn is_comparator(word: &str) -> bool {

@@ -131,8 +131,9 @@ impl<W: Write> Metadata<'_, W> {
 
     pub(super) fn expressions(&mut self, expressions: &[Expression]) -> Result<(), ExchangeError> {
         for expression in expressions {
+            let nested = self.is_v2();
             let tag = self.xml.tag("FormalExpression").attr("Context", &expression.context);
-            if self.is_v2() {
+            if nested {
                 tag.start()?;
                 self.xml.tag("Code").text(&expression.text)?;
                 self.xml.end()?;
