@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use domain::ids::{CommandId, CorrelationId};
+use domain::participant::Signer;
 use domain::permit::Principal;
-use domain::port::{Clock, Dice, Tenants};
+use domain::port::{Clock, Dice, Reauthentication, ReauthenticationError, Tenants};
 
 use crate::erasure::ErasureTrigger;
 use crate::execute::Request;
@@ -17,17 +19,39 @@ pub struct Commands {
     pub(crate) dice: Arc<dyn Dice>,
     pub(crate) erasures: ErasureTrigger,
     pub(crate) governing: GoverningCache,
+    pub(crate) reauthentication: Arc<dyn Reauthentication>,
+}
+
+/// Nobody can be asked anew who they are, so nobody signs.
+struct Nobody;
+
+#[async_trait]
+impl Reauthentication for Nobody {
+    async fn signer(&self, _: &Principal, _: &str) -> Result<Signer, ReauthenticationError> {
+        Err(ReauthenticationError::Refused)
+    }
 }
 
 impl Commands {
-    /// Puts the write side together.
+    /// Puts the write side together where nobody signs.
     pub fn new(
         tenants: Arc<dyn Tenants>,
         clock: Arc<dyn Clock>,
         dice: Arc<dyn Dice>,
         erasures: ErasureTrigger,
     ) -> Arc<Self> {
-        Arc::new(Self { tenants, clock, dice, erasures, governing: GoverningCache::default() })
+        Self::asking(tenants, clock, dice, erasures, Arc::new(Nobody))
+    }
+
+    /// The same where those who sign are asked anew who they are.
+    pub fn asking(
+        tenants: Arc<dyn Tenants>,
+        clock: Arc<dyn Clock>,
+        dice: Arc<dyn Dice>,
+        erasures: ErasureTrigger,
+        reauthentication: Arc<dyn Reauthentication>,
+    ) -> Arc<Self> {
+        Arc::new(Self { tenants, clock, dice, erasures, governing: GoverningCache::default(), reauthentication })
     }
 
     /// A request with a new command id, captured now.

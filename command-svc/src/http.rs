@@ -12,7 +12,7 @@ mod studies;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::post;
+use axum::routing::{get, post};
 
 use crate::commands::Commands;
 
@@ -23,6 +23,7 @@ pub use description::openapi;
 pub fn router(commands: Arc<Commands>) -> Router {
     Router::new()
         .route("/v1/studies/{study}", post(studies::command))
+        .route("/v1/studies/{study}/lock-readiness", get(studies::lock_readiness))
         .route("/v1/studies/{study}/designs", post(designs::publish))
         .route("/v1/studies/{study}/commands", post(bulk::commands))
         .route("/v1/studies/{study}/participants/{participant}", post(participants::record))

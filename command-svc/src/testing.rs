@@ -369,6 +369,14 @@ impl Journal for World {
     async fn journals(&self) -> Result<Vec<JournalId>, Failure> {
         self.call(|state| state.journals.iter().cloned().collect())
     }
+
+    async fn streams(&self, journal: &JournalId, aggregate: Aggregate) -> Result<Vec<StreamId>, Failure> {
+        self.call(|state| {
+            let streams = state.commits.iter().map(|commit| &commit.header.stream);
+            let wanted = streams.filter(|stream| stream.journal == *journal && stream.aggregate == aggregate);
+            wanted.collect::<BTreeSet<_>>().into_iter().cloned().collect()
+        })
+    }
 }
 
 #[async_trait]
@@ -543,7 +551,8 @@ pub(crate) fn commands() -> (Arc<World>, Arc<Commands>, Arc<Tenant>) {
     let acme_tenant = tenant("acme", &world);
     let tenants = [acme_tenant.clone(), tenant("other", &elsewhere)];
     let tenants = TwoTenants(tenants.into_iter().map(|tenant| (tenant.id.clone(), tenant)).collect());
-    let commands = Commands::new(Arc::new(tenants), world.clone(), world.clone(), ErasureTrigger::default());
+    let (tenants, asked) = (Arc::new(tenants), Arc::new(Passwords));
+    let commands = Commands::asking(tenants, world.clone(), world.clone(), ErasureTrigger::default(), asked);
     (world, commands, acme_tenant)
 }
 
@@ -575,6 +584,20 @@ pub(crate) fn design_json() -> Value {
         "item_groups": [{"oid": "G", "name": "G", "items": [{"oid": "SYSBP"}, {"oid": "AETERM"}]}],
         "items": [item("SYSBP", "integer"), item("AETERM", "text")],
     })
+}
+
+/// Whoever knows the word signs as Grace Hopper.
+struct Passwords;
+
+#[async_trait]
+impl Reauthentication for Passwords {
+    async fn signer(&self, _: &Principal, credential: &str) -> Result<Signer, ReauthenticationError> {
+        match credential {
+            "the word" => Ok(Signer { printed_name: "Grace Hopper".into(), factors: vec![Factor::Password] }),
+            "nameless" => Err(ReauthenticationError::NoPrintedName),
+            _ => Err(ReauthenticationError::Refused),
+        }
+    }
 }
 
 /// Who a token is: the role's name, or one of a few others.

@@ -17,6 +17,7 @@ use crate::scope::Scope;
 pub mod difference;
 mod place;
 mod protection;
+pub mod expression;
 mod value;
 
 pub use difference::Difference;
@@ -408,6 +409,7 @@ impl StudyDesign {
                 fault(format!("/items/{n}/scope"), "an item's scope begins with identity. or health.".into());
             }
         }
+        faults.extend(self.expression_faults());
         faults
     }
 }

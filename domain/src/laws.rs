@@ -158,6 +158,10 @@ fn no_command_is_carried_out_twice<W: World>(played: &Played<W>) {
             continue;
         };
         facts.iter().for_each(|fact| state.evolve(fact, Revision(*n as u64 + 1).into()));
+        // What was refused, and stored as that, may be tried again: each attempt is one.
+        if W::refusal(&facts).is_some() {
+            continue;
+        }
         if let Some((Ok(again), _)) = ask(&state, *n, &Act { tagged: true, ..act.clone() }, &played.above) {
             assert_eq!(again, vec![], "{} twice", command.name());
         }
@@ -189,7 +193,7 @@ fn a_command_is_named_as_it_is_sent<W: World>(played: &Played<W>) {
         let sent = serde_json::to_value(command).expect("commands are plain data");
         assert_eq!(sent["type"], command.name());
         let read: W::Command = serde_json::from_value(sent.clone()).expect("what is sent is read");
-        // Compared as it is sent: what the platform itself puts beside a command never comes from outside.
+        // What never comes from a body (who signs, what was checked) is not sent, so it is not compared.
         assert_eq!(serde_json::to_value(&read).expect("commands are plain data"), sent);
     }
 }

@@ -6,8 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use time::OffsetDateTime;
-
 use crate::Day;
 use crate::decider::{Context, Decider, Recorded};
 use crate::design::ItemValue;
@@ -25,6 +23,7 @@ mod locks;
 mod migration;
 mod place;
 mod queries;
+mod readiness;
 mod refused;
 mod save;
 mod sign;
@@ -33,13 +32,17 @@ mod visits;
 
 pub use checks::{CheckOutcome, Severity};
 pub use command::{Command, ItemToSave};
+pub use consent::{Consent, ConsentRefused};
 pub use locks::{Held, LockRefused, Locks};
 pub use migration::{MigrationRefused, MigrationReport, Unfit};
 pub use place::{FormKey, ItemKey, ItemPlace, Place, VisitKey};
 pub use queries::{Queries, Query, QueryKind, QueryRefused, QueryState};
+pub use readiness::{Blocker, readiness, required_items};
 pub use refused::Refused;
 pub use save::{NotDone, Source};
-pub use sign::{Factor, Meaning, SignRefused, Signature, Signatures, SignedForm, Signer};
+pub use sign::{
+    Dropped, Factor, Meaning, SignRefused, Signature, SignatureCheck, Signatures, SignedForm, Signer, verify_signature,
+};
 pub use verify::{Verifications, VerifyRefused};
 pub use visits::{Visit, VisitRefused};
 
@@ -62,7 +65,7 @@ facts! {
         /// Consent was withdrawn: nothing is entered until it is given again. What was collected before stays.
         "consent-withdrawn" 1 ConsentWithdrawn { version: ConsentVersion, reason: Option<FreeText> },
         /// A visit took place, or began.
-        "visit-started" 1 VisitStarted { visit: VisitKey, on: Personal<Day, tag::HealthClinical> },
+        "visit-started" 1 VisitStarted { visit: VisitKey, on: Personal<Day, tag::HealthClinical>, reason: Option<FreeText> },
         /// A visit did not take place.
         "visit-missed" 1 VisitMissed { visit: VisitKey, reason: FreeText },
         /// Values of one form were saved.
@@ -75,10 +78,14 @@ facts! {
         "form-removed" 1 FormRemoved { form: FormKey, reason: FreeText },
         /// It belongs here after all.
         "form-restored" 1 FormRestored { form: FormKey, reason: FreeText },
-        /// A value met an edit check: refused, or accepted with a query. The value is as it was sent.
-        "check-fired" 1 CheckFired { form: FormKey, item: ItemKey, check: CheckId, severity: Severity, outcome: CheckOutcome, value: Option<DesignScoped<ItemValue>> },
+        /// A value met an edit check: refused, or accepted with a query. The value is as it was sent; `at` is its number in
+        /// a command that was refused.
+        "check-fired" 1 CheckFired { form: FormKey, item: ItemKey, check: CheckId, severity: Severity, outcome: CheckOutcome, value: Option<DesignScoped<ItemValue>>, at: Option<u32>, message: Option<Label> },
         /// Somebody, or a check, asks about something.
-        "query-opened" 1 QueryOpened { query: QueryId, kind: QueryKind, place: Place, check: Option<CheckId>, to: Option<Role>, text: FreeText },
+        /// What a check asks is its message in the design, so such a query has no text.
+        "query-opened" 1 QueryOpened { query: QueryId, kind: QueryKind, place: Place, check: Option<CheckId>, by: Role, to: Option<Role>, candidate: bool, text: Option<FreeText> },
+        /// A candidate is put to whoever is to answer.
+        "query-raised" 1 QueryRaised { query: QueryId },
         /// The site has answered.
         "query-answered" 1 QueryAnswered { query: QueryId, text: FreeText },
         /// Somebody else is to answer.
@@ -91,7 +98,7 @@ facts! {
         "query-reopened" 1 QueryReopened { query: QueryId, text: FreeText },
         /// What a closed query was about has changed.
         "data-changed-after-close" 1 DataChangedAfterClose { query: QueryId },
-        /// Values agree with their source. No items: the whole form.
+        /// Values agree with their source.
         "data-verified" 1 Verified { form: FormKey, items: Vec<ItemKey> },
         /// They do not, or were not looked at.
         "verification-withdrawn" 1 VerificationWithdrawn { form: FormKey, items: Vec<ItemKey>, reason: FreeText },
@@ -167,8 +174,8 @@ pub struct Record {
     pub read_only: BTreeSet<ItemPlace>,
     /// The consent that holds.
     pub consent: Option<ConsentVersion>,
-    /// When each version was given (captured).
-    pub consents: BTreeMap<ConsentVersion, OffsetDateTime>,
+    /// Every consent that was given, in order.
+    pub consents: Vec<Consent>,
     /// The visits of which something is known.
     pub visits: BTreeMap<VisitKey, Visit>,
     /// The forms that were saved.
@@ -266,6 +273,7 @@ impl Decider for Participant {
             | Command::RemoveForm { .. }
             | Command::RestoreForm { .. } => capture::decide(self.writable(context)?, command, context),
             Command::OpenQuery { .. }
+            | Command::RaiseQuery { .. }
             | Command::AnswerQuery { .. }
             | Command::ForwardQuery { .. }
             | Command::CloseQuery { .. }
@@ -318,7 +326,11 @@ impl Decider for Participant {
 
     fn tag(&self, command: &Command, stream: Revision) -> Revision {
         match command {
-            Command::SaveItems { form, .. } => {
+            Command::SaveItems { form, .. }
+            | Command::CompleteForm { form }
+            | Command::ReopenForm { form, .. }
+            | Command::RemoveForm { form, .. }
+            | Command::RestoreForm { form, .. } => {
                 // A form that was never saved has no tag, so that its ETag is one that If-Match takes.
                 self.record().and_then(|record| record.forms.get(form)).map_or(Revision::NONE, |form| form.tag)
             }
@@ -335,7 +347,7 @@ impl Record {
             design: None,
             read_only: BTreeSet::new(),
             consent: None,
-            consents: BTreeMap::new(),
+            consents: Vec::new(),
             visits: BTreeMap::new(),
             forms: BTreeMap::new(),
             queries: Queries::default(),
@@ -355,11 +367,7 @@ impl Record {
                 self.design = Some(*to);
                 self.read_only = read_only.iter().cloned().collect();
             }
-            Event::ConsentGiven { version, .. } => {
-                self.consent = Some(version.clone());
-                self.consents.insert(version.clone(), recorded.captured_at);
-            }
-            Event::ConsentWithdrawn { .. } => self.consent = None,
+            Event::ConsentGiven { .. } | Event::ConsentWithdrawn { .. } => consent::evolve(self, event, recorded),
             Event::VisitStarted { .. } | Event::VisitMissed { .. } => visits::evolve(&mut self.visits, event),
             Event::ItemsSaved { .. }
             | Event::FormCompleted { .. }
@@ -367,6 +375,7 @@ impl Record {
             | Event::FormRemoved { .. }
             | Event::FormRestored { .. } => capture::evolve(&mut self.forms, event, recorded),
             Event::QueryOpened { .. }
+            | Event::QueryRaised { .. }
             | Event::QueryAnswered { .. }
             | Event::QueryForwarded { .. }
             | Event::QueryClosed { .. }
@@ -409,6 +418,7 @@ impl Participant {
         if setup.completed.is_some() {
             return Err(Refused::StudyCompleted);
         }
+        locks::gate_registration(setup, site)?;
         if !setup.sites.contains_key(site) || !context.principal.sites.contains(site) {
             return Err(Refused::NoSuchSite);
         }

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::history::{
-    Actor, BodyDigest, Commit, CommitHash, DataSubject, History, JournalId, OpenEvent, Position, StreamId, Tail,
+    Actor, Aggregate, BodyDigest, Commit, CommitHash, DataSubject, History, JournalId, OpenEvent, Position, StreamId, Tail,
 };
 use crate::ids::{CommandId, CorrelationId, Environment, ErasureId, TenantId};
 use crate::permit::Principal;
@@ -156,6 +156,9 @@ pub trait Journal: Send + Sync {
 
     /// Every journal stream of the tenant.
     async fn journals(&self) -> Result<Vec<JournalId>, Failure>;
+
+    /// Every stream of one kind in a journal stream, by id. Authoritative: it asks no read model.
+    async fn streams(&self, journal: &JournalId, aggregate: Aggregate) -> Result<Vec<StreamId>, Failure>;
 }
 
 /// A journal stream, followed in order.
@@ -384,6 +387,34 @@ pub trait Dice: Send + Sync {
 
     /// Random bytes.
     fn bytes(&self) -> [u8; 32];
+}
+
+/// Why nobody signs.
+#[derive(Debug, thiserror::Error)]
+pub enum ReauthenticationError {
+    /// What was sent is nobody's, or somebody else's than the one who acts.
+    #[error("the credential sent for the signature is not that of the one who acts")]
+    Refused,
+    /// There is no name to print, or it is erased.
+    #[error("no name is known that could be printed with the signature")]
+    NoPrintedName,
+    /// The world failed.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// Asks anew who somebody is, at the moment of signing (21 CFR 11.200).
+#[async_trait]
+pub trait Reauthentication: Send + Sync {
+    /// The one who acts, proved anew by what they sent for this signature alone.
+    ///
+    /// # Errors
+    /// See [`ReauthenticationError`].
+    async fn signer(
+        &self,
+        principal: &Principal,
+        credential: &str,
+    ) -> Result<crate::participant::Signer, ReauthenticationError>;
 }
 
 /// Who stands behind a bearer token.

@@ -11,14 +11,19 @@ use crate::decider::{self, Context, Decider, Recorded};
 use crate::design::StudyDesign;
 use crate::field::Malformed;
 use crate::history::{CommitHash, StreamId};
-use crate::ids::{Environment, Label, RuleId, SiteId};
+use crate::ids::{ConsentVersion, Environment, Label, RuleId, SiteId};
+use crate::participant::Held;
 use crate::privacy::RefusalGround;
 use crate::rejection::{Fault, Kind, Rejection};
 use crate::scope::Scope;
 
+mod consents;
+mod locks;
 mod retention;
 mod versions;
 
+pub use consents::{ConsentForm, Consents};
+pub use locks::{Checked, Database, StudyLocks};
 pub use retention::{Due, MONTHS_MAX, Milestones, Rule, Trigger};
 pub use versions::Versions;
 
@@ -41,12 +46,34 @@ facts! {
         "design-approved" 1 DesignApproved { design: CommitHash, site: SiteId, reference: Label },
         /// A site uses this version from now on, for those who are registered or migrated there.
         "design-activated" 1 DesignActivated { design: CommitHash, site: SiteId },
+        /// There is a consent form. A consent to it holds for so many months, or until it is withdrawn.
+        "consent-published" 1 ConsentPublished { version: ConsentVersion, months: Option<u32> },
+        /// A site may use it.
+        "consent-approved" 1 ConsentApproved { version: ConsentVersion, site: SiteId, reference: Label },
+        /// Data from this day on needs consent to this version or a later one; no site: at each.
+        "consent-required" 1 ConsentRequired { version: ConsentVersion, site: Option<SiteId>, from: Day },
         /// The last visit of the last participant is over.
         "study-completed" 1 Completed { on: Day },
         /// From now on data is kept for so long. A rule that was there under this id is replaced.
         "retention-set" 1 RetentionSet { rule: RuleId, scopes: Vec<Scope>, trigger: Trigger, months: u32, legal_basis: Label, ground: RefusalGround, allows_redaction: bool },
         /// This rule keeps nothing any more.
         "retention-ended" 1 RetentionEnded { rule: RuleId },
+        /// No value changes at this site (none: in the whole study) for the time being; queries go on.
+        "data-frozen" 1 DataFrozen { site: Option<SiteId>, reason: Option<Label> },
+        /// Values may change again.
+        "data-unfrozen" 1 DataUnfrozen { site: Option<SiteId>, reason: Label },
+        /// Nothing changes at this site (none: in the whole study) any more.
+        "data-locked" 1 DataLocked { site: Option<SiteId>, reason: Option<Label> },
+        /// It may change again.
+        "data-unlocked" 1 DataUnlocked { site: Option<SiteId>, reason: Label },
+        /// Somebody asks for the lock of the database.
+        "database-lock-asked" 1 DatabaseLockAsked { reason: Label },
+        /// Every record was gone through, nothing hindered, and another person confirmed: this is the study's data.
+        "database-locked" 1 DatabaseLocked { participants: u64, digest: CommitHash },
+        /// Somebody asks for the end of that.
+        "database-unlock-asked" 1 DatabaseUnlockAsked { reason: Label },
+        /// Another person confirmed. What is frozen or locked beside stays so.
+        "database-unlocked" 1 DatabaseUnlocked { },
     }
 }
 
@@ -86,6 +113,10 @@ pub struct Setup {
     pub completed: Option<Day>,
     /// Which design version is in force where.
     pub versions: Versions,
+    /// What is frozen or locked.
+    pub locks: StudyLocks,
+    /// Its consent forms.
+    pub consents: Consents,
 }
 
 impl Study {
@@ -154,12 +185,39 @@ pub enum Command {
         /// Where the approval is found: the committee and its number.
         reference: Label,
     },
+    /// Publishes a version of the consent form.
+    PublishConsent {
+        /// Which version.
+        version: ConsentVersion,
+        /// For how many months a consent to it holds; none: until it is withdrawn.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        months: Option<u32>,
+    },
+    /// Records that a site may use a version of the consent form.
+    ApproveConsent {
+        /// Which version.
+        version: ConsentVersion,
+        /// Which site.
+        site: SiteId,
+        /// Where the approval is found: the committee and its number.
+        reference: Label,
+    },
     /// Takes a published design into use at one site.
     ActivateDesign {
         /// Content hash of the design.
         design: CommitHash,
         /// At which site.
         site: SiteId,
+    },
+    /// Requires consent to a version, or a later one, for all data from a day on.
+    RequireConsent {
+        /// Which version.
+        version: ConsentVersion,
+        /// At which site; none: at each.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        site: Option<SiteId>,
+        /// From which day on.
+        from: Day,
     },
     /// Records that the study is over: nobody is registered any more, and retention counts from this day.
     Complete {
@@ -190,6 +248,58 @@ pub enum Command {
         /// Which rule.
         rule: RuleId,
     },
+    /// Lets no value change for the time being; queries go on.
+    FreezeData {
+        /// At this site; none: in the whole study.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        site: Option<SiteId>,
+        /// Why, if there is more to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Label>,
+    },
+    /// Lets values change again.
+    UnfreezeData {
+        /// At this site; none: in the whole study.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        site: Option<SiteId>,
+        /// Why.
+        reason: Label,
+    },
+    /// Lets nothing change any more.
+    LockData {
+        /// At this site; none: in the whole study.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        site: Option<SiteId>,
+        /// Why, if there is more to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Label>,
+    },
+    /// Lets it change again.
+    UnlockData {
+        /// At this site; none: in the whole study.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        site: Option<SiteId>,
+        /// Why.
+        reason: Label,
+    },
+    /// Asks for the lock of the database: all data is frozen by now. Another person confirms.
+    AskDatabaseLock {
+        /// Why now.
+        reason: Label,
+    },
+    /// Confirms the lock of the database: every record is gone through, and nothing may hinder it.
+    LockDatabase {
+        /// What was found in the records. Never from a body.
+        #[serde(skip)]
+        checked: Option<Checked>,
+    },
+    /// Asks for the end of that lock. Another person confirms.
+    AskDatabaseUnlock {
+        /// Why.
+        reason: Label,
+    },
+    /// Confirms the end of the lock of the database. The data stays frozen until it is unfrozen.
+    UnlockDatabase {},
 }
 
 impl decider::Command for Command {
@@ -202,9 +312,20 @@ impl decider::Command for Command {
             Self::DemandApprovals {} => "demand-approvals",
             Self::ApproveDesign { .. } => "approve-design",
             Self::ActivateDesign { .. } => "activate-design",
+            Self::PublishConsent { .. } => "publish-consent",
+            Self::ApproveConsent { .. } => "approve-consent",
+            Self::RequireConsent { .. } => "require-consent",
             Self::Complete { .. } => "complete",
             Self::SetRetention { .. } => "set-retention",
             Self::EndRetention { .. } => "end-retention",
+            Self::FreezeData { .. } => "freeze-data",
+            Self::UnfreezeData { .. } => "unfreeze-data",
+            Self::LockData { .. } => "lock-data",
+            Self::UnlockData { .. } => "unlock-data",
+            Self::AskDatabaseLock { .. } => "ask-database-lock",
+            Self::LockDatabase { .. } => "lock-database",
+            Self::AskDatabaseUnlock { .. } => "ask-database-unlock",
+            Self::UnlockDatabase {} => "unlock-database",
         }
     }
 }
@@ -232,9 +353,6 @@ pub enum Refused {
     /// It protects an item less than a version before it.
     #[error("{} of the items are protected less than in an earlier version: a scope or flag is never lowered", .0.len())]
     Lowered(Vec<Fault>),
-    /// Not one of the study, or not one of the credential.
-    #[error("the site is not open in this study, or not one of this credential")]
-    NoSuchSite,
     /// Nobody is registered yet.
     #[error("the study is not live: go live first, then a site may take a version of its own into use")]
     NotLiveYet,
@@ -244,6 +362,15 @@ pub enum Refused {
     /// No site is open.
     #[error("no site is open: open one first")]
     NoSite,
+    /// No such consent form.
+    #[error("the study has no consent form of this version: publish it first")]
+    NoSuchConsent,
+    /// It stays as it is.
+    #[error("this version of the consent form is published already, with another validity: publish another version")]
+    ConsentPublishedOtherwise,
+    /// For ever, or for nothing.
+    #[error("a consent holds for 1 to {MONTHS_MAX} months, or without an end")]
+    ConsentMonths,
     /// It was never live.
     #[error("the study is not live, so it cannot be completed")]
     NotLive,
@@ -265,6 +392,36 @@ pub enum Refused {
     /// No such rule.
     #[error("there is no such retention rule in this study")]
     NoSuchRule,
+    /// No such site.
+    #[error("there is no such site in this study")]
+    NoSuchSite,
+    /// Locked already.
+    #[error("this data is locked, which is more than frozen: unlock it first")]
+    DataLocked,
+    /// Over and done with.
+    #[error("the database of this study is locked: ask for its unlock first")]
+    DatabaseLocked,
+    /// Nothing to unlock.
+    #[error("the database of this study is not locked")]
+    DatabaseNotLocked,
+    /// Values may change.
+    #[error("values may still change: freeze the data of the whole study first")]
+    NotFrozen,
+    /// Nobody asks for it.
+    #[error("the lock of the database is not asked for: a data manager does that first")]
+    LockNotAsked,
+    /// Nobody asks for it.
+    #[error("the unlock of the database is not asked for: a data manager does that first")]
+    UnlockNotAsked,
+    /// One person is not two.
+    #[error("it takes two persons: another one than the one who asked confirms")]
+    SamePerson,
+    /// The records were not gone through.
+    #[error("the records of this study have not been gone through")]
+    NotChecked,
+    /// Something hinders it.
+    #[error("{} things hinder the lock, in the {} records of this study: settle them first", .0.blockers, .0.participants)]
+    Blocked(Checked),
 }
 
 impl Rejection for Refused {
@@ -280,6 +437,9 @@ impl Rejection for Refused {
             Self::NotLiveYet => "study-not-live",
             Self::NotApproved => "design-not-approved",
             Self::NoSite => "no-site",
+            Self::NoSuchConsent => "no-such-consent-version",
+            Self::ConsentPublishedOtherwise => "consent-published-otherwise",
+            Self::ConsentMonths => "consent-months",
             Self::NotLive => "study-not-live",
             Self::CompletedOtherwise => "completed-otherwise",
             Self::CompletedInFuture => "completed-in-future",
@@ -287,31 +447,52 @@ impl Rejection for Refused {
             Self::ForeignScope(_) => "foreign-scope",
             Self::NoExemption(_) => "no-exemption",
             Self::NoSuchRule => "no-such-rule",
+            Self::DataLocked => "locked",
+            Self::DatabaseLocked => "database-locked",
+            Self::DatabaseNotLocked => "database-not-locked",
+            Self::NotFrozen => "not-frozen",
+            Self::LockNotAsked => "lock-not-asked",
+            Self::UnlockNotAsked => "unlock-not-asked",
+            Self::SamePerson => "same-person",
+            Self::NotChecked => "not-checked",
+            Self::Blocked(_) => "lock-blocked",
         }
     }
+
     fn kind(&self) -> Kind {
         match self {
             Self::NoSuchStudy | Self::NoSuchRule => Kind::NotFound,
-            Self::CompletedInFuture
+            Self::NoSuchSite | Self::OtherContent | Self::Lowered(_) => Kind::Invalid,
+            Self::SamePerson => Kind::Forbidden,
+            Self::NoSuchConsent
+            | Self::ConsentMonths
+            | Self::CompletedInFuture
             | Self::EmptyRule
             | Self::ForeignScope(_)
-            | Self::NoExemption(_)
-            | Self::OtherContent
-            | Self::Lowered(_)
-            | Self::NoSuchSite => Kind::Invalid,
+            | Self::NoExemption(_) => Kind::Invalid,
             Self::StudyExists
+            | Self::ConsentPublishedOtherwise
             | Self::SiteExists
             | Self::NoSite
             | Self::NoSuchDesign
             | Self::NotLive
             | Self::NotLiveYet
             | Self::NotApproved
-            | Self::CompletedOtherwise => Kind::Conflict,
+            | Self::CompletedOtherwise
+            | Self::DataLocked
+            | Self::DatabaseLocked
+            | Self::DatabaseNotLocked
+            | Self::NotFrozen
+            | Self::LockNotAsked
+            | Self::UnlockNotAsked
+            | Self::NotChecked
+            | Self::Blocked(_) => Kind::Conflict,
         }
     }
 
     fn faults(&self) -> Vec<Fault> {
         match self {
+            Self::Blocked(checked) => checked.faults.clone(),
             Self::Lowered(faults) => faults.clone(),
             _ => Vec::new(),
         }
@@ -342,7 +523,7 @@ impl Decider for Study {
                 self.publish(design, version, parts, content.as_ref())
             }
             Command::OpenSite { site, name } => {
-                let setup = self.setup().ok_or(Refused::NoSuchStudy)?;
+                let setup = self.setup().ok_or(Refused::NoSuchStudy)?.unlocked()?;
                 match setup.sites.get(site) {
                     None => Ok(vec![Event::SiteOpened { site: site.clone(), name: name.clone() }]),
                     Some(known) if known == name => Ok(vec![]),
@@ -353,6 +534,9 @@ impl Decider for Study {
             Command::DemandApprovals {} => self.demand_approvals(),
             Command::ApproveDesign { design, site, reference } => self.approve((design, site), reference, context),
             Command::ActivateDesign { design, site } => self.activate((design, site), context),
+            Command::PublishConsent { version, months } => self.publish_consent(version, *months),
+            Command::ApproveConsent { version, site, reference } => self.approve_consent(version, site, reference),
+            Command::RequireConsent { version, site, from } => self.require_consent(version, site.as_ref(), *from),
             Command::Complete { on } => self.complete(*on, Day(context.now.date())),
             Command::SetRetention { rule, scopes, trigger, months, legal_basis, ground, allows_redaction } => {
                 let (scopes, legal_basis) = (scopes.clone(), legal_basis.clone());
@@ -367,10 +551,18 @@ impl Decider for Study {
                     None => Err(Refused::NoSuchRule),
                 }
             }
+            Command::FreezeData { site, reason } => self.hold(site.as_ref(), Held::Frozen, reason.as_ref()),
+            Command::LockData { site, reason } => self.hold(site.as_ref(), Held::Locked, reason.as_ref()),
+            Command::UnfreezeData { site, reason } => self.release(site.as_ref(), Held::Frozen, reason),
+            Command::UnlockData { site, reason } => self.release(site.as_ref(), Held::Locked, reason),
+            Command::AskDatabaseLock { reason } => self.ask_database_lock(reason),
+            Command::LockDatabase { checked } => self.lock_database(checked.as_ref(), context.principal.actor.id),
+            Command::AskDatabaseUnlock { reason } => self.ask_database_unlock(reason),
+            Command::UnlockDatabase {} => self.unlock_database(context.principal.actor.id),
         }
     }
 
-    fn evolve(&mut self, event: &Event, _: Recorded) {
+    fn evolve(&mut self, event: &Event, recorded: Recorded) {
         match event {
             Event::Created { name, environment } => {
                 *self = Self::Configured(Setup {
@@ -381,6 +573,8 @@ impl Decider for Study {
                     retention: BTreeMap::new(),
                     completed: None,
                     versions: Versions::default(),
+                    locks: StudyLocks::default(),
+                    consents: Consents::default(),
                 });
             }
             Event::DesignPublished { design, parts, .. } => {
@@ -403,6 +597,11 @@ impl Decider for Study {
                     setup.versions.evolve(event);
                 }
             }
+            Event::ConsentPublished { .. } | Event::ConsentApproved { .. } | Event::ConsentRequired { .. } => {
+                if let Some(setup) = self.setup_mut() {
+                    setup.consents.evolve(event);
+                }
+            }
             Event::Completed { on } => {
                 if let Some(setup) = self.setup_mut() {
                     setup.completed = Some(*on);
@@ -421,6 +620,11 @@ impl Decider for Study {
                     setup.retention.insert(rule.clone(), None);
                 }
             }
+            other => {
+                if let Some(setup) = self.setup_mut() {
+                    setup.locks.evolve(other, recorded.actor);
+                }
+            }
         }
     }
 
@@ -435,7 +639,7 @@ impl Decider for Study {
 
 impl Study {
     fn go_live(&self, wanted: &CommitHash) -> Result<Vec<Event>, Refused> {
-        let setup = self.setup().ok_or(Refused::NoSuchStudy)?;
+        let setup = self.setup().ok_or(Refused::NoSuchStudy)?.unlocked()?;
         if !setup.designs.contains_key(wanted) {
             return Err(Refused::NoSuchDesign);
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use time::macros::datetime;
 use uuid::Uuid;
 
-use crate::decider::{Command as _, Context, Decider, Fold};
-use crate::design::{DataType, FormDef, ItemDef, ItemGroupDef, Ref, StudyDesign, VisitDef};
+use crate::decider::{Command as _, Context, Decider, Fold, Recorded};
+use crate::design::{DataType, FormDef, ItemDef, ItemGroupDef, RangeCheck, Ref, StudyDesign, VisitDef};
 use crate::field::Fact;
 use crate::history::{
     Actor, ActorKind, Commit, CommitHash, EventType, Header, OpenEvent, Position, Revision, StreamId, Tail,
@@ -76,11 +76,15 @@ impl<D: Decider> Given<D> {
         };
         let outcome = self.state.decide(&command, &context);
         if let Ok(events) = &outcome {
-            // The law of every aggregate: what was carried out is not carried out again.
+            // The law of every aggregate: what was carried out is not carried out again. What was refused, and stored as
+            // that, may be tried again: each attempt is one.
             let mut after = self.state.clone();
-            events.iter().for_each(|event| after.evolve(event, Revision(1000).into()));
+            let (stored_at, captured_at) = (context.now, context.captured_at);
+            let recorded =
+                Recorded { revision: Revision(1000), actor: UserId(Uuid::from_u128(1)), stored_at, captured_at };
+            events.iter().for_each(|event| after.evolve(event, recorded));
             let again = after.decide(&command, &Context { expected: Some(Revision(1000)), ..context });
-            if let Ok(again) = again {
+            if let (Ok(again), None) = (again, D::refusal(events)) {
                 assert_eq!(again, vec![], "{} twice must do nothing more", command.name());
             }
         }
@@ -219,14 +223,37 @@ pub(crate) fn design() -> StudyDesign {
             repeating: true,
             items: vec![reference("SYSBP"), reference("AETERM")],
         }],
-        items: vec![item("SYSBP", DataType::Integer, None), item("AETERM", DataType::Text, Some(20))],
+        items: vec![
+            ItemDef {
+                range_checks: vec![at_most("10000000", false), at_most("100000000", true)],
+                ..item("SYSBP", DataType::Integer, None)
+            },
+            item("AETERM", DataType::Text, Some(20)),
+        ],
         ..StudyDesign::default()
+    }
+}
+
+/// A range check: hard or soft.
+pub(crate) fn at_most(limit: &str, hard: bool) -> RangeCheck {
+    let message = [("en".to_owned(), format!("at most {limit}"))].into();
+    RangeCheck {
+        comparator: Some("LE".into()),
+        hard,
+        values: vec![limit.into()],
+        unit: None,
+        message,
+        expressions: vec![],
     }
 }
 
 /// A live study under [`design`], with two sites.
 pub(crate) fn live_study() -> Study {
-    let design = design();
+    live_study_under(design())
+}
+
+/// The same under another design.
+pub(crate) fn live_study_under(design: StudyDesign) -> Study {
     let hash = design.hash();
     let setup = Setup {
         environment: Environment::Test,
@@ -236,6 +263,8 @@ pub(crate) fn live_study() -> Study {
         retention: Default::default(),
         completed: None,
         versions: Versions { contents: [(hash, Arc::new(design))].into(), ..Versions::default() },
+        locks: Default::default(),
+        consents: Default::default(),
     };
     Study::Live { setup, design: hash }
 }

@@ -15,6 +15,9 @@ pub const LETHE_POSITION: HeaderName = HeaderName::from_static("lethe-position")
 /// When the data was captured, RFC 3339, if that was before it was sent.
 pub const LETHE_CAPTURED_AT: HeaderName = HeaderName::from_static("lethe-captured-at");
 
+/// What proves anew who signs, for this one signature.
+pub const LETHE_SIGNER: HeaderName = HeaderName::from_static("lethe-signer");
+
 /// The client's id of the command: a UUID.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -63,6 +66,11 @@ pub fn parse_idempotency_key(text: &str) -> Result<CommandId, Problem> {
     let id = Uuid::try_parse(bare).ok().filter(|_| bare.len() == 36);
     id.map(CommandId)
         .ok_or_else(|| Problem::bad_request("invalid-idempotency-key", "Idempotency-Key takes a UUID with hyphens"))
+}
+
+/// What proves anew who signs, if it was sent.
+pub fn signer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    one(headers, LETHE_SIGNER)
 }
 
 /// When the data was captured, if the client says so. Not after `now`.

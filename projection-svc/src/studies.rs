@@ -3,6 +3,7 @@
 use domain::Day;
 use domain::history::{Aggregate, Commit, CommitHash};
 use domain::ids::{Environment, Label, RuleId, SiteId, StudyId};
+use domain::participant::Held;
 use domain::port::{Failure, Tenant};
 use domain::structural;
 use domain::study::{Event, Rule};
@@ -39,6 +40,10 @@ pub struct Study {
     pub retention: Vec<Retention>,
     /// When the study was completed, if it is.
     pub completed: Option<Day>,
+    /// What data is frozen or locked.
+    pub held: Vec<HeldData>,
+    /// How far the lock of the database is; none: nobody asked for it.
+    pub database: Option<DatabaseLock>,
     /// Who created it and when.
     pub created: Act,
 }
@@ -107,6 +112,44 @@ pub struct Retention {
     pub set: Act,
 }
 
+/// Data of a site, or of the whole study, that is frozen or locked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeldData {
+    /// Of which site; none: of the whole study.
+    pub site: Option<SiteId>,
+    /// How firmly.
+    pub held: Held,
+    /// Why, if somebody said so.
+    pub reason: Option<Label>,
+    /// Who did it and when.
+    pub act: Act,
+}
+
+/// How far the lock of a study's database is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DatabaseLock {
+    /// How far.
+    pub state: DatabaseState,
+    /// Why, of what was asked for.
+    pub reason: Option<Label>,
+    /// Over which records it was locked: SHA-256 of every participant's stream and the hash of its last commit.
+    pub digest: Option<CommitHash>,
+    /// Who did the last step and when.
+    pub act: Act,
+}
+
+/// How far the lock of a study's database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DatabaseState {
+    /// Somebody asks for it.
+    LockAsked,
+    /// Nothing changes any more.
+    Locked,
+    /// The same; somebody asks for the end of that.
+    UnlockAsked,
+}
+
 structural!(Study);
 
 // --- apply
@@ -157,6 +200,8 @@ fn created(study: &StudyId, name: Label, environment: Environment, commit: &Comm
         sites: Vec::new(),
         retention: Vec::new(),
         completed: None,
+        held: Vec::new(),
+        database: None,
         created: Act::of(commit),
     }
 }
@@ -196,8 +241,40 @@ impl Study {
                 self.retention.push(Retention { rule, terms, set: Act::of(commit) });
             }
             Event::RetentionEnded { rule } => self.retention.retain(|known| known.rule != rule),
+            Event::DataFrozen { site, reason } => self.hold(site, Some(Held::Frozen), reason, commit),
+            Event::DataLocked { site, reason } => self.hold(site, Some(Held::Locked), reason, commit),
+            Event::DataUnfrozen { site, reason } | Event::DataUnlocked { site, reason } => {
+                self.hold(site, None, Some(reason), commit);
+            }
+            Event::DatabaseLockAsked { reason } => self.database(DatabaseState::LockAsked, Some(reason), None, commit),
+            Event::DatabaseLocked { digest, .. } => self.database(DatabaseState::Locked, None, Some(digest), commit),
+            Event::DatabaseUnlockAsked { reason } => {
+                let digest = self.database.as_ref().and_then(|known| known.digest);
+                self.database(DatabaseState::UnlockAsked, Some(reason), digest, commit);
+            }
+            Event::DatabaseUnlocked {} => self.database = None,
         }
         self
+    }
+
+    fn hold(&mut self, site: Option<SiteId>, held: Option<Held>, reason: Option<Label>, commit: &Commit) {
+        self.held.retain(|known| known.site != site);
+        // Who lets values change again has taken back what was asked for.
+        let asked = self.database.as_ref().is_some_and(|known| known.state == DatabaseState::LockAsked);
+        if held.is_none() && site.is_none() && asked {
+            self.database = None;
+        }
+        self.held.extend(held.map(|held| HeldData { site, held, reason, act: Act::of(commit) }));
+    }
+
+    fn database(
+        &mut self,
+        state: DatabaseState,
+        reason: Option<Label>,
+        digest: Option<CommitHash>,
+        commit: &Commit,
+    ) {
+        self.database = Some(DatabaseLock { state, reason, digest, act: Act::of(commit) });
     }
 }
 

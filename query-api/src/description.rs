@@ -5,7 +5,7 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{HeaderBuilder, Object, RefOr, Response, Type};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
-use crate::{audit, casebook, erasures, identity, overview, participants, studies};
+use crate::{audit, casebook, erasures, identity, overview, participants, queries, signatures, studies};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,6 +17,8 @@ use crate::{audit, casebook, erasures, identity, overview, participants, studies
         participants::list,
         participants::show,
         casebook::show,
+        queries::list,
+        signatures::list,
         identity::show,
         audit::page,
         erasures::list,

@@ -53,10 +53,15 @@ impl Paging {
 
     /// How many to show: 100 unless said.
     pub(crate) fn limit(&self) -> Result<usize, Problem> {
-        match self.limit.unwrap_or(100) {
-            limit @ 1..=1000 => Ok(limit),
-            _ => Err(Problem::bad_request("invalid-limit", "limit takes 1 to 1000")),
-        }
+        limit(self.limit)
+    }
+}
+
+/// How many to show: 100 unless said.
+pub(crate) fn limit(wanted: Option<usize>) -> Result<usize, Problem> {
+    match wanted.unwrap_or(100) {
+        limit @ 1..=1000 => Ok(limit),
+        _ => Err(Problem::bad_request("invalid-limit", "limit takes 1 to 1000")),
     }
 }
 

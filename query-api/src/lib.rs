@@ -11,6 +11,8 @@ mod erasures;
 mod identity;
 mod overview;
 mod participants;
+mod queries;
+mod signatures;
 mod studies;
 
 use std::sync::Arc;
@@ -27,6 +29,8 @@ pub fn router(queries: Arc<Queries>) -> Router {
         .merge(overview::routes())
         .merge(participants::routes())
         .merge(casebook::routes())
+        .merge(queries::routes())
+        .merge(signatures::routes())
         .merge(identity::routes())
         .merge(audit::routes())
         .merge(erasures::routes())

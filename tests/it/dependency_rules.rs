@@ -27,7 +27,7 @@ const OURS: &[(&str, &[&str])] = &[
 
 /// All that the domain may build on: values and descriptions of values. Nothing here can reach the world.
 const DOMAIN_MAY_USE: &[&str] =
-    &["async-trait", "proptest", "serde", "serde_json", "sha2", "thiserror", "time", "utoipa", "uuid"];
+    &["async-trait", "cel", "proptest", "serde", "serde_json", "sha2", "thiserror", "time", "utoipa", "uuid"];
 
 /// What may not even be somewhere below the domain. `getrandom` cannot stand here: a library below `sha2` takes it up
 /// as soon as the cipher, in the same build, asks for it. That the domain names it nowhere is proved all the same.
@@ -71,6 +71,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("async-nats", &["infra", "tests"]), // the tests look at the raw journal
     ("axum", &["edge", "command-svc", "query-api", "lethe"]),
     ("cargo_metadata", &["tests"]),
+    ("cel", &["domain"]), // the language of edit checks
     ("clap", &["lethe"]),
     ("cryptoki", &["infra"]),  // the KMS in an HSM
     ("getrandom", &["infra"]), // chance is the port Dice
@@ -117,6 +118,7 @@ const SECOND_VERSIONS: &[(&str, &str, &str)] = &[
     ("hybrid-array", "0.2", "ml-kem, below age"),
     ("inout", "0.1", "cipher 0.4"),
     ("itertools", "0.15", "object_store; prost is on 0.14"),
+    ("nom", "7", "cel"),
     ("parking_lot", "0.11", "sled 0.34"),
     ("parking_lot_core", "0.8", "sled 0.34"),
     ("polyval", "0.6", "aes-gcm 0.10"),

@@ -29,7 +29,7 @@ async fn prepared() -> (Folder, Server, [String; 3]) {
     }
     let mut tokens = Vec::new();
     for role in [Role::StudyDesigner, Role::Integrator, Role::Investigator] {
-        let new = NewToken::new(&acme(), domain::ids::UserId(random_id()), role, "importer", false);
+        let new = NewToken::new(&acme(), domain::ids::UserId(random_id()), role, "importer", role == Role::Integrator);
         tokens.push(home.platform.create_token(new).await.expect("a token"));
     }
     let folder = home.stop().await;
@@ -95,6 +95,9 @@ async fn real_designs_and_the_ninety_participants_of_one_are_imported() {
         saved > 1500 && saved + refused >= 1684,
         "every value is saved or its refusal is reported: {saved} + {refused}"
     );
+    let rows = out["report"]["rows"].as_array().expect("rows");
+    let fired = rows.iter().filter(|row| row["rule"] == "hard-check").count();
+    assert!(fired > 0, "absurd values meet the checks of the design: {rows:?}");
 
     let reader = Client::new(&server.url, &investigator);
     let overview = reader.get("/v1/studies/openedc/overview").await.expect("counts").body;

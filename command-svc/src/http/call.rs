@@ -18,6 +18,8 @@ use crate::follow_up::derived;
 pub(super) struct Call {
     pub(super) tenant: Arc<Tenant>,
     pub(super) request: Request,
+    /// What proves anew who signs. Never printed: this type has no `Debug`.
+    pub(super) signer: Option<String>,
 }
 
 impl FromRequestParts<Arc<Commands>> for Call {
@@ -29,9 +31,10 @@ impl FromRequestParts<Arc<Commands>> for Call {
         let key = headers::idempotency_key(&parts.headers)?;
         let captured_at = headers::captured_at(&parts.headers, commands.clock.now())?;
         let expected = headers::expected(&parts.headers)?;
+        let signer = headers::signer(&parts.headers)?.map(ToOwned::to_owned);
         let drawn = commands.request(principal);
         let command = key.unwrap_or(drawn.command);
-        Ok(Self { tenant, request: Request { command, captured_at, expected, ..drawn } })
+        Ok(Self { tenant, request: Request { command, captured_at, expected, ..drawn }, signer })
     }
 }
 
@@ -60,4 +63,7 @@ pub(super) struct CommandHeaders {
     /// When the data was captured (RFC 3339), if that was before now.
     #[param(rename = "Lethe-Captured-At", example = "2026-11-22T13:45:30Z")]
     captured_at: Option<String>,
+    /// With `sign`: what proves anew who signs, for this one signature. Today the bearer token once more.
+    #[param(rename = "Lethe-Signer")]
+    signer: Option<String>,
 }

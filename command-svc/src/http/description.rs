@@ -10,6 +10,7 @@ use super::{bulk, designs, participants, studies};
 #[openapi(
     paths(
         studies::command,
+        studies::lock_readiness,
         designs::publish,
         bulk::commands,
         participants::record,

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use domain::history::{Aggregate, StreamId};
 use domain::identity::{self, Identity};
 use domain::ids::{ParticipantId, StudyId};
 use domain::participant::{self, Participant};
+use domain::port::ReauthenticationError;
 use domain::privacy;
 use edge::{Ids, JsonBody, Problem};
 use tracing::Instrument;
@@ -18,10 +20,11 @@ use crate::execute::Done;
 
 type Person = Ids<(StudyId, ParticipantId)>;
 
-/// Registers a participant, records consent, saves items of a form, records a withdrawal.
+/// Everything that is recorded of a participant: registration, consent, visits, forms and their items, queries,
+/// verification and review, freezing and locking, signatures, withdrawal.
 ///
 /// The id is chosen by the client, at random, so that a retry registers once. The ETag of `save-items` is the
-/// form's: the last revision that touched that form.
+/// form's: the last revision that touched that form. `sign` needs the header `Lethe-Signer`.
 #[utoipa::path(
     post,
     path = "/v1/studies/{study}/participants/{participant}",
@@ -39,10 +42,26 @@ pub(super) async fn record(
     State(commands): State<Arc<Commands>>,
     call: Call,
     Ids((study, participant)): Person,
-    JsonBody(command): JsonBody<participant::Command>,
+    JsonBody(mut command): JsonBody<participant::Command>,
 ) -> Result<Done, Problem> {
+    if let (participant::Command::Sign { signer, .. }, Some(credential)) = (&mut command, &call.signer) {
+        *signer = Some(who_signs(&commands, &call, credential).await?);
+    }
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Participant, participant);
     Ok(commands.execute::<Participant>(&call.tenant, &stream, &command, &call.request).await?)
+}
+
+/// Asks anew who it is. A credential that is not theirs ends here; one that was not sent is refused by the record.
+async fn who_signs(commands: &Commands, call: &Call, credential: &str) -> Result<participant::Signer, Problem> {
+    commands.reauthentication.signer(&call.request.principal, credential).await.map_err(|error| match error {
+        ReauthenticationError::Refused => {
+            Problem::new(StatusCode::FORBIDDEN, "reauthentication-failed", error.to_string())
+        }
+        ReauthenticationError::NoPrintedName => {
+            Problem::new(StatusCode::FORBIDDEN, "no-printed-name", error.to_string())
+        }
+        ReauthenticationError::Failed(failure) => failure.into(),
+    })
 }
 
 /// Records or rectifies who the participant is.

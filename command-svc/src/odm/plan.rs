@@ -36,6 +36,19 @@ pub struct Save {
     pub lines: Vec<u64>,
 }
 
+impl Save {
+    /// Leaves items out: those with these numbers in the command.
+    pub fn leave_out(&mut self, numbers: impl IntoIterator<Item = usize>) {
+        let Command::SaveItems { items, .. } = &mut self.command else { return };
+        let mut numbers: Vec<usize> = numbers.into_iter().filter(|n| *n < items.len()).collect();
+        numbers.sort_unstable();
+        for n in numbers.into_iter().rev() {
+            items.remove(n);
+            self.lines.remove(n);
+        }
+    }
+}
+
 /// Turns the values into commands. Forms and values that the design does not take are left out and reported by line,
 /// OID and rule.
 pub fn plan(participant: &ParticipantData, design: &StudyDesign) -> Plan {

@@ -13,8 +13,8 @@ use crate::design::{ItemValue, StudyDesign, content_hash};
 use crate::design_part::{self, DesignPart, PartText};
 use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::identity::{self, Detail, Identity, PlainDetails};
-use crate::ids::{CommandId, Environment, ErasureId, HoldId, StudyId, TokenId};
-use crate::participant::{self, FormKey, ItemToSave, Participant};
+use crate::ids::{CommandId, Environment, ErasureId, HoldId, QueryId, StudyId, TokenId};
+use crate::participant::{self, FormKey, ItemKey, ItemPlace, ItemToSave, Participant, Place, QueryKind, QueryState};
 use crate::permit::{Principal, Role, Sites};
 use crate::port::TreeCopies;
 use crate::privacy::{self, Justification, Next, Person, Privacy, RefusalGround, RestrictionGround, Step, TargetKeys};
@@ -157,11 +157,34 @@ fn participants() -> BoxedStrategy<Participant> {
     .boxed()
 }
 
+fn holds_of_data() -> impl Strategy<Value = study::Command> {
+    use study::Command::{
+        AskDatabaseLock, AskDatabaseUnlock, FreezeData, LockData, LockDatabase, UnfreezeData, UnlockData,
+        UnlockDatabase,
+    };
+    let places = select(vec![None, Some("oslo"), Some("paris")]);
+    let checked = option::of((0..2_u64).prop_map(|blockers| study::Checked { blockers, ..Default::default() }));
+    let command = (0..8_u8, places, checked).prop_map(|(which, at, checked)| {
+        let (site, reason) = (at.map(site), label("for the analysis"));
+        match which {
+            0 => FreezeData { site, reason: Some(reason) },
+            1 => UnfreezeData { site, reason },
+            2 => LockData { site, reason: None },
+            3 => UnlockData { site, reason },
+            4 => AskDatabaseLock { reason },
+            5 => LockDatabase { checked },
+            6 => AskDatabaseUnlock { reason },
+            _ => UnlockDatabase {},
+        }
+    });
+    command
+}
+
 impl World for Study {
     fn commands() -> BoxedStrategy<study::Command> {
         use study::Command::{
-            ActivateDesign, ApproveDesign, Complete, Create, DemandApprovals, EndRetention, GoLive, OpenSite, PublishDesign,
-            SetRetention,
+            ActivateDesign, ApproveConsent, ApproveDesign, Complete, Create, DemandApprovals, EndRetention, GoLive,
+            OpenSite, PublishConsent, PublishDesign, RequireConsent, SetRetention,
         };
         let ids = || select(vec!["ctr-58", "norm"]).prop_map(|id| id.parse().expect("valid"));
         let set = (ids(), rules_of_retention()).prop_map(|(rule, (terms, ground))| {
@@ -170,26 +193,49 @@ impl World for Study {
         });
         let hashes = || select(vec![design().hash(), second_design().hash()]);
         let designs = select(vec![design(), second_design()]);
-        let places = || (hashes(), select(vec!["oslo", "bergen"]).prop_map(site));
+        let at_sites = || (hashes(), select(vec!["oslo", "bergen"]).prop_map(site));
         let environments = select(vec![Environment::Test, Environment::Prod]);
+        let versions = || select(vec!["1.0", "2.0"]).prop_map(|version| version.parse().expect("valid"));
+        let consents = (0..4_u8, versions(), option::of(0..30_u32), select(vec!["oslo", "paris"]), days()).prop_map(
+            |(which, version, months, at, from)| match which {
+                0 | 1 => PublishConsent { version, months },
+                2 => ApproveConsent { version, site: site(at), reference: label("EC 7") },
+                _ => RequireConsent { version, site: Some(site(at)), from },
+            },
+        );
         prop_oneof![
-            environments.prop_map(|environment| Create { name: label("Cardio"), environment }),
-            designs.prop_map(|content| PublishDesign {
+            3 => consents,
+            1 => environments.prop_map(|environment| Create { name: label("Cardio"), environment }),
+            1 => designs.prop_map(|content| PublishDesign {
                 design: content.hash(),
                 version: label(&content.version),
                 parts: vec![content.hash()],
                 content: Some(Arc::new(content)),
             }),
-            Just(DemandApprovals {}),
-            places().prop_map(|(design, site)| ApproveDesign { design, site, reference: label("REK 17") }),
-            places().prop_map(|(design, site)| ActivateDesign { design, site }),
-            select(vec!["oslo", "bergen"]).prop_map(|id| OpenSite { site: site(id), name: label(id) }),
-            hashes().prop_map(|design| GoLive { design }),
-            days().prop_map(|on| Complete { on }),
-            set,
-            ids().prop_map(|rule| EndRetention { rule }),
+            1 => Just(DemandApprovals {}),
+            1 => at_sites().prop_map(|(design, site)| ApproveDesign { design, site, reference: label("REK 17") }),
+            1 => at_sites().prop_map(|(design, site)| ActivateDesign { design, site }),
+            1 => select(vec!["oslo", "bergen"]).prop_map(|id| OpenSite { site: site(id), name: label(id) }),
+            1 => hashes().prop_map(|design| GoLive { design }),
+            1 => days().prop_map(|on| Complete { on }),
+            1 => set,
+            1 => ids().prop_map(|rule| EndRetention { rule }),
+            4 => holds_of_data(),
         ]
         .boxed()
+    }
+
+    fn asks_for(&self) -> Option<study::Command> {
+        use study::Command::{AskDatabaseLock, AskDatabaseUnlock, LockDatabase, UnlockDatabase};
+        let reason = || label("all is in");
+        let locks = &self.setup()?.locks;
+        Some(match locks.database {
+            study::Database::Open if locks.study.is_none() => return None,
+            study::Database::Open => AskDatabaseLock { reason: reason() },
+            study::Database::LockAsked(_) => LockDatabase { checked: Some(study::Checked::default()) },
+            study::Database::Locked => AskDatabaseUnlock { reason: reason() },
+            study::Database::UnlockAsked(_) => UnlockDatabase {},
+        })
     }
 
     fn governing() -> BoxedStrategy<()> {
@@ -228,18 +274,107 @@ impl World for DesignPart {
 fn items_to_save() -> impl Strategy<Value = Vec<ItemToSave>> {
     let value = |texts: Vec<&'static str>| option::weighted(0.9, select(texts).prop_map(|text| ItemValue(text.into())));
     let item = prop_oneof![
-        value(vec!["98765", "98765000"]).prop_map(|value| ("SYSBP", value)),
+        value(vec!["98765", "98765", "98765000", "9876500000"]).prop_map(|value| ("SYSBP", value)),
         value(vec!["CANARY one", "CANARY two", "CANARY: far too long to be taken"]).prop_map(|value| ("AETERM", value)),
     ];
-    let saved = (item, 1..3_u32, reason()).prop_map(|((item, value), group_repeat, reason)| ItemToSave {
-        group: oid("G"),
-        group_repeat,
-        item: oid(item),
-        value,
-        not_done: None,
-        reason,
-    });
+    let not_done = option::weighted(0.1, Just(participant::NotDone::Refused));
+    let saved =
+        (item, 1..3_u32, not_done, reason()).prop_map(|((item, value), group_repeat, not_done, reason)| ItemToSave {
+            group: oid("G"),
+            group_repeat,
+            item: oid(item),
+            value: if not_done.is_some() { None } else { value },
+            not_done,
+            reason,
+        });
     prop::collection::vec(saved, 0..4)
+}
+
+fn the_form() -> FormKey {
+    FormKey { visit: oid("V1"), visit_repeat: 1, form: oid("VS"), form_repeat: 1 }
+}
+
+/// A change of the item that is asked about most.
+fn another_value(record: &participant::Record) -> participant::Command {
+    let item = ItemKey { group: oid("G"), group_repeat: 1, item: oid("SYSBP") };
+    let now = record.forms.get(&the_form()).and_then(|form| form.items.get(&item)?.value.clone());
+    let same = now.is_some_and(|now| now.known().is_some_and(|now| now.0 == "98765"));
+    let value = Some(ItemValue(if same { "98765000" } else { "98765" }.into()));
+    let ItemKey { group, group_repeat, item } = item;
+    let item = ItemToSave { group, group_repeat, item, value, not_done: None, reason: Some("CANARY".into()) };
+    participant::Command::SaveItems { form: the_form(), items: vec![item], source: participant::Source::User }
+}
+
+fn places() -> impl Strategy<Value = Place> {
+    let item = |group_repeat| ItemKey { group: oid("G"), group_repeat, item: oid("SYSBP") };
+    select(vec![
+        Place::Participant,
+        Place::Visit(the_form().visit()),
+        Place::Form(the_form()),
+        Place::Item(ItemPlace::of(&the_form(), &item(1))),
+        Place::Item(ItemPlace::of(&the_form(), &ItemKey { item: oid("UNHEARD"), ..item(1) })),
+    ])
+}
+
+/// Queries: what follows the opening is what the state asks for.
+fn queries() -> impl Strategy<Value = participant::Command> {
+    use participant::Command::{
+        AnswerQuery, CancelQuery, CloseQuery, ForwardQuery, OpenQuery, RaiseQuery, ReopenQuery,
+    };
+    let kinds = select(vec![QueryKind::Manual, QueryKind::System, QueryKind::Annotation, QueryKind::SourceData]);
+    let to = || select(vec![Role::Investigator, Role::DataManager, Role::Auditor]);
+    let open = (places(), kinds, text(), option::of(to()), any::<bool>())
+        .prop_map(|(place, kind, text, to, candidate)| OpenQuery { place, kind, text, to, candidate });
+    let ids = (1..40_u128).prop_map(|n| QueryId::of_command(CommandId(Uuid::from_u128(n)), 0));
+    let later = (0..6_u8, ids, text(), to()).prop_map(|(which, query, text, to)| match which {
+        0 => RaiseQuery { query },
+        1 => AnswerQuery { query, text },
+        2 => ForwardQuery { query, to, text: Some(text) },
+        3 => CloseQuery { query, text: Some(text) },
+        4 => CancelQuery { query, text },
+        _ => ReopenQuery { query, text },
+    });
+    prop_oneof![2 => open, 1 => later]
+}
+
+/// What is done with values that stand.
+fn looks() -> impl Strategy<Value = participant::Command> {
+    use participant::Command::{Freeze, Lock, ReviewForm, Sign, Unfreeze, Unlock, Verify, WithdrawVerification};
+    let signers = option::weighted(0.9, text()).prop_map(|name| {
+        name.map(|printed_name| participant::Signer { printed_name, factors: vec![participant::Factor::Token] })
+    });
+    (0..11_u8, places(), text(), signers).prop_map(|(which, place, reason, signer)| {
+        let form = the_form();
+        match which {
+            0 | 1 => Verify { form, items: vec![] },
+            2 => WithdrawVerification { form, items: vec![], reason },
+            3 | 10 => ReviewForm { form, group: label("medical") },
+            4 => Freeze { place, reason: Some(reason) },
+            5 => Unfreeze { place, reason },
+            6 => Lock { place, reason: None },
+            7 => Unlock { place, reason },
+            _ => Sign { place, meaning: participant::Meaning::Responsibility, signer },
+        }
+    })
+}
+
+/// What happens to forms and visits as a whole, and the end of consent.
+fn wholes() -> impl Strategy<Value = participant::Command> {
+    use participant::Command::{
+        CompleteForm, MissVisit, RemoveForm, ReopenForm, RestoreForm, StartVisit, WithdrawConsent,
+    };
+    (0..9_u8, text(), reason(), days()).prop_map(|(which, reason, maybe, on)| {
+        let (form, visit) = (the_form(), the_form().visit());
+        match which {
+            0 => CompleteForm { form },
+            1 => ReopenForm { form, reason },
+            2 => RemoveForm { form, reason },
+            3..=5 => RestoreForm { form, reason },
+            6 => StartVisit { visit, on, reason: maybe },
+            7 => MissVisit { visit, reason },
+            _ => WithdrawConsent { reason: maybe },
+        }
+    })
 }
 
 impl World for Participant {
@@ -251,7 +386,7 @@ impl World for Participant {
             .prop_map(|(at, number)| Register { site: site(at), subject_number: number.parse().expect("valid") });
         let consent = (select(vec!["1.0", "2.0"]), reason())
             .prop_map(|(version, reference)| GiveConsent { version: version.parse().expect("valid"), reference });
-        let form = FormKey { visit: oid("V1"), visit_repeat: 1, form: oid("VS"), form_repeat: 1 };
+        let form = the_form();
         let fence = (erasures(), some_scopes(), some_values()).prop_map(|(erasure, scopes, values)| Fence {
             erasure,
             scopes: scopes.unwrap_or_default(),
@@ -266,12 +401,43 @@ impl World for Participant {
                 source: participant::Source::User,
             }),
             2 => select(vec![design().hash(), second_design().hash()]).prop_map(|to| Migrate { to }),
+            5 => queries(),
+            8 => looks(),
+            5 => wholes(),
             1 => reason().prop_map(|reason| Withdraw { reason }),
             1 => fence,
             1 => Just(Restrict {}),
             2 => Just(LiftRestriction {}),
         ]
         .boxed()
+    }
+
+    fn asks_for(&self) -> Option<participant::Command> {
+        use participant::Command::{AnswerQuery, CancelQuery, CloseQuery, ForwardQuery, RaiseQuery, ReopenQuery};
+        let open = |(_, found): &(&QueryId, &participant::Query)| found.state != QueryState::Cancelled;
+        let record = self.record()?;
+        if let Some((place, _)) = record.locks.0.iter().find(|(_, held)| **held == participant::Held::Locked) {
+            return Some(participant::Command::Unlock { place: place.clone(), reason: "CANARY".into() });
+        }
+        let form = record.forms.get(&the_form());
+        if form.is_some_and(|form| form.removed) {
+            return Some(participant::Command::RestoreForm { form: the_form(), reason: "CANARY".into() });
+        }
+        if form.is_some_and(|form| form.completed) {
+            return Some(participant::Command::ReopenForm { form: the_form(), reason: "CANARY".into() });
+        }
+        let (query, found) = record.queries.0.iter().find(open)?;
+        let (query, text) = (query.clone(), Plain::from("CANARY"));
+        Some(match found.state {
+            QueryState::Candidate => RaiseQuery { query },
+            QueryState::Open if found.to.is_some() => CloseQuery { query, text: None },
+            QueryState::Open => ForwardQuery { query, to: Role::Investigator, text: Some(text) },
+            QueryState::Forwarded => AnswerQuery { query, text },
+            QueryState::Answered => CloseQuery { query, text: None },
+            QueryState::Closed if !found.changed_after_close && record.consent.is_some() => another_value(record),
+            QueryState::Closed | QueryState::Resolved => ReopenQuery { query, text },
+            QueryState::Reopened | QueryState::Cancelled => CancelQuery { query, text },
+        })
     }
 
     fn governing() -> BoxedStrategy<Study> {
@@ -283,7 +449,9 @@ impl World for Participant {
     }
 
     fn compares_values(command: &participant::Command) -> bool {
-        matches!(command, participant::Command::SaveItems { .. })
+        use participant::Command::{CompleteForm, MissVisit, SaveItems, StartVisit};
+        // What is computed, checked or left out hangs on values.
+        matches!(command, SaveItems { .. } | StartVisit { .. } | MissVisit { .. } | CompleteForm { .. })
     }
 }
 

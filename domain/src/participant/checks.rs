@@ -1,9 +1,26 @@
 //! Edit checks: what fires when values are saved, what is refused and what is asked about.
+//!
+//! A check that refuses stores what was tried and nothing else; one that asks lets the save pass and opens a query
+//! (`queries.rs`). A check that reads something missing or erased has no opinion.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Event, Refused};
+use super::{Event, FormKey, ItemPlace, Place, Record, Refused, SavedItem, VisitKey};
+use crate::design::Labels;
+use crate::ids::{CheckId, Label, Oid};
+use crate::rejection::Fault;
+
+mod compute;
+mod fire;
+mod range;
+mod view;
+
+pub(super) use compute::compute;
+pub(super) use fire::{Finding, findings, is_skipped};
+pub(super) use view::View;
 
 /// What a check does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -27,9 +44,101 @@ pub enum CheckOutcome {
 
 structural!(Severity, CheckOutcome);
 
+/// Something that an expression reads and a command may change.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Input {
+    /// An item.
+    Item(ItemPlace),
+    /// The day of a visit.
+    Visit(VisitKey),
+}
+
 /// The refusal that these facts record, if a hard check fired.
 pub(super) fn refusal(facts: &[Event]) -> Option<Refused> {
-    let refused = |fact: &&Event| matches!(fact, Event::CheckFired { outcome: CheckOutcome::Refused, .. });
-    let faults: Vec<_> = facts.iter().filter(refused).collect();
-    (!faults.is_empty()).then(|| Refused::Faults(vec![]))
+    let faults: Vec<Fault> = facts.iter().filter_map(fault).collect();
+    (!faults.is_empty()).then_some(Refused::HardCheck(faults))
+}
+
+fn fault(fact: &Event) -> Option<Fault> {
+    let Event::CheckFired { outcome: CheckOutcome::Refused, check, at, message, .. } = fact else { return None };
+    let pointer = at.map_or_else(|| "/items".to_owned(), |at| format!("/items/{at}/value"));
+    let message = message.as_ref().map_or("the value is not plausible", Label::as_str);
+    Some(Fault { pointer, detail: format!("{check}: {message}") })
+}
+
+/// The record of a refusal: every hard check that fired, at the item of the command that it is about. `sent` are the
+/// command's items, each with its number.
+pub(super) fn refused(hard: &[Finding], form: &FormKey, sent: &[(u32, SavedItem)]) -> Vec<Event> {
+    let fired = |finding: &Finding| {
+        let place = |saved: &SavedItem| ItemPlace::of(form, &saved.item);
+        let own = sent.iter().find(|(_, saved)| place(saved) == finding.at);
+        let read = || sent.iter().find(|(_, saved)| finding.inputs.contains(&Input::Item(place(saved))));
+        let tried = own.or_else(read).or(sent.first());
+        Event::CheckFired {
+            form: tried.map_or_else(|| finding.at.form(), |_| form.clone()),
+            item: tried.map_or_else(|| finding.at.item(), |(_, saved)| saved.item.clone()),
+            check: finding.check.clone(),
+            severity: Severity::Hard,
+            outcome: CheckOutcome::Refused,
+            value: tried.and_then(|(_, saved)| saved.value.clone()),
+            at: tried.map(|(n, _)| *n),
+            message: finding.message.clone(),
+        }
+    };
+    hard.iter().map(fired).collect()
+}
+
+/// What is accepted and asked about. The value is that of the place where the check stands, if it is saved here.
+pub(super) fn accepted(finding: &Finding, saved: &[(FormKey, Vec<SavedItem>)]) -> Event {
+    let (form, item) = (finding.at.form(), finding.at.item());
+    let here = saved.iter().filter(|(key, _)| *key == form).flat_map(|(_, items)| items);
+    let value = here.into_iter().find(|saved| saved.item == item).and_then(|saved| saved.value.clone());
+    Event::CheckFired {
+        form,
+        item,
+        check: finding.check.clone(),
+        severity: if finding.hard { Severity::Hard } else { Severity::Soft },
+        outcome: CheckOutcome::Accepted,
+        value,
+        at: None,
+        message: finding.message.clone(),
+    }
+}
+
+/// Where a check stands that is content.
+pub(super) fn place(finding: &Finding) -> (CheckId, Place) {
+    (finding.check.clone(), Place::Item(finding.at.clone()))
+}
+
+/// What was changed, as expressions read it.
+pub(super) fn changed(form: &FormKey, saved: &[SavedItem]) -> BTreeSet<Input> {
+    saved.iter().map(|saved| Input::Item(ItemPlace::of(form, &saved.item))).collect()
+}
+
+/// The id of a check that has none in the design: what kind it is, its item, its number.
+fn check_id(kind: &str, item: &Oid, n: Option<usize>) -> CheckId {
+    let id = n.map_or_else(|| format!("{kind}:{item}"), |n| format!("{kind}:{item}:{n}"));
+    id.parse().expect("an OID has no character and no length that a check id does not take")
+}
+
+/// The design's message: English, or without a language, or the first there is. As much as a label takes.
+fn message(labels: &Labels) -> Option<Label> {
+    let text = labels.get("en").or_else(|| labels.get("")).or_else(|| labels.values().next())?;
+    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let end = (0..=plain.len().min(200)).rev().find(|end| plain.is_char_boundary(*end)).unwrap_or_default();
+    plain[..end].trim().parse().ok()
+}
+
+/// Whether a text names one of the items that changed: only then it is worth parsing.
+fn mentions(text: &str, changed: &BTreeSet<Input>) -> bool {
+    changed.iter().any(|input| match input {
+        Input::Item(place) => text.contains(place.item.as_str()),
+        Input::Visit(_) => text.contains("visit_date"),
+    })
+}
+
+/// The forms of a record that count, after this save.
+fn forms<'a>(record: &'a Record, view: &'a View<'_>) -> BTreeSet<&'a FormKey> {
+    let there = record.forms.iter().filter(|(_, form)| !form.removed).map(|(key, _)| key);
+    there.chain(view.forms()).collect()
 }

@@ -48,6 +48,9 @@ pub enum Command {
         visit: VisitKey,
         /// On which day.
         on: Day,
+        /// Why, if something else was said before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Plain>,
     },
     /// Records that a visit did not take place.
     MissVisit {
@@ -110,6 +113,14 @@ pub enum Command {
         /// Who is to answer; none: the site.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<Role>,
+        /// It is only a draft: nobody is to answer it before it is raised.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        candidate: bool,
+    },
+    /// Puts a candidate to whoever is to answer it.
+    RaiseQuery {
+        /// Which one.
+        query: QueryId,
     },
     /// Answers a query.
     AnswerQuery {
@@ -289,6 +300,7 @@ impl decider::Command for Command {
             Self::RemoveForm { .. } => "remove-form",
             Self::RestoreForm { .. } => "restore-form",
             Self::OpenQuery { .. } => "open-query",
+            Self::RaiseQuery { .. } => "raise-query",
             Self::AnswerQuery { .. } => "answer-query",
             Self::ForwardQuery { .. } => "forward-query",
             Self::CloseQuery { .. } => "close-query",

@@ -1,10 +1,64 @@
-//! Consent: which version was given when, and whether it holds.
+//! Consent: which version was given when, and whether it holds for what is entered.
+
+use time::OffsetDateTime;
 
 use super::{Event, Record, Refused, free_text};
-use crate::decider::Context;
+use crate::Day;
+use crate::decider::{Context, Recorded};
 use crate::ids::ConsentVersion;
-use crate::scope::Plain;
+use crate::rejection::{Kind, Rejection};
+use crate::scope::{Plain, Scope};
 use crate::study::Study;
+
+/// A consent that was given, and whether it was withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// Which version of the consent form.
+    pub version: ConsentVersion,
+    /// When.
+    pub given: OffsetDateTime,
+    /// When it was withdrawn, if it was.
+    pub withdrawn: Option<OffsetDateTime>,
+}
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConsentRefused {
+    /// Not one of the study's.
+    #[error("the study has no consent form of this version: publish it first")]
+    NoSuchVersion,
+    /// The site may not use it.
+    #[error("this version of the consent form is not approved at the participant's site: record the approval first")]
+    NotApproved,
+    /// There was none yet.
+    #[error("this was captured before consent was given: nothing from before is taken")]
+    Before,
+    /// There was one, and it is over.
+    #[error("the consent that was given had ended when this was captured: consent is to be given anew")]
+    Expired,
+    /// A newer one is needed.
+    #[error("when this was captured, consent to version {0} or a later one was required: consent is to be given anew")]
+    Outdated(ConsentVersion),
+}
+
+impl Rejection for ConsentRefused {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoSuchVersion => "no-such-consent-version",
+            Self::NotApproved => "consent-not-approved",
+            Self::Before => "before-consent",
+            Self::Expired => "consent-expired",
+            Self::Outdated(_) => "re-consent-required",
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NoSuchVersion => Kind::Invalid,
+            Self::NotApproved | Self::Before | Self::Expired | Self::Outdated(_) => Kind::Conflict,
+        }
+    }
+}
 
 pub(super) fn give(
     record: &Record,
@@ -12,23 +66,76 @@ pub(super) fn give(
     reference: Option<&Plain>,
     context: &Context<'_, Study>,
 ) -> Result<Vec<Event>, Refused> {
-    if record.consent.as_ref() == Some(version) {
+    let holds = |last: &Consent| last.withdrawn.is_none() && last.version == *version;
+    if record.consents.last().is_some_and(|last| holds(last) && covers(last, context.captured_at, context)) {
         return Ok(vec![]);
+    }
+    if let Some(consents) = context.governing.consents().filter(|consents| !consents.is_empty()) {
+        let published = consents.published(version).ok_or(ConsentRefused::NoSuchVersion)?;
+        if !published.approved.contains_key(&record.site) {
+            return Err(ConsentRefused::NotApproved.into());
+        }
     }
     let reference = free_text(record, reference, context)?;
     Ok(vec![Event::ConsentGiven { version: version.clone(), reference }])
 }
 
+/// Always taken: a reason that cannot be kept any more does not stand in the way.
 pub(super) fn withdraw(
     record: &Record,
     reason: Option<&Plain>,
     context: &Context<'_, Study>,
 ) -> Result<Vec<Event>, Refused> {
     let Some(version) = record.consent.clone() else { return Ok(vec![]) };
-    Ok(vec![Event::ConsentWithdrawn { version, reason: free_text(record, reason, context)? }])
+    let kept = reason.filter(|reason| !reason.is_blank() && !record.fenced.contains(&Scope::HealthFreeText));
+    Ok(vec![Event::ConsentWithdrawn { version, reason: free_text(record, kept, context)? }])
 }
 
-/// Whether data may be entered.
-pub(super) fn gate(record: &Record, _context: &Context<'_, Study>) -> Result<(), Refused> {
-    if record.consent.is_some() { Ok(()) } else { Err(Refused::NoConsent) }
+/// Whether data that was captured then may be entered now. A study that published no consent form has no validity and
+/// no approvals to hold it against.
+pub(super) fn gate(record: &Record, context: &Context<'_, Study>) -> Result<(), Refused> {
+    if record.consent.is_none() {
+        return Err(Refused::NoConsent);
+    }
+    let Some(consents) = context.governing.consents().filter(|consents| !consents.is_empty()) else { return Ok(()) };
+    let at = context.captured_at;
+    let given = || record.consents.iter().filter(|consent| consent.given <= at);
+    if given().next().is_none() {
+        return Err(ConsentRefused::Before.into());
+    }
+    let mut held = given().filter(|consent| covers(consent, at, context)).peekable();
+    if held.peek().is_none() {
+        return Err(ConsentRefused::Expired.into());
+    }
+    match consents.required(&record.site, Day(at.date())) {
+        Some(required) if !held.any(|consent| consents.satisfies(&consent.version, required)) => {
+            Err(ConsentRefused::Outdated(required.clone()).into())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether a consent holds at a moment: given before, not withdrawn, not over.
+fn covers(consent: &Consent, at: OffsetDateTime, context: &Context<'_, Study>) -> bool {
+    let published = context.governing.consents().and_then(|consents| consents.published(&consent.version));
+    let over = published.and_then(|published| published.ends(Day(consent.given.date())));
+    consent.given <= at
+        && consent.withdrawn.is_none_or(|withdrawn| at < withdrawn)
+        && over.is_none_or(|over| at.date() < over.0)
+}
+
+pub(super) fn evolve(record: &mut Record, event: &Event, recorded: Recorded) {
+    match event {
+        Event::ConsentGiven { version, .. } => {
+            record.consent = Some(version.clone());
+            let given = recorded.captured_at;
+            record.consents.push(Consent { version: version.clone(), given, withdrawn: None });
+        }
+        Event::ConsentWithdrawn { .. } => {
+            record.consent = None;
+            let open = record.consents.iter_mut().filter(|consent| consent.withdrawn.is_none());
+            open.for_each(|consent| consent.withdrawn = Some(recorded.captured_at));
+        }
+        _ => {}
+    }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::design::{FormDef, ItemGroupDef, StudyDesign, VisitDef};
 use crate::ids::Oid;
 
 /// Which occurrence of which visit.
@@ -133,6 +134,61 @@ impl Place {
             Self::Participant | Self::Visit(_) | Self::Form(_) => self.covers_form(form),
         }
     }
+}
+
+impl Place {
+    /// Whether all of `other` lies within it.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Participant, _) => true,
+            (Self::Visit(own), Self::Visit(visit)) => own == visit,
+            (_, Self::Form(form)) => self.covers_form(form),
+            (_, Self::Item(item)) => self.covers_item(&item.form(), &item.item()),
+            (_, Self::Participant | Self::Visit(_)) => false,
+        }
+    }
+
+    /// The form that it is, or lies on.
+    pub fn form(&self) -> Option<FormKey> {
+        match self {
+            Self::Participant | Self::Visit(_) => None,
+            Self::Form(form) => Some(form.clone()),
+            Self::Item(item) => Some(item.form()),
+        }
+    }
+
+    /// Whether the design has such a place, with as many occurrences as it may have.
+    pub(super) fn stands_in(&self, design: &StudyDesign) -> bool {
+        match self {
+            Self::Participant => true,
+            Self::Visit(key) => visit_stands(&key.visit, key.visit_repeat, design),
+            Self::Form(form) => form_stands(form, design),
+            Self::Item(item) => form_stands(&item.form(), design) && item_stands(&item.form(), &item.item(), design),
+        }
+    }
+}
+
+fn visit_stands(oid: &Oid, repeat: u32, design: &StudyDesign) -> bool {
+    design.visit(oid).is_some_and(|visit| occurs(repeat, visit.repeating))
+}
+
+fn form_stands(key: &FormKey, design: &StudyDesign) -> bool {
+    let in_visit = |visit: &VisitDef| visit.forms.iter().any(|form| form.oid == key.form);
+    visit_stands(&key.visit, key.visit_repeat, design)
+        && design.visit(&key.visit).is_some_and(in_visit)
+        && design.form(&key.form).is_some_and(|form| occurs(key.form_repeat, form.repeating))
+}
+
+fn item_stands(form: &FormKey, key: &ItemKey, design: &StudyDesign) -> bool {
+    let on_form = |form: &FormDef| form.item_groups.iter().any(|group| group.oid == key.group);
+    let in_group = |group: &ItemGroupDef| {
+        group.items.iter().any(|item| item.oid == key.item) && occurs(key.group_repeat, group.repeating)
+    };
+    design.form(&form.form).is_some_and(on_form) && design.item_group(&key.group).is_some_and(in_group)
+}
+
+fn occurs(repeat: u32, repeating: bool) -> bool {
+    repeat == 1 || (repeating && repeat > 1)
 }
 
 pub(super) fn one() -> u32 {

@@ -1,6 +1,8 @@
 //! Why a command to a participant's record is refused.
 
-use super::{LockRefused, MigrationRefused, QueryRefused, SignRefused, VerifyRefused, VisitRefused};
+use super::{
+    ConsentRefused, LockRefused, MigrationRefused, QueryRefused, SignRefused, VerifyRefused, VisitRefused,
+};
 use crate::history::Revision;
 use crate::rejection::{Fault, Kind, Rejection};
 use crate::scope::Scope;
@@ -44,6 +46,21 @@ pub enum Refused {
     /// Something in the body does not fit the design, or a hard check refuses it.
     #[error("{} of the items cannot be saved, so none was", .0.len())]
     Faults(Vec<Fault>),
+    /// A hard edit check says no. The attempt is on record.
+    #[error("{} edit checks refuse this: nothing was saved, and that it was tried is on record", .0.len())]
+    HardCheck(Vec<Fault>),
+    /// Only a program can say that.
+    #[error("a person enters data as user: device, system and import are for the credential of a program")]
+    SourceOfPrograms,
+    /// Something that must be there is not.
+    #[error("{} required items are neither entered nor said not to be done", .0.len())]
+    Incomplete(Vec<Fault>),
+    /// The form does not belong here.
+    #[error("the form was removed: have it restored first")]
+    FormRemoved,
+    /// Of consent.
+    #[error(transparent)]
+    Consent(#[from] ConsentRefused),
     /// A reason is needed and there is none.
     #[error("say why: a reason is needed for this")]
     ReasonRequired,
@@ -82,6 +99,11 @@ impl Rejection for Refused {
             Self::TagRequired => "tag-required",
             Self::TagDiffers(_) => "tag-differs",
             Self::Faults(_) => "invalid-items",
+            Self::HardCheck(_) => "hard-check",
+            Self::SourceOfPrograms => "source-of-programs",
+            Self::Incomplete(_) => "incomplete-form",
+            Self::FormRemoved => "form-removed",
+            Self::Consent(refused) => refused.code(),
             Self::ReasonRequired => "reason-required",
             Self::Migration(refused) => refused.code(),
             Self::Visit(refused) => refused.code(),
@@ -95,7 +117,12 @@ impl Rejection for Refused {
     fn kind(&self) -> Kind {
         match self {
             Self::NoSuchParticipant => Kind::NotFound,
-            Self::NoSuchSite | Self::Faults(_) | Self::ReasonRequired => Kind::Invalid,
+            Self::NoSuchSite | Self::Faults(_) | Self::HardCheck(_) | Self::Incomplete(_) | Self::ReasonRequired => {
+                Kind::Invalid
+            }
+            Self::SourceOfPrograms => Kind::Forbidden,
+            Self::FormRemoved => Kind::Conflict,
+            Self::Consent(refused) => refused.kind(),
             Self::StudyNotLive
             | Self::StudyCompleted
             | Self::RegisteredOtherwise
@@ -116,7 +143,7 @@ impl Rejection for Refused {
 
     fn faults(&self) -> Vec<Fault> {
         match self {
-            Self::Faults(faults) => faults.clone(),
+            Self::Faults(faults) | Self::HardCheck(faults) | Self::Incomplete(faults) => faults.clone(),
             _ => Vec::new(),
         }
     }

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Event, Form, FormKey, Item, ItemToSave, Record, Refused, SavedItem};
+use super::checks::{self, Finding, Input, View};
+use super::{Event, Form, FormKey, Item, ItemPlace, ItemToSave, Place, Record, Refused, SavedItem, VisitKey};
+use crate::Day;
 use crate::decider::Context;
-use crate::design::{ItemDef, StudyDesign};
-use crate::history::Revision;
+use crate::design::expression::Seen;
+use crate::design::{ItemDef, Ref, StudyDesign};
+use crate::history::{ActorKind, Revision};
 use crate::rejection::Fault;
 use crate::scope::{DesignScoped, Erasable, Part, Personal, Plain, Scope};
 use crate::study::Study;
@@ -59,21 +62,129 @@ pub(super) fn decide(
     context: &Context<'_, Study>,
 ) -> Result<Vec<Event>, Refused> {
     super::consent::gate(record, context)?;
-    let design: &Arc<StudyDesign> = context.governing.design_of(record).ok_or(Refused::StudyNotLive)?;
+    // A person enters data; where it comes from otherwise, only a program with a name of its own can know.
+    if source != Source::User && context.principal.actor.kind == ActorKind::User {
+        return Err(Refused::SourceOfPrograms);
+    }
+    let design = design(record, context)?;
     let saving = Saving { record, form: record.forms.get(key), design, context };
-    let saved = saving.items(key, items)?;
-    if saved.is_empty() {
+    let Sent { saved, claimed } = saving.items(key, items)?;
+    for (_, item) in &saved {
+        super::locks::gate(record, key, &item.item, context)?;
+    }
+    let by_hand: Vec<SavedItem> = saved.iter().map(|(_, item)| item.clone()).collect();
+    let mut changed = checks::changed(key, &by_hand);
+    let mut view = View::new(record, design).saving(key, &by_hand);
+    // Values and reasons of this command have the parts below.
+    let mut parts = 2 * items.len()..;
+    let computed = if by_hand.is_empty() {
+        vec![]
+    } else {
+        checks::compute(&mut view, Some(key), &mut changed, context.command, &mut parts)
+    };
+    are_as_computed(&view, key, &claimed)?;
+    if by_hand.is_empty() {
         return Ok(vec![]);
     }
     saving.check_tag()?;
-    let (passed, fired) = (vec![], vec![]);
-    let news = [
-        super::queries::after_save(record, key, &saved, &fired, &passed, context),
-        super::verify::after_save(record, key, &saved),
-        super::sign::after_save(record, key, &saved),
-    ];
-    let items = Event::ItemsSaved { form: key.clone(), items: saved, source };
-    Ok([items].into_iter().chain(fired).chain(news.into_iter().flatten()).collect())
+    let put: BTreeSet<ItemPlace> =
+        by_hand.iter().filter(|item| item.value.is_some()).map(|item| ItemPlace::of(key, &item.item)).collect();
+    let findings = checks::findings(&view, &changed, &put);
+    let (hard, soft): (Vec<Finding>, Vec<Finding>) = findings.into_iter().partition(|one| one.hard && one.fires);
+    if !hard.is_empty() {
+        return Ok(checks::refused(&hard, key, &saved));
+    }
+    let mut forms = vec![(key.clone(), by_hand)];
+    join(&mut forms, computed);
+    commit(record, forms, source, &soft, context)
+}
+
+/// The design under which this participant's data is entered.
+pub(super) fn design<'a>(record: &Record, context: &Context<'a, Study>) -> Result<&'a Arc<StudyDesign>, Refused> {
+    context.governing.design_of(record).ok_or(Refused::StudyNotLive)
+}
+
+/// A computed item is not written by hand. A file may repeat what was computed, and nothing else.
+fn are_as_computed(view: &View<'_>, key: &FormKey, claimed: &[(usize, ItemToSave)]) -> Result<(), Refused> {
+    let agrees = |item: &ItemToSave| match (&item.value, view.seen(&ItemPlace::of(key, &item.key()))) {
+        (Some(value), Seen::Known(computed)) => value.0 == computed,
+        (None, seen) => item.not_done.is_none() && seen == Seen::Missing,
+        (Some(_), _) => false,
+    };
+    let fault = |(n, item): &(usize, ItemToSave)| Fault {
+        pointer: format!("/items/{n}/value"),
+        detail: format!("{} is computed, and comes to something else: leave it out", item.item),
+    };
+    let faults: Vec<Fault> = claimed.iter().filter(|(_, item)| !agrees(item)).map(fault).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Refused::Faults(faults)) }
+}
+
+fn join(forms: &mut Vec<(FormKey, Vec<SavedItem>)>, computed: Vec<(FormKey, SavedItem)>) {
+    for (key, item) in computed {
+        match forms.iter_mut().find(|(form, _)| *form == key) {
+            Some((_, items)) => items.push(item),
+            None => forms.push((key, vec![item])),
+        }
+    }
+}
+
+/// What follows from the day of a visit: what is computed of it, and what checks say to it. A day is a fact, so nothing
+/// is refused here.
+pub(super) fn after_visit(
+    record: &Record,
+    visit: &VisitKey,
+    on: Option<Day>,
+    context: &Context<'_, Study>,
+) -> Result<Vec<Event>, Refused> {
+    let design = design(record, context)?;
+    let mut changed = BTreeSet::from([Input::Visit(visit.clone())]);
+    let mut view = View::new(record, design).visiting(visit, on);
+    // The command's reason has the part before.
+    let computed = checks::compute(&mut view, None, &mut changed, context.command, &mut (1..));
+    let findings = checks::findings(&view, &changed, &BTreeSet::new());
+    let mut forms = vec![];
+    join(&mut forms, computed);
+    commit(record, forms, Source::System, &findings, context)
+}
+
+/// The facts of a save: values, what fired, and what both mean for queries, verifications and signatures. The first form
+/// is the one that was saved by hand, all others are computed.
+fn commit(
+    record: &Record,
+    forms: Vec<(FormKey, Vec<SavedItem>)>,
+    source: Source,
+    findings: &[Finding],
+    context: &Context<'_, Study>,
+) -> Result<Vec<Event>, Refused> {
+    let (fires, passes): (Vec<&Finding>, Vec<&Finding>) = findings.iter().partition(|one| one.fires);
+    let fired: Vec<Event> = fires.into_iter().map(|one| checks::accepted(one, &forms)).collect();
+    let passed: Vec<_> = passes.into_iter().map(checks::place).collect();
+    let mut news = Vec::new();
+    let nothing_saved = findings.first().filter(|_| forms.is_empty()).map(|one| (one.at.form(), vec![]));
+    for (n, (key, saved)) in forms.iter().chain(&nothing_saved).enumerate() {
+        if saved.iter().any(|item| item.computed) {
+            super::locks::gate_place(record, &Place::Form(key.clone()), context)?;
+        }
+        // All that fired is told once: queries are numbered in the command.
+        let (fired, passed) = if n == 0 { (&fired[..], &passed[..]) } else { (&[][..], &[][..]) };
+        news.extend(super::queries::after_save(record, key, saved, fired, passed, context));
+        if !saved.is_empty() {
+            news.extend(super::verify::after_save(record, key, saved));
+            news.extend(super::sign::after_save(record, key, saved));
+        }
+    }
+    let saved = forms.into_iter().enumerate().map(|(n, (form, items))| Event::ItemsSaved {
+        form,
+        items,
+        source: if n == 0 { source } else { Source::System },
+    });
+    Ok(saved.chain(fired).chain(news).collect())
+}
+
+/// What a command brings: what is to be stored, with its number, and what is said of computed items.
+struct Sent {
+    saved: Vec<(u32, SavedItem)>,
+    claimed: Vec<(usize, ItemToSave)>,
 }
 
 struct Saving<'a> {
@@ -86,14 +197,20 @@ struct Saving<'a> {
 /// What one item comes to.
 enum Outcome {
     Unchanged,
-    Saved(SavedItem),
+    Saved(Box<SavedItem>),
+    /// The platform computes it.
+    Computed,
 }
 
 impl Saving<'_> {
     /// What is to be stored, or every fault at once.
-    fn items(&self, key: &FormKey, items: &[ItemToSave]) -> Result<Vec<SavedItem>, Refused> {
-        let mut faults: Vec<Fault> = self.form_fault(key).into_iter().collect();
-        let mut saved = Vec::new();
+    fn items(&self, key: &FormKey, items: &[ItemToSave]) -> Result<Sent, Refused> {
+        let form_fault = form_fault(self.design, key);
+        let mut faults: Vec<Fault> = form_fault.iter().cloned().collect();
+        if self.form.is_some_and(|form| form.removed) {
+            return Err(Refused::FormRemoved);
+        }
+        let (mut saved, mut claimed) = (Vec::new(), Vec::new());
         let mut seen = BTreeSet::new();
         if items.is_empty() {
             faults.push(Fault { pointer: "/items".into(), detail: "there is nothing to save".into() });
@@ -102,42 +219,35 @@ impl Saving<'_> {
             let at = |field: &str, detail: String| Fault { pointer: format!("/items/{n}{field}"), detail };
             if !seen.insert(item.key()) {
                 faults.push(at("", format!("{} stands twice in this command", item.item)));
-            } else if faults.is_empty() || self.form_fault(key).is_none() {
+            } else if form_fault.is_none() {
                 match self.item(key, n, item) {
                     Ok(Outcome::Unchanged) => {}
-                    Ok(Outcome::Saved(item)) => saved.push(item),
+                    Ok(Outcome::Saved(item)) => saved.push((n as u32, *item)),
+                    Ok(Outcome::Computed) => claimed.push((n, item.clone())),
                     Err(ItemRefused::Fault(field, detail)) => faults.push(at(field, detail)),
                     Err(ItemRefused::Erased(scope)) => return Err(Refused::Erased(scope)),
                 }
             }
         }
-        if faults.is_empty() { Ok(saved) } else { Err(Refused::Faults(faults)) }
-    }
-
-    fn form_fault(&self, key: &FormKey) -> Option<Fault> {
-        let fault = |pointer: &str, detail: String| Some(Fault { pointer: pointer.into(), detail });
-        let Some(visit) = self.design.visit(&key.visit) else {
-            return fault("/visit", "there is no such visit in the live design".into());
-        };
-        if !visit.forms.iter().any(|form| form.oid == key.form) {
-            return fault("/form", format!("visit {} has no such form", visit.oid));
-        }
-        let form_repeats = self.design.form(&key.form).is_some_and(|form| form.repeating);
-        match (key.visit_repeat, key.form_repeat) {
-            (1, 1) => None,
-            (0, _) | (_, 0) => fault("/visit_repeat", "repeats are counted from 1".into()),
-            (visit_repeat, _) if visit_repeat > 1 && !visit.repeating => {
-                fault("/visit_repeat", format!("visit {} does not repeat", visit.oid))
-            }
-            (_, form_repeat) if form_repeat > 1 && !form_repeats => {
-                fault("/form_repeat", format!("form {} does not repeat", key.form))
-            }
-            _ => None,
-        }
+        if faults.is_empty() { Ok(Sent { saved, claimed }) } else { Err(Refused::Faults(faults)) }
     }
 
     fn item(&self, key: &FormKey, n: usize, item: &ItemToSave) -> Result<Outcome, ItemRefused> {
-        let definition = self.definition(key, item)?;
+        let (reference, definition) = self.definition(key, item)?;
+        if item.value.is_some() && item.not_done.is_some() {
+            return Err(ItemRefused::Fault(
+                "/not_done",
+                format!("{} has a value or was not done, not both", item.item),
+            ));
+        }
+        if self.design.method_of(reference).is_some() {
+            return Ok(Outcome::Computed);
+        }
+        let before = self.form.and_then(|form| form.items.get(&item.key()));
+        let nothing = item.value.is_none() && item.not_done.is_none();
+        if before.map_or(nothing, |before| same(before, item)) {
+            return Ok(Outcome::Unchanged);
+        }
         let scope = self.design.scope_of(definition);
         if self.record.fenced.contains(&scope) {
             return Err(ItemRefused::Erased(scope));
@@ -145,21 +255,31 @@ impl Saving<'_> {
         if let Some(value) = &item.value {
             self.design.check(definition, value).map_err(|rule| ItemRefused::Fault("/value", rule))?;
         }
-        match self.form.and_then(|form| form.items.get(&item.key())) {
-            None if item.value.is_none() && item.not_done.is_none() => Ok(Outcome::Unchanged),
-            None => Ok(Outcome::Saved(self.saved(n, item, scope))),
-            Some(before) if same(before, item) => Ok(Outcome::Unchanged),
-            Some(_) if item.reason.as_ref().is_none_or(Plain::is_blank) => {
-                Err(ItemRefused::Fault("/reason", format!("{} was saved before: say why it changes", item.item)))
-            }
-            Some(_) if self.record.fenced.contains(&Scope::HealthFreeText) => {
-                Err(ItemRefused::Erased(Scope::HealthFreeText))
-            }
-            Some(_) => Ok(Outcome::Saved(self.saved(n, item, scope))),
+        self.reason(item, before.is_some())?;
+        Ok(Outcome::Saved(Box::new(self.saved(n, item, scope))))
+    }
+
+    /// A change needs a reason; once everything is said to be entered, a first value does too.
+    fn reason(&self, item: &ItemToSave, saved_before: bool) -> Result<(), ItemRefused> {
+        let completed = self.form.is_some_and(|form| form.completed);
+        if item.reason.as_ref().is_none_or(Plain::is_blank) {
+            let why = match (saved_before, completed) {
+                (true, _) => format!("{} was saved before: say why it changes", item.item),
+                (false, true) => format!("the form was complete: say why {} is entered now", item.item),
+                (false, false) if item.reason.is_some() => {
+                    format!("the reason for {} is empty: leave it out", item.item)
+                }
+                (false, false) => return Ok(()),
+            };
+            return Err(ItemRefused::Fault("/reason", why));
+        }
+        match self.record.fenced.contains(&Scope::HealthFreeText) {
+            true => Err(ItemRefused::Erased(Scope::HealthFreeText)),
+            false => Ok(()),
         }
     }
 
-    fn definition(&self, key: &FormKey, item: &ItemToSave) -> Result<&ItemDef, ItemRefused> {
+    fn definition(&self, key: &FormKey, item: &ItemToSave) -> Result<(&Ref, &ItemDef), ItemRefused> {
         let form = self.design.form(&key.form);
         if !form.is_some_and(|form| form.item_groups.iter().any(|group| group.oid == item.group)) {
             return Err(ItemRefused::Fault("/group", format!("form {} has no such item group", key.form)));
@@ -168,13 +288,13 @@ impl Saving<'_> {
         let (Some(group), Some(definition)) = (group, self.design.item(&item.item)) else {
             return Err(ItemRefused::Fault("/item", "there is no such item in the live design".into()));
         };
-        if !group.items.iter().any(|reference| reference.oid == item.item) {
+        let Some(reference) = group.items.iter().find(|reference| reference.oid == item.item) else {
             return Err(ItemRefused::Fault("/item", format!("item group {} has no such item", group.oid)));
-        }
+        };
         match item.group_repeat {
-            1 => Ok(definition),
+            1 => Ok((reference, definition)),
             0 => Err(ItemRefused::Fault("/group_repeat", "repeats are counted from 1".into())),
-            _ if group.repeating => Ok(definition),
+            _ if group.repeating => Ok((reference, definition)),
             _ => Err(ItemRefused::Fault("/group_repeat", format!("item group {} does not repeat", group.oid))),
         }
     }
@@ -195,11 +315,34 @@ impl Saving<'_> {
     fn check_tag(&self) -> Result<(), Refused> {
         let current = self.form.map_or(Revision::NONE, |form| form.tag);
         match self.context.expected {
-            None if self.form.is_none() => Ok(()),
+            None if current == Revision::NONE => Ok(()),
             None => Err(Refused::TagRequired),
             Some(expected) if expected == current => Ok(()),
             Some(_) => Err(Refused::TagDiffers(current)),
         }
+    }
+}
+
+/// What is wrong with the address of a form.
+pub(super) fn form_fault(design: &StudyDesign, key: &FormKey) -> Option<Fault> {
+    let fault = |pointer: &str, detail: String| Some(Fault { pointer: pointer.into(), detail });
+    let Some(visit) = design.visit(&key.visit) else {
+        return fault("/visit", "there is no such visit in the live design".into());
+    };
+    if !visit.forms.iter().any(|form| form.oid == key.form) {
+        return fault("/form", format!("visit {} has no such form", visit.oid));
+    }
+    let form_repeats = design.form(&key.form).is_some_and(|form| form.repeating);
+    match (key.visit_repeat, key.form_repeat) {
+        (1, 1) => None,
+        (0, _) | (_, 0) => fault("/visit_repeat", "repeats are counted from 1".into()),
+        (visit_repeat, _) if visit_repeat > 1 && !visit.repeating => {
+            fault("/visit_repeat", format!("visit {} does not repeat", visit.oid))
+        }
+        (_, form_repeat) if form_repeat > 1 && !form_repeats => {
+            fault("/form_repeat", format!("form {} does not repeat", key.form))
+        }
+        _ => None,
     }
 }
 

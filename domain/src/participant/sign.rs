@@ -1,16 +1,22 @@
 //! Electronic signatures (21 CFR 11.50, 11.70, 11.200).
+//!
+//! A signature says who answers for which forms as they stood, and stands on the last commit before it. Commits are
+//! chained by the hash of their sealed bytes, so it can be verified when what was signed cannot be read any more. It is
+//! dropped by any later change of what it covers, and never deleted.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Event, FormKey, Place, Record, Refused, SavedItem};
-use crate::decider::{Context, Recorded};
-use crate::history::{CommitHash, Revision};
-use crate::ids::SignatureId;
+use super::{Event, FormKey, ItemKey, Participant, Place, QueryKind, Record, Refused, SavedItem, locks, queries};
+use crate::decider::{Context, Decider, Recorded};
+use crate::design::content_hash;
+use crate::field::Malformed;
+use crate::history::{ActorKind, Commit, CommitHash, Revision, StreamId};
+use crate::ids::{SignatureId, UserId};
 use crate::rejection::{Kind, Rejection};
-use crate::scope::Plain;
+use crate::scope::{Erasable, Personal, Plain};
 use crate::study::Study;
 
 /// What a signature means (21 CFR 11.50(a)(3)).
@@ -70,12 +76,34 @@ pub struct Signature {
     pub meaning: Meaning,
     /// The forms that it covers, as they stood.
     pub forms: Vec<SignedForm>,
+    /// The design that was live.
+    pub design: CommitHash,
     /// Over what was signed.
     pub digest: CommitHash,
+    /// How the signer was known.
+    pub factors: Vec<Factor>,
+    /// The name printed with it.
+    pub printed_name: Erasable<String>,
     /// Who signed, and when.
     pub signed: Recorded,
+    /// What changed of it, if something did: then it does not hold any more.
+    pub dropped: Option<Dropped>,
+}
+
+/// What ended a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// The form that changed.
+    pub form: FormKey,
+    /// Who changed it, when, in which commit.
+    pub by: Recorded,
+}
+
+impl Signature {
     /// Nothing that it covers has changed since.
-    pub holds: bool,
+    pub fn holds(&self) -> bool {
+        self.dropped.is_none()
+    }
 }
 
 /// All signatures of a record.
@@ -88,23 +116,36 @@ pub enum SignRefused {
     /// Nobody was asked anew.
     #[error("a signature needs to know anew who signs: send the credential with it")]
     WhoSigns,
+    /// Programs answer for nothing.
+    #[error("only a person signs")]
+    NotAPerson,
     /// Nothing saved there.
     #[error("nothing is saved there that could be signed")]
     NothingThere,
+    /// Forms, visits, participants.
+    #[error("a single item is not signed: sign its form")]
+    SingleItem,
+    /// Somebody is to explain a value first.
+    #[error("{0} queries of edit checks wait for an answer here: answer them first")]
+    Unanswered(usize),
 }
 
 impl Rejection for SignRefused {
     fn code(&self) -> &'static str {
         match self {
             Self::WhoSigns => "reauthentication-required",
+            Self::NotAPerson => "not-a-person",
             Self::NothingThere => "nothing-to-sign",
+            Self::SingleItem => "single-item",
+            Self::Unanswered(_) => "unanswered-checks",
         }
     }
 
     fn kind(&self) -> Kind {
         match self {
-            Self::WhoSigns => Kind::Forbidden,
-            Self::NothingThere => Kind::Invalid,
+            Self::WhoSigns | Self::NotAPerson => Kind::Forbidden,
+            Self::NothingThere | Self::SingleItem => Kind::Invalid,
+            Self::Unanswered(_) => Kind::Conflict,
         }
     }
 }
@@ -116,21 +157,203 @@ pub(super) fn decide(
     signer: Option<&Signer>,
     context: &Context<'_, Study>,
 ) -> Result<Vec<Event>, Refused> {
-    let _ = (record, place, meaning, context);
-    match signer {
-        None => Err(SignRefused::WhoSigns.into()),
-        Some(_) => Err(SignRefused::NothingThere.into()),
+    let signature = SignatureId::of_command(context.command);
+    let signer = signer.ok_or(SignRefused::WhoSigns)?;
+    if context.principal.actor.kind != ActorKind::User {
+        return Err(SignRefused::NotAPerson.into());
+    }
+    if matches!(place, Place::Item(_)) {
+        return Err(SignRefused::SingleItem.into());
+    }
+    if record.signatures.0.contains_key(&signature) {
+        return Ok(vec![]);
+    }
+    queries::known(record, place, context)?;
+    locks::gate_database(context)?;
+    let by = context.principal.actor.id;
+    let stands = stands(record, place);
+    if stands.is_empty() {
+        return Err(SignRefused::NothingThere.into());
+    }
+    let forms: Vec<SignedForm> = stands.iter().map(StandingForm::signed).collect();
+    let same = |known: &Signature| {
+        let (what, who) = ((&known.place, known.meaning, &known.forms), known.signed.actor);
+        known.holds() && what == (place, meaning, &forms) && who == by
+    };
+    if record.signatures.0.values().any(same) {
+        return Ok(vec![]);
+    }
+    no_check_unanswered(record, place)?;
+    let design = context.governing.version_of(record).ok_or(Refused::StudyNotLive)?;
+    let digest = digest(context.stream, by, &design, meaning, place, &stands, context.tail.hash);
+    let (factors, printed_name) = (signer.factors.clone(), Personal::new(signer.printed_name.0.clone()));
+    let place = place.clone();
+    Ok(vec![Event::Signed { signature, place, meaning, forms, design, digest, factors, printed_name }])
+}
+
+/// Whoever answers for a value that a check asks about has seen to an explanation first.
+fn no_check_unanswered(record: &Record, place: &Place) -> Result<(), SignRefused> {
+    let unanswered = record
+        .queries
+        .unsettled_within(place)
+        .filter(|(_, query)| query.kind == QueryKind::System && query.state.waits_for_answer());
+    match unanswered.count() {
+        0 => Ok(()),
+        some => Err(SignRefused::Unanswered(some)),
     }
 }
 
+// --- what is signed
+
+/// A form as it stands: its tag, and which revision saved each of its items.
+#[derive(Serialize)]
+struct StandingForm<'a> {
+    form: &'a FormKey,
+    tag: Revision,
+    items: Vec<StandingItem<'a>>,
+}
+
+#[derive(Serialize)]
+struct StandingItem<'a> {
+    item: &'a ItemKey,
+    revision: Revision,
+}
+
+/// What the digest is over, as JSON with the fields in this order (`docs/adr/0019-signatures-and-locks.md`).
+#[derive(Serialize)]
+struct Signed<'a> {
+    stream: String,
+    tenant: String,
+    study: Option<String>,
+    signer: UserId,
+    design: &'a CommitHash,
+    meaning: Meaning,
+    place: &'a Place,
+    forms: &'a [StandingForm<'a>],
+    head: CommitHash,
+}
+
+impl StandingForm<'_> {
+    fn signed(&self) -> SignedForm {
+        SignedForm { form: self.form.clone(), tag: self.tag }
+    }
+}
+
+fn stands<'a>(record: &'a Record, place: &Place) -> Vec<StandingForm<'a>> {
+    let covered =
+        |(key, form): &(&FormKey, &super::Form)| place.covers_form(key) && !form.removed && !form.items.is_empty();
+    let stands = |(form, found): (&'a FormKey, &'a super::Form)| {
+        let items = found.items.iter().map(|(item, found)| StandingItem { item, revision: found.saved.revision });
+        StandingForm { form, tag: found.tag, items: items.collect() }
+    };
+    record.forms.iter().filter(covered).map(stands).collect()
+}
+
+fn digest(
+    stream: &StreamId,
+    signer: UserId,
+    design: &CommitHash,
+    meaning: Meaning,
+    place: &Place,
+    forms: &[StandingForm<'_>],
+    head: CommitHash,
+) -> CommitHash {
+    let (tenant, study) = (stream.journal.tenant.to_string(), stream.journal.study.as_ref().map(ToString::to_string));
+    let signed = Signed { stream: stream.to_string(), tenant, study, signer, design, meaning, place, forms, head };
+    content_hash(&serde_json::to_vec(&signed).expect("structure is plain data with text keys"))
+}
+
+// --- verifying
+
+/// What was found when a signature was held against the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SignatureCheck {
+    /// The digest is that of what stood there when it was signed.
+    pub digest: bool,
+    /// Every commit from the first to the signature's names the hash of the one before it.
+    pub chain: bool,
+}
+
+/// Holds a signature against the commits of its stream, oldest first; none if it is not among them. It needs headers,
+/// structure and hashes only, so it says the same when every value is erased.
+///
+/// # Errors
+/// A commit that does not have the shape that it promises.
+pub fn verify_signature(commits: &[Commit], id: &SignatureId) -> Result<Option<SignatureCheck>, Malformed> {
+    let mut state = Participant::default();
+    let mut head = CommitHash::default();
+    let mut chain = true;
+    for commit in commits {
+        chain &= commit.header.previous == head;
+        let facts = commit.facts::<Event>()?;
+        for fact in &facts {
+            let Event::Signed { signature, place, meaning, forms, design, digest: signed, .. } = fact else { continue };
+            if signature == id {
+                let (stream, by) = (&commit.header.stream, commit.header.actor.id);
+                let stands = state.record().map(|record| stands(record, place)).unwrap_or_default();
+                let same_forms = stands.iter().map(StandingForm::signed).eq(forms.iter().cloned());
+                let again = digest(stream, by, design, *meaning, place, &stands, commit.header.previous);
+                return Ok(Some(SignatureCheck { digest: same_forms && again == *signed, chain }));
+            }
+        }
+        facts.iter().for_each(|fact| state.evolve(fact, Recorded::of(&commit.header)));
+        head = commit.hash;
+    }
+    Ok(None)
+}
+
+// --- dropping
+
 /// What saving these items of `form` means for signatures.
-pub(super) fn after_save(record: &Record, form: &FormKey, saved: &[SavedItem]) -> Vec<Event> {
-    let _ = (record, form, saved);
-    vec![]
+pub(super) fn after_save(record: &Record, form: &FormKey, _saved: &[SavedItem]) -> Vec<Event> {
+    after_change(record, form)
+}
+
+/// What any change of `form` means for signatures: each that answers for it, or for the visit or participant that it is
+/// a part of now, is dropped.
+pub(super) fn after_change(record: &Record, form: &FormKey) -> Vec<Event> {
+    let covering = record.signatures.0.iter().filter(|(_, one)| one.holds() && one.place.covers_form(form));
+    covering.map(|(id, _)| Event::SignatureDropped { signature: id.clone(), form: form.clone() }).collect()
 }
 
 impl Signatures {
+    /// Whether somebody answers for the form as it stands.
+    pub fn hold_for(&self, form: &FormKey) -> bool {
+        let covers = |signature: &Signature| signature.forms.iter().any(|signed| signed.form == *form);
+        self.0.values().any(|signature| signature.holds() && covers(signature))
+    }
+
+    /// Those that were dropped, and that nobody has given again since: for the same place, with the same meaning.
+    pub fn to_give_again(&self) -> impl Iterator<Item = (&SignatureId, &Signature)> {
+        let given_again = |lost: &Signature| {
+            let same = |one: &Signature| one.place == lost.place && one.meaning == lost.meaning;
+            self.0.values().any(|one| same(one) && (one.holds() || one.signed.revision > lost.signed.revision))
+        };
+        self.0.iter().filter(move |(_, one)| !one.holds() && !given_again(one))
+    }
+
     pub(super) fn evolve(&mut self, event: &Event, recorded: Recorded) {
-        let _ = (event, recorded);
+        match event {
+            Event::Signed { signature, place, meaning, forms, design, digest, factors, printed_name } => {
+                let signed = Signature {
+                    place: place.clone(),
+                    meaning: *meaning,
+                    forms: forms.clone(),
+                    design: *design,
+                    digest: *digest,
+                    factors: factors.clone(),
+                    printed_name: printed_name.value.clone(),
+                    signed: recorded,
+                    dropped: None,
+                };
+                self.0.insert(signature.clone(), signed);
+            }
+            Event::SignatureDropped { signature, form } => {
+                if let Some(found) = self.0.get_mut(signature) {
+                    found.dropped.get_or_insert_with(|| Dropped { form: form.clone(), by: recorded });
+                }
+            }
+            _ => {}
+        }
     }
 }

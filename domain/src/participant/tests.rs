@@ -143,3 +143,12 @@ fn a_free_text_has_a_part_of_its_own() {
     assert_eq!(value.scope, Scope::HealthFreeText);
     assert_ne!(value.part, Part::all());
 }
+
+mod capture;
+mod checks;
+mod consent;
+mod locks;
+mod queries;
+mod readiness;
+mod sign;
+mod verify;

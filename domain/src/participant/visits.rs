@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Command, Event, Record, Refused, VisitKey, needed_text};
+use super::{Command, Event, Place, Record, Refused, VisitKey, free_text, needed_text};
 use crate::Day;
 use crate::decider::Context;
 use crate::rejection::{Kind, Rejection};
-use crate::scope::{Erasable, Personal};
+use crate::scope::{Erasable, Personal, Plain, Scope};
 use crate::study::Study;
 
 /// A visit as it stands.
@@ -46,29 +46,48 @@ impl Rejection for VisitRefused {
 pub(super) fn decide(record: &Record, command: &Command, context: &Context<'_, Study>) -> Result<Vec<Event>, Refused> {
     super::consent::gate(record, context)?;
     match command {
-        Command::StartVisit { visit, on } => {
-            known(record, visit, context)?;
-            match record.visits.get(visit) {
-                Some(Visit::Started { on: Erasable::Known(before) }) if before == on => Ok(vec![]),
-                _ => Ok(vec![Event::VisitStarted { visit: visit.clone(), on: Personal::new(*on) }]),
-            }
-        }
+        Command::StartVisit { visit, on, reason } => start(record, visit, *on, reason.as_ref(), context),
         Command::MissVisit { visit, reason } => {
             known(record, visit, context)?;
-            match record.visits.get(visit) {
-                Some(Visit::Missed) => Ok(vec![]),
-                _ => {
-                    let reason = needed_text(record, reason, context)?;
-                    Ok(vec![Event::VisitMissed { visit: visit.clone(), reason }])
-                }
+            if matches!(record.visits.get(visit), Some(Visit::Missed)) {
+                return Ok(vec![]);
             }
+            super::locks::gate_place(record, &Place::Visit(visit.clone()), context)?;
+            let reason = needed_text(record, reason, context)?;
+            let missed = Event::VisitMissed { visit: visit.clone(), reason };
+            Ok([missed].into_iter().chain(super::save::after_visit(record, visit, None, context)?).collect())
         }
         _ => Ok(vec![]),
     }
 }
 
+/// Out of its window is a deviation that is shown, not a mistake: the day is taken as it was.
+fn start(
+    record: &Record,
+    visit: &VisitKey,
+    on: Day,
+    reason: Option<&Plain>,
+    context: &Context<'_, Study>,
+) -> Result<Vec<Event>, Refused> {
+    known(record, visit, context)?;
+    let before = record.visits.get(visit);
+    if matches!(before, Some(Visit::Started { on: Erasable::Known(before) }) if *before == on) {
+        return Ok(vec![]);
+    }
+    super::locks::gate_place(record, &Place::Visit(visit.clone()), context)?;
+    if record.fenced.contains(&Scope::HealthClinical) {
+        return Err(Refused::Erased(Scope::HealthClinical));
+    }
+    let reason = match (before, reason) {
+        (Some(_), None) => return Err(Refused::ReasonRequired),
+        (_, reason) => free_text(record, reason, context)?,
+    };
+    let started = Event::VisitStarted { visit: visit.clone(), on: Personal::new(on), reason };
+    Ok([started].into_iter().chain(super::save::after_visit(record, visit, Some(on), context)?).collect())
+}
+
 fn known(record: &Record, key: &VisitKey, context: &Context<'_, Study>) -> Result<(), Refused> {
-    let design = context.governing.design_of(record).ok_or(Refused::StudyNotLive)?;
+    let design = super::save::design(record, context)?;
     match design.visit(&key.visit) {
         Some(visit) if key.visit_repeat == 1 || (visit.repeating && key.visit_repeat > 1) => Ok(()),
         Some(_) | None => Err(VisitRefused::NoSuchVisit.into()),
@@ -77,7 +96,7 @@ fn known(record: &Record, key: &VisitKey, context: &Context<'_, Study>) -> Resul
 
 pub(super) fn evolve(visits: &mut BTreeMap<VisitKey, Visit>, event: &Event) {
     match event {
-        Event::VisitStarted { visit, on } => {
+        Event::VisitStarted { visit, on, .. } => {
             visits.insert(visit.clone(), Visit::Started { on: on.value.clone() });
         }
         Event::VisitMissed { visit, .. } => drop(visits.insert(visit.clone(), Visit::Missed)),

@@ -119,7 +119,7 @@ impl Rule {
 }
 
 /// The same day of the month so many months later; the month's last where it has no such day.
-fn months_after(day: Day, months: u32) -> Day {
+pub(super) fn months_after(day: Day, months: u32) -> Day {
     let counted = u32::from(u8::from(day.0.month())) - 1 + months;
     let year = day.0.year().saturating_add_unsigned(counted / 12);
     let month = (0..counted % 12).fold(Month::January, |month, _| month.next());

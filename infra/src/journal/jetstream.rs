@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_nats::Client;
 use async_trait::async_trait;
-use domain::history::{Commit, CommitHash, History, JournalId, Position, StreamId, Tail};
+use domain::history::{Aggregate, Commit, CommitHash, History, JournalId, Position, StreamId, Tail};
 use domain::ids::TenantId;
 use domain::port::{AppendError, Draft, Failure, Feed, Journal, Receipt};
 
@@ -138,5 +138,9 @@ impl Journal for JetStreamJournal {
 
     async fn journals(&self) -> Result<Vec<JournalId>, Failure> {
         self.journals.list().await
+    }
+
+    async fn streams(&self, journal: &JournalId, aggregate: Aggregate) -> Result<Vec<StreamId>, Failure> {
+        self.journals.streams(journal, aggregate).await
     }
 }

@@ -1,15 +1,15 @@
 //! The journal streams of one tenant, as they are found on the server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::history::{JournalId, Position};
+use domain::history::{Aggregate, JournalId, Position, StreamId};
 use domain::ids::TenantId;
 use domain::port::Failure;
 use serde_json::{Value, json};
 
-use super::names::{journal_stream, keys_stream, parse_journal_stream};
+use super::names::{Subject, aggregate_filter, journal_stream, keys_stream, parse_journal_stream, parse_subject};
 use super::provision::{INCARNATION, Settings, journal_settings, keys_settings};
 use super::read::missing_or_unavailable;
 use super::turns::Turns;
@@ -128,6 +128,29 @@ impl Journals {
         ids.retain(|id| id.tenant == self.tenant);
         ids.sort();
         Ok(ids)
+    }
+
+    /// Every stream of one kind in a journal stream.
+    pub(super) async fn streams(&self, id: &JournalId, aggregate: Aggregate) -> Result<Vec<StreamId>, Failure> {
+        let name = self.get(id).await?.name.clone();
+        let filter = aggregate_filter(id, aggregate);
+        let mut subjects: BTreeSet<String> = BTreeSet::new();
+        loop {
+            let request = json!({ "subjects_filter": filter, "offset": subjects.len() });
+            let info = self.wire.api(&format!("STREAM.INFO.{name}"), request).await;
+            let info = info.map_err(|refusal| missing_or_unavailable(&name, refusal))?;
+            let before = subjects.len();
+            subjects.extend(info["state"]["subjects"].as_object().into_iter().flatten().map(|(name, _)| name.clone()));
+            if subjects.len() == before || subjects.len() as u64 >= info["total"].as_u64().unwrap_or(0) {
+                break;
+            }
+        }
+        let unknown = || Failure::damaged(format!("journal stream {name}"), "it holds a subject that is not ours");
+        let stream = |subject: &String| match parse_subject(subject) {
+            Some(Subject::Stream(stream)) => Ok(stream),
+            Some(Subject::Guard(_)) | None => Err(unknown()),
+        };
+        subjects.iter().map(stream).collect()
     }
 
     async fn check_settings(&self, settings: &Settings, name: &str) -> Result<Value, Failure> {

@@ -46,6 +46,11 @@ pub fn journal_filter(journal: &JournalId) -> String {
     format!("{}.>", journal_prefix(journal))
 }
 
+/// `evt.<tenant>.<study>.<aggregate>.*`: every stream of one kind in one journal stream.
+pub fn aggregate_filter(journal: &JournalId, aggregate: Aggregate) -> String {
+    format!("{}.{}.*", journal_prefix(journal), aggregate.as_str())
+}
+
 /// `keys.<tenant>.>`: every node of the key tree.
 pub fn keys_filter(tenant: &TenantId) -> String {
     format!("keys.{tenant}.>")

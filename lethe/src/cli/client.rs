@@ -40,6 +40,8 @@ pub struct ApiError {
     pub status: Option<u16>,
     /// The problem's stable code, if there was one.
     pub code: String,
+    /// Places in what was sent, as JSON pointers, and what is wrong there.
+    pub faults: Vec<(String, String)>,
     message: String,
 }
 
@@ -52,7 +54,7 @@ impl fmt::Display for ApiError {
 impl ApiError {
     /// Something on this side.
     pub(crate) fn local(message: String) -> Self {
-        Self { status: None, code: "local".into(), message }
+        Self { status: None, code: "local".into(), faults: Vec::new(), message }
     }
 }
 
@@ -173,6 +175,7 @@ fn no_answer(error: reqwest::Error) -> ApiError {
     ApiError {
         status: None,
         code: "no-answer".into(),
+        faults: Vec::new(),
         message: format!("the platform does not answer: {}", error.without_url()),
     }
 }
@@ -186,9 +189,12 @@ async fn refuse(response: Response) -> Result<Response, ApiError> {
     let problem: Value = response.json().await.unwrap_or(Value::Null);
     let text = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut message = format!("refused ({status} {}): {}", text("code"), text("detail"));
+    let mut faults = Vec::new();
     for error in problem.get("errors").and_then(Value::as_array).into_iter().flatten() {
-        let part = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
-        message.push_str(&format!("\n  {}: {}", part("pointer"), part("detail")));
+        let part = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (pointer, detail) = (part("pointer"), part("detail"));
+        message.push_str(&format!("\n  {pointer}: {detail}"));
+        faults.push((pointer, detail));
     }
-    Err(ApiError { status: Some(status), code: text("code"), message })
+    Err(ApiError { status: Some(status), code: text("code"), faults, message })
 }

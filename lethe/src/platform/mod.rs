@@ -11,6 +11,7 @@ mod http;
 mod inner;
 mod open;
 mod operator;
+mod reauthentication;
 mod record;
 mod registry;
 pub mod restore;

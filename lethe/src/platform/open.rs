@@ -23,6 +23,7 @@ use super::backup_watch::BackupWatch;
 use super::data_dir::DataDir;
 use super::elsewhere::{Elsewhere, Vault};
 use super::inner::Inner;
+use super::reauthentication::TokenReauthentication;
 use super::record::Record;
 use super::registry::{Open, Registry};
 use super::restore::RestoreNote;
@@ -54,7 +55,8 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     let tenants: Arc<dyn Tenants> = Arc::clone(&registry) as _;
     let trigger = ErasureTrigger::default();
     let waits = Arc::new(trigger.clone());
-    let commands = Commands::new(Arc::clone(&tenants), Arc::new(SystemClock), Arc::clone(&dice), trigger);
+    let asked = Arc::new(TokenReauthentication::new(Arc::clone(&registry), Arc::new(SystemClock)));
+    let commands = Commands::asking(Arc::clone(&tenants), Arc::new(SystemClock), Arc::clone(&dice), trigger, asked);
     let worker = ErasureWorker::new(Arc::clone(&commands), Arc::new(ProjectedErasures));
     let operator_token = dice.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let inner = Inner {

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use domain::body;
-use domain::history::{Commit, CommitHash, DataSubject, History, JournalId, Position, StreamId, Tail};
+use domain::history::{
+    Aggregate, Commit, CommitHash, DataSubject, History, JournalId, Position, StreamId, Tail};
 use domain::ids::ErasureId;
 use domain::port::{
     AppendError, CellPlace, Cells, Certified, Certifier, Change, Draft, ErasureAccount, Failure, Feed, Journal, Keys,
@@ -211,6 +212,12 @@ impl Journal for FakeJournal {
 
     async fn journals(&self) -> Result<Vec<JournalId>, Failure> {
         Ok(lock(&self.0.journals).keys().cloned().collect())
+    }
+
+    async fn streams(&self, journal: &JournalId, aggregate: Aggregate) -> Result<Vec<StreamId>, Failure> {
+        let streams = self.0.read(journal, 0).into_iter().map(|commit| commit.header.stream);
+        let streams: std::collections::BTreeSet<_> = streams.filter(|stream| stream.aggregate == aggregate).collect();
+        Ok(streams.into_iter().collect())
     }
 }
 

@@ -37,7 +37,8 @@ fn why(value: &str) -> Option<Personal<String, tag::HealthFreeText>> {
 
 pub(super) fn study() -> Vec<(&'static str, study::Event)> {
     use study::Event::{
-        ApprovalsDemanded, Completed, Created, DesignActivated, DesignApproved, DesignPublished, RetentionEnded,
+        ApprovalsDemanded, Completed, ConsentApproved, ConsentPublished, ConsentRequired, Created, DesignActivated,
+        DesignApproved, DesignPublished, RetentionEnded,
         RetentionSet, SiteOpened, WentLive,
     };
     let set = RetentionSet {
@@ -58,6 +59,15 @@ pub(super) fn study() -> Vec<(&'static str, study::Event)> {
         ("approvals-demanded.1", ApprovalsDemanded {}),
         ("design-approved.1", DesignApproved { design: text(HASH), site: text("oslo"), reference: text("REK 2026/17") }),
         ("design-activated.1", DesignActivated { design: text(HASH), site: text("oslo") }),
+        ("consent-published.1", ConsentPublished { version: text("2.0"), months: Some(24) }),
+        (
+            "consent-approved.1",
+            ConsentApproved { version: text("2.0"), site: text("oslo"), reference: text("REK 2026/117") },
+        ),
+        (
+            "consent-required.1",
+            ConsentRequired { version: text("2.0"), site: Some(text("oslo")), from: text("2026-11-20") },
+        ),
         ("study-completed.1", Completed { on: text("2026-11-20") }),
         ("retention-set.1", set),
         ("retention-ended.1", RetentionEnded { rule: text("ctr-58") }),
@@ -80,7 +90,6 @@ pub(super) fn participant() -> Vec<(&'static str, participant::Event)> {
         ConsentGiven, DesignAssigned, DesignMigrated, Fenced, ItemsSaved, Registered, Restricted, RestrictionLifted,
         Withdrawn,
     };
-    let form = FormKey { visit: text("BASELINE"), visit_repeat: 2, form: text("VS"), form_repeat: 3 };
     let own = Part::of_command(CommandId(COMMAND), 2);
     let items = vec![
         saved("SYSBP", Scope::HealthClinical, Part::all(), "120", "typing error"),
@@ -107,12 +116,57 @@ pub(super) fn participant() -> Vec<(&'static str, participant::Event)> {
             },
         ),
         ("consent-given.1", ConsentGiven { version: text("2.0"), reference: why("binder 7") }),
-        ("items-saved.1", ItemsSaved { form, items, source: participant::Source::User }),
+        ("items-saved.1", ItemsSaved { form: form(), items: items.clone(), source: participant::Source::User }),
+        ("items-saved.2", ItemsSaved { form: form(), items: whole(items), source: participant::Source::Device }),
         ("participant-withdrawn.1", Withdrawn { reason: why("moved away") }),
         ("scopes-fenced.1", Fenced { erasure: ERASURE, scopes: scopes.clone(), values: vec![] }),
         ("scopes-fenced.2", Fenced { erasure: ERASURE, scopes, values: vec![one_value(2)] }),
         ("processing-restricted.1", Restricted {}),
         ("restriction-lifted.1", RestrictionLifted {}),
+    ]
+    .into_iter()
+    .chain(captured())
+    .collect()
+}
+
+fn form() -> FormKey {
+    FormKey { visit: text("BASELINE"), visit_repeat: 2, form: text("VS"), form_repeat: 3 }
+}
+
+/// Never all at once in life; a fixture is whole.
+fn whole(mut items: Vec<SavedItem>) -> Vec<SavedItem> {
+    items.iter_mut().for_each(|item| item.not_done = Some(participant::NotDone::Refused));
+    items[1].computed = true;
+    items
+}
+
+/// Consent, visits, forms and edit checks.
+fn captured() -> Vec<(&'static str, participant::Event)> {
+    use participant::Event::{
+        CheckFired, ConsentWithdrawn, FormCompleted, FormRemoved, FormReopened, FormRestored, VisitMissed, VisitStarted,
+    };
+    let reason = |words| why(words).expect("a reason");
+    let (visit, on) = (form().visit(), Personal::new(text("2026-11-20")));
+    let SavedItem { item, value, .. } = saved("SYSBP", Scope::HealthClinical, Part::all(), "1200", "");
+    let fired = CheckFired {
+        form: form(),
+        item,
+        check: text("range:SYSBP:0"),
+        severity: participant::Severity::Hard,
+        outcome: participant::CheckOutcome::Refused,
+        value,
+        at: Some(2),
+        message: Some(text("at most 300")),
+    };
+    vec![
+        ("consent-withdrawn.1", ConsentWithdrawn { version: text("2.0"), reason: why("too tired") }),
+        ("visit-started.1", VisitStarted { visit: visit.clone(), on, reason: why("typing error") }),
+        ("visit-missed.1", VisitMissed { visit, reason: reason("on holiday") }),
+        ("form-completed.1", FormCompleted { form: form() }),
+        ("form-reopened.1", FormReopened { form: form(), reason: reason("one more page") }),
+        ("form-removed.1", FormRemoved { form: form(), reason: reason("wrong visit") }),
+        ("form-restored.1", FormRestored { form: form(), reason: reason("it was right") }),
+        ("check-fired.1", fired),
     ]
 }
 

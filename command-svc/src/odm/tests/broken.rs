@@ -44,8 +44,8 @@ fn what_is_not_odm_is_refused() {
 #[test]
 fn other_versions_are_named() {
     for (namespace, version, named) in [
-        ("v2.0", Some("2.0"), "ODM 2.0 is not yet supported"),
-        ("v2.0", None, "ODM 2.0 is not yet supported"),
+        ("v2.0", Some("2.1"), "ODM 2.1 is not yet supported"),
+        ("v3.0", None, "ODM 3.0 is not yet supported"),
         ("v1.3", Some("2.0"), "ODM 2.0 is not yet supported"),
         ("v1.2", Some("1.2.1"), "ODM 1.2.1 is not yet supported"),
     ] {

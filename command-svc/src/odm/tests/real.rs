@@ -139,6 +139,7 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
             contents: [(design.hash(), Arc::new(design.clone()))].into(),
             ..Versions::default()
         },
+        locks: Default::default(),
     };
     let study = Study::Live { setup, design: design.hash() };
     let tenant: TenantId = "acme".parse().expect("valid");

@@ -62,7 +62,7 @@ impl<W: Write> Metadata<'_, W> {
             self.xml.tag("ExternalCodeList").attr("Dictionary", "none").empty()?;
         }
         self.common_aliases((&list.oid, &written), &list.name, None)?;
-        self.flag(alias::EMPTY, empty)?;
+        self.flag(alias::EMPTY, list.codes.is_empty())?;
         self.xml.end()
     }
 

@@ -169,15 +169,49 @@ impl<'a> Run<'a> {
         let plan = odm::plan(data, &self.design);
         tally.report.append(plan.report);
         for save in plan.saves {
-            let body = serde_json::to_value(&save.command).map_err(|error| CliError::failed("a command", error))?;
-            let values = save.lines.len() as u64;
-            match self.send(&path, captured_at, &body, &mut tally, (save.line, "FormData", "form")).await? {
-                Sent::Written => tally.saved += values,
-                Sent::Unchanged => tally.unchanged += values,
-                Sent::Refused => {}
-            }
+            self.form(&path, captured_at, save, &mut tally).await?;
         }
         Ok(tally)
+    }
+
+    /// One form. What a hard check refuses is on record with its attempt, and becomes a row; the rest is sent again without
+    /// it, so that one absurd value does not cost the form.
+    async fn form(
+        &self,
+        path: &str,
+        captured_at: Option<&str>,
+        mut save: odm::Save,
+        tally: &mut Tally,
+    ) -> Result<(), CliError> {
+        while !save.lines.is_empty() {
+            let values = save.lines.len() as u64;
+            let body = serde_json::to_value(&save.command).map_err(|error| CliError::failed("a command", error))?;
+            let error = match self.client.command(path, random_id(), None, captured_at, &body).await {
+                Ok(reply) if reply.body["events"] == json!(0) => {
+                    tally.unchanged += values;
+                    return Ok(());
+                }
+                Ok(_) => {
+                    tally.saved += values;
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            let refused = if error.code == "hard-check" { refused_items(&error) } else { BTreeMap::new() };
+            if refused.is_empty() && is_answer(&error) {
+                tally.refuse(save.line, "FormData", "form", error.to_string());
+                return Ok(());
+            }
+            if refused.is_empty() {
+                return Err(error.into());
+            }
+            for (n, what) in &refused {
+                let line = save.lines.get(*n).copied().unwrap_or(save.line);
+                tally.refuse(line, "ItemData", "hard-check", format!("refused, and on record: {what}"));
+            }
+            save.leave_out(refused.keys().copied());
+        }
+        Ok(())
     }
 
     /// The file's site if the study has it; otherwise the one given, or the only one there is.
@@ -210,6 +244,12 @@ impl<'a> Run<'a> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The numbers of the items that a refusal is about, with what it says of each.
+fn refused_items(error: &ApiError) -> BTreeMap<usize, String> {
+    let number = |pointer: &str| pointer.strip_prefix("/items/")?.split('/').next()?.parse().ok();
+    error.faults.iter().filter_map(|(pointer, detail)| Some((number(pointer)?, detail.clone()))).collect()
 }
 
 /// The platform said no to this one command; the others may go on.

@@ -1,0 +1,159 @@
+//! What of a record is still to be done before the database can be locked. Pure: record and design in, list out.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Form, FormKey, ItemKey, Place, Record, Visit, VisitKey};
+use crate::design::{FormDef, ItemGroupDef, Ref, SdvPlan, StudyDesign};
+use crate::ids::{Oid, QueryId};
+
+/// One thing that hinders a lock.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "blocker", rename_all = "kebab-case")]
+pub enum Blocker {
+    /// A query is not settled.
+    OpenQuery {
+        /// Which one.
+        query: QueryId,
+        /// About what.
+        place: Place,
+    },
+    /// A visit took place, and a form that belongs to it was never begun.
+    FormNotStarted {
+        /// Which form.
+        form: FormKey,
+    },
+    /// Nobody said that everything known was entered.
+    FormNotComplete {
+        /// Which form.
+        form: FormKey,
+    },
+    /// A value that must be there is not, and nobody said why.
+    MissingItem {
+        /// On which form.
+        form: FormKey,
+        /// Which item.
+        item: ItemKey,
+    },
+    /// A value was not compared with its source.
+    UnverifiedItem {
+        /// On which form.
+        form: FormKey,
+        /// Which item.
+        item: ItemKey,
+    },
+    /// The form is to be signed, and no signature for it holds.
+    UnsignedForm {
+        /// Which form.
+        form: FormKey,
+    },
+}
+
+impl Blocker {
+    /// What kind of thing it is, for counting.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::OpenQuery { .. } => "open-query",
+            Self::FormNotStarted { .. } => "form-not-started",
+            Self::FormNotComplete { .. } => "form-not-complete",
+            Self::MissingItem { .. } => "missing-item",
+            Self::UnverifiedItem { .. } => "unverified-item",
+            Self::UnsignedForm { .. } => "unsigned-form",
+        }
+    }
+}
+
+structural!(Blocker);
+
+/// Everything that hinders a lock of this record. A form that was removed is asked for nothing but its open queries.
+///
+/// A visit counts once it took place: because somebody said so, or because something of it was saved. An item that a
+/// skip condition may leave out is not missed here.
+pub fn readiness(record: &Record, design: &StudyDesign) -> Vec<Blocker> {
+    let queries = record.queries.unsettled_within(&Place::Participant);
+    let queries = queries.map(|(query, found)| Blocker::OpenQuery { query: query.clone(), place: found.place.clone() });
+    let saved = record.forms.iter().filter(|(_, form)| !form.removed && !form.items.is_empty());
+    queries
+        .chain(not_started(record, design))
+        .chain(saved.flat_map(|(key, form)| of_form(record, key, form, design)))
+        .collect()
+}
+
+/// The items of a form that are to be compared with their source, as its plan says: group and item.
+pub fn required_items<'a>(design: &'a StudyDesign, form: &Oid) -> BTreeSet<(&'a Oid, &'a Oid)> {
+    let Some(form) = design.form(form) else { return BTreeSet::new() };
+    let wanted = |item: &Oid| match form.sdv {
+        SdvPlan::None => false,
+        SdvPlan::Part => design.item(item).is_some_and(|item| item.sdv),
+        SdvPlan::All => true,
+    };
+    let items = groups_of(form, design).flat_map(|(_, group)| group.items.iter().map(|item| (&group.oid, &item.oid)));
+    items.filter(|(_, item)| wanted(item)).collect()
+}
+
+fn groups_of<'a>(form: &'a FormDef, design: &'a StudyDesign) -> impl Iterator<Item = (&'a Ref, &'a ItemGroupDef)> {
+    form.item_groups.iter().filter_map(|reference| Some((reference, design.item_group(&reference.oid)?)))
+}
+
+fn not_started(record: &Record, design: &StudyDesign) -> Vec<Blocker> {
+    let mut missing = Vec::new();
+    for VisitKey { visit, visit_repeat } in took_place(record) {
+        let forms = design.visit(&visit).into_iter().flat_map(|visit| &visit.forms);
+        for form in forms.filter(|form| form.mandatory && form.skip_condition.is_none()) {
+            let form = FormKey { visit: visit.clone(), visit_repeat, form: form.oid.clone(), form_repeat: 1 };
+            if record.forms.get(&form).is_none_or(|found| !found.removed && found.items.is_empty()) {
+                missing.push(Blocker::FormNotStarted { form });
+            }
+        }
+    }
+    missing
+}
+
+fn took_place(record: &Record) -> BTreeSet<VisitKey> {
+    let started = record.visits.iter().filter(|(_, visit)| matches!(visit, Visit::Started { .. })).map(|(key, _)| key);
+    let saved = record.forms.iter().filter(|(_, form)| !form.removed && !form.items.is_empty());
+    started.cloned().chain(saved.map(|(form, _)| form.visit())).collect()
+}
+
+fn of_form(record: &Record, key: &FormKey, form: &Form, design: &StudyDesign) -> Vec<Blocker> {
+    let mut blockers = Vec::new();
+    if !form.completed {
+        blockers.push(Blocker::FormNotComplete { form: key.clone() });
+    }
+    let missing = mandatory(key, form, design).into_iter().filter(|item| !is_answered(form, item));
+    blockers.extend(missing.map(|item| Blocker::MissingItem { form: key.clone(), item }));
+    let required = required_items(design, &key.form);
+    let compared = |item: &ItemKey| required.contains(&(&item.group, &item.item));
+    let entered = form.items.iter().filter(|(_, item)| !item.computed).map(|(key, _)| key);
+    let unverified = entered.filter(|item| compared(item) && !record.verifications.has(key, item));
+    blockers.extend(unverified.map(|item| Blocker::UnverifiedItem { form: key.clone(), item: item.clone() }));
+    let to_sign = design.form(&key.form).is_some_and(|form| form.signature);
+    if to_sign && !record.signatures.hold_for(key) {
+        blockers.push(Blocker::UnsignedForm { form: key.clone() });
+    }
+    blockers
+}
+
+/// The items that must be there: of each occurrence of a group that was begun, and of each group that must be there.
+fn mandatory(key: &FormKey, form: &Form, design: &StudyDesign) -> Vec<ItemKey> {
+    let definition = design.form(&key.form);
+    let groups = definition.into_iter().flat_map(|form| groups_of(form, design));
+    let items = groups.flat_map(|(reference, group)| {
+        let begun = form.items.keys().filter(|item| item.group == group.oid).map(|item| item.group_repeat);
+        let first = (reference.mandatory && reference.skip_condition.is_none()).then_some(1);
+        let occurrences: BTreeSet<u32> = begun.chain(first).collect();
+        let must = |item: &&Ref| item.mandatory && item.skip_condition.is_none();
+        occurrences.into_iter().flat_map(move |group_repeat| {
+            let item = move |item: &Ref| ItemKey { group: group.oid.clone(), group_repeat, item: item.oid.clone() };
+            group.items.iter().filter(must).map(item)
+        })
+    });
+    items.collect()
+}
+
+/// A value that was erased was there; one that was not done is accounted for.
+fn is_answered(form: &Form, item: &ItemKey) -> bool {
+    form.items.get(item).is_some_and(|item| item.value.is_some() || item.not_done.is_some())
+}

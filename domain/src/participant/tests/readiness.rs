@@ -1,0 +1,99 @@
+use super::queries::{answered, at_item, item, opened, query};
+use super::*;
+use crate::design::{SdvPlan, StudyDesign};
+use crate::testing::design;
+
+fn blockers(news: impl IntoIterator<Item = Event>, change: impl FnOnce(&mut StudyDesign)) -> Vec<Blocker> {
+    let mut state = Participant::default();
+    let facts = [registered(), consented()].into_iter().chain(news);
+    facts.enumerate().for_each(|(n, event)| state.evolve(&event, Revision(n as u64 + 1).into()));
+    let mut design = design();
+    change(&mut design);
+    readiness(state.record().expect("registered"), &design)
+}
+
+fn completed() -> Event {
+    Event::FormCompleted { form: form() }
+}
+
+#[test]
+fn a_complete_form_of_which_nothing_more_is_asked_hinders_nothing() {
+    assert_eq!(blockers([], |_| {}), []);
+    assert_eq!(blockers([saved("120"), completed()], |_| {}), []);
+    assert_eq!(blockers([saved("120")], |_| {}), [Blocker::FormNotComplete { form: form() }]);
+}
+
+#[test]
+fn a_query_hinders_until_it_is_settled() {
+    let open = Blocker::OpenQuery { query: query(), place: at_item() };
+    let asked = || [saved("120"), completed(), opened(Role::Monitor)];
+    assert_eq!(blockers(asked(), |_| {}), [open.clone()]);
+    assert_eq!(blockers(asked().into_iter().chain([answered()]), |_| {}), [open]);
+    assert_eq!(blockers(asked().into_iter().chain([super::queries::closed(false)]), |_| {}), []);
+}
+
+#[test]
+fn what_must_be_there_is_missed_in_each_group_that_was_begun() {
+    let must = |design: &mut StudyDesign| design.item_groups[0].items.iter_mut().for_each(|item| item.mandatory = true);
+    let missing = Blocker::MissingItem { form: form(), item: item("AETERM") };
+    assert_eq!(blockers([saved("120"), completed()], must), [missing.clone()]);
+    let not_done = |value: Option<ItemValue>, not_done| Event::ItemsSaved {
+        form: form(),
+        items: vec![SavedItem {
+            item: item("AETERM"),
+            value: value.map(|value| DesignScoped {
+                scope: Scope::HealthFreeText,
+                part: Part::all(),
+                value: Erasable::Known(value),
+            }),
+            not_done,
+            computed: false,
+            reason: None,
+        }],
+        source: Source::User,
+    };
+    assert_eq!(blockers([saved("120"), not_done(None, Some(NotDone::NotDone)), completed()], must), []);
+    assert_eq!(blockers([saved("120"), not_done(Some(ItemValue("x".into())), None), completed()], must), []);
+    assert_eq!(blockers([saved("120"), not_done(None, None), completed()], must), [missing], "cleared");
+}
+
+#[test]
+fn a_form_that_belongs_to_a_visit_is_begun_once_the_visit_took_place() {
+    let must = |design: &mut StudyDesign| design.visits[0].forms[0].mandatory = true;
+    let on = Personal::new(serde_json::from_value::<Day>("2026-11-20".into()).expect("a day"));
+    let visit = || Event::VisitStarted { visit: form().visit(), on: on.clone(), reason: None };
+    assert_eq!(blockers([], must), [], "not yet");
+    assert_eq!(blockers([visit()], must), [Blocker::FormNotStarted { form: form() }]);
+    assert_eq!(blockers([visit(), saved("120"), completed()], must), []);
+    let removed = Event::FormRemoved { form: form(), reason: super::queries::text("not his") };
+    assert_eq!(blockers([visit(), saved("120"), removed], must), [], "it was decided that it does not belong here");
+}
+
+#[test]
+fn the_plan_says_what_is_compared_with_its_source() {
+    let plan = |plan, item: bool| {
+        move |design: &mut StudyDesign| {
+            design.forms[0].sdv = plan;
+            design.items[0].sdv = item;
+        }
+    };
+    let done = || [saved("120"), completed()];
+    let unverified = Blocker::UnverifiedItem { form: form(), item: item("SYSBP") };
+    assert_eq!(blockers(done(), plan(SdvPlan::None, true)), []);
+    assert_eq!(blockers(done(), plan(SdvPlan::Part, false)), []);
+    assert_eq!(blockers(done(), plan(SdvPlan::Part, true)), [unverified.clone()]);
+    assert_eq!(blockers(done(), plan(SdvPlan::All, false)), [unverified]);
+    let verified = Event::Verified { form: form(), items: vec![item("SYSBP")] };
+    assert_eq!(blockers(done().into_iter().chain([verified]), plan(SdvPlan::All, false)), []);
+}
+
+#[test]
+fn a_form_that_is_to_be_signed_is_signed_and_stays_so() {
+    let to_sign = |design: &mut StudyDesign| design.forms[0].signature = true;
+    let unsigned = Blocker::UnsignedForm { form: form() };
+    assert_eq!(blockers([saved("120"), completed()], to_sign), [unsigned.clone()]);
+    let signed = super::sign::signed(form());
+    let dropped = Event::SignatureDropped { signature: super::sign::signature(), form: form() };
+    assert_eq!(blockers([saved("120"), completed(), signed.clone()], to_sign), []);
+    assert_eq!(blockers([saved("120"), completed(), signed, dropped], to_sign), [unsigned]);
+}

@@ -1,0 +1,391 @@
+//! The queries of a study: what was asked about which data, where it stands, how long it takes, and every word of it.
+//!
+//! Texts are in sealed cells, each with a key of its own; the list itself is structure.
+
+use domain::history::{Aggregate, Commit, DataSubject};
+use domain::ids::{CheckId, ParticipantId, QueryId, SiteId, StudyId, SubjectNumber};
+use domain::participant::{Event, FreeText, Place, QueryKind, QueryState};
+use domain::permit::{Role, Sites};
+use domain::port::{Failure, Tenant};
+use domain::structural;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::cells::OpenRow;
+use crate::projection::{Projection, Rows, Stop};
+use crate::row::{Act, RowKey, kinds, person};
+use crate::shown::{Page, Shown, Visible};
+use crate::view;
+
+// --- row
+
+/// What is known of a query beside its words. Structure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Head {
+    /// The query.
+    pub query: QueryId,
+    /// About whose data.
+    pub participant: ParticipantId,
+    /// The pseudonym.
+    pub subject_number: SubjectNumber,
+    /// Where the participant is treated.
+    pub site: SiteId,
+    /// What kind of question.
+    pub kind: QueryKind,
+    /// About what.
+    pub place: Place,
+    /// The check that asks: its message in the design is the question.
+    pub check: Option<CheckId>,
+    /// Where it stands.
+    pub state: QueryState,
+    /// In which role it was asked.
+    pub by: Role,
+    /// Who is to answer; none: the site.
+    pub to: Option<Role>,
+    /// What it was about has changed after it was closed.
+    pub changed_after_close: bool,
+    /// Who asked and when: its age counts from here, without pauses.
+    pub opened: Act,
+    /// How long the first answer took, in seconds.
+    pub answered_after: Option<i64>,
+    /// How long it took until it was settled, in seconds; none while it is not.
+    pub settled_after: Option<i64>,
+}
+
+/// One step of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = QueryStep)]
+pub enum Step {
+    /// Asked.
+    Opened,
+    /// A candidate was put to whoever is to answer.
+    Raised,
+    /// Answered.
+    Answered,
+    /// Handed on.
+    Forwarded,
+    /// Settled by a person.
+    Closed,
+    /// Settled by itself: the check passes.
+    Resolved,
+    /// Taken back.
+    Cancelled,
+    /// Not settled after all.
+    Reopened,
+    /// What it was about has changed.
+    DataChanged,
+}
+
+/// Whom the queries of a record are about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Whose {
+    subject_number: SubjectNumber,
+    site: SiteId,
+}
+
+/// Where an entry of the list leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    participant: ParticipantId,
+    site: SiteId,
+    query: QueryId,
+}
+
+structural!(Head, Step, Whose, Listed);
+
+domain::fields! {
+    /// A query with its thread.
+    pub struct Asked {
+        /// What is known of it.
+        pub head: Head,
+        /// Everything that was said.
+        pub thread: Vec<Said>,
+    }
+}
+
+domain::fields! {
+    /// One step of it.
+    pub struct Said {
+        /// What was done.
+        pub step: Step,
+        /// Who and when.
+        pub act: Act,
+        /// In which words.
+        pub text: Option<FreeText>,
+    }
+}
+
+kinds! {
+    /// What the table holds.
+    #[expect(clippy::large_enum_variant, reason = "rows are handled one by one, never in arrays")]
+    pub enum QueryRow {
+        /// A query.
+        "query" Query(Asked),
+        /// The participant of a record.
+        "whose" Whose(Whose),
+        /// An entry of the list, by state and age.
+        "listed" Listed(Listed),
+    }
+}
+
+// --- apply
+
+/// The projection.
+#[derive(Debug)]
+pub struct QueryLists;
+
+impl Projection for QueryLists {
+    const NAME: &'static str = "queries";
+    const VERSION: u32 = 1;
+    type Row = QueryRow;
+
+    fn takes(aggregate: Aggregate) -> bool {
+        aggregate == Aggregate::Participant
+    }
+
+    fn apply(commit: &Commit, rows: &mut Rows<'_, QueryRow>) -> Result<(), Stop> {
+        let stream = &commit.header.stream;
+        let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else {
+            return Ok(());
+        };
+        for event in commit.facts::<Event>()? {
+            if let Event::Registered { site, subject_number } = event {
+                rows.put(whose_key(study, person), QueryRow::Whose(Whose { subject_number, site }));
+            } else if let Some((query, step, text)) = step_of(&event) {
+                let key = query_key(study, person, &query);
+                let before = match rows.get(&key)?.cloned() {
+                    Some(QueryRow::Query(asked)) => Some(asked),
+                    Some(_) | None => None,
+                };
+                let whose = rows.get(&whose_key(study, person))?.cloned();
+                let asked = match (before.clone(), whose) {
+                    (Some(asked), _) => asked,
+                    (None, Some(QueryRow::Whose(whose))) => match opened(&event, whose, person, commit) {
+                        Some(asked) => asked,
+                        None => continue,
+                    },
+                    (None, _) => continue,
+                };
+                let asked = asked.after(&event, Said { step, act: Act::of(commit), text });
+                if let Some(before) = before {
+                    rows.delete(listed_key(study, &before.head));
+                }
+                rows.put(listed_key(study, &asked.head), QueryRow::Listed(Listed::of(&asked.head)));
+                rows.put(key, QueryRow::Query(asked));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn whose_key(study: &StudyId, person: DataSubject) -> RowKey {
+    RowKey::about(Some(study), person, "whose")
+}
+
+fn query_key(study: &StudyId, person: DataSubject, query: &QueryId) -> RowKey {
+    RowKey::about(Some(study), person, format!("query/{query}"))
+}
+
+const LISTED: &str = "listed/";
+
+/// By state, then by age, oldest first. Digits are padded, so that text sorts as numbers do.
+fn listed_key(study: &StudyId, head: &Head) -> RowKey {
+    let opened = head.opened.stored_at.0.unix_timestamp_nanos().max(0);
+    RowKey::plain(
+        Some(study),
+        format!("{LISTED}{}/{opened:026}/{}/{}", state_name(head.state), head.participant, head.query),
+    )
+}
+
+/// The state as in the API.
+fn state_name(state: QueryState) -> &'static str {
+    match state {
+        QueryState::Candidate => "candidate",
+        QueryState::Open => "open",
+        QueryState::Reopened => "reopened",
+        QueryState::Forwarded => "forwarded",
+        QueryState::Answered => "answered",
+        QueryState::Closed => "closed",
+        QueryState::Resolved => "resolved",
+        QueryState::Cancelled => "cancelled",
+    }
+}
+
+/// What a fact means for which query.
+fn step_of(event: &Event) -> Option<(QueryId, Step, Option<FreeText>)> {
+    let some = |query: &QueryId, step, text: Option<&FreeText>| Some((query.clone(), step, text.cloned()));
+    match event {
+        Event::QueryOpened { query, text, .. } => some(query, Step::Opened, text.as_ref()),
+        Event::QueryRaised { query } => some(query, Step::Raised, None),
+        Event::QueryAnswered { query, text } => some(query, Step::Answered, Some(text)),
+        Event::QueryForwarded { query, text, .. } => some(query, Step::Forwarded, text.as_ref()),
+        Event::QueryClosed { query, by_check: true, text } => some(query, Step::Resolved, text.as_ref()),
+        Event::QueryClosed { query, text, .. } => some(query, Step::Closed, text.as_ref()),
+        Event::QueryCancelled { query, text } => some(query, Step::Cancelled, Some(text)),
+        Event::QueryReopened { query, text } => some(query, Step::Reopened, Some(text)),
+        Event::DataChangedAfterClose { query } => some(query, Step::DataChanged, None),
+        _ => None,
+    }
+}
+
+fn opened(event: &Event, whose: Whose, person: DataSubject, commit: &Commit) -> Option<Asked> {
+    let Event::QueryOpened { query, kind, place, check, by, to, candidate, .. } = event else { return None };
+    let state = match (kind, candidate) {
+        (QueryKind::Annotation, _) => QueryState::Closed,
+        (_, true) => QueryState::Candidate,
+        (_, false) => QueryState::Open,
+    };
+    let head = Head {
+        query: query.clone(),
+        participant: ParticipantId(person.0),
+        subject_number: whose.subject_number,
+        site: whose.site,
+        kind: *kind,
+        place: place.clone(),
+        check: check.clone(),
+        state,
+        by: *by,
+        to: *to,
+        changed_after_close: false,
+        opened: Act::of(commit),
+        answered_after: None,
+        settled_after: None,
+    };
+    Some(Asked { head, thread: Vec::new() })
+}
+
+impl Listed {
+    fn of(head: &Head) -> Self {
+        Self { participant: head.participant, site: head.site.clone(), query: head.query.clone() }
+    }
+}
+
+impl Asked {
+    fn after(mut self, event: &Event, said: Said) -> Self {
+        let head = &mut self.head;
+        let after = (said.act.stored_at.0 - head.opened.stored_at.0).whole_seconds();
+        match said.step {
+            Step::Opened => {}
+            Step::Raised => head.state = QueryState::Open,
+            Step::Answered => {
+                head.state = QueryState::Answered;
+                head.answered_after.get_or_insert(after);
+            }
+            Step::Forwarded => head.state = QueryState::Forwarded,
+            Step::Closed => head.state = QueryState::Closed,
+            Step::Resolved => head.state = QueryState::Resolved,
+            Step::Cancelled => head.state = QueryState::Cancelled,
+            Step::Reopened => {
+                head.state = QueryState::Reopened;
+                head.changed_after_close = false;
+            }
+            Step::DataChanged => head.changed_after_close = true,
+        }
+        if let Event::QueryForwarded { to, .. } = event {
+            head.to = Some(*to);
+        }
+        head.settled_after = match head.state.is_settled() {
+            true => Some(head.settled_after.unwrap_or(after)),
+            false => None,
+        };
+        self.thread.push(said);
+        self
+    }
+}
+
+// --- readers
+
+/// A query as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Query {
+    /// What is known of it.
+    #[serde(flatten)]
+    pub head: Head,
+    /// Everything that was said, oldest first.
+    pub thread: Vec<Remark>,
+}
+
+/// One step of a query as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = QueryRemark)]
+pub struct Remark {
+    /// What was done.
+    pub step: Step,
+    /// Who and when.
+    #[serde(flatten)]
+    pub act: Act,
+    /// In which words; none: without any.
+    pub text: Option<Shown<String>>,
+}
+
+/// Which queries are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// In this state only.
+    pub state: Option<QueryState>,
+    /// At this site only.
+    pub site: Option<SiteId>,
+    /// Of this participant only.
+    pub participant: Option<ParticipantId>,
+}
+
+impl Wanted {
+    fn takes(&self, listed: &Listed, sites: &Sites) -> bool {
+        sites.contains(&listed.site)
+            && self.site.as_ref().is_none_or(|site| *site == listed.site)
+            && self.participant.is_none_or(|participant| participant == listed.participant)
+    }
+}
+
+/// The queries at these sites, by state and age.
+///
+/// # Errors
+/// What the store and the keys say.
+pub async fn list(
+    tenant: &Tenant,
+    study: &StudyId,
+    (sites, wanted): (&Sites, &Wanted),
+    visible: &Visible,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Page<Query>, Failure> {
+    let limit = limit.max(1);
+    let state = wanted.state.map(|state| format!("{}/", state_name(state))).unwrap_or_default();
+    let prefix = RowKey::plain(Some(study), format!("{LISTED}{state}"));
+    let mut page = Page { items: Vec::new(), next: None };
+    let mut after = after.map(ToOwned::to_owned);
+    loop {
+        let listed = view::scan::<QueryLists>(tenant, &prefix, after.as_deref(), limit, &Visible::none()).await?;
+        if listed.is_empty() {
+            return Ok(page);
+        }
+        for (key, open) in listed {
+            if page.items.len() == limit {
+                page.next = after;
+                return Ok(page);
+            }
+            if let QueryRow::Listed(listed) = open.row
+                && wanted.takes(&listed, sites)
+            {
+                let key = query_key(study, person(listed.participant), &listed.query);
+                page.items.extend(view::get_visible::<QueryLists>(tenant, &key, visible).await?.and_then(shown));
+            }
+            after = Some(key.rest);
+        }
+    }
+}
+
+fn shown(open: OpenRow<QueryRow>) -> Option<Query> {
+    let OpenRow { row, withheld, .. } = open;
+    let QueryRow::Query(Asked { head, thread }) = row else { return None };
+    let remark = |Said { step, act, text }: Said| Remark {
+        step,
+        act,
+        text: text.map(|text| Shown::of_personal(text, &withheld)),
+    };
+    Some(Query { head, thread: thread.into_iter().map(remark).collect() })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use super::*;
+use crate::testing::{Story, World, json, participant, site};
+use domain::ids::CommandId;
+use domain::scope::{Erasable, OneValue, Part, Personal, Scope};
+use serde_json::{Value, json};
+use time::macros::datetime;
+use uuid::Uuid;
+
+fn query(n: usize) -> QueryId {
+    QueryId::of_command(CommandId(Uuid::from_u128(900)), n)
+}
+
+fn part(n: usize) -> Part {
+    Part::of_command(CommandId(Uuid::from_u128(900)), n)
+}
+
+fn words(n: usize, words: &str) -> FreeText {
+    Personal::in_part(part(n), Erasable::Known(words.to_owned()))
+}
+
+fn opened(n: usize, words: FreeText) -> Event {
+    Event::QueryOpened {
+        query: query(n),
+        kind: QueryKind::Manual,
+        place: Place::Form(Story::form("VS")),
+        check: None,
+        by: Role::Monitor,
+        to: None,
+        candidate: false,
+        text: Some(words),
+    }
+}
+
+/// One in Oslo that was answered and closed after which the data changed, and an open one in Bergen.
+fn story() -> Story {
+    let mut story = Story::new();
+    story.registered(1, "oslo");
+    story.registered(2, "bergen");
+    story.participant(1, opened(1, words(1, "Sure?")));
+    story.participant(2, opened(2, words(2, "Really?")));
+    story.at(datetime!(2026-11-22 13:00 UTC));
+    story.participant(1, Event::QueryAnswered { query: query(1), text: words(3, "Yes") });
+    story.at(datetime!(2026-11-22 14:00 UTC));
+    story.participant(1, Event::QueryClosed { query: query(1), by_check: false, text: None });
+    story.participant(1, Event::DataChangedAfterClose { query: query(1) });
+    story
+}
+
+async fn found(world: &World, wanted: Wanted, sites: &Sites) -> Vec<Value> {
+    let (mut items, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let (who, all) = ((sites, &wanted), Visible::all());
+        let page = list(&world.tenant, &Story::study_id(), who, &all, after.as_deref(), 1).await.expect("reads");
+        items.extend(page.items.iter().map(json));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return items,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_query_shows_where_it_stands_how_long_it_took_and_every_word() {
+    let world = World::of::<QueryLists>(&story()).await;
+    let all = found(&world, Wanted::default(), &Sites::All).await;
+    let states: Vec<_> = all.iter().map(|query| &query["state"]).collect();
+    assert_eq!(states, ["closed", "open"]);
+    for (field, value) in [
+        ("subject_number", json!("S-001")),
+        ("changed_after_close", json!(true)),
+        ("answered_after", json!(3600)),
+        ("settled_after", json!(7200)),
+    ] {
+        assert_eq!(all[0][field], value, "{field}");
+    }
+    let thread: Vec<_> =
+        all[0]["thread"].as_array().expect("a list").iter().map(|said| json!([said["step"], said["text"]])).collect();
+    let expected = [["opened", "Sure?"], ["answered", "Yes"]].map(|said| json!(said));
+    assert_eq!(thread[..2], expected);
+    assert_eq!(thread[2..], [json!(["closed", null]), json!(["data-changed", null])]);
+}
+
+#[tokio::test]
+async fn the_list_is_filtered_by_state_site_and_participant_and_keeps_to_the_sites() {
+    let world = World::of::<QueryLists>(&story()).await;
+    let numbers = async |wanted: Wanted, sites: Sites| -> Vec<Value> {
+        found(&world, wanted, &sites).await.iter().map(|query| query["subject_number"].clone()).collect()
+    };
+    let any = Wanted::default;
+    assert_eq!(numbers(Wanted { state: Some(QueryState::Open), ..any() }, Sites::All).await, ["S-002"]);
+    assert_eq!(numbers(Wanted { state: Some(QueryState::Answered), ..any() }, Sites::All).await, [] as [&str; 0]);
+    assert_eq!(numbers(Wanted { site: Some(site("oslo")), ..any() }, Sites::All).await, ["S-001"]);
+    assert_eq!(numbers(Wanted { participant: Some(participant(2)), ..any() }, Sites::All).await, ["S-002"]);
+    assert_eq!(numbers(any(), Sites::Only([site("bergen")].into())).await, ["S-002"]);
+}
+
+#[tokio::test]
+async fn words_are_sealed_withheld_and_redacted_one_by_one() {
+    let mut world = World::of::<QueryLists>(&story()).await;
+    assert!(!world.store.contains_bytes(b"Sure?") && world.store.contains_bytes(b"S-001"));
+    let (wanted, sites) = (Wanted { site: Some(site("oslo")), ..Wanted::default() }, Sites::All);
+    let page = list(&world.tenant, &Story::study_id(), (&sites, &wanted), &Visible::none(), None, 9).await;
+    let shown = json(&page.expect("reads").items);
+    assert_eq!(shown[0]["thread"][0]["text"], json!({"withheld": "health.free-text"}));
+    let question = OneValue::of(Scope::HealthFreeText, &part(1)).expect("redactable");
+    world.redact::<QueryLists>(1, &[question]).await;
+    let all = found(&world, wanted, &sites).await;
+    assert_eq!(all[0]["thread"][0]["text"], json!({"erased": "health.free-text"}));
+    assert_eq!(all[0]["thread"][1]["text"], json!("Yes"));
+}
