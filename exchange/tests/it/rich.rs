@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{expected, fixture, judges};
 
-fn file(folder: &Path, name: &str) -> BufWriter<File> {
+pub(crate) fn file(folder: &Path, name: &str) -> BufWriter<File> {
     BufWriter::new(File::create(folder.join(name)).unwrap())
 }
 

@@ -1,7 +1,7 @@
 """Looks at exported files with tools that nobody of this project wrote, and compares every value with its source.
 
     judge.py rich FOLDER      the invented study: FOLDER/expected.json says what must be found
-    judge.py pilot FOLDER     the pilot study: FOLDER/source.csv says it
+    judge.py pilot FOLDER     the pilot study: FOLDER/source says it
     judge.py odm FILE…        whether ODM files follow their schema
 """
 
@@ -44,7 +44,7 @@ def schema(version):
 
 
 def valid_odm(path, version):
-    for error in schema(version).iter_errors(str(path)):
+    for error in schema(version).iter_errors(str(path.resolve())):
         fault(path.name, f"{error.path}: {error.reason}")
 
 
@@ -134,30 +134,20 @@ def transactions(changes):
     return kinds
 
 
-def judge_odmlib(path, version, wanted_values):
-    """Loads the file with odmlib and counts the values that it finds."""
-    package = "odm_1_3_2" if version == "132" else "odm_2_0"
-    loader = odmlib.loader.ODMLoader(
-        odmlib.odm_loader.XMLODMLoader(model_package=package, ns_uri=NAMESPACES[version])
-    )
+def judge_odmlib(path, wanted_values):
+    """Loads the file with odmlib and compares the values that it finds."""
+    loader = odmlib.loader.ODMLoader(odmlib.odm_loader.XMLODMLoader(model_package="odm_1_3_2"))
     loader.open_odm_document(str(path))
-    values = []
-
-    def items(group):
-        for inner in getattr(group, "ItemGroupData", None) or []:
-            items(inner)
-        for item in getattr(group, "ItemData", None) or []:
-            if version == "132":
-                if item.Value is not None:
-                    values.append(item.Value)
-            else:
-                values.extend(value._content for value in item.Value)
-
-    for data in loader.root().ClinicalData:
-        for subject in data.SubjectData:
-            for event in subject.StudyEventData:
-                for form in event.FormData if version == "132" else event.ItemGroupData:
-                    items(form)
+    values = [
+        item.Value
+        for data in loader.root().ClinicalData
+        for subject in data.SubjectData
+        for event in subject.StudyEventData
+        for form in event.FormData
+        for group in form.ItemGroupData
+        for item in group.ItemData
+        if item.Value is not None
+    ]
     same(f"{path.name} by odmlib", sorted(values), sorted(wanted_values))
     return len(values)
 
@@ -188,6 +178,9 @@ def read_ndjson(path):
     same(f"{path.name} ends with a line break", lines.pop(), "")
     head, rows = json.loads(lines[0]), [json.loads(line) for line in lines[1:]]
     check = json.loads((SCHEMAS / "dataset-ndjson-schema.json").read_text(encoding="utf-16"))
+    # As published, it refers to definitions that stand elsewhere in it: put where the references lead.
+    metadata = check["$defs"]["DatasetMetadata"]["properties"]
+    check["$defs"].update(metadata["columns"]["items"], **metadata["sourceSystem"])
     validator = jsonschema.validators.validator_for(check)(check)
     for error in validator.iter_errors(head):
         fault(path.name, f"{error.json_path}: {error.message}")
@@ -330,7 +323,8 @@ def rich(folder):
                 for change in (item["changes"] if how == "whole" else [item])
             ]
             values = [state["value"] for state in states if "value" in state]
-            count = judge_odmlib(path, version, values)
+            # odmlib's model of ODM 2.0 ends with the metadata.
+            count = judge_odmlib(path, values) if version == "132" else "no"
             print(f"{path.name}: valid, {len(states)} items compared, {count} values by odmlib")
         notes(folder, version)
         subjects = [it.get("SubjectKey") for it in ElementTree.parse(path).getroot().iter("{" + NAMESPACES[version] + "}SubjectData")]
@@ -341,7 +335,7 @@ def rich(folder):
 def pilot(folder):
     wanted = {}
     columns = json.loads((folder / "columns.json").read_text())
-    with open(folder / "source.csv", newline="") as file:
+    with open(folder / "source", newline="") as file:
         for row in csv.DictReader(file):
             visit = float(row["VISITNUM"])
             repeats = wanted.setdefault((row["USUBJID"], f"V{visit:g}"), [])
