@@ -1,5 +1,7 @@
 //! A whole study streams in constant memory. A test binary of its own, because it looks at its process.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::path::PathBuf;
@@ -52,7 +54,8 @@ fn peak() -> Option<u64> {
 
 fn design() -> StudyDesign {
     let items: Vec<_> = (0..20).map(|n| format!("ITEM{n}")).collect();
-    let visits: Vec<_> = (0..10).map(|n| json!({"oid": format!("V{n}"), "name": "n", "forms": [{"oid": "F"}]})).collect();
+    let visits: Vec<_> =
+        (0..10).map(|n| json!({"oid": format!("V{n}"), "name": "n", "forms": [{"oid": "F"}]})).collect();
     serde_json::from_value(json!({
         "name": "large", "version": "1", "visits": visits,
         "forms": [{"oid": "F", "name": "n", "item_groups": [{"oid": "G"}]}],
@@ -76,7 +79,13 @@ fn participant(n: u32) -> ParticipantRecord {
     let item = |visit: u32, k: u32| {
         let state = ItemState::Value(format!("{}.{}", n % 97 + visit, k));
         let changes = vec![Change { state: state.clone(), by: by.clone(), reason: None }];
-        ItemRecord { item: format!("ITEM{k}").parse().unwrap(), state, computed: false, changes, notes: Notes::default() }
+        ItemRecord {
+            item: format!("ITEM{k}").parse().unwrap(),
+            state,
+            computed: false,
+            changes,
+            notes: Notes::default(),
+        }
     };
     let group = |visit| GroupRecord {
         group: "G".parse().unwrap(),

@@ -25,7 +25,9 @@ pub enum CsvError {
     #[error("the file cannot be read: {0}")]
     Read(#[from] io::Error),
     /// A quote was opened and never closed.
-    #[error("line {0}: a quote begins here and never ends: the file is cut off, or a quote within a field is not doubled")]
+    #[error(
+        "line {0}: a quote begins here and never ends: the file is cut off, or a quote within a field is not doubled"
+    )]
     OpenQuote(u64),
     /// Something stands after a closing quote, or a quote within a field that does not begin with one.
     #[error("line {0}: a quote stands where none may be: put the whole field in quotes and double the quotes in it")]
@@ -189,7 +191,9 @@ impl Reading {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<(u64, Vec<Option<String>>)>, String> {
+    type Read = Vec<(u64, Vec<Option<String>>)>;
+
+    fn read(text: &str) -> Result<Read, String> {
         let mut reader = CsvReader::new(text.as_bytes(), b',');
         let mut rows = Vec::new();
         while let Some(row) = reader.next_row().map_err(|error| error.to_string())? {

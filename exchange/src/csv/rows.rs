@@ -152,9 +152,8 @@ impl<'a> Mapper<'a> {
             let Some(definition) = self.definition(form, &group, column) else { continue };
             match value(text, column, definition).map(ItemValue) {
                 Ok(value) => match self.design.check(definition, &value) {
-                    Ok(()) => {
-                        items.push(MappedItem { item: ItemKey { group, group_repeat, item: column.item.clone() }, value })
-                    }
+                    Ok(()) => items
+                        .push(MappedItem { item: ItemKey { group, group_repeat, item: column.item.clone() }, value }),
                     Err(rule) => self.fault(Some(&column.column), "value", rule),
                 },
                 Err(what) => self.fault(Some(&column.column), "format", what),

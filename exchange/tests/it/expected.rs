@@ -19,12 +19,18 @@ pub(crate) fn items(design: &StudyDesign, participants: &[ParticipantRecord]) ->
             for form in &visit.forms {
                 for group in &form.groups {
                     for item in &group.items {
-                        let changes: Vec<_> = item.changes.iter().map(|change| json!({
-                            "state": state(&change.state),
-                            "user": change.by.user,
-                            "role": change.by.role,
-                            "reason": change.reason.as_ref().map(|reason| reason.words()),
-                        })).collect();
+                        let changes: Vec<_> = item
+                            .changes
+                            .iter()
+                            .map(|change| {
+                                json!({
+                                    "state": state(&change.state),
+                                    "user": change.by.user,
+                                    "role": change.by.role,
+                                    "reason": change.reason.as_ref().map(|reason| reason.words()),
+                                })
+                            })
+                            .collect();
                         items.push(json!({
                             "place": [record.subject_number.as_str(), visit.visit.as_str(), visit.repeat, form.form.as_str(),
                                 form.repeat, group.group.as_str(), group.repeat, item.item.as_str()],

@@ -197,84 +197,123 @@ fn whole() -> ParticipantRecord {
     let rows = vec![
         group("VS", 1, vec![pressure, one("SYSTOLIC.PULSE", "-5"), temperature, one("NOTE", "=SUM(A1:A9)")]),
         group("VS", 2, vec![one("SYSTOLIC.PRESSURE", "+120"), one("TEMP", "-0.50"), one("NOTE", "Line one\nline two")]),
-        group("VSHEAD", 1, vec![
-            one("TAKEN.AT", "2026-03-04T13:45:30+01:00"),
-            one("TAKEN.ON", "2026-03-04"),
-            one("CLOCK", "13:45"),
-        ]),
+        group(
+            "VSHEAD",
+            1,
+            vec![one("TAKEN.AT", "2026-03-04T13:45:30+01:00"), one("TAKEN.ON", "2026-03-04"), one("CLOCK", "13:45")],
+        ),
     ];
     let mut vitals = form("VITALS", 1, rows);
     vitals.notes.signatures = vec![signature(1, false), signature(2, true)];
     vitals.notes.marks = vec![Mark::Completed, Mark::Locked];
-    vitals.notes.queries = vec![query(2, QueryKind::Manual, QueryState::Open, vec![message(
-        Step::Opened,
-        70,
-        Role::Monitor,
-        "Where is the second page?",
-    )])];
-    let demography = form("DM", 1, vec![group("DEMO", 1, vec![
-        one("BIRTH", "1961-07"),
-        one("SEX", "F"),
-        one("I.CONSENTED", "1"),
-        one("ARMGUESS", "A"),
-        one("SCAN", "https://files.example.org/scan?a=1&b=2"),
-        one("NOTE", "\"Quoted\", with a comma; ünïcödé, 日本語 and an emoji 🩺"),
-    ])]);
-    participant("001-001", "clinic-1", vec![
-        visit("SCR", 1, vec![demography]),
-        visit("FU", 1, vec![vitals]),
-        visit("FU", 2, vec![form("VITALS", 1, vec![group("VS", 1, vec![one("TEMP", "40")])])]),
-    ])
+    vitals.notes.queries = vec![query(
+        2,
+        QueryKind::Manual,
+        QueryState::Open,
+        vec![message(Step::Opened, 70, Role::Monitor, "Where is the second page?")],
+    )];
+    let demography = form(
+        "DM",
+        1,
+        vec![group(
+            "DEMO",
+            1,
+            vec![
+                one("BIRTH", "1961-07"),
+                one("SEX", "F"),
+                one("I.CONSENTED", "1"),
+                one("ARMGUESS", "A"),
+                one("SCAN", "https://files.example.org/scan?a=1&b=2"),
+                one("NOTE", "\"Quoted\", with a comma; ünïcödé, 日本語 and an emoji 🩺"),
+            ],
+        )],
+    );
+    participant(
+        "001-001",
+        "clinic-1",
+        vec![
+            visit("SCR", 1, vec![demography]),
+            visit("FU", 1, vec![vitals]),
+            visit("FU", 2, vec![form("VITALS", 1, vec![group("VS", 1, vec![one("TEMP", "40")])])]),
+        ],
+    )
 }
 
 /// Whatever does not fit somewhere.
 fn large() -> ParticipantRecord {
     let long = format!("{} end", "Dizzy, then sick ä€ ".repeat(60));
     let event = |repeat, items| form("AE", repeat, vec![group("AE", 1, items)]);
-    participant("001-002", "clinic-1", vec![visit("SCR", 1, vec![
-        event(1, vec![
-            one("AETERM", &long),
-            one("AESTART", "2026"),
-            one("COUNT", "12345678901234567890123"),
-            one("EXACT", "0.1234567890123456789"),
-        ]),
-        event(2, vec![
-            one("AETERM", "  leading and a tab\tinside"),
-            one("AESTART", "2026-02-28"),
-            one("COUNT", "-7"),
-            one("EXACT", "100000000000000000000.5"),
-        ]),
-    ])])
+    participant(
+        "001-002",
+        "clinic-1",
+        vec![visit(
+            "SCR",
+            1,
+            vec![
+                event(
+                    1,
+                    vec![
+                        one("AETERM", &long),
+                        one("AESTART", "2026"),
+                        one("COUNT", "12345678901234567890123"),
+                        one("EXACT", "0.1234567890123456789"),
+                    ],
+                ),
+                event(
+                    2,
+                    vec![
+                        one("AETERM", "  leading and a tab\tinside"),
+                        one("AESTART", "2026-02-28"),
+                        one("COUNT", "-7"),
+                        one("EXACT", "100000000000000000000.5"),
+                    ],
+                ),
+            ],
+        )],
+    )
 }
 
 /// Every way in which a value can be missing.
 fn gone() -> ParticipantRecord {
     let state = |oid, state| item(oid, &[value("1"), state]);
-    let demography = form("DM", 1, vec![group("DEMO", 1, vec![
-        item("BIRTH", &[value("1950"), ItemState::Erased]),
-        item("SEX", &[ItemState::NotDone(NotDone::Refused)]),
-        state("I.CONSENTED", ItemState::Cleared),
-        item("ARMGUESS", &[ItemState::Withheld(Withheld::Blinded)]),
-        item("SCAN", &[ItemState::Withheld(Withheld::NoRight)]),
-        item("NOTE", &[ItemState::NotDone(NotDone::NotApplicable)]),
-    ])]);
+    let demography = form(
+        "DM",
+        1,
+        vec![group(
+            "DEMO",
+            1,
+            vec![
+                item("BIRTH", &[value("1950"), ItemState::Erased]),
+                item("SEX", &[ItemState::NotDone(NotDone::Refused)]),
+                state("I.CONSENTED", ItemState::Cleared),
+                item("ARMGUESS", &[ItemState::Withheld(Withheld::Blinded)]),
+                item("SCAN", &[ItemState::Withheld(Withheld::NoRight)]),
+                item("NOTE", &[ItemState::NotDone(NotDone::NotApplicable)]),
+            ],
+        )],
+    );
     let pulse = item("SYSTOLIC.PULSE", &[value("70"), ItemState::Cleared, value("71")]);
     let unknown = item("SYSTOLIC.PRESSURE", &[ItemState::NotDone(NotDone::Unknown)]);
     let done = item("TEMP", &[ItemState::NotDone(NotDone::NotDone)]);
     let vitals = form("VITALS", 1, vec![group("VS", 1, vec![unknown, pulse, done])]);
     let mut missed = visit("FU", 2, vec![]);
     missed.state = VisitState::Missed(Shown::Erased);
-    let mut record = participant("002-001", "clinic-2", vec![
-        visit("SCR", 1, vec![demography]),
-        visit("FU", 1, vec![vitals]),
-        missed,
-    ]);
+    let mut record = participant(
+        "002-001",
+        "clinic-2",
+        vec![visit("SCR", 1, vec![demography]), visit("FU", 1, vec![vitals]), missed],
+    );
     record.withdrawn = true;
-    record.notes.queries = vec![query(3, QueryKind::Annotation, QueryState::Open, vec![Message {
-        step: Step::Opened,
-        by: act(90, Role::Monitor),
-        text: Some(Shown::Withheld(Withheld::NoRight)),
-    }])];
+    record.notes.queries = vec![query(
+        3,
+        QueryKind::Annotation,
+        QueryState::Open,
+        vec![Message {
+            step: Step::Opened,
+            by: act(90, Role::Monitor),
+            text: Some(Shown::Withheld(Withheld::NoRight)),
+        }],
+    )];
     record
 }
 

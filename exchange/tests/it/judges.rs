@@ -81,7 +81,7 @@ fn installed() -> Result<PathBuf, String> {
         .map_err(|error| format!("python3: {error}"))?;
     let done = output.status.success() && fresh.join("pyreadstat").exists();
     // Whoever is first wins: another installation is as good as ours.
-    if done && fs::rename(&fresh, &folder).is_err() || !done {
+    if !done || fs::rename(&fresh, &folder).is_err() {
         let _ = fs::remove_dir_all(&fresh);
     }
     folder.exists().then_some(folder).ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())

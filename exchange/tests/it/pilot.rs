@@ -78,7 +78,8 @@ fn participants(source: &Path, mapping: &Mapping, design: &StudyDesign) -> Vec<P
             changes: vec![],
             notes: Notes::default(),
         };
-        let visit = found.entry(row.subject_number.to_string()).or_default().entry(row.form.visit.to_string()).or_default();
+        let visit =
+            found.entry(row.subject_number.to_string()).or_default().entry(row.form.visit.to_string()).or_default();
         let repeat = row.items[0].item.group_repeat;
         visit.push(GroupRecord { group: fixture::id("VS"), repeat, items: row.items.into_iter().map(item).collect() });
     }

@@ -114,8 +114,7 @@ fn the_same_study_gives_the_same_bytes() {
     let (design, participants) = (fixture::design(), fixture::participants());
     let hash = || {
         let export = fixture::export(&design);
-        let options =
-            OdmOptions { version: OdmVersion::V2_0, history: History::Whole, notes: true, metadata: true };
+        let options = OdmOptions { version: OdmVersion::V2_0, history: History::Whole, notes: true, metadata: true };
         let mut writer = OdmWriter::begin(Hashed::new(std::io::sink()), &export, options).unwrap();
         participants.iter().for_each(|record| writer.participant(record).unwrap());
         let (hashed, _) = writer.finish().unwrap();
