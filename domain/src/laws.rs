@@ -188,8 +188,9 @@ fn a_command_is_named_as_it_is_sent<W: World>(played: &Played<W>) {
     for command in played.sent.iter().filter_map(|(_, act)| act.command.as_ref()) {
         let sent = serde_json::to_value(command).expect("commands are plain data");
         assert_eq!(sent["type"], command.name());
-        let read: W::Command = serde_json::from_value(sent).expect("what is sent is read");
-        assert_eq!(&read, command);
+        let read: W::Command = serde_json::from_value(sent.clone()).expect("what is sent is read");
+        // Compared as it is sent: what the platform itself puts beside a command never comes from outside.
+        assert_eq!(serde_json::to_value(&read).expect("commands are plain data"), sent);
     }
 }
 

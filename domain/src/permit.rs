@@ -126,6 +126,9 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("study.publish-design", &[StudyDesigner]),
     ("study.open-site", &[StudyDesigner]),
     ("study.go-live", &[StudyDesigner]),
+    ("study.demand-approvals", &[StudyDesigner, Controller]),
+    ("study.approve-design", &[StudyDesigner, DataManager]),
+    ("study.activate-design", &[StudyDesigner, DataManager]),
     ("study.complete", &[DataManager, Controller]),
     ("study.set-retention", &[DataManager, Controller]),
     // Ending a rule makes data erasable: for the one who answers for it.
@@ -156,6 +159,7 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("participant.unlock", &[DataManager]),
     ("participant.sign", &[Investigator]),
     ("participant.withdraw", &[Investigator, Coordinator, Integrator]),
+    ("participant.migrate", &[StudyDesigner, DataManager]),
     ("participant.fence", &[System]),
     ("participant.restrict", &[System]),
     ("participant.lift-restriction", &[System]),

@@ -18,10 +18,10 @@ const OURS: &[(&str, &[&str])] = &[
     ("edge", &["domain"]),
     ("exchange", &["domain"]),
     ("infra", &["domain"]),
-    ("command-svc", &["domain", "edge"]),
+    ("command-svc", &["domain", "edge", "exchange"]),
     ("projection-svc", &["domain"]),
     ("query-api", &["domain", "edge", "projection-svc"]),
-    ("lethe", &["domain", "edge", "infra", "command-svc", "projection-svc", "query-api"]),
+    ("lethe", &["domain", "edge", "exchange", "infra", "command-svc", "projection-svc", "query-api"]),
     ("tests", &["domain", "edge", "infra", "command-svc", "projection-svc", "query-api", "lethe"]),
 ];
 

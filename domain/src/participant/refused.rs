@@ -1,6 +1,6 @@
 //! Why a command to a participant's record is refused.
 
-use super::{LockRefused, QueryRefused, SignRefused, VerifyRefused, VisitRefused};
+use super::{LockRefused, MigrationRefused, QueryRefused, SignRefused, VerifyRefused, VisitRefused};
 use crate::history::Revision;
 use crate::rejection::{Fault, Kind, Rejection};
 use crate::scope::Scope;
@@ -47,6 +47,9 @@ pub enum Refused {
     /// A reason is needed and there is none.
     #[error("say why: a reason is needed for this")]
     ReasonRequired,
+    /// Of a design version.
+    #[error(transparent)]
+    Migration(#[from] MigrationRefused),
     /// Of a visit.
     #[error(transparent)]
     Visit(#[from] VisitRefused),
@@ -80,6 +83,7 @@ impl Rejection for Refused {
             Self::TagDiffers(_) => "tag-differs",
             Self::Faults(_) => "invalid-items",
             Self::ReasonRequired => "reason-required",
+            Self::Migration(refused) => refused.code(),
             Self::Visit(refused) => refused.code(),
             Self::Query(refused) => refused.code(),
             Self::Verify(refused) => refused.code(),
@@ -101,6 +105,7 @@ impl Rejection for Refused {
             Self::Erased(_) => Kind::Erased,
             Self::TagRequired => Kind::PreconditionRequired,
             Self::TagDiffers(current) => Kind::PreconditionFailed { current: *current },
+            Self::Migration(refused) => refused.kind(),
             Self::Visit(refused) => refused.kind(),
             Self::Query(refused) => refused.kind(),
             Self::Verify(refused) => refused.kind(),

@@ -59,7 +59,7 @@ pub(super) fn decide(
     context: &Context<'_, Study>,
 ) -> Result<Vec<Event>, Refused> {
     super::consent::gate(record, context)?;
-    let design: &Arc<StudyDesign> = context.governing.live_design().ok_or(Refused::StudyNotLive)?;
+    let design: &Arc<StudyDesign> = context.governing.design_of(record).ok_or(Refused::StudyNotLive)?;
     let saving = Saving { record, form: record.forms.get(key), design, context };
     let saved = saving.items(key, items)?;
     if saved.is_empty() {

@@ -47,14 +47,14 @@ pub(super) fn decide(record: &Record, command: &Command, context: &Context<'_, S
     super::consent::gate(record, context)?;
     match command {
         Command::StartVisit { visit, on } => {
-            known(visit, context)?;
+            known(record, visit, context)?;
             match record.visits.get(visit) {
                 Some(Visit::Started { on: Erasable::Known(before) }) if before == on => Ok(vec![]),
                 _ => Ok(vec![Event::VisitStarted { visit: visit.clone(), on: Personal::new(*on) }]),
             }
         }
         Command::MissVisit { visit, reason } => {
-            known(visit, context)?;
+            known(record, visit, context)?;
             match record.visits.get(visit) {
                 Some(Visit::Missed) => Ok(vec![]),
                 _ => {
@@ -67,8 +67,8 @@ pub(super) fn decide(record: &Record, command: &Command, context: &Context<'_, S
     }
 }
 
-fn known(key: &VisitKey, context: &Context<'_, Study>) -> Result<(), Refused> {
-    let design = context.governing.live_design().ok_or(Refused::StudyNotLive)?;
+fn known(record: &Record, key: &VisitKey, context: &Context<'_, Study>) -> Result<(), Refused> {
+    let design = context.governing.design_of(record).ok_or(Refused::StudyNotLive)?;
     match design.visit(&key.visit) {
         Some(visit) if key.visit_repeat == 1 || (visit.repeating && key.visit_repeat > 1) => Ok(()),
         Some(_) | None => Err(VisitRefused::NoSuchVisit.into()),

@@ -3,7 +3,7 @@
 use domain::design::ItemValue;
 use domain::identity::{Detail, Details};
 use domain::ids::{CommandId, Environment, ErasureId, HoldId, TokenId, UserId};
-use domain::participant::{FormKey, ItemKey, SavedItem};
+use domain::participant::{FormKey, ItemKey, ItemPlace, SavedItem};
 use domain::permit::{Role, Sites};
 use domain::port::TreeCopies;
 use domain::privacy::{Justification, RefusalGround, RefusedScope, RestrictionGround, TargetKeys};
@@ -36,7 +36,10 @@ fn why(value: &str) -> Option<Personal<String, tag::HealthFreeText>> {
 }
 
 pub(super) fn study() -> Vec<(&'static str, study::Event)> {
-    use study::Event::{Completed, Created, DesignPublished, RetentionEnded, RetentionSet, SiteOpened, WentLive};
+    use study::Event::{
+        ApprovalsDemanded, Completed, Created, DesignActivated, DesignApproved, DesignPublished, RetentionEnded,
+        RetentionSet, SiteOpened, WentLive,
+    };
     let set = RetentionSet {
         rule: text("ctr-58"),
         scopes: vec![Scope::IdentityCodeList, Scope::HealthClinical],
@@ -52,6 +55,9 @@ pub(super) fn study() -> Vec<(&'static str, study::Event)> {
         ("design-published.1", DesignPublished { design: text(HASH), version: text("1.2"), parts }),
         ("site-opened.1", SiteOpened { site: text("oslo"), name: text("Oslo University Hospital") }),
         ("study-went-live.1", WentLive { design: text(HASH) }),
+        ("approvals-demanded.1", ApprovalsDemanded {}),
+        ("design-approved.1", DesignApproved { design: text(HASH), site: text("oslo"), reference: text("REK 2026/17") }),
+        ("design-activated.1", DesignActivated { design: text(HASH), site: text("oslo") }),
         ("study-completed.1", Completed { on: text("2026-11-20") }),
         ("retention-set.1", set),
         ("retention-ended.1", RetentionEnded { rule: text("ctr-58") }),
@@ -70,7 +76,10 @@ fn saved(item: &str, scope: Scope, part: Part, value: &str, reason: &str) -> Sav
 }
 
 pub(super) fn participant() -> Vec<(&'static str, participant::Event)> {
-    use participant::Event::{ConsentGiven, Fenced, ItemsSaved, Registered, Restricted, RestrictionLifted, Withdrawn};
+    use participant::Event::{
+        ConsentGiven, DesignAssigned, DesignMigrated, Fenced, ItemsSaved, Registered, Restricted, RestrictionLifted,
+        Withdrawn,
+    };
     let form = FormKey { visit: text("BASELINE"), visit_repeat: 2, form: text("VS"), form_repeat: 3 };
     let own = Part::of_command(CommandId(COMMAND), 2);
     let items = vec![
@@ -80,6 +89,23 @@ pub(super) fn participant() -> Vec<(&'static str, participant::Event)> {
     let scopes = vec![Scope::HealthClinical, Scope::HealthFreeText];
     vec![
         ("participant-registered.1", Registered { site: text("oslo"), subject_number: text("N-001") }),
+        ("design-assigned.1", DesignAssigned { design: text(HASH) }),
+        (
+            "design-migrated.1",
+            DesignMigrated {
+                from: text(HASH),
+                to: text(HASH),
+                read_only: vec![ItemPlace {
+                    visit: text("BASELINE"),
+                    visit_repeat: 2,
+                    form: text("VS"),
+                    form_repeat: 3,
+                    group: text("G.1"),
+                    group_repeat: 4,
+                    item: text("AETERM"),
+                }],
+            },
+        ),
         ("consent-given.1", ConsentGiven { version: text("2.0"), reference: why("binder 7") }),
         ("items-saved.1", ItemsSaved { form, items, source: participant::Source::User }),
         ("participant-withdrawn.1", Withdrawn { reason: why("moved away") }),

@@ -3,8 +3,9 @@
 use std::io::BufRead;
 
 use domain::design::{Expression, ExpressionDef};
+use exchange::odm::metadata::alias;
 
-use super::{Draft, Kind, name};
+use super::{Aliases, Draft, Kind};
 use crate::odm::design::File;
 use crate::odm::error::{OdmError, shown};
 use crate::odm::reader::Element;
@@ -12,30 +13,42 @@ use crate::odm::report::Severity;
 
 impl Draft {
     pub(super) fn condition<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
-        let expressions = self.expressions(file, element)?;
+        let (expressions, aliases) = self.expressions(file, element)?;
         if let Some(oid) = self.named(element, Kind::Condition) {
-            self.design.conditions.push(ExpressionDef { oid, name: name(element), expressions });
+            self.original(&aliases, Kind::Condition, element);
+            let name = Self::name_of(&aliases, element);
+            self.design.conditions.push(ExpressionDef { oid, name, expressions });
         }
         Ok(())
     }
 
     pub(super) fn method<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
-        let expressions = self.expressions(file, element)?;
+        let (expressions, aliases) = self.expressions(file, element)?;
         if let Some(oid) = self.named(element, Kind::Method) {
-            self.design.methods.push(ExpressionDef { oid, name: name(element), expressions });
+            self.original(&aliases, Kind::Method, element);
+            let name = Self::name_of(&aliases, element);
+            self.design.methods.push(ExpressionDef { oid, name, expressions });
         }
         Ok(())
     }
 
-    fn expressions<R: BufRead>(&mut self, file: &mut File<R>, of: &Element) -> Result<Vec<Expression>, OdmError> {
-        let mut expressions = Vec::new();
+    fn expressions<R: BufRead>(
+        &mut self,
+        file: &mut File<R>,
+        of: &Element,
+    ) -> Result<(Vec<Expression>, Aliases), OdmError> {
+        let (mut expressions, mut aliases) = (Vec::new(), Aliases::default());
         while let Some(element) = file.xml.child(of)? {
             match element.name.as_str() {
                 "FormalExpression" => expressions.push(self.expression(file, &element, of)?),
+                "Alias" => aliases.take(file, &element, of),
+                // ODM demands both, and they say nothing that is carried out.
+                "Description" | "MethodSignature" => {}
                 _ => file.not_kept.inside(&of.name, &element),
             }
         }
-        Ok(expressions)
+        let expressions = self.json(&aliases, alias::EXPRESSIONS, of).unwrap_or(expressions);
+        Ok((expressions, aliases))
     }
 
     /// One expression, kept as it stands. No context is executed yet, so each is reported.

