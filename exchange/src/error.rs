@@ -9,7 +9,9 @@ pub enum ExchangeError {
     #[error("the export could not be written: {0}; check the disk or the connection, then begin again")]
     Write(#[from] io::Error),
     /// The design does not have what the data speaks of.
-    #[error("the data speaks of {kind} {oid}, which the design of this export does not have; export with the design that it was entered under")]
+    #[error(
+        "the data speaks of {kind} {oid}, which the design of this export does not have; export with the design that it was entered under"
+    )]
     NotInDesign {
         /// Visit, form, item group or item.
         kind: &'static str,

@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn what_needs_quotes_has_them() {
-        let (text, _) = written(&[Some("a,b"), None, Some("say \"no\""), Some(" x"), Some(""), Some("l1\nl2"), Some("72")], false);
+        let (text, _) =
+            written(&[Some("a,b"), None, Some("say \"no\""), Some(" x"), Some(""), Some("l1\nl2"), Some("72")], false);
         assert_eq!(text, "\"a,b\",,\"say \"\"no\"\"\",\" x\",\"\",\"l1\nl2\",72\r\n");
     }
 

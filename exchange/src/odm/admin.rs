@@ -76,7 +76,11 @@ fn location<W: Write>(
     version: OdmVersion,
 ) -> Result<(), ExchangeError> {
     let kind = if version == OdmVersion::V1_3_2 { "LocationType" } else { "Role" };
-    xml.tag("Location").attr("OID", entry.site.as_str()).attr("Name", entry.name.as_str()).attr(kind, "Site").start()?;
+    xml.tag("Location")
+        .attr("OID", entry.site.as_str())
+        .attr("Name", entry.name.as_str())
+        .attr(kind, "Site")
+        .start()?;
     xml.tag("MetaDataVersionRef")
         .attr("StudyOID", export.study.as_str())
         .attr("MetaDataVersionOID", &export.design.version)

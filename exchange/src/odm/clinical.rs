@@ -53,7 +53,7 @@ impl<W: Write> OdmWriter<'_, W> {
 
     fn registered(&mut self, record: &ParticipantRecord) -> Result<(), ExchangeError> {
         match (&record.registered, self.options.history) {
-            (Some(act), History::Last | History::Whole) => self.audit_record("AuditRecord", act, None, &record.site),
+            (Some(act), History::Last | History::Whole) => self.audit_record(act, None, &record.site),
             _ => Ok(()),
         }
     }
@@ -147,7 +147,11 @@ impl<W: Write> OdmWriter<'_, W> {
         };
         let mut before = None;
         for change in earlier {
-            self.item_data(record, item, Transaction { before, now: &change.state, change: Some(change), last: false })?;
+            self.item_data(
+                record,
+                item,
+                Transaction { before, now: &change.state, change: Some(change), last: false },
+            )?;
             before = Some(&change.state);
         }
         self.item_data(record, item, Transaction { before, now: &item.state, change: last, last: true })
@@ -176,7 +180,7 @@ impl<W: Write> OdmWriter<'_, W> {
             self.xml.tag("Value").text(value)?;
         }
         if let Some(change) = transaction.change {
-            self.audit_record("AuditRecord", &change.by, change.reason.as_ref(), &record.site)?;
+            self.audit_record(&change.by, change.reason.as_ref(), &record.site)?;
         }
         self.beside_item(record, item, &transaction, definition.unit.as_deref())?;
         self.xml.end()
@@ -189,7 +193,8 @@ impl<W: Write> OdmWriter<'_, W> {
         transaction: &Transaction<'_>,
         unit: Option<&str>,
     ) -> Result<(), ExchangeError> {
-        let mut more: Vec<_> = missing_code(transaction.now).map(|code| (Flag::Missing, code, None)).into_iter().collect();
+        let mut more: Vec<_> =
+            missing_code(transaction.now).map(|code| (Flag::Missing, code, None)).into_iter().collect();
         if item.computed && transaction.last {
             more.push((Flag::Computed, "COMPUTED", None));
         }

@@ -129,7 +129,11 @@ const LISTS: &[List] = &[
             ("SOURCE-DATA", "Found while comparing with the source"),
         ],
     ),
-    List("LETHE.SIGNATURE", "Whether a signature holds", &[("HOLDS", "It does"), ("DROPPED", "What it covers changed")]),
+    List(
+        "LETHE.SIGNATURE",
+        "Whether a signature holds",
+        &[("HOLDS", "It does"), ("DROPPED", "What it covers changed")],
+    ),
 ];
 
 /// The design with these code lists. One that has lists with these OIDs has them already.

@@ -11,7 +11,7 @@ use super::admin::meaning_code;
 use super::flags::{Flag, TYPES};
 use super::write::{OdmWriter, SIGNATURE_DEF, rfc3339};
 use crate::ExchangeError;
-use crate::model::{Act, Message, Notes, QueryRecord, Shown, SignatureRecord};
+use crate::model::{Act, Message, Notes, QueryRecord, Shown, SignatureRecord, Step};
 
 /// Something about a place: which flag, its code, and a text.
 pub(super) type Remark<'a> = (Flag, &'static str, Option<&'a Shown>);
@@ -21,19 +21,29 @@ impl<W: Write> OdmWriter<'_, W> {
     /// what it was entered with, and when it was captured. The stamp is the time at which it was stored.
     pub(super) fn audit_record(
         &mut self,
-        name: &'static str,
+        by: &Act,
+        reason: Option<&Shown>,
+        site: &SiteId,
+    ) -> Result<(), ExchangeError> {
+        self.audit_record_of(None, by, reason, site)
+    }
+
+    fn audit_record_of(
+        &mut self,
+        step: Option<Step>,
         by: &Act,
         reason: Option<&Shown>,
         site: &SiteId,
     ) -> Result<(), ExchangeError> {
         let source = format!(
-            "role={} organisation={} source={} captured={}",
+            "role={} organisation={} source={} captured={}{}",
             by.role.as_str(),
             by.organisation,
             source_code(by.source),
-            rfc3339(by.captured_at)?
+            rfc3339(by.captured_at)?,
+            step.map(|step| format!(" step={}", step.code())).unwrap_or_default()
         );
-        self.xml.tag(name).start()?;
+        self.xml.tag("AuditRecord").start()?;
         self.who_where_when(by, site, None)?;
         if let Some(reason) = reason {
             self.xml.tag("ReasonForChange").text(reason.words())?;
@@ -161,7 +171,7 @@ impl<W: Write> OdmWriter<'_, W> {
                 .start()?;
             self.xml.tag("Value").text(first.text.as_ref().map_or("", Shown::words))?;
             for message in &query.thread {
-                self.audit_record("AuditRecord", &message.by, message.text.as_ref(), site)?;
+                self.audit_record_of(Some(message.step), &message.by, message.text.as_ref(), site)?;
             }
             self.xml.end()?;
         }

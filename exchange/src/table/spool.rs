@@ -91,7 +91,12 @@ impl<S: Spool> Spooled<S> {
         Ok(())
     }
 
-    fn form(&mut self, record: &ParticipantRecord, visit: &VisitRecord, form: &FormRecord) -> Result<(), ExchangeError> {
+    fn form(
+        &mut self,
+        record: &ParticipantRecord,
+        visit: &VisitRecord,
+        form: &FormRecord,
+    ) -> Result<(), ExchangeError> {
         let mut repeats: BTreeMap<u32, Vec<(&Oid, &ItemRecord)>> = BTreeMap::new();
         for group in form.groups.iter().filter(|group| !group.items.is_empty()) {
             let items = group.items.iter().map(|item| (&group.group, item));
@@ -139,7 +144,9 @@ impl<S: Spool> SpooledTable<S> {
             let at = *at.ok_or_else(|| ExchangeError::NotInDesign { kind: "item", oid: item.item.to_string() })?;
             match &item.state {
                 ItemState::Value(value) => cells[at] = Cell::Text(value.clone()),
-                none => missing.extend(missing_code(none).map(|code| format!("{}={code}", self.table.columns[at].name))),
+                none => {
+                    missing.extend(missing_code(none).map(|code| format!("{}={code}", self.table.columns[at].name)))
+                }
             }
         }
         if let Some(last) = cells.last_mut().filter(|_| !missing.is_empty()) {
