@@ -29,7 +29,6 @@ pub(super) struct Draft {
     pub(super) design: StudyDesign,
     pub(super) report: Report,
     pub(super) include: Option<Place>,
-    pub(super) range_checks: Tally,
     pending: Vec<Pending>,
     /// Lists that are kept elsewhere.
     external_lists: BTreeSet<String>,
@@ -46,10 +45,6 @@ pub(super) struct Draft {
     pub(super) nameless: bool,
 }
 
-pub(super) fn range_checks_say(_: &str) -> &'static str {
-    "kept, not executed yet"
-}
-
 impl Draft {
     pub(super) fn read<R: BufRead>(file: &mut File<R>, version: &Element) -> Result<Self, OdmError> {
         let mut draft = Self {
@@ -57,7 +52,6 @@ impl Draft {
             design: StudyDesign::default(),
             report: Report::default(),
             include: None,
-            range_checks: Tally::default(),
             pending: Vec::new(),
             external_lists: BTreeSet::new(),
             defined: BTreeSet::new(),

@@ -7,7 +7,7 @@ use exchange::odm::OdmVersion;
 use exchange::odm::metadata::alias;
 
 use super::definitions::aliases::Aliases;
-use super::definitions::{Draft, range_checks_say};
+use super::definitions::Draft;
 use super::error::{OdmError, Place, shown};
 use super::limits::{Limits, Mode};
 use super::reader::{Element, Xml};
@@ -183,7 +183,6 @@ impl Draft {
         self.restore_oids();
         let mut report = file.report;
         report.append(self.report);
-        report.rows.extend(self.range_checks.rows(Severity::Note, range_checks_say));
         report.rows.extend(file.not_kept.rows(Severity::Note, |_| "not kept: the design has no place for it yet"));
         if report.counts().refused == 0 {
             for fault in self.design.faults() {

@@ -11,6 +11,7 @@ use super::definitions::{Draft, Kind, name, number};
 use super::design::File;
 use super::error::{OdmError, shown};
 use super::reader::Element;
+use super::report::Severity;
 
 /// What stands within an `ItemDef`.
 #[derive(Default)]
@@ -59,6 +60,11 @@ impl Draft {
             range_checks: self.json(&aliases, alias::RANGE_CHECKS, element).unwrap_or(inside.range_checks),
             oid,
         };
+        if item.range_checks.iter().any(|check| check.expressions.is_empty() && !check.is_executed_on(&item)) {
+            let at = (element.at, "RangeCheck", Some(item.oid.as_str()));
+            let what = "kept, not executed: its comparator, values or unit do not fit the item";
+            self.report.add(Severity::Note, at, "range-check-not-executed", what);
+        }
         self.design.items.push(item);
         Ok(())
     }
@@ -161,7 +167,6 @@ impl Draft {
                 _ => file.not_kept.inside(&check.name, &element),
             }
         }
-        self.range_checks.count("RangeCheck", check.at, "range-check-not-executed");
         Ok(read)
     }
 }

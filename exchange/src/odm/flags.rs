@@ -104,7 +104,16 @@ const LISTS: &[List] = &[
     List(
         "LETHE.QUERY-STATE",
         "Where a query stands",
-        &[("OPEN", "Open"), ("ANSWERED", "Answered"), ("CLOSED", "Closed"), ("CANCELLED", "Cancelled")],
+        &[
+            ("CANDIDATE", "Not asked yet"),
+            ("OPEN", "Open"),
+            ("FORWARDED", "With somebody else"),
+            ("ANSWERED", "Answered"),
+            ("REOPENED", "Open again"),
+            ("RESOLVED", "Settled, to be closed"),
+            ("CLOSED", "Closed"),
+            ("CANCELLED", "Cancelled"),
+        ],
     ),
     List(
         "LETHE.QUERY-STEP",

@@ -205,8 +205,12 @@ fn source_code(source: Source) -> &'static str {
 
 fn state_code(state: QueryState) -> &'static str {
     match state {
+        QueryState::Candidate => "CANDIDATE",
         QueryState::Open => "OPEN",
+        QueryState::Forwarded => "FORWARDED",
         QueryState::Answered => "ANSWERED",
+        QueryState::Reopened => "REOPENED",
+        QueryState::Resolved => "RESOLVED",
         QueryState::Closed => "CLOSED",
         QueryState::Cancelled => "CANCELLED",
     }
@@ -214,8 +218,10 @@ fn state_code(state: QueryState) -> &'static str {
 
 fn state_v2(state: QueryState) -> &'static str {
     match state {
-        QueryState::Open => "Open",
+        QueryState::Candidate => "Candidate",
+        QueryState::Open | QueryState::Forwarded | QueryState::Reopened => "Open",
         QueryState::Answered => "Answered",
+        QueryState::Resolved => "Resolved",
         QueryState::Closed => "Closed",
         QueryState::Cancelled => "Cancelled",
     }

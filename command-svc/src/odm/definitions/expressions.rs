@@ -2,6 +2,7 @@
 
 use std::io::BufRead;
 
+use domain::design::expression::is_executed;
 use domain::design::{Expression, ExpressionDef};
 use exchange::odm::metadata::alias;
 
@@ -51,7 +52,7 @@ impl Draft {
         Ok((expressions, aliases))
     }
 
-    /// One expression, kept as it stands. No context is executed yet, so each is reported.
+    /// One expression, kept as it stands. That of a context which is not ours is reported: nobody carries it out.
     pub(in crate::odm) fn expression<R: BufRead>(
         &mut self,
         file: &mut File<R>,
@@ -60,9 +61,11 @@ impl Draft {
     ) -> Result<Expression, OdmError> {
         let context = element.attribute("Context").unwrap_or_default().to_owned();
         let text = file.xml.text(element)?;
-        let what = format!("its expression in the context \"{}\" is kept, not executed", shown(&context));
-        let at = (element.at, of.name.as_str(), of.attribute("OID"));
-        self.report.add(Severity::Note, at, "expression-not-executed", what);
+        if !is_executed(&context) {
+            let what = format!("its expression in the context \"{}\" is kept, not executed", shown(&context));
+            let at = (element.at, of.name.as_str(), of.attribute("OID"));
+            self.report.add(Severity::Note, at, "expression-not-executed", what);
+        }
         Ok(Expression { context, text })
     }
 }
