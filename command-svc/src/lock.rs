@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use domain::decider::Fold;
 use domain::design::content_hash;
-use domain::history::{Aggregate, CommitHash, JournalId, StreamId, Tail};
+use domain::history::{Aggregate, CommitHash, Position, StreamId, Tail};
 use domain::ids::{ParticipantId, SiteId, StudyId, SubjectNumber};
 use domain::participant::{Blocker, Participant, readiness};
 use domain::permit::{Principal, may_command, may_query};
@@ -77,7 +77,7 @@ impl Commands {
         study: &StudyId,
         after: Option<ParticipantId>,
         limit: usize,
-    ) -> Result<LockReadiness, Refusal> {
+    ) -> Result<(LockReadiness, Position), Refusal> {
         let query = "study.lock-readiness";
         if !may_query(caller.actor.role, query) {
             return Err(Refusal::Forbidden(query.to_owned()));
@@ -85,6 +85,7 @@ impl Commands {
         let tenant = self.tenants.tenant(&caller.tenant).ok_or(Refusal::NoSuchStudy)?;
         let stream = StreamId::in_study(&tenant.id, study, Aggregate::Study, study);
         self.check_environment(&tenant, &stream, query, caller).await?;
+        let position = tenant.journal.head(&stream.journal).await?;
         let found = self.go_through(&tenant, &stream).await?;
         let blockers = found.by_kind.values().sum();
         let visible = found.hindered.into_iter().filter(|one| caller.sites.contains(&one.site));
@@ -94,7 +95,7 @@ impl Commands {
         records.truncate(limit);
         let next = records.last().filter(|_| more).map(|last| last.participant);
         let (participants, by_kind) = (found.participants, found.by_kind);
-        Ok(LockReadiness { ready: blockers == 0, participants, blockers, by_kind, records, next })
+        Ok((LockReadiness { ready: blockers == 0, participants, blockers, by_kind, records, next }, position))
     }
 
     /// What a decision to lock needs to know; none where it will be refused anyway, or was taken before.
@@ -120,8 +121,7 @@ impl Commands {
 
     async fn go_through(&self, tenant: &Tenant, study: &StreamId) -> Result<GoneThrough, Refusal> {
         let governing = self.governing.current::<Study>(tenant, study).await?;
-        let journal = JournalId { tenant: tenant.id.clone(), study: study.journal.study.clone() };
-        let streams = tenant.journal.streams(&journal, Aggregate::Participant).await?;
+        let streams = tenant.journal.streams(&study.journal, Aggregate::Participant).await?;
         let records = stream::iter(streams).map(|stream| look_into(tenant, stream, &governing.state));
         let looked: Vec<Looked> = records.buffered(AT_ONCE).try_collect().await?;
         let mut by_kind = BTreeMap::new();
@@ -166,7 +166,12 @@ async fn look_into(tenant: &Tenant, stream: StreamId, study: &Study) -> Result<L
 }
 
 impl Hindered {
-    fn new(participant: ParticipantId, subject_number: SubjectNumber, site: SiteId, mut blockers: Vec<Blocker>) -> Self {
+    fn new(
+        participant: ParticipantId,
+        subject_number: SubjectNumber,
+        site: SiteId,
+        mut blockers: Vec<Blocker>,
+    ) -> Self {
         let mut by_kind = BTreeMap::new();
         blockers.iter().for_each(|blocker| *by_kind.entry(blocker.kind()).or_default() += 1);
         blockers.truncate(LISTED_MAX);

@@ -14,9 +14,10 @@ use axum::http::{HeaderMap, Request as HttpRequest};
 use domain::body::{self, Sections};
 use domain::design::content_hash;
 use domain::history::{
-    Commit, CommitHash, DataSubject, Header, History, JournalId, OpenEvent, Position, StreamId, Tail,
+    Aggregate, Commit, CommitHash, DataSubject, Header, History, JournalId, OpenEvent, Position, StreamId, Tail,
 };
 use domain::ids::{Environment, ErasureId, StudyId, TenantId, UserId};
+use domain::participant::{Factor, Signer};
 use domain::permit::{Principal, Role, Sites};
 use domain::port::*;
 use domain::scope::{Part, Scope};

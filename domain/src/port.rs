@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::history::{
-    Actor, Aggregate, BodyDigest, Commit, CommitHash, DataSubject, History, JournalId, OpenEvent, Position, StreamId, Tail,
+    Actor, Aggregate, BodyDigest, Commit, CommitHash, DataSubject, History, JournalId, OpenEvent, Position, StreamId,
+    Tail,
 };
 use crate::ids::{CommandId, CorrelationId, Environment, ErasureId, TenantId};
 use crate::permit::Principal;

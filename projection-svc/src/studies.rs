@@ -253,6 +253,7 @@ impl Study {
                 self.database(DatabaseState::UnlockAsked, Some(reason), digest, commit);
             }
             Event::DatabaseUnlocked {} => self.database = None,
+            Event::ConsentPublished { .. } | Event::ConsentApproved { .. } | Event::ConsentRequired { .. } => {}
         }
         self
     }
@@ -267,13 +268,7 @@ impl Study {
         self.held.extend(held.map(|held| HeldData { site, held, reason, act: Act::of(commit) }));
     }
 
-    fn database(
-        &mut self,
-        state: DatabaseState,
-        reason: Option<Label>,
-        digest: Option<CommitHash>,
-        commit: &Commit,
-    ) {
+    fn database(&mut self, state: DatabaseState, reason: Option<Label>, digest: Option<CommitHash>, commit: &Commit) {
         self.database = Some(DatabaseLock { state, reason, digest, act: Act::of(commit) });
     }
 }

@@ -94,7 +94,11 @@ pub(crate) async fn list(
     Ok(Answer { reflected: entered.reflected, body: List::whole(items) })
 }
 
-async fn verified(tenant: &Tenant, study: &StudyId, participant: &ParticipantId) -> Result<Vec<SignatureView>, Failure> {
+async fn verified(
+    tenant: &Tenant,
+    study: &StudyId,
+    participant: &ParticipantId,
+) -> Result<Vec<SignatureView>, Failure> {
     let stream = StreamId::in_study(&tenant.id, study, Aggregate::Participant, participant);
     let commits = tenant.journal.load(&stream, Tail::default()).await?;
     let damaged = |fault| Failure::damaged(&stream, fault);

@@ -21,6 +21,7 @@ mod traps;
 mod upcasting;
 mod verify;
 mod walkthrough;
+mod workflow;
 
 /// The command line under test.
 fn binary() -> tests::binary::Binary {

@@ -1,6 +1,7 @@
 //! Every shape that was ever written still reads, whole and erased, as what it was.
 
 mod became;
+mod workflow;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use domain::history::{Aggregate, StreamId};
 use domain::ids::{ParticipantId, StudyId};
 use domain::study::{Command, Study};
-use edge::{Caller, Ids, JsonBody, Parameters, Problem};
+use edge::{Caller, Ids, JsonBody, Parameters, Problem, headers};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -62,6 +62,8 @@ pub(super) struct Part {
     /// How many records to show, at most; 100 unless said.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// A `Lethe-Position`: the answer reflects at least this, as every answer from the journal does.
+    min_position: Option<String>,
 }
 
 /// What hinders the lock of the database: every record is gone through as it stands in the journal, at this moment.
@@ -77,12 +79,15 @@ pub(super) async fn lock_readiness(
     State(commands): State<Arc<Commands>>,
     Caller(caller): Caller,
     Ids(study): Ids<StudyId>,
-    Parameters(Part { cursor, limit }): Parameters<Part>,
+    Parameters(Part { cursor, limit, min_position }): Parameters<Part>,
 ) -> Result<Response, Problem> {
+    min_position.as_deref().map(headers::parse_positions).transpose()?;
     let limit = match limit.unwrap_or(100) {
         limit @ 1..=1000 => limit,
         _ => return Err(Problem::bad_request("invalid-limit", "limit takes 1 to 1000")),
     };
-    let readiness = commands.lock_readiness(&caller, &study, cursor, limit).await?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(readiness)).into_response())
+    let (readiness, position) = commands.lock_readiness(&caller, &study, cursor, limit).await?;
+    let mut response = ([(header::CACHE_CONTROL, "no-store")], Json(readiness)).into_response();
+    response.headers_mut().insert(headers::LETHE_POSITION, headers::positions_value(&[position]));
+    Ok(response)
 }

@@ -444,3 +444,60 @@ fn the_description_names_every_address_and_resolves() {
         }
     }
 }
+
+#[tokio::test]
+async fn whoever_signs_is_asked_anew_and_a_body_never_says_who_it_is() {
+    let (.., http) = live_study().await;
+    enrol(&http).await;
+    assert_eq!(http.post("investigator", ADA, &save(json!("120"))).await.status, 200);
+    let sign = json!({"type": "sign", "place": {"level": "participant"}, "meaning": "approval"});
+    let send = async |credential: Option<&str>, body: &Value| {
+        let headers: Vec<_> = credential.map(|credential| ("Lethe-Signer", credential)).into_iter().collect();
+        http.send("investigator", ADA, &headers, body.to_string().into_bytes()).await
+    };
+    for (credential, code) in [
+        (None, "reauthentication-required"),
+        (Some("a guess"), "reauthentication-failed"),
+        (Some("nameless"), "no-printed-name"),
+    ] {
+        let refused = send(credential, &sign).await;
+        assert_eq!((refused.status, refused.code()), (403, code));
+    }
+    let mut named = sign.clone();
+    named["signer"] = json!({"printed_name": "Grace Hopper", "factors": ["password"]});
+    assert!(matches!(send(None, &named).await.status, 400 | 403));
+    let signed = send(Some("the word"), &sign).await;
+    assert_eq!((signed.status, &signed.body["events"]), (200, &json!(1)), "{}", signed.body);
+}
+
+#[tokio::test]
+async fn a_database_is_locked_by_another_person_after_every_record_was_gone_through() {
+    let (world, .., http) = live_study().await;
+    enrol(&http).await;
+    let open = json!({"type": "open-query", "place": {"level": "participant"}, "text": "Who?"});
+    assert_eq!(http.post("data-manager", ADA, &open).await.status, 200);
+    for command in [json!({"type": "freeze-data"}), json!({"type": "ask-database-lock", "reason": "it is over"})] {
+        assert_eq!(http.post("data-manager", "", &command).await.status, 200);
+    }
+    let lock = json!({"type": "lock-database"});
+    let before = world.commits();
+    let denied = http.post("data-manager", "", &lock).await;
+    assert_eq!((denied.status, denied.code()), (403, "forbidden"));
+    let blocked = http.post("controller", "", &lock).await;
+    assert_eq!((blocked.status, blocked.code()), (409, "lock-blocked"));
+    assert_eq!(blocked.body["errors"], json!([{"pointer": format!("/participants/{ADA_ID}"), "detail": "1 open-query"}]));
+    assert_eq!(world.commits(), before);
+    let get = async |token: &str| {
+        let request = HttpRequest::get("/v1/studies/cardio/lock-readiness").header("authorization", format!("Bearer {token}"));
+        http.ask(request.body(Body::empty()).expect("a request")).await
+    };
+    assert_eq!(get("investigator").await.status, 403);
+    let ready = get("data-manager").await.body;
+    let query = ready["records"][0]["blockers"][0]["query"].clone();
+    assert_eq!((&ready["blockers"], &ready["records"][0]["participant"]), (&json!(1), &json!(ADA_ID)));
+    let close = json!({"type": "close-query", "query": query});
+    assert_eq!(http.post("data-manager", ADA, &close).await.status, 200);
+    assert_eq!(http.post("controller", "", &lock).await.status, 200);
+    let late = http.post("investigator", ADA, &save(json!("120"))).await;
+    assert_eq!((late.status, late.code()), (409, "database-locked"));
+}

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Form, FormKey, ItemKey, Place, Record, Visit, VisitKey};
+use super::checks::{View, is_skipped};
+use super::{Form, FormKey, ItemKey, ItemPlace, Place, Record, Visit, VisitKey};
 use crate::design::{FormDef, ItemGroupDef, Ref, SdvPlan, StudyDesign};
 use crate::ids::{Oid, QueryId};
 
@@ -69,8 +70,8 @@ structural!(Blocker);
 
 /// Everything that hinders a lock of this record. A form that was removed is asked for nothing but its open queries.
 ///
-/// A visit counts once it took place: because somebody said so, or because something of it was saved. An item that a
-/// skip condition may leave out is not missed here.
+/// A visit counts once it took place: because somebody said so, or because something of it was saved. What is computed, or
+/// left out under a condition as things stand, is nobody's to enter; a form that a condition may leave out is not missed.
 pub fn readiness(record: &Record, design: &StudyDesign) -> Vec<Blocker> {
     let queries = record.queries.unsettled_within(&Place::Participant);
     let queries = queries.map(|(query, found)| Blocker::OpenQuery { query: query.clone(), place: found.place.clone() });
@@ -122,7 +123,9 @@ fn of_form(record: &Record, key: &FormKey, form: &Form, design: &StudyDesign) ->
     if !form.completed {
         blockers.push(Blocker::FormNotComplete { form: key.clone() });
     }
-    let missing = mandatory(key, form, design).into_iter().filter(|item| !is_answered(form, item));
+    let view = View::new(record, design);
+    let left_out = |item: &ItemKey| is_skipped(&view, &ItemPlace::of(key, item));
+    let missing = mandatory(key, form, design).into_iter().filter(|item| !is_answered(form, item) && !left_out(item));
     blockers.extend(missing.map(|item| Blocker::MissingItem { form: key.clone(), item }));
     let required = required_items(design, &key.form);
     let compared = |item: &ItemKey| required.contains(&(&item.group, &item.item));
@@ -142,9 +145,9 @@ fn mandatory(key: &FormKey, form: &Form, design: &StudyDesign) -> Vec<ItemKey> {
     let groups = definition.into_iter().flat_map(|form| groups_of(form, design));
     let items = groups.flat_map(|(reference, group)| {
         let begun = form.items.keys().filter(|item| item.group == group.oid).map(|item| item.group_repeat);
-        let first = (reference.mandatory && reference.skip_condition.is_none()).then_some(1);
+        let first = reference.mandatory.then_some(1);
         let occurrences: BTreeSet<u32> = begun.chain(first).collect();
-        let must = |item: &&Ref| item.mandatory && item.skip_condition.is_none();
+        let must = |item: &&Ref| item.mandatory && design.method_of(item).is_none();
         occurrences.into_iter().flat_map(move |group_repeat| {
             let item = move |item: &Ref| ItemKey { group: group.oid.clone(), group_repeat, item: item.oid.clone() };
             group.items.iter().filter(must).map(item)

@@ -53,9 +53,7 @@ impl Reauthentication for TokenReauthentication {
         }
         match self.user(principal).await?.account() {
             Some(account) if account.kind == AccountKind::User => match &account.name {
-                Erasable::Known(name) => {
-                    Ok(Signer { printed_name: name.clone().into(), factors: vec![Factor::Token] })
-                }
+                Erasable::Known(name) => Ok(Signer { printed_name: name.clone().into(), factors: vec![Factor::Token] }),
                 Erasable::Erased => Err(ReauthenticationError::NoPrintedName),
             },
             Some(_) | None => Err(ReauthenticationError::Refused),

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use domain::body;
-use domain::history::{
-    Aggregate, Commit, CommitHash, DataSubject, History, JournalId, Position, StreamId, Tail};
+use domain::history::{Aggregate, Commit, CommitHash, DataSubject, History, JournalId, Position, StreamId, Tail};
 use domain::ids::ErasureId;
 use domain::port::{
     AppendError, CellPlace, Cells, Certified, Certifier, Change, Draft, ErasureAccount, Failure, Feed, Journal, Keys,

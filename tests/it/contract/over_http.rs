@@ -48,7 +48,7 @@ async fn problem(response: Response, status: u16, code: &str, what: &str) {
 
 /// Every described view: its path, this test's address for it, and who may ask.
 fn views(person: uuid::Uuid, erasure: uuid::Uuid) -> Vec<(&'static str, String, Role)> {
-    use Role::{Dpo, Investigator};
+    use Role::{DataManager, Dpo, Investigator};
     let (study, person) = ("/v1/studies/cardio-1", participant(person));
     let of_person = |view: &str| format!("{person}{view}");
     let of_study = |view: &str| format!("{study}{view}");
@@ -59,12 +59,15 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid) -> Vec<(&'static str, String, 
         ("/v1/studies/{study}/design", of_study("/design"), Investigator),
         ("/v1/studies/{study}/erasures", of_study("/erasures"), Dpo),
         ("/v1/studies/{study}/holds", of_study("/holds"), Dpo),
+        ("/v1/studies/{study}/lock-readiness", of_study("/lock-readiness"), DataManager),
         ("/v1/studies/{study}/overview", of_study("/overview"), Investigator),
         ("/v1/studies/{study}/participants", of_study("/participants"), Investigator),
         ("/v1/studies/{study}/participants/{participant}", of_person(""), Investigator),
         ("/v1/studies/{study}/participants/{participant}/audit", of_person("/audit"), Investigator),
         ("/v1/studies/{study}/participants/{participant}/casebook", of_person("/casebook"), Investigator),
         ("/v1/studies/{study}/participants/{participant}/identity", of_person("/identity"), Investigator),
+        ("/v1/studies/{study}/participants/{participant}/signatures", of_person("/signatures"), Investigator),
+        ("/v1/studies/{study}/queries", of_study("/queries"), Investigator),
         ("/v1/studies/{study}/restrictions", of_study("/restrictions"), Dpo),
     ]
 }
@@ -84,6 +87,7 @@ async fn every_view_answers_as_described() {
     let last = send(&home.client(Role::Dpo).await, &at, ask).await.expect("requested").position.expect("a position");
 
     let (investigator, dpo) = (Caller::new(&home, Role::Investigator).await, Caller::new(&home, Role::Dpo).await);
+    let manager = Caller::new(&home, Role::DataManager).await;
     let views = views(person, erasure);
     let described = super::description();
     let described = super::operations(&described).into_keys();
@@ -100,7 +104,11 @@ async fn every_view_answers_as_described() {
     }
     assert_eq!(views.iter().map(|(path, ..)| (*path).to_owned()).collect::<BTreeSet<_>>(), described);
     for (_, path, role) in &views {
-        let caller = if *role == Role::Dpo { &dpo } else { &investigator };
+        let caller = match role {
+            Role::Dpo => &dpo,
+            Role::DataManager => &manager,
+            _ => &investigator,
+        };
         let nobody = caller.http.get(format!("{}{path}", caller.url)).send().await.expect("an answer");
         assert!(nobody.headers().contains_key("www-authenticate"), "{path}");
         problem(nobody, 401, "unauthorized", path).await;

@@ -17,12 +17,12 @@ const ERASURE: ErasureId = ErasureId(uuid!("11111111-2222-4333-8444-555555555501
 const HOLD: HoldId = HoldId(uuid!("11111111-2222-4333-8444-555555555502"));
 const USER: UserId = UserId(uuid!("11111111-2222-4333-8444-555555555503"));
 const TOKEN: TokenId = TokenId(uuid!("11111111-2222-4333-8444-555555555504"));
-const COMMAND: Uuid = uuid!("5f0c2e8c-6d7a-4b51-9a3e-1d2c4b5a6978");
-const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
-const OTHER_HASH: &str = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752";
+pub(super) const COMMAND: Uuid = uuid!("5f0c2e8c-6d7a-4b51-9a3e-1d2c4b5a6978");
+pub(super) const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+pub(super) const OTHER_HASH: &str = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752";
 
 /// A value of any type that is written as a text.
-fn text<T: DeserializeOwned>(text: &str) -> T {
+pub(super) fn text<T: DeserializeOwned>(text: &str) -> T {
     serde_json::from_value(text.into()).expect("valid")
 }
 
@@ -31,7 +31,7 @@ fn personal<S: ScopeTag>(value: &str) -> Option<Personal<String, S>> {
 }
 
 /// A free text, with a key of its own.
-fn why(value: &str) -> Option<Personal<String, tag::HealthFreeText>> {
+pub(super) fn why(value: &str) -> Option<Personal<String, tag::HealthFreeText>> {
     Some(Personal::in_part(Part::of_command(CommandId(COMMAND), 1), Erasable::Known(value.to_owned())))
 }
 
@@ -72,6 +72,9 @@ pub(super) fn study() -> Vec<(&'static str, study::Event)> {
         ("retention-set.1", set),
         ("retention-ended.1", RetentionEnded { rule: text("ctr-58") }),
     ]
+    .into_iter()
+    .chain(super::workflow::study())
+    .collect()
 }
 
 pub(super) fn design_part() -> Vec<(&'static str, design_part::Event)> {
@@ -126,6 +129,7 @@ pub(super) fn participant() -> Vec<(&'static str, participant::Event)> {
     ]
     .into_iter()
     .chain(captured())
+    .chain(super::workflow::participant())
     .collect()
 }
 
