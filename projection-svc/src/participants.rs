@@ -195,6 +195,9 @@ impl Record {
             Event::RestrictionLifted {} => shown.restricted = false,
             Event::ConsentWithdrawn { .. } => {
                 shown.consent = None;
+                if shown.state == ParticipantState::Consented {
+                    shown.state = ParticipantState::Registered;
+                }
                 shown.last_activity = Moment(commit.header.stored_at);
             }
             _ => shown.last_activity = Moment(commit.header.stored_at),

@@ -2,7 +2,7 @@
 
 use domain::Day;
 use domain::history::{Aggregate, Commit, CommitHash};
-use domain::ids::{Environment, Label, RuleId, SiteId, StudyId};
+use domain::ids::{ConsentVersion, Environment, Label, RuleId, SiteId, StudyId};
 use domain::participant::Held;
 use domain::port::{Failure, Tenant};
 use domain::structural;
@@ -38,6 +38,8 @@ pub struct Study {
     pub sites: Vec<Site>,
     /// How long which data is kept.
     pub retention: Vec<Retention>,
+    /// Its consent forms, in the order in which they were published.
+    pub consents: Vec<ConsentForm>,
     /// When the study was completed, if it is.
     pub completed: Option<Day>,
     /// What data is frozen or locked.
@@ -112,6 +114,43 @@ pub struct Retention {
     pub set: Act,
 }
 
+/// A version of the study's consent form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConsentForm {
+    /// Which.
+    pub version: ConsentVersion,
+    /// For how many months a consent to it holds; none: until it is withdrawn.
+    pub months: Option<u32>,
+    /// Where it is approved.
+    pub approved: Vec<ConsentApproval>,
+    /// From when data needs consent to it, or to a later one.
+    pub required: Vec<ConsentRequirement>,
+    /// Who published it and when.
+    pub published: Act,
+}
+
+/// A site that may use a consent form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConsentApproval {
+    /// Which site.
+    pub site: SiteId,
+    /// Where the approval is found.
+    pub reference: Label,
+    /// Who recorded it and when.
+    pub act: Act,
+}
+
+/// From a day on, data needs consent to this version or a later one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConsentRequirement {
+    /// At which site; none: at each.
+    pub site: Option<SiteId>,
+    /// From which day on.
+    pub from: Day,
+    /// Who required it and when.
+    pub act: Act,
+}
+
 /// Data of a site, or of the whole study, that is frozen or locked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HeldData {
@@ -160,7 +199,7 @@ pub struct Studies;
 
 impl Projection for Studies {
     const NAME: &'static str = "studies";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     type Row = Study;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -200,6 +239,7 @@ fn created(study: &StudyId, name: Label, environment: Environment, commit: &Comm
         sites: Vec::new(),
         retention: Vec::new(),
         completed: None,
+        consents: Vec::new(),
         held: Vec::new(),
         database: None,
         created: Act::of(commit),
@@ -233,6 +273,22 @@ impl Study {
                 self.state = StudyState::Live;
                 self.live_design = Some(design);
             }
+            Event::ConsentPublished { version, months } => {
+                let (approved, required) = (Vec::new(), Vec::new());
+                self.consents.push(ConsentForm { version, months, approved, required, published: Act::of(commit) });
+            }
+            Event::ConsentApproved { version, site, reference } => {
+                let approval = ConsentApproval { site, reference, act: Act::of(commit) };
+                if let Some(known) = self.consents.iter_mut().find(|known| known.version == version) {
+                    known.approved.retain(|before| before.site != approval.site);
+                    known.approved.push(approval);
+                }
+            }
+            Event::ConsentRequired { version, site, from } => {
+                let required = ConsentRequirement { site, from, act: Act::of(commit) };
+                let known = self.consents.iter_mut().find(|known| known.version == version);
+                known.into_iter().for_each(|known| known.required.push(required.clone()));
+            }
             Event::Completed { on } => self.completed = Some(on),
             Event::RetentionSet { rule, scopes, trigger, months, legal_basis, ground, allows_redaction } => {
                 let scopes = scopes.into_iter().collect();
@@ -253,7 +309,6 @@ impl Study {
                 self.database(DatabaseState::UnlockAsked, Some(reason), digest, commit);
             }
             Event::DatabaseUnlocked {} => self.database = None,
-            Event::ConsentPublished { .. } | Event::ConsentApproved { .. } | Event::ConsentRequired { .. } => {}
         }
         self
     }

@@ -10,7 +10,7 @@ use exchange::odm::metadata::alias;
 use super::design::File;
 use super::error::{OdmError, Place};
 use super::reader::Element;
-use super::report::{Report, Severity, Tally};
+use super::report::{Report, Severity};
 
 pub(super) mod aliases;
 mod code_lists;

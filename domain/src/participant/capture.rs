@@ -27,7 +27,7 @@ pub(super) fn decide(record: &Record, command: &Command, context: &Context<'_, S
             }
             let reason = needed_text(record, reason, context)?;
             let removed = Event::FormRemoved { form: form.clone(), reason };
-            Ok([removed].into_iter().chain(super::sign::after_change(record, form)).collect())
+            changed(record, form, removed, false, context)
         }
         Command::RestoreForm { form, reason } => {
             if !known(record, form, context)?.removed {
@@ -35,10 +35,26 @@ pub(super) fn decide(record: &Record, command: &Command, context: &Context<'_, S
             }
             let reason = needed_text(record, reason, context)?;
             let restored = Event::FormRestored { form: form.clone(), reason };
-            Ok([restored].into_iter().chain(super::sign::after_change(record, form)).collect())
+            changed(record, form, restored, true, context)
         }
         _ => Ok(vec![]),
     }
+}
+
+/// A form that counts no more, or again: it was signed otherwise, and others may read it.
+fn changed(
+    record: &Record,
+    form: &FormKey,
+    fact: Event,
+    counts: bool,
+    context: &Context<'_, Study>,
+) -> Result<Vec<Event>, Refused> {
+    let dropped = super::sign::after_change(record, form);
+    let follows = super::save::after_whole(record, form, counts, context)?;
+    // A signature over a larger place may be dropped by both: once is enough.
+    let news = |event: &Event| !dropped.contains(event);
+    let follows: Vec<Event> = follows.into_iter().filter(news).collect();
+    Ok([fact].into_iter().chain(dropped).chain(follows).collect())
 }
 
 /// The form as it stands, if it is one of the design and nobody holds it.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Event, FormKey, ItemPlace, Place, Record, Refused, SavedItem, VisitKey};
+use super::{Event, FormKey, ItemPlace, Place, Refused, SavedItem, VisitKey};
 use crate::design::Labels;
 use crate::ids::{CheckId, Label, Oid};
 use crate::rejection::Fault;
@@ -135,10 +135,4 @@ fn mentions(text: &str, changed: &BTreeSet<Input>) -> bool {
         Input::Item(place) => text.contains(place.item.as_str()),
         Input::Visit(_) => text.contains("visit_date"),
     })
-}
-
-/// The forms of a record that count, after this save.
-fn forms<'a>(record: &'a Record, view: &'a View<'_>) -> BTreeSet<&'a FormKey> {
-    let there = record.forms.iter().filter(|(_, form)| !form.removed).map(|(key, _)| key);
-    there.chain(view.forms()).collect()
 }

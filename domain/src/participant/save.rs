@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::checks::{self, Finding, Input, View};
-use super::{Event, Form, FormKey, Item, ItemPlace, ItemToSave, Place, Record, Refused, SavedItem, VisitKey};
+use super::{Event, Form, FormKey, Item, ItemPlace, ItemToSave, Record, Refused, SavedItem, VisitKey};
 use crate::Day;
 use crate::decider::Context;
 use crate::design::expression::Seen;
@@ -136,15 +136,33 @@ pub(super) fn after_visit(
     on: Option<Day>,
     context: &Context<'_, Study>,
 ) -> Result<Vec<Event>, Refused> {
-    let design = design(record, context)?;
-    let mut changed = BTreeSet::from([Input::Visit(visit.clone())]);
-    let mut view = View::new(record, design).visiting(visit, on);
+    let view = View::new(record, design(record, context)?).visiting(visit, on);
+    follow(view, [Input::Visit(visit.clone())].into(), context)
+}
+
+/// What follows from a form that counts no more, or again. Nothing is refused here either.
+pub(super) fn after_whole(
+    record: &Record,
+    form: &FormKey,
+    counts: bool,
+    context: &Context<'_, Study>,
+) -> Result<Vec<Event>, Refused> {
+    let items = record.forms.get(form).into_iter().flat_map(|form| form.items.keys());
+    let changed = items.map(|item| Input::Item(ItemPlace::of(form, item))).collect();
+    follow(View::new(record, design(record, context)?).counting(form, counts), changed, context)
+}
+
+fn follow(
+    mut view: View<'_>,
+    mut changed: BTreeSet<Input>,
+    context: &Context<'_, Study>,
+) -> Result<Vec<Event>, Refused> {
     // The command's reason has the part before.
     let computed = checks::compute(&mut view, None, &mut changed, context.command, &mut (1..));
     let findings = checks::findings(&view, &changed, &BTreeSet::new());
     let mut forms = vec![];
     join(&mut forms, computed);
-    commit(record, forms, Source::System, &findings, context)
+    commit(view.record, forms, Source::System, &findings, context)
 }
 
 /// The facts of a save: values, what fired, and what both mean for queries, verifications and signatures. The first form
@@ -162,8 +180,8 @@ fn commit(
     let mut news = Vec::new();
     let nothing_saved = findings.first().filter(|_| forms.is_empty()).map(|one| (one.at.form(), vec![]));
     for (n, (key, saved)) in forms.iter().chain(&nothing_saved).enumerate() {
-        if saved.iter().any(|item| item.computed) {
-            super::locks::gate_place(record, &Place::Form(key.clone()), context)?;
+        for item in saved.iter().filter(|item| item.computed) {
+            super::locks::gate(record, key, &item.item, context)?;
         }
         // All that fired is told once: queries are numbered in the command.
         let (fired, passed) = if n == 0 { (&fired[..], &passed[..]) } else { (&[][..], &[][..]) };

@@ -8,7 +8,7 @@ use domain::decider::{Context, Decider};
 use domain::design::StudyDesign;
 use domain::history::{Actor, ActorKind, Aggregate, Revision, StreamId, Tail};
 use domain::ids::{CommandId, Environment, SiteId, TenantId, UserId};
-use domain::participant::{Command, Event, Participant};
+use domain::participant::{CheckOutcome, Command, Event, Participant};
 use domain::permit::{Principal, Role, Sites};
 use domain::study::{Setup, Study, Versions};
 use time::macros::datetime;
@@ -104,19 +104,33 @@ fn the_values_of_a_capture_system_become_commands_that_the_domain_takes() {
 
     let (design, _) = design(&metadata);
     let mut left_out = Report::default();
-    let mut planned = 0;
+    let (mut planned, mut fired) = (0, 0);
     for participant in &participants {
         let plan = plan(participant, &design);
         planned += plan.values();
-        for save in &plan.saves {
+        for mut save in plan.saves {
+            // The file has ages of 1500 years and the like: hard checks of its own design refuse them.
+            let refused: BTreeSet<usize> = decide(&design, &save.command)
+                .iter()
+                .filter_map(|event| match event {
+                    Event::CheckFired { outcome: CheckOutcome::Refused, at, .. } => at.map(|at| at as usize),
+                    _ => None,
+                })
+                .collect();
+            fired += refused.len();
+            save.leave_out(refused);
+            if save.lines.is_empty() {
+                continue;
+            }
             let events = decide(&design, &save.command);
             assert!(matches!(events.as_slice(), [Event::ItemsSaved { items, .. }] if items.len() == save.lines.len()));
         }
         left_out.append(plan.report);
     }
     assert_eq!(planned + left_out.rows.len(), 1684, "every value is planned or reported");
+    assert!(fired > 0, "absurd values fire checks");
     assert!(left_out.rows.iter().all(|row| row.severity == Severity::Refused));
-    println!("{planned} planned, {} left out\n{left_out}", left_out.rows.len());
+    println!("{planned} planned, {fired} refused by checks, {} left out\n{left_out}", left_out.rows.len());
 }
 
 /// What the domain makes of it for somebody who is registered and has given consent.
@@ -140,11 +154,13 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
             ..Versions::default()
         },
         locks: Default::default(),
+        consents: Default::default(),
     };
     let study = Study::Live { setup, design: design.hash() };
     let tenant: TenantId = "acme".parse().expect("valid");
     let organisation = "hospital".parse().expect("valid");
-    let actor = Actor { id: UserId(Uuid::from_u128(1)), kind: ActorKind::User, role: Role::Integrator, organisation };
+    let actor =
+        Actor { id: UserId(Uuid::from_u128(1)), kind: ActorKind::ServiceAccount, role: Role::Integrator, organisation };
     let stream = StreamId::in_tenant(&tenant, Aggregate::Participant, Uuid::from_u128(2));
     let context = Context {
         now: datetime!(2026-11-22 12:00 UTC),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::fire::{executed, group_items, groups};
-use super::{Input, View, forms, mentions};
+use super::{Input, View, mentions};
 use crate::design::expression::{Answer, Here, Outcome, Seen};
 use crate::design::{DataType, ItemDef, ItemValue, Ref, StudyDesign};
 use crate::ids::CommandId;
@@ -60,7 +60,7 @@ pub(in crate::participant) fn compute(
 /// Every place of the record that is computed, and how.
 fn places<'a>(view: &View<'a>) -> Vec<(FormKey, ItemKey, &'a str)> {
     let mut places = Vec::new();
-    for key in forms(view.record, view) {
+    for key in view.forms() {
         for (_, group) in groups(view, key) {
             for (item, text) in group_items(view, group).filter_map(|item| Some((item, view.design.method_of(item)?))) {
                 places.extend(view.repeats(key, group).into_iter().map(|group_repeat| {

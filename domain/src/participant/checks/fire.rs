@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Input, View, check_id, forms, mentions, message, range};
+use super::{Input, View, check_id, mentions, message, range};
 use crate::design::expression::{Compiled, Here, Outcome, Seen, is_executed};
 use crate::design::{Expression, ItemDef, Labels, Ref};
 use crate::ids::{CheckId, Label, Oid};
@@ -132,7 +132,7 @@ impl Rule<'_> {
 /// Every place of the record at which a rule stands.
 fn instances(view: &View<'_>, rule: &Rule<'_>) -> Vec<ItemPlace> {
     let mut places = Vec::new();
-    for key in forms(view.record, view) {
+    for key in view.forms() {
         if rule.form.is_some_and(|form| *form != key.form) {
             continue;
         }
@@ -182,7 +182,7 @@ fn skips(view: &View<'_>, changed: &BTreeSet<Input>, by_hand: &BTreeSet<ItemPlac
         return;
     }
     let mut parsed: BTreeMap<&str, Option<Compiled>> = BTreeMap::new();
-    for key in forms(view.record, view) {
+    for key in view.forms() {
         for (_, group) in groups(view, key) {
             for item in group_items(view, group) {
                 for group_repeat in view.repeats(key, group) {

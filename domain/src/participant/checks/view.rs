@@ -16,11 +16,12 @@ pub(in crate::participant) struct View<'a> {
     pub(in crate::participant) design: &'a StudyDesign,
     news: BTreeMap<FormKey, BTreeMap<ItemKey, SavedItem>>,
     visits: BTreeMap<VisitKey, Option<Day>>,
+    counts: BTreeMap<FormKey, bool>,
 }
 
 impl<'a> View<'a> {
     pub(in crate::participant) fn new(record: &'a Record, design: &'a StudyDesign) -> Self {
-        Self { record, design, news: BTreeMap::new(), visits: BTreeMap::new() }
+        Self { record, design, news: BTreeMap::new(), visits: BTreeMap::new(), counts: BTreeMap::new() }
     }
 
     /// With these values saved.
@@ -36,18 +37,30 @@ impl<'a> View<'a> {
         self
     }
 
+    /// With a form that is removed, or restored.
+    pub(in crate::participant) fn counting(mut self, form: &FormKey, counts: bool) -> Self {
+        self.counts.insert(form.clone(), counts);
+        self
+    }
+
+    fn counts(&self, form: &FormKey) -> bool {
+        let stands = || self.record.forms.get(form).is_none_or(|form| !form.removed);
+        self.counts.get(form).copied().unwrap_or_else(stands)
+    }
+
     pub(super) fn put(&mut self, form: &FormKey, saved: SavedItem) {
         self.news.entry(form.clone()).or_default().insert(saved.item.clone(), saved);
     }
 
-    pub(super) fn forms(&self) -> impl Iterator<Item = &FormKey> {
-        self.news.keys()
+    /// The forms that are there, and count.
+    pub(super) fn forms(&self) -> BTreeSet<&FormKey> {
+        self.record.forms.keys().chain(self.news.keys()).filter(|form| self.counts(form)).collect()
     }
 
     /// What will stand at a place.
     pub(in crate::participant) fn seen(&self, place: &ItemPlace) -> Seen {
         let (form, item) = (place.form(), place.item());
-        if self.record.forms.get(&form).is_some_and(|form| form.removed) {
+        if !self.counts(&form) {
             return Seen::Missing;
         }
         let of = |value: Option<&Erasable<crate::design::ItemValue>>, not_done: bool| match value {

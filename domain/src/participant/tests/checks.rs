@@ -222,6 +222,21 @@ fn nobody_writes_a_computed_item_but_a_file_may_repeat_it() {
 }
 
 #[test]
+fn what_is_made_of_a_form_goes_with_it_and_comes_back() {
+    let rule = "years(at(\"V1\", \"DM\", \"BIRTH\"), '2026-06-01') < 18 || value < 180";
+    let study = rich(|design| design.checks.push(check("adult", ("VS", "G", "SYSBP"), false, rule)));
+    let pressures = put(form(), &[("G", "SYSBP", "190")]);
+    let before = [put(at("V1", "DM"), &[("D", "BIRTH", "2000-06-01")]), pressures];
+    let remove = Command::RemoveForm { form: at("V1", "DM"), reason: "of another".into() };
+    let removed = on(&study, &before).when(remove).facts();
+    assert_eq!(told(&removed), Vec::<String>::new(), "nothing known, no opinion");
+    let stands: Vec<Event> = before.into_iter().chain(removed).collect();
+    let restore = Command::RestoreForm { form: at("V1", "DM"), reason: "it was right".into() };
+    let restored = on(&study, &stands).when(restore).facts();
+    assert_eq!(told(&restored), ["adult at V1 VS SYSBP: Accepted ", "asked adult"]);
+}
+
+#[test]
 fn an_age_follows_the_day_of_the_visit() {
     let study = computing();
     let day = |text: &str| serde_json::from_value::<crate::Day>(text.into()).expect("a day");

@@ -56,6 +56,11 @@ impl Import {
     pub(super) async fn run(self) -> Result<(), CliError> {
         // The whole file is looked through first: one that is cut off or is not ODM changes nothing.
         let survey = odm::survey(self.open()?, &odm::Limits::default()).map_err(|error| self.unreadable(&error))?;
+        if self.strict && !survey.broken.rows.is_empty() {
+            survey.broken.rows.iter().for_each(|row| out!("{row}"));
+            let count = survey.broken.rows.len();
+            return Err(self.unreadable(&format!("{count} faults against what ODM demands; without --strict it is read")));
+        }
         let client = Client::of(&self.access)?;
         let run = Run::prepare(&self, &client).await?;
         let bar = progress(survey.participants);
@@ -174,8 +179,8 @@ impl<'a> Run<'a> {
         Ok(tally)
     }
 
-    /// One form. What a hard check refuses is on record with its attempt, and becomes a row; the rest is sent again without
-    /// it, so that one absurd value does not cost the form.
+    /// One form. A value that a hard check refuses is on record, and becomes a row; so does one that the platform computes
+    /// otherwise. The rest is sent again without it, so that one absurd value does not cost the form.
     async fn form(
         &self,
         path: &str,
@@ -197,7 +202,7 @@ impl<'a> Run<'a> {
                 }
                 Err(error) => error,
             };
-            let refused = if error.code == "hard-check" { refused_items(&error) } else { BTreeMap::new() };
+            let refused = refused_items(&error);
             if refused.is_empty() && is_answer(&error) {
                 tally.refuse(save.line, "FormData", "form", error.to_string());
                 return Ok(());
@@ -205,9 +210,10 @@ impl<'a> Run<'a> {
             if refused.is_empty() {
                 return Err(error.into());
             }
+            let rule = if error.code == "hard-check" { "hard-check" } else { "item" };
             for (n, what) in &refused {
                 let line = save.lines.get(*n).copied().unwrap_or(save.line);
-                tally.refuse(line, "ItemData", "hard-check", format!("refused, and on record: {what}"));
+                tally.refuse(line, "ItemData", rule, what.clone());
             }
             save.leave_out(refused.keys().copied());
         }
@@ -246,9 +252,12 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The numbers of the items that a refusal is about, with what it says of each.
+/// The numbers of the items whose values a refusal is about, with what it says of each.
 fn refused_items(error: &ApiError) -> BTreeMap<usize, String> {
-    let number = |pointer: &str| pointer.strip_prefix("/items/")?.split('/').next()?.parse().ok();
+    if !matches!(error.code.as_str(), "hard-check" | "invalid-items") {
+        return BTreeMap::new();
+    }
+    let number = |pointer: &str| pointer.strip_prefix("/items/")?.strip_suffix("/value")?.parse().ok();
     error.faults.iter().filter_map(|(pointer, detail)| Some((number(pointer)?, detail.clone()))).collect()
 }
 
