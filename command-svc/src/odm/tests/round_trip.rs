@@ -166,7 +166,7 @@ pub(super) fn rich() -> StudyDesign {
             group: oid("ALL"),
             item: oid("WHOLE"),
             hard: true,
-            expression: "WHOLE > 20 && \"a\" != 'b'".into(),
+            expression: "item(\"WHOLE\") > 20".into(),
             message: labels(&[("en", "Too low")]),
         }],
     }

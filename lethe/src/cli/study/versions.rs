@@ -6,13 +6,15 @@ use domain::design::difference::{Change, How, Kind};
 use domain::design::{Difference, StudyDesign};
 use domain::history::CommitHash;
 use domain::ids::StudyId;
+use domain::port::Clock as _;
 use exchange::odm::OdmVersion;
 use exchange::odm::metadata::metadata_file;
+use infra::chance::SystemClock;
 use serde_json::Value;
 
 use crate::cli::options::Access;
 use crate::cli::{CliError, Client};
-use crate::platform::now;
+
 
 pub(super) async fn export(
     study: &StudyId,
@@ -27,7 +29,7 @@ pub(super) async fn export(
     let found = Client::of(access)?.get(&path).await?.body;
     let design: StudyDesign =
         serde_json::from_value(found).map_err(|error| CliError::failed("the published design", error))?;
-    let bytes = metadata_file(study.as_str(), &design, odm, now())
+    let bytes = metadata_file(study.as_str(), &design, odm, SystemClock.now())
         .map_err(|error| CliError::failed("writing the design", error))?;
     let Some(file) = out else {
         out!("{}", String::from_utf8_lossy(&bytes).trim_end());
