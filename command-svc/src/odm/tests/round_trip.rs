@@ -218,3 +218,74 @@ fn the_designs_of_other_systems_come_back_with_the_same_hash() {
         comes_back(&read(&bytes, Mode::Lenient).0);
     }
 }
+
+/// By a tool that nobody here wrote.
+#[test]
+fn what_is_written_is_valid_against_the_schemas() {
+    let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/schemas");
+    // A Python that has `xmlschema` and `odmlib`.
+    let python = std::env::var("LETHE_JUDGE_PYTHON").unwrap_or_else(|_| "python3".into());
+    let able = std::process::Command::new(&python).args(["-c", "import xmlschema, odmlib"]).output();
+    if !schemas.is_dir() || !able.is_ok_and(|said| said.status.success()) {
+        println!("skipped: what_is_written_is_valid_against_the_schemas (no ../shared/schemas, or no xmlschema and odmlib)");
+        return;
+    }
+    for (version, schema) in VERSIONS.into_iter().zip(["odm132/ODM1-3-2.xsd", "odm20/ODM.xsd"]) {
+        let file = std::env::temp_dir().join(format!("lethe-odm-{}-{}.xml", std::process::id(), version.as_str()));
+        std::fs::write(&file, written(&rich(), version)).expect("a scratch file");
+        let mut judge = std::process::Command::new(&python);
+        let said = judge.args(["-c", JUDGE]).arg(schemas.join(schema)).arg(&file).output().expect("it runs");
+        std::fs::remove_file(&file).expect("the scratch file is there");
+        assert!(said.status.success(), "{version:?}: {}", String::from_utf8_lossy(&said.stderr));
+    }
+}
+
+/// The schema, and for 1.3.2 another reader of ODM, which has to find every item.
+const JUDGE: &str = r#"
+import sys, xmlschema
+xmlschema.validate(sys.argv[2], sys.argv[1])
+if "odm132" in sys.argv[1]:
+    import odmlib.odm_loader as OL, odmlib.loader as LO
+    loader = LO.ODMLoader(OL.XMLODMLoader(model_package="odm_1_3_2"))
+    loader.open_odm_document(sys.argv[2])
+    found = loader.load_odm().Study[0].MetaDataVersion[0]
+    assert len(found.ItemDef) == 11 and len(found.StudyEventDef) == 3, "odmlib finds other definitions"
+"#;
+
+#[test]
+fn a_strict_reading_names_line_and_element_of_every_fault() {
+    let good = String::from_utf8(written(&rich(), OdmVersion::V1_3_2)).expect("UTF-8");
+    let bad = good.replacen(" Repeating=\"No\"", "", 1).replacen("<ProtocolName>", "<Whatever/><ProtocolName>", 1);
+    let refused = read_design(bad.as_bytes(), &Limits::default(), Mode::Strict).expect_err("it has faults");
+    let super::super::OdmError::Unusable(report) = refused else { panic!("{refused}") };
+    let rules: Vec<_> = report.rows.iter().map(|row| (row.rule, row.line.is_some(), row.severity)).collect();
+    let found = |rule| (rule, true, Severity::Refused);
+    assert_eq!(rules, [found("no-place"), found("unknown-element"), found("missing-attribute")]);
+    let (design, report) = read(bad.as_bytes(), Mode::Lenient);
+    assert_eq!(design.hash(), rich().hash(), "a lenient reading survives them");
+    assert!(["no-place", "unknown-element", "missing-attribute"].iter().all(|rule| report.by_rule().contains_key(rule)));
+}
+
+#[test]
+fn forms_of_odm_2_are_made_of_nested_groups() {
+    let text = r#"<ODM xmlns="http://www.cdisc.org/ns/odm/v2.0" FileType="Snapshot" FileOID="F" ODMVersion="2.0"
+  CreationDateTime="2026-01-02T03:04:05Z"><Study OID="S" StudyName="Nested" ProtocolName="N"><MetaDataVersion OID="1" Name="1">
+  <Protocol><StudyEventGroupRef StudyEventGroupOID="SEG" Mandatory="Yes"/></Protocol>
+  <StudyEventGroupDef OID="SEG" Name="All"><StudyEventRef StudyEventOID="V2" OrderNumber="2" Mandatory="Yes"/>
+   <StudyEventRef StudyEventOID="V1" OrderNumber="1" Mandatory="Yes"/></StudyEventGroupDef>
+  <StudyEventDef OID="V2" Name="Two" Repeating="No" Type="Scheduled"><ItemGroupRef ItemGroupOID="F1" Mandatory="Yes"/></StudyEventDef>
+  <StudyEventDef OID="V1" Name="One" Repeating="No" Type="Scheduled"><ItemGroupRef ItemGroupOID="F1" Mandatory="Yes"/></StudyEventDef>
+  <ItemGroupDef OID="F1" Name="Form" Repeating="No" Type="Form"><ItemRef ItemOID="A" Mandatory="Yes"/><ItemGroupRef ItemGroupOID="OUTER" Mandatory="No"/></ItemGroupDef>
+  <ItemGroupDef OID="OUTER" Name="Outer" Repeating="No" Type="Section"><ItemGroupRef ItemGroupOID="INNER" Mandatory="Yes"/></ItemGroupDef>
+  <ItemGroupDef OID="INNER" Name="Inner" Repeating="Dynamic" Type="Section"><ItemRef ItemOID="B" Mandatory="No"/></ItemGroupDef>
+  <ItemDef OID="A" Name="A" DataType="integer"/><ItemDef OID="B" Name="B" DataType="decimal"/>
+  </MetaDataVersion></Study></ODM>"#;
+    let (design, report) = read(text.as_bytes(), Mode::Strict);
+    let visits: Vec<_> = design.visits.iter().map(|visit| visit.oid.as_str()).collect();
+    assert_eq!(visits, ["V1", "V2"]);
+    let groups: Vec<_> = design.forms[0].item_groups.iter().map(|group| group.oid.as_str()).collect();
+    assert_eq!((design.forms.len(), groups), (1, vec!["F1", "INNER"]));
+    assert!(design.item_group(&oid("INNER")).is_some_and(|group| group.repeating));
+    assert_eq!(design.faults(), []);
+    assert_eq!(report.rows.iter().filter(|row| row.severity == Severity::Warning).count(), 2, "{report}");
+}
