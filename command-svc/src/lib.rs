@@ -14,6 +14,7 @@ pub mod follow_up;
 pub mod governing;
 mod http;
 mod lock;
+mod migration;
 pub mod odm;
 pub mod refusal;
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use domain::decider::Fold;
-use domain::design::{StudyDesign, content_hash};
+use domain::design::content_hash;
 use domain::history::{Aggregate, CommitHash, Position, StreamId, Tail};
 use domain::ids::{ParticipantId, SiteId, StudyId, SubjectNumber};
 use domain::participant::{Blocker, Participant, readiness};
@@ -121,9 +121,8 @@ impl Commands {
 
     async fn go_through(&self, tenant: &Tenant, study: &StreamId) -> Result<GoneThrough, Refusal> {
         let governing = self.governing.current::<Study>(tenant, study).await?;
-        let design = governing.state.live_design();
         let streams = tenant.journal.streams(&study.journal, Aggregate::Participant).await?;
-        let records = stream::iter(streams).map(|stream| look_into(tenant, stream, design.map(|design| &**design)));
+        let records = stream::iter(streams).map(|stream| look_into(tenant, stream, &governing.state));
         let looked: Vec<Looked> = records.buffered(AT_ONCE).try_collect().await?;
         let mut by_kind = BTreeMap::new();
         for (kind, count) in looked.iter().filter_map(|one| one.hindered.as_ref()).flat_map(|one| &one.by_kind) {
@@ -146,7 +145,7 @@ struct Looked {
     hindered: Option<Hindered>,
 }
 
-async fn look_into(tenant: &Tenant, stream: StreamId, design: Option<&StudyDesign>) -> Result<Looked, Refusal> {
+async fn look_into(tenant: &Tenant, stream: StreamId, study: &Study) -> Result<Looked, Refusal> {
     let mut state = Participant::default();
     let commits = tenant.journal.load(&stream, Tail::default()).await?;
     for commit in commits.iter() {
@@ -154,6 +153,7 @@ async fn look_into(tenant: &Tenant, stream: StreamId, design: Option<&StudyDesig
     }
     let head = commits.last().map_or_else(CommitHash::default, |last| last.hash);
     let id = stream.data_subject().ok_or_else(|| Failure::damaged(&stream, "its id is no participant's"))?;
+    let design = state.record().and_then(|record| study.design_of(record).or_else(|| study.live_design()));
     let hindered = match (state.record(), design) {
         (Some(record), Some(design)) => {
             let blockers = readiness(record, design);

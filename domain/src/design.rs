@@ -14,9 +14,13 @@ use crate::ids::{CheckId, Oid};
 use crate::rejection::Fault;
 use crate::scope::Scope;
 
+pub mod difference;
+mod place;
+mod protection;
 pub mod expression;
 mod value;
 
+pub use difference::Difference;
 pub use value::ItemValue;
 
 /// Texts in several languages: language tag (RFC 5646, empty for none) → text.

@@ -20,6 +20,7 @@ mod checks;
 mod command;
 mod consent;
 mod locks;
+mod migration;
 mod place;
 mod queries;
 mod readiness;
@@ -33,6 +34,7 @@ pub use checks::{CheckOutcome, Severity};
 pub use command::{Command, ItemToSave};
 pub use consent::{Consent, ConsentRefused};
 pub use locks::{Held, LockRefused, Locks};
+pub use migration::{MigrationRefused, MigrationReport, Unfit};
 pub use place::{FormKey, ItemKey, ItemPlace, Place, VisitKey};
 pub use queries::{Queries, Query, QueryKind, QueryRefused, QueryState};
 pub use readiness::{Blocker, readiness, required_items};
@@ -54,6 +56,10 @@ facts! {
     pub enum Event for Participant {
         /// The participant is in the study, under a pseudonym.
         "participant-registered" 1 Registered { site: SiteId, subject_number: SubjectNumber },
+        /// Data is entered under this design version.
+        "design-assigned" 1 DesignAssigned { design: CommitHash },
+        /// From now on data is entered under another version. Values for which it has no place stay as they are.
+        "design-migrated" 1 DesignMigrated { from: CommitHash, to: CommitHash, read_only: Vec<ItemPlace> },
         /// Consent was given; data may be entered.
         "consent-given" 1 ConsentGiven { version: ConsentVersion, reference: Option<FreeText> },
         /// Consent was withdrawn: nothing is entered until it is given again. What was collected before stays.
@@ -162,6 +168,10 @@ pub struct Record {
     pub site: SiteId,
     /// The pseudonym.
     pub subject_number: SubjectNumber,
+    /// The design version under which data is entered; none: registered before versions were recorded.
+    pub design: Option<CommitHash>,
+    /// Values for which that version has no place: they stay, and do not change.
+    pub read_only: BTreeSet<ItemPlace>,
     /// The consent that holds.
     pub consent: Option<ConsentVersion>,
     /// Every consent that was given, in order.
@@ -278,6 +288,7 @@ impl Decider for Participant {
             Command::Sign { place, meaning, signer } => {
                 sign::decide(self.processable(context)?, place, *meaning, signer.as_ref(), context)
             }
+            Command::Migrate { to } => migration::decide(self.processable(context)?, to, context),
             Command::Withdraw { reason } => match self.visible(context)? {
                 (Self::Withdrawn(_), _) => Ok(vec![]),
                 (_, record) => {
@@ -333,6 +344,8 @@ impl Record {
         Self {
             site,
             subject_number,
+            design: None,
+            read_only: BTreeSet::new(),
             consent: None,
             consents: Vec::new(),
             visits: BTreeMap::new(),
@@ -349,6 +362,11 @@ impl Record {
 
     fn evolve(&mut self, event: &Event, recorded: Recorded) {
         match event {
+            Event::DesignAssigned { design } => self.design = Some(*design),
+            Event::DesignMigrated { to, read_only, .. } => {
+                self.design = Some(*to);
+                self.read_only = read_only.iter().cloned().collect();
+            }
             Event::ConsentGiven { .. } | Event::ConsentWithdrawn { .. } => consent::evolve(self, event, recorded),
             Event::VisitStarted { .. } | Event::VisitMissed { .. } => visits::evolve(&mut self.visits, event),
             Event::ItemsSaved { .. }
@@ -404,7 +422,9 @@ impl Participant {
         if !setup.sites.contains_key(site) || !context.principal.sites.contains(site) {
             return Err(Refused::NoSuchSite);
         }
-        Ok(vec![Event::Registered { site: site.clone(), subject_number: subject_number.clone() }])
+        let design = context.governing.design_at(site).ok_or(MigrationRefused::NoDesignAtSite)?;
+        let registered = Event::Registered { site: site.clone(), subject_number: subject_number.clone() };
+        Ok(vec![registered, Event::DesignAssigned { design }])
     }
 
     /// The record, if it is there and at a site that the credential reaches.

@@ -8,22 +8,24 @@ use utoipa::ToSchema;
 
 use crate::Day;
 use crate::decider::{self, Context, Decider, Recorded};
-use crate::design::{StudyDesign, content_hash};
+use crate::design::StudyDesign;
 use crate::field::Malformed;
 use crate::history::{CommitHash, StreamId};
 use crate::ids::{ConsentVersion, Environment, Label, RuleId, SiteId};
 use crate::participant::Held;
 use crate::privacy::RefusalGround;
-use crate::rejection::{Kind, Rejection};
+use crate::rejection::{Fault, Kind, Rejection};
 use crate::scope::Scope;
 
 mod consents;
 mod locks;
 mod retention;
+mod versions;
 
 pub use consents::{ConsentForm, Consents};
 pub use locks::{Checked, Database, StudyLocks};
 pub use retention::{Due, MONTHS_MAX, Milestones, Rule, Trigger};
+pub use versions::Versions;
 
 // --- facts
 
@@ -38,6 +40,12 @@ facts! {
         "site-opened" 1 SiteOpened { site: SiteId, name: Label },
         /// Participants may be registered, under this design.
         "study-went-live" 1 WentLive { design: CommitHash },
+        /// From now on no version is active at a site before that site's approval of it is recorded.
+        "approvals-demanded" 1 ApprovalsDemanded { },
+        /// A site may use a design version: its ethics committee and whoever else is asked there agree.
+        "design-approved" 1 DesignApproved { design: CommitHash, site: SiteId, reference: Label },
+        /// A site uses this version from now on, for those who are registered or migrated there.
+        "design-activated" 1 DesignActivated { design: CommitHash, site: SiteId },
         /// There is a consent form. A consent to it holds for so many months, or until it is withdrawn.
         "consent-published" 1 ConsentPublished { version: ConsentVersion, months: Option<u32> },
         /// A site may use it.
@@ -83,10 +91,8 @@ pub enum Study {
     Live {
         /// What was set up.
         setup: Setup,
-        /// The design that is live.
+        /// The design that is live at every site without one of its own.
         design: CommitHash,
-        /// Its content, once its parts were read.
-        content: Option<Arc<StudyDesign>>,
     },
 }
 
@@ -105,6 +111,8 @@ pub struct Setup {
     pub retention: BTreeMap<RuleId, Option<Rule>>,
     /// When the study was completed, if it is.
     pub completed: Option<Day>,
+    /// Which design version is in force where.
+    pub versions: Versions,
     /// What is frozen or locked.
     pub locks: StudyLocks,
     /// Its consent forms.
@@ -124,14 +132,6 @@ impl Study {
         match self {
             Self::Absent => None,
             Self::Configured(setup) | Self::Live { setup, .. } => Some(setup),
-        }
-    }
-
-    /// The live design, if the study is live and its parts were read.
-    pub fn live_design(&self) -> Option<&Arc<StudyDesign>> {
-        match self {
-            Self::Live { content, .. } => content.as_ref(),
-            Self::Absent | Self::Configured(_) => None,
         }
     }
 }
@@ -158,6 +158,9 @@ pub enum Command {
         version: Label,
         /// Content hashes of the parts, in order.
         parts: Vec<CommitHash>,
+        /// The content, to be compared with the versions before it. Never from a body of this command.
+        #[serde(skip)]
+        content: Option<Arc<StudyDesign>>,
     },
     /// Opens a site.
     OpenSite {
@@ -170,6 +173,17 @@ pub enum Command {
     GoLive {
         /// Content hash of the design.
         design: CommitHash,
+    },
+    /// Demands that a site's approval of a version is recorded before the version is active there. Cannot be taken back.
+    DemandApprovals {},
+    /// Records a site's approval of a design version.
+    ApproveDesign {
+        /// Content hash of the design.
+        design: CommitHash,
+        /// At which site.
+        site: SiteId,
+        /// Where the approval is found: the committee and its number.
+        reference: Label,
     },
     /// Publishes a version of the consent form.
     PublishConsent {
@@ -187,6 +201,13 @@ pub enum Command {
         site: SiteId,
         /// Where the approval is found: the committee and its number.
         reference: Label,
+    },
+    /// Takes a published design into use at one site.
+    ActivateDesign {
+        /// Content hash of the design.
+        design: CommitHash,
+        /// At which site.
+        site: SiteId,
     },
     /// Requires consent to a version, or a later one, for all data from a day on.
     RequireConsent {
@@ -288,6 +309,9 @@ impl decider::Command for Command {
             Self::PublishDesign { .. } => "publish-design",
             Self::OpenSite { .. } => "open-site",
             Self::GoLive { .. } => "go-live",
+            Self::DemandApprovals {} => "demand-approvals",
+            Self::ApproveDesign { .. } => "approve-design",
+            Self::ActivateDesign { .. } => "activate-design",
             Self::PublishConsent { .. } => "publish-consent",
             Self::ApproveConsent { .. } => "approve-consent",
             Self::RequireConsent { .. } => "require-consent",
@@ -323,6 +347,18 @@ pub enum Refused {
     /// That design is not published.
     #[error("this design is not published in the study: publish it first")]
     NoSuchDesign,
+    /// Its content is not that of its address.
+    #[error("the design's address is not the SHA-256 of its content")]
+    OtherContent,
+    /// It protects an item less than a version before it.
+    #[error("{} of the items are protected less than in an earlier version: a scope or flag is never lowered", .0.len())]
+    Lowered(Vec<Fault>),
+    /// Nobody is registered yet.
+    #[error("the study is not live: go live first, then a site may take a version of its own into use")]
+    NotLiveYet,
+    /// The site has not approved it.
+    #[error("this site's approval of the design version is not recorded, and the study demands it: record it first")]
+    NotApproved,
     /// No site is open.
     #[error("no site is open: open one first")]
     NoSite,
@@ -395,6 +431,11 @@ impl Rejection for Refused {
             Self::StudyExists => "study-exists",
             Self::SiteExists => "site-exists",
             Self::NoSuchDesign => "no-such-design",
+            Self::OtherContent => "other-content",
+            Self::Lowered(_) => "protection-lowered",
+            Self::NoSuchSite => "no-such-site",
+            Self::NotLiveYet => "study-not-live",
+            Self::NotApproved => "design-not-approved",
             Self::NoSite => "no-site",
             Self::NoSuchConsent => "no-such-consent-version",
             Self::ConsentPublishedOtherwise => "consent-published-otherwise",
@@ -406,7 +447,6 @@ impl Rejection for Refused {
             Self::ForeignScope(_) => "foreign-scope",
             Self::NoExemption(_) => "no-exemption",
             Self::NoSuchRule => "no-such-rule",
-            Self::NoSuchSite => "no-such-site",
             Self::DataLocked => "locked",
             Self::DatabaseLocked => "database-locked",
             Self::DatabaseNotLocked => "database-not-locked",
@@ -422,7 +462,7 @@ impl Rejection for Refused {
     fn kind(&self) -> Kind {
         match self {
             Self::NoSuchStudy | Self::NoSuchRule => Kind::NotFound,
-            Self::NoSuchSite => Kind::Invalid,
+            Self::NoSuchSite | Self::OtherContent | Self::Lowered(_) => Kind::Invalid,
             Self::SamePerson => Kind::Forbidden,
             Self::NoSuchConsent
             | Self::ConsentMonths
@@ -436,6 +476,8 @@ impl Rejection for Refused {
             | Self::NoSite
             | Self::NoSuchDesign
             | Self::NotLive
+            | Self::NotLiveYet
+            | Self::NotApproved
             | Self::CompletedOtherwise
             | Self::DataLocked
             | Self::DatabaseLocked
@@ -448,9 +490,10 @@ impl Rejection for Refused {
         }
     }
 
-    fn faults(&self) -> Vec<crate::rejection::Fault> {
+    fn faults(&self) -> Vec<Fault> {
         match self {
             Self::Blocked(checked) => checked.faults.clone(),
+            Self::Lowered(faults) => faults.clone(),
             _ => Vec::new(),
         }
     }
@@ -476,10 +519,8 @@ impl Decider for Study {
                 Some(setup) if setup.environment == *environment && setup.name == *name => Ok(vec![]),
                 Some(_) => Err(Refused::StudyExists),
             },
-            Command::PublishDesign { design, version, parts } => {
-                let setup = self.setup().ok_or(Refused::NoSuchStudy)?;
-                let news = Event::DesignPublished { design: *design, version: version.clone(), parts: parts.clone() };
-                Ok(if setup.designs.contains_key(design) { vec![] } else { vec![news] })
+            Command::PublishDesign { design, version, parts, content } => {
+                self.publish(design, version, parts, content.as_ref())
             }
             Command::OpenSite { site, name } => {
                 let setup = self.setup().ok_or(Refused::NoSuchStudy)?.unlocked()?;
@@ -490,6 +531,9 @@ impl Decider for Study {
                 }
             }
             Command::GoLive { design } => self.go_live(design),
+            Command::DemandApprovals {} => self.demand_approvals(),
+            Command::ApproveDesign { design, site, reference } => self.approve((design, site), reference, context),
+            Command::ActivateDesign { design, site } => self.activate((design, site), context),
             Command::PublishConsent { version, months } => self.publish_consent(version, *months),
             Command::ApproveConsent { version, site, reference } => self.approve_consent(version, site, reference),
             Command::RequireConsent { version, site, from } => self.require_consent(version, site.as_ref(), *from),
@@ -528,6 +572,7 @@ impl Decider for Study {
                     sites: BTreeMap::new(),
                     retention: BTreeMap::new(),
                     completed: None,
+                    versions: Versions::default(),
                     locks: StudyLocks::default(),
                     consents: Consents::default(),
                 });
@@ -544,7 +589,12 @@ impl Decider for Study {
             }
             Event::WentLive { design } => {
                 if let Some(setup) = self.setup() {
-                    *self = Self::Live { setup: setup.clone(), design: *design, content: None };
+                    *self = Self::Live { setup: setup.clone(), design: *design };
+                }
+            }
+            Event::ApprovalsDemanded {} | Event::DesignApproved { .. } | Event::DesignActivated { .. } => {
+                if let Some(setup) = self.setup_mut() {
+                    setup.versions.evolve(event);
                 }
             }
             Event::ConsentPublished { .. } | Event::ConsentApproved { .. } | Event::ConsentRequired { .. } => {
@@ -579,22 +629,11 @@ impl Decider for Study {
     }
 
     fn missing_parts(&self) -> Vec<CommitHash> {
-        match self {
-            Self::Live { setup, design, content: None } => setup.designs.get(design).cloned().unwrap_or_default(),
-            Self::Absent | Self::Configured(_) | Self::Live { .. } => Vec::new(),
-        }
+        self.parts_to_read()
     }
 
     fn supply_parts(&mut self, parts: Vec<String>) -> Result<(), Malformed> {
-        if let Self::Live { design, content, .. } = self {
-            let text = parts.concat();
-            if content_hash(text.as_bytes()) != *design {
-                return Err(Malformed::at("design parts: the content hash differs"));
-            }
-            let read = serde_json::from_str(&text).map_err(|_| Malformed::at("design parts"))?;
-            *content = Some(Arc::new(read));
-        }
-        Ok(())
+        self.read_parts(parts)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::history::{
 use crate::ids::{CommandId, CorrelationId, Environment, Label, Oid, SiteId, TenantId, UserId};
 use crate::permit::{Principal, Role, Sites};
 use crate::rejection::Rejection;
-use crate::study::{Setup, Study};
+use crate::study::{Setup, Study, Versions};
 
 /// A history, about to be asked something.
 pub(crate) struct Given<D: Decider> {
@@ -262,10 +262,11 @@ pub(crate) fn live_study_under(design: StudyDesign) -> Study {
         sites: [(site("oslo"), label("Oslo")), (site("bergen"), label("Bergen"))].into(),
         retention: Default::default(),
         completed: None,
+        versions: Versions { contents: [(hash, Arc::new(design))].into(), ..Versions::default() },
         locks: Default::default(),
         consents: Default::default(),
     };
-    Study::Live { setup, design: hash, content: Some(Arc::new(design)) }
+    Study::Live { setup, design: hash }
 }
 
 /// Folds nothing: proves that unit is a governing state.

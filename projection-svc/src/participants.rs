@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use domain::Moment;
-use domain::history::{Aggregate, Commit};
+use domain::history::{Aggregate, Commit, CommitHash};
 use domain::ids::{ConsentVersion, ParticipantId, SiteId, StudyId, SubjectNumber};
-use domain::participant::{Event, FormKey};
+use domain::participant::{Event, FormKey, ItemPlace};
 use domain::permit::Sites;
 use domain::port::{Failure, Tenant};
 use domain::scope::Scope;
@@ -31,6 +31,12 @@ pub struct Participant {
     pub site: SiteId,
     /// How far.
     pub state: ParticipantState,
+    /// Content hash of the design version under which data is entered; none: the site's.
+    #[serde(default)]
+    pub design: Option<CommitHash>,
+    /// Values for which that version has no place: they stay, and do not change.
+    #[serde(default)]
+    pub read_only: Vec<ItemPlace>,
     /// The consent that holds.
     pub consent: Option<ConsentVersion>,
     /// How many forms were saved.
@@ -94,7 +100,7 @@ pub struct Participants;
 
 impl Projection for Participants {
     const NAME: &'static str = "participants";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     type Row = ParticipantRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -143,6 +149,8 @@ fn registered(participant: ParticipantId, site: SiteId, subject_number: SubjectN
         subject_number,
         site,
         state: ParticipantState::Registered,
+        design: None,
+        read_only: Vec::new(),
         consent: None,
         forms: 0,
         last_activity: Moment(commit.header.stored_at),
@@ -159,6 +167,12 @@ impl Record {
         let shown = &mut self.shown;
         match event {
             Event::Registered { .. } => {}
+            Event::DesignAssigned { design } => shown.design = Some(design),
+            Event::DesignMigrated { to, read_only, .. } => {
+                shown.design = Some(to);
+                shown.read_only = read_only;
+                shown.last_activity = Moment(commit.header.stored_at);
+            }
             Event::ConsentGiven { version, .. } => {
                 shown.consent = Some(version);
                 shown.state = ParticipantState::Consented;

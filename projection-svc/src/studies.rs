@@ -29,6 +29,9 @@ pub struct Study {
     pub state: StudyState,
     /// Content hash of the design that is live.
     pub live_design: Option<CommitHash>,
+    /// Whether no version is active at a site before that site's approval of it is recorded.
+    #[serde(default)]
+    pub approvals_demanded: bool,
     /// Every published design.
     pub designs: Vec<Design>,
     /// Every open site.
@@ -79,6 +82,24 @@ pub struct Site {
     pub name: Label,
     /// Who opened it and when.
     pub opened: Act,
+    /// Content hash of the design version that it took into use for itself; none: the study's.
+    #[serde(default)]
+    pub design: Option<CommitHash>,
+    /// Its approvals of design versions.
+    #[serde(default)]
+    pub approvals: Vec<Approval>,
+}
+
+/// A site's approval of a design version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DesignApproval)]
+pub struct Approval {
+    /// Content hash of the design.
+    pub design: CommitHash,
+    /// Where the approval is found.
+    pub reference: Label,
+    /// Who recorded it and when.
+    pub recorded: Act,
 }
 
 /// A retention rule in force.
@@ -213,6 +234,7 @@ fn created(study: &StudyId, name: Label, environment: Environment, commit: &Comm
         environment,
         state: StudyState::Configured,
         live_design: None,
+        approvals_demanded: false,
         designs: Vec::new(),
         sites: Vec::new(),
         retention: Vec::new(),
@@ -231,7 +253,22 @@ impl Study {
             Event::DesignPublished { design, version, parts } => {
                 self.designs.push(Design { design, version, parts, published: Act::of(commit) });
             }
-            Event::SiteOpened { site, name } => self.sites.push(Site { site, name, opened: Act::of(commit) }),
+            Event::SiteOpened { site, name } => {
+                let opened = Act::of(commit);
+                self.sites.push(Site { site, name, opened, design: None, approvals: Vec::new() });
+            }
+            Event::ApprovalsDemanded {} => self.approvals_demanded = true,
+            Event::DesignApproved { design, site, reference } => {
+                if let Some(site) = self.sites.iter_mut().find(|known| known.site == site) {
+                    site.approvals.retain(|known| known.design != design);
+                    site.approvals.push(Approval { design, reference, recorded: Act::of(commit) });
+                }
+            }
+            Event::DesignActivated { design, site } => {
+                if let Some(site) = self.sites.iter_mut().find(|known| known.site == site) {
+                    site.design = Some(design);
+                }
+            }
             Event::WentLive { design } => {
                 self.state = StudyState::Live;
                 self.live_design = Some(design);
@@ -272,7 +309,6 @@ impl Study {
                 self.database(DatabaseState::UnlockAsked, Some(reason), digest, commit);
             }
             Event::DatabaseUnlocked {} => self.database = None,
-            Event::ConsentPublished { .. } | Event::ConsentApproved { .. } | Event::ConsentRequired { .. } => {}
         }
         self
     }

@@ -13,6 +13,8 @@ use crate::{audit, casebook, erasures, identity, overview, participants, queries
         studies::list,
         studies::show,
         studies::design,
+        studies::version,
+        studies::difference,
         overview::show,
         participants::list,
         participants::show,

@@ -14,6 +14,7 @@ use super::{bulk, designs, participants, studies};
         designs::publish,
         bulk::commands,
         participants::record,
+        participants::migration_report,
         participants::identity,
         participants::privacy,
     ),

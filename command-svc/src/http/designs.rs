@@ -66,7 +66,8 @@ pub(super) async fn publish(
         store(&commands, &call, &study, part).await?;
     }
     let parts = parts.iter().map(address).collect();
-    let command = study::Command::PublishDesign { design: hash, version: version.clone(), parts };
+    let content = Some(Arc::new(design));
+    let command = study::Command::PublishDesign { design: hash, version: version.clone(), parts, content };
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Study, &study);
     let done = commands.execute::<Study>(&call.tenant, &stream, &command, &call.request).await?;
     let published = Published { design: hash, version, reply: Reply::of(&done) };

@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use domain::history::{Aggregate, StreamId};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::history::{Aggregate, CommitHash, StreamId};
 use domain::identity::{self, Identity};
 use domain::ids::{ParticipantId, StudyId};
 use domain::participant::{self, Participant};
 use domain::port::ReauthenticationError;
 use domain::privacy;
-use edge::{Ids, JsonBody, Problem};
+use edge::{Caller, Ids, JsonBody, Problem};
 use tracing::Instrument;
 
 use super::call::{Call, CommandHeaders};
 use super::reply::{Answers, Problems, crashed};
 use crate::commands::Commands;
 use crate::execute::Done;
+use crate::migration::NoReport;
 
 type Person = Ids<(StudyId, ParticipantId)>;
 
@@ -115,4 +118,35 @@ pub(super) async fn privacy(
     let order = async move { commands.execute_privacy(&call.tenant, &stream, &command, &call.request).await };
     let done = tokio::spawn(order.in_current_span()).await.map_err(|_| crashed())?;
     Ok(done?)
+}
+
+/// What the command `migrate` would change for one participant: which values become read-only, which would not be taken
+/// by the other version as they are, which items are new. It changes nothing and shows no value.
+#[utoipa::path(
+    get,
+    path = "/v1/studies/{study}/participants/{participant}/migration/{design}",
+    operation_id = "show_migration",
+    tag = "queries",
+    params(
+        ("study" = StudyId, Path, description = "the study"),
+        ("participant" = ParticipantId, Path, description = "the participant"),
+        ("design" = String, Path, description = "content hash of the other version"),
+    ),
+    responses((status = 200, body = participant::MigrationReport), Problems)
+)]
+pub(super) async fn migration_report(
+    State(commands): State<Arc<Commands>>,
+    Caller(caller): Caller,
+    Ids((study, participant, design)): Ids<(StudyId, ParticipantId, CommitHash)>,
+) -> Result<Response, Problem> {
+    match commands.migration_report(&caller, (&study, participant), &design).await {
+        Ok(report) => Ok(([(header::CACHE_CONTROL, "no-store")], Json(report)).into_response()),
+        Err(NoReport::Refused(refusal)) => Err(refusal.into()),
+        Err(NoReport::NoSuchParticipant) => {
+            Err(Problem::not_found("no-such-participant", "there is no such participant at a site of this credential"))
+        }
+        Err(NoReport::NoSuchDesign) => {
+            Err(Problem::not_found("no-such-design", "no design with this hash is published in the study"))
+        }
+    }
 }

@@ -78,7 +78,7 @@ pub struct ClinicalItem {
     pub line: u64,
 }
 
-/// Begins to read clinical data: checks that it is ODM 1.3 and reads nothing more.
+/// Begins to read clinical data: checks that it is ODM and reads nothing more.
 pub fn read_clinical<R: BufRead>(input: R, limits: &Limits) -> Result<Clinical<R>, OdmError> {
     let (xml, root) = Xml::open(input, limits)?;
     Ok(Clinical {
@@ -111,6 +111,7 @@ pub(super) struct ClinicalFile<R> {
 impl<R: BufRead> Clinical<R> {
     /// The rows since the last call. Taken after each participant, they need no memory to speak of.
     pub fn take_report(&mut self) -> Report {
+        self.file.report.rows.extend(self.file.xml.take_broken());
         std::mem::take(&mut self.file.report)
     }
 
@@ -187,6 +188,8 @@ pub struct Survey {
     pub designs: BTreeSet<(Option<String>, Option<String>)>,
     /// How many rows the report will have.
     pub rows: Counts,
+    /// Everything in which the file is not as ODM demands, as refused rows: a strict import stops here.
+    pub broken: Report,
 }
 
 /// Reads a whole file and keeps nothing. To be done before the first value is sent: a file that is cut off in its last
@@ -194,7 +197,12 @@ pub struct Survey {
 pub fn survey(input: impl BufRead, limits: &Limits) -> Result<Survey, OdmError> {
     let mut survey = Survey::default();
     let mut clinical = read_clinical(input, limits)?;
-    while let Some(participant) = clinical.next() {
+    loop {
+        let next = clinical.next();
+        let broken = clinical.file.xml.take_broken();
+        clinical.file.report.rows.extend(broken.iter().cloned());
+        survey.broken.rows.extend(broken.into_iter().map(|row| Row { severity: Severity::Refused, ..row }));
+        let Some(participant) = next else { break };
         let participant = participant?;
         survey.participants += 1;
         survey.forms += participant.forms.len() as u64;

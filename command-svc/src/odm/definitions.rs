@@ -5,17 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
 use domain::design::{FormDef, ItemGroupDef, Labels, Ref, SdvPlan, StudyDesign, VisitDef};
+use exchange::odm::metadata::alias;
 
 use super::design::File;
 use super::error::{OdmError, Place};
 use super::reader::Element;
-use super::report::{Report, Severity, Tally};
+use super::report::{Report, Severity};
 
+pub(super) mod aliases;
 mod code_lists;
 mod expressions;
+mod nested;
 mod references;
 
 pub(super) use references::Kind;
+use aliases::Aliases;
+use nested::Nested;
 use references::Pending;
 
 /// A `MetaDataVersion` while it is read.
@@ -24,16 +29,20 @@ pub(super) struct Draft {
     pub(super) design: StudyDesign,
     pub(super) report: Report,
     pub(super) include: Option<Place>,
-    pub(super) range_checks: Tally,
     pending: Vec<Pending>,
     /// Lists that are kept elsewhere.
     external_lists: BTreeSet<String>,
     defined: BTreeSet<(Kind, String)>,
     protocol: Vec<(Option<u32>, String)>,
-}
-
-pub(super) fn range_checks_say(_: &str) -> &'static str {
-    "kept, not executed yet"
+    /// OIDs that are others in the design than in the file.
+    originals: BTreeMap<(Kind, String), String>,
+    /// ODM 2.0: item groups that are not sorted into forms and groups yet.
+    nested: Vec<Nested>,
+    /// ODM 2.0: groups of visits, and their order.
+    visit_groups: Vec<(String, Vec<String>)>,
+    protocol_groups: Vec<(Option<u32>, String)>,
+    /// The name of the study is empty.
+    pub(super) nameless: bool,
 }
 
 impl Draft {
@@ -43,11 +52,15 @@ impl Draft {
             design: StudyDesign::default(),
             report: Report::default(),
             include: None,
-            range_checks: Tally::default(),
             pending: Vec::new(),
             external_lists: BTreeSet::new(),
             defined: BTreeSet::new(),
             protocol: Vec::new(),
+            originals: BTreeMap::new(),
+            nested: Vec::new(),
+            visit_groups: Vec::new(),
+            protocol_groups: Vec::new(),
+            nameless: false,
         };
         draft.design.version = version.attribute("OID").unwrap_or_default().to_owned();
         if draft.design.version.is_empty() {
@@ -59,6 +72,8 @@ impl Draft {
                 "Protocol" => draft.protocol(file, &element)?,
                 "StudyEventDef" => draft.visit(file, &element)?,
                 "FormDef" => draft.form(file, &element)?,
+                "ItemGroupDef" if file.is_v2() => draft.nested_group(file, element)?,
+                "StudyEventGroupDef" => draft.visit_group(file, &element)?,
                 "ItemGroupDef" => draft.item_group(file, &element)?,
                 "ItemDef" => draft.item(file, &element)?,
                 "CodeList" => draft.code_list(file, &element)?,
@@ -67,6 +82,8 @@ impl Draft {
                 _ => file.not_kept.inside(&version.name, &element),
             }
         }
+        draft.settle_visit_groups();
+        draft.settle_nested();
         Ok(draft)
     }
 
@@ -77,8 +94,14 @@ impl Draft {
     // --- visits, forms, item groups
 
     fn protocol<R: BufRead>(&mut self, file: &mut File<R>, protocol: &Element) -> Result<(), OdmError> {
+        let mut aliases = Aliases::default();
         while let Some(element) = file.xml.child(protocol)? {
             match (element.name.as_str(), element.attribute("StudyEventOID")) {
+                ("Alias", _) => aliases.take(file, &element, protocol),
+                ("StudyEventGroupRef", _) => {
+                    let group = element.attribute("StudyEventGroupOID").unwrap_or_default().to_owned();
+                    self.protocol_groups.push((number(&element, "OrderNumber"), group));
+                }
                 ("StudyEventRef", Some(oid)) => {
                     self.refers(&element, Kind::Visit, oid);
                     self.protocol.push((number(&element, "OrderNumber"), oid.to_owned()));
@@ -89,77 +112,107 @@ impl Draft {
                 _ => file.not_kept.inside(&protocol.name, &element),
             }
         }
+        self.nameless = aliases.has(alias::STUDY_NAME);
+        self.design.checks = self.json(&aliases, alias::CHECKS, protocol).unwrap_or_default();
         Ok(())
     }
 
     fn visit<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
-        let (labels, forms) = self.parts(file, element, ("FormRef", "FormOID", Kind::Form))?;
+        let reference = match file.is_v2() {
+            true => ("ItemGroupRef", "ItemGroupOID", Kind::Form),
+            false => ("FormRef", "FormOID", Kind::Form),
+        };
+        let (labels, mut forms, aliases) = self.parts(file, element, reference)?;
         if let Some(oid) = self.defines(element, Kind::Visit) {
-            let repeating = yes(element, "Repeating");
-            let visit = VisitDef { name: name(element), repeating, oid, labels, window: None, forms };
-            self.design.visits.push(visit);
+            self.original(&aliases, Kind::Visit, element);
+            self.methods_of(&mut forms, &aliases, element);
+            let (repeating, window) = (yes(element, "Repeating"), self.json(&aliases, alias::WINDOW, element));
+            let (name, labels) = (Self::name_of(&aliases, element), self.labels_of(&aliases, labels, element));
+            self.design.visits.push(VisitDef { oid, name, labels, repeating, window, forms });
         }
         Ok(())
     }
 
     fn form<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
-        let (labels, groups) = self.parts(file, element, ("ItemGroupRef", "ItemGroupOID", Kind::ItemGroup))?;
+        let (labels, item_groups, aliases) =
+            self.parts(file, element, ("ItemGroupRef", "ItemGroupOID", Kind::ItemGroup))?;
         if let Some(oid) = self.defines(element, Kind::Form) {
-            let repeating = yes(element, "Repeating");
-            self.design.forms.push(FormDef {
-                name: name(element),
-                repeating,
-                oid,
-                labels,
-                sdv: SdvPlan::default(),
-                signature: false,
-                item_groups: groups,
-            });
+            self.original(&aliases, Kind::Form, element);
+            let (name, labels) = (Self::name_of(&aliases, element), self.labels_of(&aliases, labels, element));
+            let (repeating, sdv) = (yes(element, "Repeating"), SdvPlan::None);
+            let form = FormDef { oid, name, labels, repeating, sdv, signature: false, item_groups };
+            let form = self.form_aliases(form, &aliases, element);
+            self.design.forms.push(form);
         }
         Ok(())
     }
 
+    /// The form with what stands in its aliases.
+    fn form_aliases(&mut self, mut form: FormDef, aliases: &Aliases, element: &Element) -> FormDef {
+        form.sdv = match aliases.text(alias::SDV_PLAN) {
+            None => SdvPlan::None,
+            Some("part") => SdvPlan::Part,
+            Some("all") => SdvPlan::All,
+            Some(_) => {
+                self.fault(element, "bad-alias", "its alias lethe.sdv-plan is neither part nor all");
+                SdvPlan::None
+            }
+        };
+        form.signature = aliases.has(alias::SIGNATURE);
+        self.methods_of(&mut form.item_groups, aliases, element);
+        form
+    }
+
+    /// Methods of references for which ODM 1.3.2 has no attribute.
+    fn methods_of(&mut self, refs: &mut [Ref], aliases: &Aliases, element: &Element) {
+        let methods: BTreeMap<String, String> = self.json(aliases, alias::METHODS, element).unwrap_or_default();
+        for reference in refs {
+            let method = methods.get(reference.oid.as_str()).cloned();
+            reference.method = reference.method.take().or(method);
+        }
+    }
+
     fn item_group<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
-        let (labels, items) = self.parts(file, element, ("ItemRef", "ItemOID", Kind::Item))?;
+        let (labels, items, aliases) = self.parts(file, element, ("ItemRef", "ItemOID", Kind::Item))?;
         if let Some(oid) = self.defines(element, Kind::ItemGroup) {
-            let group = ItemGroupDef { name: name(element), repeating: yes(element, "Repeating"), oid, labels, items };
+            self.original(&aliases, Kind::ItemGroup, element);
+            let (name, labels) = (Self::name_of(&aliases, element), self.labels_of(&aliases, labels, element));
+            let group = ItemGroupDef { oid, name, labels, repeating: yes(element, "Repeating"), items };
             self.design.item_groups.push(group);
         }
         Ok(())
     }
 
-    /// The labels of a definition and what it is made of, in order.
+    /// The labels of a definition, what it is made of, in order, and its aliases.
     fn parts<R: BufRead>(
         &mut self,
         file: &mut File<R>,
         parent: &Element,
         (reference, attribute, kind): (&str, &str, Kind),
-    ) -> Result<(Labels, Vec<Ref>), OdmError> {
-        let mut labels = Labels::new();
+    ) -> Result<(Labels, Vec<Ref>, Aliases), OdmError> {
+        let (mut labels, mut aliases) = (Labels::new(), Aliases::default());
         let mut parts: Vec<(Option<u32>, Ref)> = Vec::new();
         let mut seen = BTreeSet::new();
         while let Some(element) = file.xml.child(parent)? {
             match element.name.as_str() {
                 "Description" => labels = file.labels(&element)?,
+                "Alias" => aliases.take(file, &element, parent),
                 name if name == reference => {
-                    let Some(oid) = self.oid(&element, attribute) else {
+                    let Some(part) = self.reference(&element, attribute) else {
                         continue;
                     };
-                    if !seen.insert(oid.clone()) {
+                    if !seen.insert(part.oid.clone()) {
                         let what = "referred to twice here: the second time is left out";
-                        self.warn(&element, Some(oid.as_str()), "twice", what);
+                        self.warn(&element, Some(part.oid.as_str()), "twice", what);
                         continue;
                     }
-                    self.refers(&element, kind, oid.as_str());
-                    let skip_condition = self.optional(&element, "CollectionExceptionConditionOID", Kind::Condition);
-                    let method = self.optional(&element, "MethodOID", Kind::Method);
-                    let mandatory = yes(&element, "Mandatory");
-                    parts.push((number(&element, "OrderNumber"), Ref { oid, mandatory, skip_condition, method }));
+                    self.refers(&element, kind, part.oid.as_str());
+                    parts.push((number(&element, "OrderNumber"), part));
                 }
                 _ => file.not_kept.inside(&parent.name, &element),
             }
         }
-        Ok((labels, in_order(parts)))
+        Ok((labels, in_order(parts), aliases))
     }
 
     /// Visits in protocol order; those that the protocol does not name come last.

@@ -3,16 +3,19 @@
 use std::io::{BufRead, Read};
 
 use domain::design::{Labels, StudyDesign};
+use exchange::odm::OdmVersion;
+use exchange::odm::metadata::alias;
 
-use super::definitions::{Draft, range_checks_say};
+use super::definitions::aliases::Aliases;
+use super::definitions::Draft;
 use super::error::{OdmError, Place, shown};
-use super::limits::Limits;
+use super::limits::{Limits, Mode};
 use super::reader::{Element, Xml};
-use super::report::{Report, Severity, Tally};
+use super::report::{Report, Row, Severity, Tally};
 
-/// Reads the study design of an ODM 1.3 file. What was read otherwise than it stands is in the report; a design that
+/// Reads the study design of an ODM file, 1.3 or 2.0. What was read otherwise than it stands is in the report; a design that
 /// cannot be used is an error that lists every fault.
-pub fn read_design(input: impl BufRead, limits: &Limits) -> Result<(StudyDesign, Report), OdmError> {
+pub fn read_design(input: impl BufRead, limits: &Limits, mode: Mode) -> Result<(StudyDesign, Report), OdmError> {
     let bytes = whole(input, limits.design_bytes)?;
     let (xml, root) = Xml::open(bytes.as_slice(), limits)?;
     let mut file = File { xml, report: Report::default(), not_kept: Tally::default() };
@@ -25,8 +28,9 @@ pub fn read_design(input: impl BufRead, limits: &Limits) -> Result<(StudyDesign,
         }
     }
     file.xml.finish()?;
+    file.broken(mode)?;
     if root.attribute("ODMVersion").is_none() {
-        let what = "the file does not say its ODMVersion: read as 1.3.2";
+        let what = "the file does not say its ODMVersion: read as its namespace says";
         file.report.add(Severity::Warning, (root.at, "ODM", None), "no-version", what);
     }
     let no_design = OdmError::Missing {
@@ -69,8 +73,25 @@ struct Unit {
 }
 
 impl<R: BufRead> File<R> {
+    pub(super) fn is_v2(&self) -> bool {
+        self.xml.version() == OdmVersion::V2_0
+    }
+
+    /// In which points the file is not as ODM demands: notes, or reasons to refuse it.
+    fn broken(&mut self, mode: Mode) -> Result<(), OdmError> {
+        let broken = self.xml.take_broken();
+        if mode == Mode::Lenient || broken.is_empty() {
+            self.report.rows.extend(broken);
+            return Ok(());
+        }
+        let rows = broken.into_iter().map(|row| Row { severity: Severity::Refused, ..row }).collect();
+        Err(OdmError::Unusable(Report { rows }))
+    }
+
     fn study(&mut self, study: &Element) -> Result<Study, OdmError> {
-        let mut read = Study { oid: study.attribute("OID").unwrap_or_default().to_owned(), ..Study::default() };
+        let name = study.attribute("StudyName").or(study.attribute("ProtocolName")).map(str::to_owned);
+        let oid = study.attribute("OID").unwrap_or_default().to_owned();
+        let mut read = Study { oid, name, ..Study::default() };
         while let Some(element) = self.xml.child(study)? {
             match element.name.as_str() {
                 "GlobalVariables" => read.name = self.study_name(&element)?,
@@ -101,14 +122,19 @@ impl<R: BufRead> File<R> {
                 continue;
             };
             let mut symbol = Labels::new();
+            let mut aliases = Aliases::default();
             while let Some(element) = self.xml.child(&unit)? {
                 match element.name.as_str() {
                     "Symbol" => symbol = self.labels(&element)?,
+                    "Alias" => aliases.take(self, &element, &unit),
                     _ => self.not_kept.inside(&unit.name, &element),
                 }
             }
             if symbol.is_empty() {
                 symbol.extend(unit.attribute("Name").map(|name| (String::new(), name.to_owned())));
+            }
+            if let Some(said) = aliases.text(alias::LABELS).and_then(|said| serde_json::from_str(said).ok()) {
+                symbol = said;
             }
             units.push(Unit { oid: oid.to_owned(), symbol });
         }
@@ -139,8 +165,8 @@ impl Study {
             let at = (left_out.at, "MetaDataVersion", Some(left_out.version()));
             last.report.add(Severity::Warning, at, "other-version", what);
         }
-        last.design.name = self.name.unwrap_or(self.oid);
-        last.design.units = self.units.into_iter().map(|unit| (unit.oid, unit.symbol)).collect();
+        last.design.name = if last.nameless { String::new() } else { self.name.unwrap_or(self.oid) };
+        last.design.units.extend(self.units.into_iter().map(|unit| (unit.oid, unit.symbol)));
         Some(last)
     }
 }
@@ -154,9 +180,9 @@ impl Draft {
         self.check_references();
         self.settle_external_lists();
         self.sort_visits();
+        self.restore_oids();
         let mut report = file.report;
         report.append(self.report);
-        report.rows.extend(self.range_checks.rows(Severity::Note, range_checks_say));
         report.rows.extend(file.not_kept.rows(Severity::Note, |_| "not kept: the design has no place for it yet"));
         if report.counts().refused == 0 {
             for fault in self.design.faults() {

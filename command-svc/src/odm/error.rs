@@ -31,7 +31,7 @@ pub enum OdmError {
     #[error("the file cannot be read: {0}")]
     Unreadable(std::io::ErrorKind),
     /// Something else than ODM.
-    #[error("this is not an ODM 1.3 file ({at}): {what}")]
+    #[error("this is not an ODM file ({at}): {what}")]
     NotOdm {
         /// Where that shows.
         at: Place,
@@ -39,7 +39,7 @@ pub enum OdmError {
         what: String,
     },
     /// ODM, in a version that is not read yet.
-    #[error("ODM {version} is not yet supported ({at}): export the file as ODM 1.3.2")]
+    #[error("ODM {version} is not yet supported ({at}): export the file as ODM 1.3.2 or 2.0")]
     Version {
         /// Where it says so.
         at: Place,

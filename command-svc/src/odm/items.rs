@@ -4,14 +4,14 @@ use std::io::BufRead;
 
 use domain::design::{DataType, ItemDef, Labels, RangeCheck};
 use domain::scope::Scope;
+use exchange::odm::metadata::alias;
 
+use super::definitions::aliases::Aliases;
 use super::definitions::{Draft, Kind, name, number};
 use super::design::File;
 use super::error::{OdmError, shown};
 use super::reader::Element;
-
-/// The `Context` of an `Alias` whose `Name` is the item's scope.
-const SCOPE_CONTEXT: &str = "lethe.scope";
+use super::report::Severity;
 
 /// What stands within an `ItemDef`.
 #[derive(Default)]
@@ -20,13 +20,13 @@ struct Inside {
     description: Labels,
     units: Vec<String>,
     code_list: Option<String>,
-    scope: Option<Scope>,
     range_checks: Vec<RangeCheck>,
+    aliases: Aliases,
 }
 
 impl Draft {
     pub(super) fn item<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
-        let inside = self.inside_item(file, element)?;
+        let mut inside = self.inside_item(file, element)?;
         let Some(oid) = self.defines(element, Kind::Item) else {
             return Ok(());
         };
@@ -38,21 +38,33 @@ impl Draft {
         if element.attribute("SignificantDigits").is_some() {
             file.not_kept.count("SignificantDigits in ItemDef", element.at, "not-kept");
         }
+        let aliases = std::mem::take(&mut inside.aliases);
+        self.original(&aliases, Kind::Item, element);
+        let labels = if inside.question.is_empty() { inside.description } else { inside.question };
+        let unit = aliases.text(alias::UNIT).map(str::to_owned);
+        if let Some(unit) = &unit {
+            self.refers(element, Kind::Unit, unit);
+        }
         let item = ItemDef {
-            name: name(element),
-            labels: if inside.question.is_empty() { inside.description } else { inside.question },
+            name: Self::name_of(&aliases, element),
+            labels: self.labels_of(&aliases, labels, element),
             data_type,
-            length: self.length(element),
+            length: self.json(&aliases, alias::LENGTH, element).or_else(|| self.length(element)),
             code_list: inside.code_list,
-            unit: inside.units.into_iter().next(),
-            scope: inside.scope,
-            identifier: false,
-            blinded: false,
-            critical: false,
-            sdv: false,
-            range_checks: inside.range_checks,
+            unit: unit.or_else(|| inside.units.into_iter().next()),
+            scope: self.scope(&aliases, element),
+            identifier: aliases.has(alias::IDENTIFIER),
+            blinded: aliases.has(alias::BLINDED),
+            critical: aliases.has(alias::CRITICAL),
+            sdv: aliases.has(alias::SDV),
+            range_checks: self.json(&aliases, alias::RANGE_CHECKS, element).unwrap_or(inside.range_checks),
             oid,
         };
+        if item.range_checks.iter().any(|check| check.expressions.is_empty() && !check.is_executed_on(&item)) {
+            let at = (element.at, "RangeCheck", Some(item.oid.as_str()));
+            let what = "kept, not executed: its comparator, values or unit do not fit the item";
+            self.report.add(Severity::Note, at, "range-check-not-executed", what);
+        }
         self.design.items.push(item);
         Ok(())
     }
@@ -71,22 +83,20 @@ impl Draft {
                     let check = self.range_check(file, &element, item)?;
                     inside.range_checks.push(check);
                 }
-                "Alias" if element.attribute("Context") == Some(SCOPE_CONTEXT) => {
-                    inside.scope = self.scope(&element, item);
-                }
+                "Alias" => inside.aliases.take(file, &element, item),
                 _ => file.not_kept.inside(&item.name, &element),
             }
         }
         Ok(inside)
     }
 
-    fn scope(&mut self, alias: &Element, item: &Element) -> Option<Scope> {
-        let declared = alias.attribute("Name").unwrap_or_default().parse().ok();
+    fn scope(&mut self, aliases: &Aliases, item: &Element) -> Option<Scope> {
+        let declared = aliases.text(alias::SCOPE)?.parse().ok();
         let scope = declared.filter(|scope| Scope::of_participants().any(|allowed| allowed == *scope));
         if scope.is_none() {
             let allowed: Vec<_> = Scope::of_participants().map(Scope::as_str).collect();
             let what = format!("the scope of {} is none of {}", name(item), allowed.join(", "));
-            self.fault(alias, "bad-scope", what);
+            self.fault(item, "bad-scope", what);
         }
         scope
     }
@@ -104,6 +114,7 @@ impl Draft {
             "time" => DataType::Time,
             "datetime" => DataType::DateTime,
             "boolean" => DataType::Boolean,
+            "URI" => DataType::File,
             "partialTime" => {
                 self.warn(element, oid, "partial", "a partialTime is taken as a time: only whole values fit");
                 DataType::Time
@@ -156,7 +167,6 @@ impl Draft {
                 _ => file.not_kept.inside(&check.name, &element),
             }
         }
-        self.range_checks.count("RangeCheck", check.at, "range-check-not-executed");
         Ok(read)
     }
 }

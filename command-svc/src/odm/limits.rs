@@ -1,4 +1,4 @@
-//! How much is read at most.
+//! How much is read at most, and how strictly.
 
 /// How much is read at most. Whoever knows better may ask for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,4 +18,14 @@ impl Default for Limits {
         const MIB: u64 = 1024 * 1024;
         Self { design_bytes: 32 * MIB, participant_bytes: 32 * MIB, piece_bytes: 4 * MIB, depth: 64 }
     }
+}
+
+/// What becomes of a file that is not as ODM demands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// What can be read is read; every fault is noted.
+    #[default]
+    Lenient,
+    /// The file is refused; every fault is named.
+    Strict,
 }

@@ -1,4 +1,4 @@
-//! ODM 1.3.2 (CDISC), read: study designs and clinical data. Pure: from bytes to domain types, no files, no network.
+//! ODM 1.3.2 and 2.0 (CDISC), read: study designs and clinical data. Pure: from bytes to domain types, no files, no network.
 //!
 //! - [`read_design`]: the whole design and a [`Report`] of what was read otherwise than it stands.
 //! - [`read_clinical`]: one participant at a time; [`survey`] first, so that a damaged file changes nothing.
@@ -9,6 +9,7 @@
 
 mod clinical;
 mod definitions;
+mod demands;
 mod design;
 mod error;
 mod items;
@@ -26,6 +27,6 @@ mod tests;
 pub use clinical::{Audit, Clinical, ClinicalForm, ClinicalItem, ParticipantData, Survey, read_clinical, survey};
 pub use design::read_design;
 pub use error::{OdmError, Place};
-pub use limits::Limits;
+pub use limits::{Limits, Mode};
 pub use plan::{Plan, Save, plan};
 pub use report::{Counts, Report, Row, Severity};

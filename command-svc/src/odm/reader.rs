@@ -2,13 +2,16 @@
 
 use std::io::BufRead;
 
+use exchange::odm::OdmVersion;
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::{Namespace, ResolveResult};
 use quick_xml::reader::NsReader;
 
+use super::demands::Demands;
 use super::error::{OdmError, Place, shown};
 use super::limits::Limits;
+use super::report::Row;
 use super::source::Source;
 
 mod explain;
@@ -23,8 +26,8 @@ pub(super) struct Element {
     pub(super) at: Place,
     /// Its namespace; none if it is in no namespace.
     namespace: Option<String>,
-    depth: usize,
-    attributes: Vec<(String, String)>,
+    pub(super) depth: usize,
+    pub(super) attributes: Vec<(String, String)>,
 }
 
 impl Element {
@@ -33,8 +36,9 @@ impl Element {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    fn is_odm(&self) -> bool {
-        self.namespace.as_deref() == Some(root::ODM_1_3)
+    /// The ODM whose element it is, if it is one.
+    pub(super) fn odm(&self) -> Option<OdmVersion> {
+        root::of_namespace(self.namespace.as_deref())
     }
 }
 
@@ -51,6 +55,8 @@ pub(super) struct Xml<R> {
     buffer: Vec<u8>,
     open: Vec<String>,
     begun: bool,
+    version: OdmVersion,
+    demands: Option<Demands>,
     depth_limit: usize,
     piece_limit: u64,
     budget: Option<Budget>,
@@ -77,6 +83,8 @@ impl<R: BufRead> Xml<R> {
             buffer: Vec::new(),
             open: Vec::new(),
             begun: false,
+            version: OdmVersion::V1_3_2,
+            demands: None,
             depth_limit: limits.depth,
             piece_limit: limits.piece_bytes,
             budget: None,
@@ -88,13 +96,30 @@ impl<R: BufRead> Xml<R> {
     fn root(&mut self) -> Result<Element, OdmError> {
         loop {
             match self.next()? {
-                Token::Start(root) => return root::check(root),
+                Token::Start(root) => {
+                    let (root, version) = root::check(root)?;
+                    self.version = version;
+                    let mut demands = Demands::of(version);
+                    demands.start(&root);
+                    self.demands = Some(demands);
+                    return Ok(root);
+                }
                 Token::Eof => {
                     return Err(OdmError::NotOdm { at: self.place(), what: "it holds no XML element".into() });
                 }
                 Token::End | Token::Text(_) => {}
             }
         }
+    }
+
+    /// Which ODM it is.
+    pub(super) fn version(&self) -> OdmVersion {
+        self.version
+    }
+
+    /// What was found since the last call that ODM does not allow.
+    pub(super) fn take_broken(&mut self) -> Vec<Row> {
+        self.demands.as_mut().map(Demands::take).unwrap_or_default()
     }
 
     /// Where the next piece begins.
@@ -123,7 +148,7 @@ impl<R: BufRead> Xml<R> {
         while self.open.len() >= parent.depth {
             if let Token::Start(element) = self.next()?
                 && element.depth == parent.depth + 1
-                && element.is_odm()
+                && element.odm() == Some(self.version)
             {
                 return Ok(Some(element));
             }
@@ -178,10 +203,17 @@ impl<R: BufRead> Xml<R> {
         };
         match event {
             Event::Start(start) | Event::Empty(start) => {
-                self.start(&start, at).map(|element| Some(Token::Start(element)))
+                let element = self.start(&start, at)?;
+                if let Some(demands) = &mut self.demands {
+                    demands.start(&element);
+                }
+                Ok(Some(Token::Start(element)))
             }
             Event::End(_) => {
                 self.open.pop();
+                if let Some(demands) = &mut self.demands {
+                    demands.end(self.open.len());
+                }
                 Ok(Some(Token::End))
             }
             Event::Text(text) => self.words(&text.xml10_content(), at),

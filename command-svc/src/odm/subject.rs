@@ -66,20 +66,10 @@ impl Draft {
         file.xml.begin_budget("one SubjectData", limit);
         let mut draft =
             Self { at: subject.at, subject_number, audit: None, site: None, location: None, forms: Vec::new() };
-        let mut visits = false;
         while let Some(element) = file.xml.child(subject)? {
             match element.name.as_str() {
-                "StudyEventData" => {
-                    visits = true;
-                    draft.visit(file, &element)?;
-                }
+                "StudyEventData" => draft.visit(file, &element)?,
                 "AuditRecord" => {
-                    if visits {
-                        let at = (element.at.line, "AuditRecord", None);
-                        let what =
-                            "it stands after StudyEventData, where the ODM schema does not allow it: read all the same";
-                        file.row(Severity::Note, at, "out-of-place", what);
-                    }
                     let (audit, location) = file.audit(&element)?;
                     draft.audit = Some(audit);
                     draft.location = location;

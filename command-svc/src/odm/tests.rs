@@ -5,14 +5,15 @@ mod clinical;
 mod design;
 mod real;
 mod repeats;
+mod round_trip;
 
-use super::{Limits, OdmError, ParticipantData, Report, read_clinical, read_design};
+use super::{Limits, Mode, OdmError, ParticipantData, Report, read_clinical, read_design};
 
 pub(super) const DESIGN: &str = include_str!("fixtures/design.xml");
 pub(super) const CLINICAL: &str = include_str!("fixtures/clinical.xml");
 
 pub(super) fn design(text: &str) -> Result<(domain::design::StudyDesign, Report), OdmError> {
-    read_design(text.as_bytes(), &Limits::default())
+    read_design(text.as_bytes(), &Limits::default(), Mode::Lenient)
 }
 
 pub(super) fn clinical(text: &str) -> Result<(Vec<ParticipantData>, Report), OdmError> {

@@ -1,6 +1,7 @@
 //! The commands that each aggregate is tried with, drawn from few ids so that they meet.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proptest::option;
 use proptest::prelude::*;
@@ -8,7 +9,7 @@ use proptest::sample::{select, subsequence};
 use uuid::Uuid;
 
 use crate::decider::Decider;
-use crate::design::{ItemValue, content_hash};
+use crate::design::{ItemValue, StudyDesign, content_hash};
 use crate::design_part::{self, DesignPart, PartText};
 use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::identity::{self, Detail, Identity, PlainDetails};
@@ -113,6 +114,25 @@ fn rules_of_retention() -> impl Strategy<Value = (Rule, RefusalGround)> {
     )
 }
 
+/// Another version of the same design, without the text.
+fn second_design() -> StudyDesign {
+    let mut second = StudyDesign { version: "2".into(), ..design() };
+    second.items.truncate(1);
+    second.item_groups[0].items.truncate(1);
+    second
+}
+
+/// A live study in which both versions are published, the second one active in Oslo.
+fn study_of_two_versions() -> Study {
+    let Study::Live { mut setup, design } = live_study() else { return live_study() };
+    let second = second_design();
+    setup.designs.insert(second.hash(), vec![second.hash()]);
+    setup.versions.active.insert(site("oslo"), second.hash());
+    setup.versions.approved.insert(site("oslo"), [(design, label("REK 17"))].into());
+    setup.versions.contents.insert(second.hash(), Arc::new(second));
+    Study::Live { setup, design }
+}
+
 fn in_study(aggregate: Aggregate, id: impl std::fmt::Display) -> StreamId {
     let study: StudyId = "cardio".parse().expect("valid");
     StreamId::in_study(&tenant(), &study, aggregate, id)
@@ -163,15 +183,17 @@ fn holds_of_data() -> impl Strategy<Value = study::Command> {
 impl World for Study {
     fn commands() -> BoxedStrategy<study::Command> {
         use study::Command::{
-            ApproveConsent, Complete, Create, EndRetention, GoLive, OpenSite, PublishConsent, PublishDesign,
-            RequireConsent, SetRetention,
+            ActivateDesign, ApproveConsent, ApproveDesign, Complete, Create, DemandApprovals, EndRetention, GoLive,
+            OpenSite, PublishConsent, PublishDesign, RequireConsent, SetRetention,
         };
         let ids = || select(vec!["ctr-58", "norm"]).prop_map(|id| id.parse().expect("valid"));
         let set = (ids(), rules_of_retention()).prop_map(|(rule, (terms, ground))| {
             let Rule { scopes, trigger, months, legal_basis, allows_redaction, .. } = terms;
             SetRetention { rule, scopes, trigger, months, legal_basis, ground, allows_redaction }
         });
-        let hashes = || select(vec![design().hash(), CommitHash([1; 32])]);
+        let hashes = || select(vec![design().hash(), second_design().hash()]);
+        let designs = select(vec![design(), second_design()]);
+        let at_sites = || (hashes(), select(vec!["oslo", "bergen"]).prop_map(site));
         let environments = select(vec![Environment::Test, Environment::Prod]);
         let versions = || select(vec!["1.0", "2.0"]).prop_map(|version| version.parse().expect("valid"));
         let consents = (0..4_u8, versions(), option::of(0..30_u32), select(vec!["oslo", "paris"]), days()).prop_map(
@@ -184,7 +206,15 @@ impl World for Study {
         prop_oneof![
             3 => consents,
             1 => environments.prop_map(|environment| Create { name: label("Cardio"), environment }),
-            1 => hashes().prop_map(|design| PublishDesign { design, version: label("1"), parts: vec![design] }),
+            1 => designs.prop_map(|content| PublishDesign {
+                design: content.hash(),
+                version: label(&content.version),
+                parts: vec![content.hash()],
+                content: Some(Arc::new(content)),
+            }),
+            1 => Just(DemandApprovals {}),
+            1 => at_sites().prop_map(|(design, site)| ApproveDesign { design, site, reference: label("REK 17") }),
+            1 => at_sites().prop_map(|(design, site)| ActivateDesign { design, site }),
             1 => select(vec!["oslo", "bergen"]).prop_map(|id| OpenSite { site: site(id), name: label(id) }),
             1 => hashes().prop_map(|design| GoLive { design }),
             1 => days().prop_map(|on| Complete { on }),
@@ -349,7 +379,9 @@ fn wholes() -> impl Strategy<Value = participant::Command> {
 
 impl World for Participant {
     fn commands() -> BoxedStrategy<participant::Command> {
-        use participant::Command::{Fence, GiveConsent, LiftRestriction, Register, Restrict, SaveItems, Withdraw};
+        use participant::Command::{
+            Fence, GiveConsent, LiftRestriction, Migrate, Register, Restrict, SaveItems, Withdraw,
+        };
         let register = (select(vec!["oslo", "oslo", "paris"]), select(vec!["001", "002"]))
             .prop_map(|(at, number)| Register { site: site(at), subject_number: number.parse().expect("valid") });
         let consent = (select(vec!["1.0", "2.0"]), reason())
@@ -368,6 +400,7 @@ impl World for Participant {
                 items,
                 source: participant::Source::User,
             }),
+            2 => select(vec![design().hash(), second_design().hash()]).prop_map(|to| Migrate { to }),
             5 => queries(),
             8 => looks(),
             5 => wholes(),
@@ -408,7 +441,7 @@ impl World for Participant {
     }
 
     fn governing() -> BoxedStrategy<Study> {
-        prop_oneof![9 => Just(live_study()), 1 => Just(Study::Absent)].boxed()
+        prop_oneof![6 => Just(live_study()), 3 => Just(study_of_two_versions()), 1 => Just(Study::Absent)].boxed()
     }
 
     fn stream() -> StreamId {

@@ -10,6 +10,7 @@ use super::{FormKey, ItemKey, Meaning, NotDone, Place, QueryKind, Signer, Source
 use crate::Day;
 use crate::decider;
 use crate::design::ItemValue;
+use crate::history::CommitHash;
 use crate::ids::{ConsentVersion, ErasureId, Label, Oid, QueryId, SiteId, SubjectNumber};
 use crate::permit::Role;
 use crate::scope::{OneValue, Plain, Scope};
@@ -228,6 +229,12 @@ pub enum Command {
         #[serde(skip)]
         signer: Option<Signer>,
     },
+    /// Has data entered under another design version from now on: one that is active at the participant's site or that
+    /// the site has approved.
+    Migrate {
+        /// Content hash of that version.
+        to: CommitHash,
+    },
     /// Records that the participant left.
     Withdraw {
         /// Why, if the participant said so.
@@ -307,6 +314,7 @@ impl decider::Command for Command {
             Self::Lock { .. } => "lock",
             Self::Unlock { .. } => "unlock",
             Self::Sign { .. } => "sign",
+            Self::Migrate { .. } => "migrate",
             Self::Withdraw { .. } => "withdraw",
             Self::Fence { .. } => "fence",
             Self::Restrict {} => "restrict",

@@ -337,7 +337,7 @@ fn answers(to: Option<Role>) -> Result<(), QueryRefused> {
 
 /// A place is asked about, held or signed if the design has it, or had it: what was saved there stays.
 pub(super) fn known(record: &Record, place: &Place, context: &Context<'_, Study>) -> Result<(), Refused> {
-    let design = context.governing.live_design().ok_or(Refused::StudyNotLive)?;
+    let design = context.governing.design_of(record).ok_or(Refused::StudyNotLive)?;
     let saved = || match place {
         Place::Participant => true,
         Place::Visit(visit) => record.forms.keys().any(|form| form.visit() == *visit),

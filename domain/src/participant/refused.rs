@@ -1,6 +1,8 @@
 //! Why a command to a participant's record is refused.
 
-use super::{ConsentRefused, LockRefused, QueryRefused, SignRefused, VerifyRefused, VisitRefused};
+use super::{
+    ConsentRefused, LockRefused, MigrationRefused, QueryRefused, SignRefused, VerifyRefused, VisitRefused,
+};
 use crate::history::Revision;
 use crate::rejection::{Fault, Kind, Rejection};
 use crate::scope::Scope;
@@ -62,6 +64,9 @@ pub enum Refused {
     /// A reason is needed and there is none.
     #[error("say why: a reason is needed for this")]
     ReasonRequired,
+    /// Of a design version.
+    #[error(transparent)]
+    Migration(#[from] MigrationRefused),
     /// Of a visit.
     #[error(transparent)]
     Visit(#[from] VisitRefused),
@@ -100,6 +105,7 @@ impl Rejection for Refused {
             Self::FormRemoved => "form-removed",
             Self::Consent(refused) => refused.code(),
             Self::ReasonRequired => "reason-required",
+            Self::Migration(refused) => refused.code(),
             Self::Visit(refused) => refused.code(),
             Self::Query(refused) => refused.code(),
             Self::Verify(refused) => refused.code(),
@@ -126,6 +132,7 @@ impl Rejection for Refused {
             Self::Erased(_) => Kind::Erased,
             Self::TagRequired => Kind::PreconditionRequired,
             Self::TagDiffers(current) => Kind::PreconditionFailed { current: *current },
+            Self::Migration(refused) => refused.kind(),
             Self::Visit(refused) => refused.kind(),
             Self::Query(refused) => refused.kind(),
             Self::Verify(refused) => refused.kind(),

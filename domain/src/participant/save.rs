@@ -101,8 +101,7 @@ pub(super) fn decide(
 
 /// The design under which this participant's data is entered.
 pub(super) fn design<'a>(record: &Record, context: &Context<'a, Study>) -> Result<&'a Arc<StudyDesign>, Refused> {
-    let _ = record;
-    context.governing.live_design().ok_or(Refused::StudyNotLive)
+    context.governing.design_of(record).ok_or(Refused::StudyNotLive)
 }
 
 /// A computed item is not written by hand. A file may repeat what was computed, and nothing else.

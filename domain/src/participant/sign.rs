@@ -184,7 +184,7 @@ pub(super) fn decide(
         return Ok(vec![]);
     }
     no_check_unanswered(record, place)?;
-    let design = context.governing.live_design().ok_or(Refused::StudyNotLive)?.hash();
+    let design = context.governing.version_of(record).ok_or(Refused::StudyNotLive)?;
     let digest = digest(context.stream, by, &design, meaning, place, &stands, context.tail.hash);
     let (factors, printed_name) = (signer.factors.clone(), Personal::new(signer.printed_name.0.clone()));
     let place = place.clone();

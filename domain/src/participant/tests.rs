@@ -52,7 +52,8 @@ fn record(events: impl IntoIterator<Item = Event>) -> Given<Participant> {
 #[test]
 fn a_participant_is_registered_once_at_an_open_site() {
     let register = |at: &str| Command::Register { site: site(at), subject_number: "001".parse().expect("valid") };
-    record([]).when(register("oslo")).then([registered()]);
+    let assigned = Event::DesignAssigned { design: crate::testing::design().hash() };
+    record([]).when(register("oslo")).then([registered(), assigned]);
     record([registered()]).when(register("oslo")).then([]);
     record([registered()]).when(register("bergen")).rejected("registered-otherwise");
     record([]).when(register("paris")).rejected("no-such-site");

@@ -34,6 +34,9 @@ pub(super) struct Import {
     /// The site of participants for which the file names none. Default: the study's site, if it has one only.
     #[arg(long)]
     site: Option<SiteId>,
+    /// Refuses a file with faults against what ODM demands, and names each. Otherwise they are noted.
+    #[arg(long)]
+    strict: bool,
     /// Prints the report as JSON.
     #[arg(long)]
     json: bool,

@@ -4,12 +4,18 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use command_svc::odm;
-use domain::ids::{Environment, Label, StudyId, TenantId};
+use domain::design::StudyDesign;
+use domain::history::CommitHash;
+use domain::ids::{Environment, Label, SiteId, StudyId, TenantId};
+use exchange::odm::OdmVersion;
 use serde_json::json;
 
 use super::options::{Access, Place};
 use super::{CliError, Client};
 use crate::platform::Operator;
+
+mod migrate;
+mod versions;
 
 /// Studies.
 #[derive(Subcommand)]
@@ -30,10 +36,16 @@ pub(super) enum Study {
         #[command(flatten)]
         place: Place,
     },
-    /// Publishes the study design in an ODM 1.3.2 file.
+    /// Publishes the study design in an ODM file, 1.3.2 or 2.0.
     Import {
         /// The file.
         file: PathBuf,
+        /// Refuses a file with faults against what ODM demands, and names each.
+        #[arg(long, conflicts_with = "lenient")]
+        strict: bool,
+        /// Reads what can be read, and notes each fault. The default.
+        #[arg(long)]
+        lenient: bool,
         /// The study.
         #[arg(long)]
         study: StudyId,
@@ -46,7 +58,7 @@ pub(super) enum Study {
     /// Opens a site.
     OpenSite {
         /// The site's id.
-        site: domain::ids::SiteId,
+        site: SiteId,
         /// Its name, for people.
         #[arg(long)]
         name: Label,
@@ -56,6 +68,77 @@ pub(super) enum Study {
         #[command(flatten)]
         access: Access,
     },
+    /// Writes a published design as ODM metadata.
+    Export {
+        /// The study.
+        #[arg(long)]
+        study: StudyId,
+        /// The version of ODM: 1.3.2 or 2.0.
+        #[arg(long, default_value = "1.3.2", value_parser = odm_version)]
+        odm: OdmVersion,
+        /// The design's content hash. Default: the live one.
+        #[arg(long)]
+        design: Option<CommitHash>,
+        /// Where to. Default: standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Says what is different between two published designs.
+    Diff {
+        /// Content hash of the one.
+        from: CommitHash,
+        /// Content hash of the other.
+        to: CommitHash,
+        /// The study.
+        #[arg(long)]
+        study: StudyId,
+        /// Prints it as JSON, with all values before and after.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// From now on no design is active at a site before the site's approval of it is recorded. Cannot be taken back.
+    DemandApprovals {
+        /// The study.
+        #[arg(long)]
+        study: StudyId,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Records a site's approval of a published design.
+    Approve {
+        /// The site.
+        site: SiteId,
+        /// The design's content hash.
+        #[arg(long)]
+        design: CommitHash,
+        /// Where the approval is found: the committee and its number.
+        #[arg(long, value_name = "TEXT")]
+        reference: Label,
+        /// The study.
+        #[arg(long)]
+        study: StudyId,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Takes a published design into use at one site.
+    Activate {
+        /// The site.
+        site: SiteId,
+        /// The design's content hash.
+        #[arg(long)]
+        design: CommitHash,
+        /// The study.
+        #[arg(long)]
+        study: StudyId,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Moves participants to another published design, without losing a value.
+    Migrate(Box<migrate::Migrate>),
     /// Takes the study live under a published design.
     GoLive {
         /// The study.
@@ -63,7 +146,7 @@ pub(super) enum Study {
         study: StudyId,
         /// The design's content hash, as `study import` printed it. Default: the one published last.
         #[arg(long)]
-        design: Option<domain::history::CommitHash>,
+        design: Option<CommitHash>,
         #[command(flatten)]
         access: Access,
     },
@@ -81,7 +164,31 @@ impl Study {
                 note!("Study {study} is there, in {environment}. Next: publish a design, open a site, go live.");
                 Ok(())
             }
-            Self::Import { file, study, json, access } => import(file, &study, json, &access).await,
+            Self::Import { file, strict, lenient: _, study, json, access } => {
+                let mode = if strict { odm::Mode::Strict } else { odm::Mode::Lenient };
+                import((file, mode), &study, json, &access).await
+            }
+            Self::Export { study, odm, design, out, access } => {
+                versions::export(&study, (odm, design), out.as_deref(), &access).await
+            }
+            Self::Diff { from, to, study, json, access } => versions::diff((&from, &to), &study, json, &access).await,
+            Self::DemandApprovals { study, access } => {
+                send(&study, &json!({"type": "demand-approvals"}), &access).await?;
+                note!("From now on {study} has no design active at a site that has not approved it.");
+                Ok(())
+            }
+            Self::Approve { site, design, reference, study, access } => {
+                let body = json!({"type": "approve-design", "design": design, "site": site, "reference": reference});
+                send(&study, &body, &access).await?;
+                note!("The approval of {design} by {site} is recorded. Next: `lethe study activate`.");
+                Ok(())
+            }
+            Self::Activate { site, design, study, access } => {
+                send(&study, &json!({"type": "activate-design", "design": design, "site": site}), &access).await?;
+                note!("{site} uses {design} for whoever is registered from now on. Next: `lethe study migrate`.");
+                Ok(())
+            }
+            Self::Migrate(migrate) => migrate.run().await,
             Self::OpenSite { site, name, study, access } => {
                 let body = json!({"type": "open-site", "site": site, "name": name});
                 Client::of(&access)?.post(&format!("/v1/studies/{study}"), &body).await?;
@@ -93,11 +200,24 @@ impl Study {
     }
 }
 
+async fn send(study: &StudyId, body: &serde_json::Value, access: &Access) -> Result<(), CliError> {
+    Client::of(access)?.post(&format!("/v1/studies/{study}"), body).await?;
+    Ok(())
+}
+
+fn odm_version(text: &str) -> Result<OdmVersion, String> {
+    match text {
+        "1.3.2" => Ok(OdmVersion::V1_3_2),
+        "2.0" => Ok(OdmVersion::V2_0),
+        _ => Err("it is 1.3.2 or 2.0".to_owned()),
+    }
+}
+
 /// Reads the whole file first: a damaged one changes nothing.
-async fn import(file: PathBuf, study: &StudyId, json: bool, access: &Access) -> Result<(), CliError> {
+async fn import((file, mode): (PathBuf, odm::Mode), study: &StudyId, json: bool, access: &Access) -> Result<(), CliError> {
     let client = Client::of(access)?;
     let name = file.display().to_string();
-    let (design, report) = tokio::task::spawn_blocking(move || read_design(&file))
+    let (design, report) = tokio::task::spawn_blocking(move || read_design(&file, mode))
         .await
         .map_err(|error| CliError::failed("reading the file", error))??;
     let body = serde_json::to_value(&design).map_err(|error| CliError::failed("the design", error))?;
@@ -127,16 +247,22 @@ pub(super) fn counted(report: &odm::Report) -> String {
     format!("Report: {notes} notes, {warnings} warnings, {refused} refused.")
 }
 
-fn read_design(file: &std::path::Path) -> Result<(domain::design::StudyDesign, odm::Report), CliError> {
+fn read_design(file: &std::path::Path, mode: odm::Mode) -> Result<(StudyDesign, odm::Report), CliError> {
     let fault =
         |error: &dyn std::fmt::Display| CliError::input(format!("{}: {error}. Nothing was changed", file.display()));
     let opened = std::fs::File::open(file).map_err(|error| fault(&error))?;
-    odm::read_design(std::io::BufReader::new(opened), &odm::Limits::default()).map_err(|error| fault(&error))
+    odm::read_design(std::io::BufReader::new(opened), &odm::Limits::default(), mode).map_err(|error| {
+        if let odm::OdmError::Unusable(report) = &error {
+            // Each with its line and element: the error itself names the first only.
+            report.rows.iter().for_each(|row| out!("{row}"));
+        }
+        fault(&error)
+    })
 }
 
 async fn go_live(
     study: &StudyId,
-    design: Option<domain::history::CommitHash>,
+    design: Option<CommitHash>,
     access: &Access,
 ) -> Result<(), CliError> {
     let client = Client::of(access)?;

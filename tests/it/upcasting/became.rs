@@ -3,7 +3,7 @@
 use domain::design::ItemValue;
 use domain::identity::{Detail, Details};
 use domain::ids::{CommandId, Environment, ErasureId, HoldId, TokenId, UserId};
-use domain::participant::{FormKey, ItemKey, SavedItem};
+use domain::participant::{FormKey, ItemKey, ItemPlace, SavedItem};
 use domain::permit::{Role, Sites};
 use domain::port::TreeCopies;
 use domain::privacy::{Justification, RefusalGround, RefusedScope, RestrictionGround, TargetKeys};
@@ -37,7 +37,8 @@ pub(super) fn why(value: &str) -> Option<Personal<String, tag::HealthFreeText>> 
 
 pub(super) fn study() -> Vec<(&'static str, study::Event)> {
     use study::Event::{
-        Completed, ConsentApproved, ConsentPublished, ConsentRequired, Created, DesignPublished, RetentionEnded,
+        ApprovalsDemanded, Completed, ConsentApproved, ConsentPublished, ConsentRequired, Created, DesignActivated,
+        DesignApproved, DesignPublished, RetentionEnded,
         RetentionSet, SiteOpened, WentLive,
     };
     let set = RetentionSet {
@@ -55,6 +56,9 @@ pub(super) fn study() -> Vec<(&'static str, study::Event)> {
         ("design-published.1", DesignPublished { design: text(HASH), version: text("1.2"), parts }),
         ("site-opened.1", SiteOpened { site: text("oslo"), name: text("Oslo University Hospital") }),
         ("study-went-live.1", WentLive { design: text(HASH) }),
+        ("approvals-demanded.1", ApprovalsDemanded {}),
+        ("design-approved.1", DesignApproved { design: text(HASH), site: text("oslo"), reference: text("REK 2026/17") }),
+        ("design-activated.1", DesignActivated { design: text(HASH), site: text("oslo") }),
         ("consent-published.1", ConsentPublished { version: text("2.0"), months: Some(24) }),
         (
             "consent-approved.1",
@@ -85,7 +89,10 @@ fn saved(item: &str, scope: Scope, part: Part, value: &str, reason: &str) -> Sav
 }
 
 pub(super) fn participant() -> Vec<(&'static str, participant::Event)> {
-    use participant::Event::{ConsentGiven, Fenced, ItemsSaved, Registered, Restricted, RestrictionLifted, Withdrawn};
+    use participant::Event::{
+        ConsentGiven, DesignAssigned, DesignMigrated, Fenced, ItemsSaved, Registered, Restricted, RestrictionLifted,
+        Withdrawn,
+    };
     let own = Part::of_command(CommandId(COMMAND), 2);
     let items = vec![
         saved("SYSBP", Scope::HealthClinical, Part::all(), "120", "typing error"),
@@ -94,6 +101,23 @@ pub(super) fn participant() -> Vec<(&'static str, participant::Event)> {
     let scopes = vec![Scope::HealthClinical, Scope::HealthFreeText];
     vec![
         ("participant-registered.1", Registered { site: text("oslo"), subject_number: text("N-001") }),
+        ("design-assigned.1", DesignAssigned { design: text(HASH) }),
+        (
+            "design-migrated.1",
+            DesignMigrated {
+                from: text(HASH),
+                to: text(HASH),
+                read_only: vec![ItemPlace {
+                    visit: text("BASELINE"),
+                    visit_repeat: 2,
+                    form: text("VS"),
+                    form_repeat: 3,
+                    group: text("G.1"),
+                    group_repeat: 4,
+                    item: text("AETERM"),
+                }],
+            },
+        ),
         ("consent-given.1", ConsentGiven { version: text("2.0"), reference: why("binder 7") }),
         ("items-saved.1", ItemsSaved { form: form(), items: items.clone(), source: participant::Source::User }),
         ("items-saved.2", ItemsSaved { form: form(), items: whole(items), source: participant::Source::Device }),
@@ -104,8 +128,8 @@ pub(super) fn participant() -> Vec<(&'static str, participant::Event)> {
         ("restriction-lifted.1", RestrictionLifted {}),
     ]
     .into_iter()
-    .chain(super::workflow::participant())
     .chain(captured())
+    .chain(super::workflow::participant())
     .collect()
 }
 

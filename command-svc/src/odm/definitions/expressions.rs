@@ -2,9 +2,11 @@
 
 use std::io::BufRead;
 
+use domain::design::expression::is_executed;
 use domain::design::{Expression, ExpressionDef};
+use exchange::odm::metadata::alias;
 
-use super::{Draft, Kind, name};
+use super::{Aliases, Draft, Kind};
 use crate::odm::design::File;
 use crate::odm::error::{OdmError, shown};
 use crate::odm::reader::Element;
@@ -12,33 +14,45 @@ use crate::odm::report::Severity;
 
 impl Draft {
     pub(super) fn condition<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
-        let expressions = self.expressions(file, element)?;
+        let (expressions, aliases) = self.expressions(file, element)?;
         if let Some(oid) = self.named(element, Kind::Condition) {
-            self.design.conditions.push(ExpressionDef { oid, name: name(element), expressions });
+            self.original(&aliases, Kind::Condition, element);
+            let name = Self::name_of(&aliases, element);
+            self.design.conditions.push(ExpressionDef { oid, name, expressions });
         }
         Ok(())
     }
 
     pub(super) fn method<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
-        let expressions = self.expressions(file, element)?;
+        let (expressions, aliases) = self.expressions(file, element)?;
         if let Some(oid) = self.named(element, Kind::Method) {
-            self.design.methods.push(ExpressionDef { oid, name: name(element), expressions });
+            self.original(&aliases, Kind::Method, element);
+            let name = Self::name_of(&aliases, element);
+            self.design.methods.push(ExpressionDef { oid, name, expressions });
         }
         Ok(())
     }
 
-    fn expressions<R: BufRead>(&mut self, file: &mut File<R>, of: &Element) -> Result<Vec<Expression>, OdmError> {
-        let mut expressions = Vec::new();
+    fn expressions<R: BufRead>(
+        &mut self,
+        file: &mut File<R>,
+        of: &Element,
+    ) -> Result<(Vec<Expression>, Aliases), OdmError> {
+        let (mut expressions, mut aliases) = (Vec::new(), Aliases::default());
         while let Some(element) = file.xml.child(of)? {
             match element.name.as_str() {
                 "FormalExpression" => expressions.push(self.expression(file, &element, of)?),
+                "Alias" => aliases.take(file, &element, of),
+                // ODM demands both, and they say nothing that is carried out.
+                "Description" | "MethodSignature" => {}
                 _ => file.not_kept.inside(&of.name, &element),
             }
         }
-        Ok(expressions)
+        let expressions = self.json(&aliases, alias::EXPRESSIONS, of).unwrap_or(expressions);
+        Ok((expressions, aliases))
     }
 
-    /// One expression, kept as it stands. No context is executed yet, so each is reported.
+    /// One expression, kept as it stands. That of a context which is not ours is reported: nobody carries it out.
     pub(in crate::odm) fn expression<R: BufRead>(
         &mut self,
         file: &mut File<R>,
@@ -47,9 +61,11 @@ impl Draft {
     ) -> Result<Expression, OdmError> {
         let context = element.attribute("Context").unwrap_or_default().to_owned();
         let text = file.xml.text(element)?;
-        let what = format!("its expression in the context \"{}\" is kept, not executed", shown(&context));
-        let at = (element.at, of.name.as_str(), of.attribute("OID"));
-        self.report.add(Severity::Note, at, "expression-not-executed", what);
+        if !is_executed(&context) {
+            let what = format!("its expression in the context \"{}\" is kept, not executed", shown(&context));
+            let at = (element.at, of.name.as_str(), of.attribute("OID"));
+            self.report.add(Severity::Note, at, "expression-not-executed", what);
+        }
         Ok(Expression { context, text })
     }
 }

@@ -4,14 +4,14 @@ use std::io::BufReader;
 
 use proptest::prelude::*;
 
-use super::super::{Limits, OdmError, read_design, survey};
+use super::super::{Limits, Mode, OdmError, read_design, survey};
 use super::{CLINICAL, DESIGN, all_of, clinical, design};
 
 const HEAD: &str = r#"<ODM xmlns="http://www.cdisc.org/ns/odm/v1.3" ODMVersion="1.3.2">"#;
 
 #[track_caller]
 fn refused(text: &str, expected: &str) {
-    let design = read_design(text.as_bytes(), &Limits::default()).map(|_| ()).expect_err("a design").to_string();
+    let design = read_design(text.as_bytes(), &Limits::default(), Mode::Lenient).map(|_| ()).expect_err("a design").to_string();
     let data = survey(text.as_bytes(), &Limits::default()).map(|_| ()).expect_err("data").to_string();
     assert!(design.contains(expected), "{text:.60}: {design}");
     assert!(data.contains(expected), "{text:.60}: {data}");
@@ -35,17 +35,17 @@ fn what_is_not_odm_is_refused() {
         refused(text, expected);
     }
     let wide: Vec<u8> = DESIGN.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let error = read_design(wide.as_slice(), &Limits::default()).expect_err("UTF-16").to_string();
+    let error = read_design(wide.as_slice(), &Limits::default(), Mode::Lenient).expect_err("UTF-16").to_string();
     assert!(error.contains("it is not in UTF-8"), "{error}");
-    let error = read_design(&[0xE4, 0xF6, 0xFC][..], &Limits::default()).expect_err("no text").to_string();
+    let error = read_design(&[0xE4, 0xF6, 0xFC][..], &Limits::default(), Mode::Lenient).expect_err("no text").to_string();
     assert!(error.contains("it is not in UTF-8"), "{error}");
 }
 
 #[test]
 fn other_versions_are_named() {
     for (namespace, version, named) in [
-        ("v2.0", Some("2.0"), "ODM 2.0 is not yet supported"),
-        ("v2.0", None, "ODM 2.0 is not yet supported"),
+        ("v2.0", Some("2.1"), "ODM 2.1 is not yet supported"),
+        ("v3.0", None, "ODM 3.0 is not yet supported"),
         ("v1.3", Some("2.0"), "ODM 2.0 is not yet supported"),
         ("v1.2", Some("1.2.1"), "ODM 1.2.1 is not yet supported"),
     ] {
@@ -114,12 +114,12 @@ fn what_is_too_deep_or_too_large_is_refused() {
 #[test]
 fn a_design_over_the_limit_is_refused_before_anything_is_built() {
     let limits = Limits { design_bytes: DESIGN.len() as u64, ..Limits::default() };
-    read_design(DESIGN.as_bytes(), &limits).expect("it just fits");
+    read_design(DESIGN.as_bytes(), &limits, Mode::Lenient).expect("it just fits");
     let mut endless = std::io::repeat(b'<');
-    let error = read_design(BufReader::new(&mut endless), &limits).expect_err("it never ends").to_string();
+    let error = read_design(BufReader::new(&mut endless), &limits, Mode::Lenient).expect_err("it never ends").to_string();
     assert!(error.starts_with("the study design is larger than"), "{error}");
     let limits = Limits { design_bytes: DESIGN.len() as u64 - 1, ..Limits::default() };
-    let error = read_design(DESIGN.as_bytes(), &limits).expect_err("one byte too many");
+    let error = read_design(DESIGN.as_bytes(), &limits, Mode::Lenient).expect_err("one byte too many");
     assert!(matches!(error, OdmError::TooLarge { .. }), "{error}");
 }
 
@@ -139,7 +139,7 @@ fn every_cut_is_noticed() {
         let whole = text.trim_end().len();
         for end in 0..text.len() {
             let cut = &text.as_bytes()[..end];
-            let design = read_design(cut, &Limits::default()).map(|_| ());
+            let design = read_design(cut, &Limits::default(), Mode::Lenient).map(|_| ());
             let data = survey(cut, &Limits::default()).map(|_| ());
             if end < whole {
                 let (design, data) = (design.expect_err("cut off"), data.expect_err("cut off"));
@@ -169,7 +169,7 @@ fn a_cut_says_where_and_in_what() {
 fn small_buffers_change_nothing() {
     for capacity in [1, 2, 3, 7, 64] {
         let (from_design, report) =
-            read_design(BufReader::with_capacity(capacity, DESIGN.as_bytes()), &Limits::default())
+            read_design(BufReader::with_capacity(capacity, DESIGN.as_bytes()), &Limits::default(), Mode::Lenient)
                 .expect("a good design");
         assert_eq!((from_design, report), design(DESIGN).expect("a good design"));
         let data = all_of(BufReader::with_capacity(capacity, CLINICAL.as_bytes()), &Limits::default());
@@ -209,7 +209,7 @@ fn no_value_comes_out_as_the_name_of_something() {
 
 /// All that is ever said about a file of values.
 fn words(bytes: &[u8], design: &domain::design::StudyDesign) -> String {
-    let mut words = match read_design(bytes, &Limits::default()) {
+    let mut words = match read_design(bytes, &Limits::default(), Mode::Lenient) {
         Ok((_, report)) => report.to_string(),
         Err(error) => error.to_string(),
     };

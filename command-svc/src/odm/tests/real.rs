@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use domain::decider::{Context, Decider};
 use domain::design::{RangeCheck, StudyDesign};
-use domain::history::{Actor, ActorKind, Aggregate, Revision, StreamId};
+use domain::history::{Actor, ActorKind, Aggregate, Revision, StreamId, Tail};
 use domain::ids::{CommandId, Environment, SiteId, TenantId, UserId};
 use domain::participant::{CheckOutcome, Command, Event, Participant};
 use domain::permit::{Principal, Role, Sites};
-use domain::study::{Setup, Study};
+use domain::study::{Setup, Study, Versions};
 use time::macros::datetime;
 use uuid::Uuid;
 
-use super::super::{Limits, ParticipantData, Report, Severity, plan, read_design, survey};
+use super::super::{Limits, Mode, ParticipantData, Report, Severity, plan, read_design, survey};
 use super::all_of;
 
 /// A file of `../shared/data`, or none and a line that says which test is skipped.
@@ -28,7 +28,7 @@ fn file(test: &str, name: &str) -> Option<Vec<u8>> {
 }
 
 fn design(bytes: &[u8]) -> (StudyDesign, Report) {
-    let (design, report) = read_design(bytes, &Limits::default()).unwrap_or_else(|error| panic!("{error}"));
+    let (design, report) = read_design(bytes, &Limits::default(), Mode::Lenient).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(design.faults(), []);
     (design, report)
 }
@@ -153,10 +153,14 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
         sites: [(site, name)].into(),
         retention: BTreeMap::new(),
         completed: None,
+        versions: Versions {
+            contents: [(design.hash(), Arc::new(design.clone()))].into(),
+            ..Versions::default()
+        },
         locks: Default::default(),
         consents: Default::default(),
     };
-    let study = Study::Live { setup, design: design.hash(), content: Some(Arc::new(design.clone())) };
+    let study = Study::Live { setup, design: design.hash() };
     let tenant: TenantId = "acme".parse().expect("valid");
     let organisation = "hospital".parse().expect("valid");
     let actor =

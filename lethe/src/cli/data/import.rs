@@ -56,6 +56,11 @@ impl Import {
     pub(super) async fn run(self) -> Result<(), CliError> {
         // The whole file is looked through first: one that is cut off or is not ODM changes nothing.
         let survey = odm::survey(self.open()?, &odm::Limits::default()).map_err(|error| self.unreadable(&error))?;
+        if self.strict && !survey.broken.rows.is_empty() {
+            survey.broken.rows.iter().for_each(|row| out!("{row}"));
+            let count = survey.broken.rows.len();
+            return Err(self.unreadable(&format!("{count} faults against what ODM demands; without --strict it is read")));
+        }
         let client = Client::of(&self.access)?;
         let run = Run::prepare(&self, &client).await?;
         let bar = progress(survey.participants);

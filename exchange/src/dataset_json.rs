@@ -1,0 +1,195 @@
+//! CDISC Dataset-JSON 1.1: a table as one JSON document, or as NDJSON with a line a record.
+
+use std::io::Write;
+
+use domain::design::DataType;
+use serde::Serialize;
+
+use crate::ExchangeError;
+use crate::model::StudyExport;
+use crate::odm::rfc3339;
+use crate::table::{Cell, Column, ColumnKind, RECORD_KEY, Spool, SpooledTable};
+
+/// Which of the two forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatasetForm {
+    /// One document.
+    Json,
+    /// The metadata on the first line, a record on each other.
+    NdJson,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    #[serde(rename = "datasetJSONCreationDateTime")]
+    created: String,
+    #[serde(rename = "datasetJSONVersion")]
+    version: &'static str,
+    #[serde(rename = "fileOID")]
+    file_oid: String,
+    db_last_modified_date_time: String,
+    originator: &'static str,
+    source_system: SourceSystem<'a>,
+    #[serde(rename = "studyOID")]
+    study_oid: &'a str,
+    #[serde(rename = "metaDataVersionOID")]
+    meta_data_version_oid: &'a str,
+    #[serde(rename = "itemGroupOID")]
+    item_group_oid: &'a str,
+    records: u64,
+    name: &'a str,
+    label: &'a str,
+    columns: Vec<JsonColumn<'a>>,
+}
+
+#[derive(Serialize)]
+struct SourceSystem<'a> {
+    name: &'static str,
+    version: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonColumn<'a> {
+    #[serde(rename = "itemOID")]
+    item_oid: &'a str,
+    name: &'a str,
+    label: &'a str,
+    data_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_data_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_sequence: Option<usize>,
+}
+
+/// Writes a table. Whole numbers that fit 64 bits and truth values are JSON's; decimal numbers are texts, as Dataset-JSON
+/// wants them, so that no digit is lost; what is missing is null.
+pub fn write_dataset<S: Spool>(
+    export: &StudyExport<'_>,
+    table: &mut SpooledTable<S>,
+    form: DatasetForm,
+    to: &mut impl Write,
+) -> Result<(), ExchangeError> {
+    let columns = table.table.columns.clone();
+    let wide: Vec<bool> = wide_integers(table)?;
+    let head = to_json(&metadata(export, table, &wide)?)?;
+    match form {
+        // The rows are a member of the same object: its closing brace comes after them.
+        DatasetForm::Json => {
+            to.write_all(head.strip_suffix('}').unwrap_or(&head).as_bytes())?;
+            to.write_all(b",\"rows\":[")?;
+        }
+        DatasetForm::NdJson => to.write_all(head.as_bytes())?,
+    }
+    let mut records = table.records()?;
+    let mut first = true;
+    while let Some(cells) = records.next_record()? {
+        to.write_all(if form == DatasetForm::Json && first { b"\n" } else { separator(form) })?;
+        first = false;
+        row(to, &columns, &wide, cells)?;
+    }
+    to.write_all(if form == DatasetForm::Json { b"\n]}\n" } else { b"\n" })?;
+    Ok(to.flush()?)
+}
+
+fn separator(form: DatasetForm) -> &'static [u8] {
+    if form == DatasetForm::Json { b",\n" } else { b"\n" }
+}
+
+fn metadata<'a, S: Spool>(
+    export: &'a StudyExport<'_>,
+    table: &'a SpooledTable<S>,
+    wide: &[bool],
+) -> Result<Metadata<'a>, ExchangeError> {
+    let columns = table.table.columns.iter().zip(&table.widths).zip(wide);
+    Ok(Metadata {
+        created: rfc3339(export.created_at)?,
+        version: "1.1.0",
+        file_oid: format!("{}/{}", export.file_oid, table.table.oid),
+        db_last_modified_date_time: rfc3339(export.as_of)?,
+        originator: "Lethe",
+        source_system: SourceSystem { name: "Lethe", version: export.software_version },
+        study_oid: export.study.as_str(),
+        meta_data_version_oid: &export.design.version,
+        item_group_oid: table.table.oid.as_str(),
+        records: table.records,
+        name: table.table.oid.as_str(),
+        label: &table.table.label,
+        columns: columns.map(|((column, width), wide)| json_column(column, *width, *wide)).collect(),
+    })
+}
+
+fn json_column(column: &Column, width: usize, wide: bool) -> JsonColumn<'_> {
+    let data_type = if wide { "string" } else { data_type(column.data_type) };
+    JsonColumn {
+        item_oid: &column.oid,
+        name: &column.name,
+        label: &column.label,
+        data_type,
+        target_data_type: (column.data_type == DataType::Decimal).then_some("decimal"),
+        length: (data_type == "string").then_some(width.max(1)),
+        key_sequence: key_sequence(column),
+    }
+}
+
+fn key_sequence(column: &Column) -> Option<usize> {
+    let at = RECORD_KEY.iter().position(|key| column.kind == ColumnKind::Key && *key == column.name);
+    at.map(|at| at + 1)
+}
+
+fn data_type(data_type: DataType) -> &'static str {
+    match data_type {
+        DataType::Integer => "integer",
+        DataType::Decimal => "decimal",
+        DataType::Boolean => "boolean",
+        DataType::Date => "date",
+        DataType::Time => "time",
+        DataType::DateTime => "datetime",
+        DataType::File => "URI",
+        DataType::Text | DataType::PartialDate => "string",
+    }
+}
+
+/// Columns of whole numbers of which one does not fit 64 bits: they are written as texts.
+fn wide_integers<S: Spool>(table: &mut SpooledTable<S>) -> Result<Vec<bool>, ExchangeError> {
+    let columns = table.table.columns.clone();
+    let mut wide = vec![false; columns.len()];
+    // Eighteen digits and a sign always fit.
+    if !columns.iter().zip(&table.widths).any(|(column, width)| column.data_type == DataType::Integer && *width > 19) {
+        return Ok(wide);
+    }
+    let mut records = table.records()?;
+    while let Some(cells) = records.next_record()? {
+        for ((wide, column), cell) in wide.iter_mut().zip(&columns).zip(cells) {
+            *wide |= column.data_type == DataType::Integer && cell.text().is_some_and(|text| integer(text).is_none());
+        }
+    }
+    Ok(wide)
+}
+
+fn integer(text: &str) -> Option<i64> {
+    text.parse().ok()
+}
+
+fn row(to: &mut impl Write, columns: &[Column], wide: &[bool], cells: &[Cell]) -> Result<(), ExchangeError> {
+    for (n, ((column, wide), cell)) in columns.iter().zip(wide).zip(cells).enumerate() {
+        to.write_all(if n == 0 { b"[" } else { b"," })?;
+        let json = match (cell.text(), column.data_type) {
+            (None, _) => "null".to_owned(),
+            (Some(text), DataType::Integer) if !wide => {
+                integer(text).map_or_else(|| to_json(&text), |number| Ok(number.to_string()))?
+            }
+            (Some(text), DataType::Boolean) => matches!(text, "true" | "1").to_string(),
+            (Some(text), _) => to_json(&text)?,
+        };
+        to.write_all(json.as_bytes())?;
+    }
+    Ok(to.write_all(b"]")?)
+}
+
+fn to_json(value: &impl Serialize) -> Result<String, ExchangeError> {
+    serde_json::to_string(value).map_err(|error| ExchangeError::Write(error.into()))
+}
