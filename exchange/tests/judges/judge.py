@@ -62,6 +62,11 @@ def repeat(element, name):
     return int(element.get(name, "1"))
 
 
+def own(oid, prefix):
+    """The OID in the design: in a file, two definitions that have the same one there may not."""
+    return oid.removeprefix(prefix)
+
+
 def odm_items(path, version):
     """Every ItemData in the order of the file: place, element, and the value as the file has it."""
     ns = "{" + NAMESPACES[version] + "}"
@@ -78,13 +83,13 @@ def odm_items(path, version):
                     for item in group.findall(ns + "ItemData"):
                         place = (
                             subject.get("SubjectKey"),
-                            event.get("StudyEventOID"),
+                            own(event.get("StudyEventOID"), "VISIT."),
                             repeat(event, "StudyEventRepeatKey"),
-                            form.get(form_oid).removeprefix("FORM."),
+                            own(form.get(form_oid), "FORM."),
                             repeat(form, form_repeat),
-                            group.get("ItemGroupOID"),
+                            own(group.get("ItemGroupOID"), "GROUP."),
                             repeat(group, "ItemGroupRepeatKey"),
-                            item.get("ItemOID"),
+                            own(item.get("ItemOID"), "ITEM."),
                         )
                         yield place, item, odm_state(item, ns, version)
 
