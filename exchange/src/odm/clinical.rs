@@ -4,9 +4,9 @@ use std::io::Write;
 
 use domain::ids::{Oid, SiteId};
 
+use super::OdmVersion;
 use super::flags::Flag;
 use super::write::{History, OdmWriter};
-use super::OdmVersion;
 use crate::ExchangeError;
 use crate::model::{
     FormRecord, GroupRecord, ItemRecord, ItemState, Notes, ParticipantRecord, VisitRecord, VisitState, missing_code,
