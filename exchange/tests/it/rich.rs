@@ -75,6 +75,16 @@ fn the_judges_find_every_value_in_every_format() {
 }
 
 #[test]
+fn the_judges_read_a_study_without_a_participant() {
+    let folder = judges::folder("empty");
+    let design = fixture::design();
+    let export = fixture::export(&design);
+    write_odm(&folder, &export, &[], true);
+    write_tables(&folder, &export, &[], By::ItemGroup);
+    judges::judge("the_judges_read_a_study_without_a_participant", &["empty", &folder.display().to_string()]);
+}
+
+#[test]
 fn what_does_not_fit_into_sas_is_reported() {
     let folder = judges::folder("sas");
     let (design, participants) = (fixture::design(), fixture::participants());

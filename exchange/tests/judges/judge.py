@@ -1,6 +1,7 @@
 """Looks at exported files with tools that nobody of this project wrote, and compares every value with its source.
 
     judge.py rich FOLDER      the invented study: FOLDER/expected.json says what must be found
+    judge.py empty FOLDER     the invented study without a participant
     judge.py pilot FOLDER     the pilot study: FOLDER/source says it
     judge.py odm FILE…        whether ODM files follow their schema
 """
@@ -349,6 +350,12 @@ def rich(folder):
     judge_tables(folder, expected)
 
 
+def empty(folder):
+    for path in sorted(folder.glob("*.odm*.xml")):
+        valid_odm(path, path.name.split(".odm")[1].removesuffix(".xml"))
+    judge_tables(folder, {})
+
+
 def pilot(folder):
     wanted = {}
     columns = json.loads((folder / "columns.json").read_text())
@@ -382,7 +389,7 @@ def main(mode, *arguments):
             version = "20" if "/odm/v2.0" in Path(name).read_text()[:2000] else "132"
             valid_odm(Path(name), version)
     else:
-        {"rich": rich, "pilot": pilot}[mode](Path(arguments[0]))
+        {"rich": rich, "empty": empty, "pilot": pilot}[mode](Path(arguments[0]))
     for line in faults[:40]:
         print("FAULT", line)
     print(f"{len(faults)} faults")
