@@ -84,6 +84,40 @@ async fn another_process_sees_what_this_one_did_and_the_other_way_round() {
 }
 
 #[tokio::test]
+async fn processes_that_make_a_root_at_once_open_what_each_other_wrapped() {
+    const NAME: &str = "processes_that_make_a_root_at_once_open_what_each_other_wrapped";
+    const ROOTS: std::ops::RangeInclusive<u64> = 1..=3;
+    let Some(token) = token(NAME) else { return };
+    let kms = open(&token.config(), "acme").await;
+    if let Some(out) = std::env::var_os(INNER) {
+        for version in ROOTS {
+            kms.kms.create_root(version).await.expect("a root");
+            let wrapped = kms.kms.wrap(version, b"here", b"plain").await.expect("wrapped");
+            std::fs::write(std::path::Path::new(&out).join(version.to_string()), wrapped).expect("written");
+        }
+        return;
+    }
+    let folder = std::env::var_os(FOLDER).expect("in the child");
+    let scratches = [Scratch::new(), Scratch::new(), Scratch::new()];
+    let start = |scratch: &Scratch| child(NAME, &token, folder.as_ref()).env(INNER, scratch.path()).spawn();
+    let running: Vec<_> = scratches.iter().map(|scratch| start(scratch).expect("a process")).collect();
+    for mut process in running {
+        assert!(process.wait().expect("its end").success());
+    }
+    for version in ROOTS {
+        let wrapped = scratches.each_ref().map(|it| std::fs::read(it.path().join(version.to_string())).expect("wrapped"));
+        for wrapped in &wrapped {
+            assert_eq!(kms.kms.unwrap(version, b"here", wrapped).await.expect("unwrapped"), b"plain");
+        }
+        kms.kms.destroy(version).await.expect("destroyed");
+        for wrapped in &wrapped {
+            let gone = kms.kms.unwrap(version, b"here", wrapped).await;
+            assert!(matches!(gone, Err(KmsError::NoSuchVersion(it)) if it == version), "{gone:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_token_whose_objects_are_away_is_no_answer() {
     const NAME: &str = "a_token_whose_objects_are_away_is_no_answer";
     let Some(token) = token(NAME) else { return };

@@ -1,9 +1,13 @@
 //! The way into a token: modules that are loaded once, sessions that are used again.
+//!
+//! Who writes is alone at a module in this process: SoftHSM shows other threads what it has only half written. Against
+//! other processes nothing can be locked, so an answer that may be another one in a moment is asked for again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Function, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -20,7 +24,16 @@ use super::super::secret::SecretSource;
 use super::{Pkcs11Module, TokenChoice};
 
 /// Every module that this process has loaded. A module may be initialised once in a process and is never let go.
-static MODULES: Mutex<BTreeMap<PathBuf, Pkcs11>> = Mutex::new(BTreeMap::new());
+static MODULES: Mutex<BTreeMap<PathBuf, Module>> = Mutex::new(BTreeMap::new());
+
+/// How long to wait before a token is asked again what it could not say because somebody else is writing.
+pub(super) const PAUSES: [Duration; 5] = [
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(40),
+    Duration::from_millis(80),
+    Duration::from_millis(160),
+];
 
 /// What a token must be able to do.
 const NEEDED: [(MechanismType, &str); 4] = [
@@ -30,12 +43,18 @@ const NEEDED: [(MechanismType, &str); 4] = [
     (MechanismType::EDDSA, "CKM_EDDSA"),
 ];
 
+/// A module that is loaded.
+#[derive(Clone)]
+struct Module {
+    library: Pkcs11,
+    /// Whose turn it is: one that writes, or any number that read.
+    turn: Arc<RwLock<()>>,
+}
+
 pub(super) struct Token {
     pub(super) tenant: TenantId,
     pub(super) device: String,
-    /// One creation at a time in this process.
-    pub(super) creating: Mutex<()>,
-    module: Pkcs11,
+    module: Module,
     choice: TokenChoice,
     pin: SecretSource,
     /// A PIN that was refused. It is not tried again: a token locks itself after a few.
@@ -81,7 +100,6 @@ impl Token {
         let mut token = Self {
             tenant,
             device: String::new(),
-            creating: Mutex::default(),
             module: loaded,
             choice: module.token,
             pin: module.pin,
@@ -102,7 +120,7 @@ impl Token {
         };
         let device = token.describe_device().map_err(failed)?;
         token.device = device;
-        let exportable = token.with(|session| {
+        let exportable = token.writing(|session| {
             token.is_at_home(session)?;
             token.any_is_exportable(session)
         });
@@ -116,12 +134,12 @@ impl Token {
 
     fn describe_device(&self) -> Result<String, Failure> {
         let slot = self.slot()?;
-        let able = self.module.get_mechanism_list(slot).map_err(unavailable)?;
+        let able = self.module.library.get_mechanism_list(slot).map_err(unavailable)?;
         let missing: Vec<&str> = NEEDED.iter().filter(|(it, _)| !able.contains(it)).map(|(_, name)| *name).collect();
         if !missing.is_empty() {
             return Err(Failure::unavailable("PKCS#11 token", format!("it cannot do {}", missing.join(", "))));
         }
-        let info = self.module.get_token_info(slot).map_err(unavailable)?;
+        let info = self.module.library.get_token_info(slot).map_err(unavailable)?;
         let [maker, model, serial, label] =
             [info.manufacturer_id(), info.model(), info.serial_number(), info.label()].map(str::trim);
         Ok(format!("{model} of {maker}, serial number {serial}, token {label}"))
@@ -139,8 +157,38 @@ impl Token {
         self.known.store(true, Ordering::Relaxed);
     }
 
-    /// Does something in a session that is logged in. A session that has died is opened anew, once.
-    pub(super) fn with<T>(&self, work: impl Fn(&Session) -> Result<T, Fault>) -> Result<T, KmsError> {
+    /// Does something in a session that is logged in, beside others that only read.
+    pub(super) fn reading<T>(&self, work: impl Fn(&Session) -> Result<T, Fault>) -> Result<T, KmsError> {
+        self.patiently(|| {
+            let _shared = self.module.turn.read().unwrap_or_else(PoisonError::into_inner);
+            self.once(&work)
+        })
+    }
+
+    /// Does something that makes or destroys objects, alone at the module. It may be done again from its start.
+    pub(super) fn writing<T>(&self, work: impl Fn(&Session) -> Result<T, Fault>) -> Result<T, KmsError> {
+        self.patiently(|| {
+            let _alone = self.module.turn.write().unwrap_or_else(PoisonError::into_inner);
+            self.once(&work)
+        })
+    }
+
+    /// Looks again while the answer is one that passes, with the turn given up in between.
+    fn patiently<T>(&self, look: impl Fn() -> Result<T, Fault>) -> Result<T, KmsError> {
+        for pause in PAUSES {
+            match look() {
+                Err(Fault::Token(error)) if is_passing(&error) => {
+                    tracing::debug!(tenant = %self.tenant, %error, "the token is asked again");
+                    std::thread::sleep(pause);
+                }
+                result => return Ok(result?),
+            }
+        }
+        Ok(look()?)
+    }
+
+    /// A session that has died is opened anew, once.
+    fn once<T>(&self, work: impl Fn(&Session) -> Result<T, Fault>) -> Result<T, Fault> {
         let idle = lock(&self.idle).pop();
         if let Some(session) = idle {
             match work(&session) {
@@ -163,19 +211,19 @@ impl Token {
         let count = idle.len();
         idle.clear();
         let slot = self.slot().expect("a slot");
-        idle.extend((0..count).map(|_| self.module.open_rw_session(slot).expect("a session")));
+        idle.extend((0..count).map(|_| self.module.library.open_rw_session(slot).expect("a session")));
     }
 
-    fn put_back<T>(&self, session: Session, result: Result<T, Fault>) -> Result<T, KmsError> {
+    fn put_back<T>(&self, session: Session, result: Result<T, Fault>) -> Result<T, Fault> {
         // A session that failed may still be in the middle of something.
         if !matches!(result, Err(Fault::Token(_))) {
             lock(&self.idle).push(session);
         }
-        Ok(result?)
+        result
     }
 
     fn enter(&self) -> Result<Session, Failure> {
-        let session = self.module.open_rw_session(self.slot()?).map_err(unavailable)?;
+        let session = self.module.library.open_rw_session(self.slot()?).map_err(unavailable)?;
         let pin = self.pin.read().map_err(|error| Failure::unavailable("PKCS#11 token", error))?;
         if lock(&self.refused).as_ref() == Some(&pin) {
             return Err(Failure::unavailable("PKCS#11 token", format!("it has refused the PIN in {}", self.pin)));
@@ -192,11 +240,11 @@ impl Token {
     }
 
     fn slot(&self) -> Result<Slot, Failure> {
-        for slot in self.module.get_slots_with_token().map_err(unavailable)? {
+        for slot in self.module.library.get_slots_with_token().map_err(unavailable)? {
             let found = match &self.choice {
                 TokenChoice::Slot(number) => slot.id() == *number,
                 TokenChoice::Label(label) => {
-                    self.module.get_token_info(slot).map_err(unavailable)?.label().trim() == label
+                    self.module.library.get_token_info(slot).map_err(unavailable)?.label().trim() == label
                 }
             };
             if found {
@@ -207,7 +255,7 @@ impl Token {
     }
 }
 
-fn load(path: &Path) -> Result<Pkcs11, KmsOpenError> {
+fn load(path: &Path) -> Result<Module, KmsOpenError> {
     let bad = |error: &dyn std::fmt::Display| {
         let next = "give the path of the vendor's PKCS#11 library (for SoftHSM install Debian's package softhsm2)";
         KmsOpenError::new(format!("cannot load the module {}: {error}", path.display()), next)
@@ -217,11 +265,12 @@ fn load(path: &Path) -> Result<Pkcs11, KmsOpenError> {
     if let Some(module) = modules.get(&path) {
         return Ok(module.clone());
     }
-    let module = Pkcs11::new(&path).map_err(|error| bad(&error))?;
-    match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+    let library = Pkcs11::new(&path).map_err(|error| bad(&error))?;
+    match library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
         Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
         Err(error) => return Err(bad(&error)),
     }
+    let module = Module { library, turn: Arc::default() };
     modules.insert(path, module.clone());
     Ok(module)
 }
@@ -246,6 +295,16 @@ fn is_dead(error: &Error) -> bool {
             | RvError::DeviceRemoved
             | RvError::DeviceError
             | RvError::OperationActive
+    )
+}
+
+/// Whether it may go otherwise in a moment: an object that another process destroyed between finding and reading it,
+/// or has not written to its end.
+fn is_passing(error: &Error) -> bool {
+    let Error::Pkcs11(error, _) = error else { return false };
+    matches!(
+        error,
+        RvError::ObjectHandleInvalid | RvError::KeyHandleInvalid | RvError::GeneralError | RvError::FunctionFailed
     )
 }
 
