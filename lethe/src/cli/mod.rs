@@ -13,9 +13,11 @@ mod erase;
 mod exit;
 mod kms;
 mod options;
+mod orders;
 mod progress;
 mod rebuild;
 mod restore;
+mod retention;
 mod serve;
 mod soak;
 mod study;
@@ -64,6 +66,15 @@ enum Command {
     /// Erases a participant: asked for by one person, approved by another.
     #[command(subcommand)]
     Erase(erase::Erase),
+    /// How long a study must keep which data.
+    #[command(subcommand)]
+    Retention(retention::Retention),
+    /// Legal holds: data that is kept, whoever asks for its erasure.
+    #[command(subcommand)]
+    Hold(orders::Hold),
+    /// Restrictions (GDPR Art 18): data that is stored and not processed.
+    #[command(subcommand)]
+    Restrict(orders::Restrict),
     /// Builds the read models anew from the journal, compares and switches.
     Rebuild(rebuild::Rebuild),
     /// Backups: made, listed, checked.
@@ -111,6 +122,9 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Token(token) => token.run().await,
         Command::Data(data) => data.run().await,
         Command::Erase(erase) => erase.run().await,
+        Command::Retention(retention) => retention.run().await,
+        Command::Hold(hold) => hold.run().await,
+        Command::Restrict(restrict) => restrict.run().await,
         Command::Rebuild(rebuild) => rebuild.run().await,
         Command::Backup(backup) => backup.run().await,
         Command::Restore(restore) => restore.run().await,

@@ -35,6 +35,11 @@ pub(super) fn place(text: &str) -> Result<infra::off_site::Place, String> {
     std::path::absolute(text).map(infra::off_site::Place::Folder).map_err(|error| error.to_string())
 }
 
+/// A word or a day as the API writes it.
+pub(super) fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::from(text)).map_err(|error| error.to_string())
+}
+
 impl Place {
     /// The data directory as given, if it was.
     pub(super) fn given_data_dir(&self) -> Option<&Path> {

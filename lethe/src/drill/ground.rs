@@ -154,7 +154,7 @@ impl Ground {
     pub(super) async fn back_up(&self, platform: &Platform) -> Result<Backup, CliError> {
         let recipients = [self.identity.to_public()];
         let made = platform.back_up(&tenant(), &self.backups, &recipients).await;
-        Ok(Backup(made.map_err(|error| CliError::failed("a backup", error))?.id))
+        Ok(Backup(made?.id))
     }
 
     /// Nothing of the site is left.

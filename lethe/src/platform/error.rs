@@ -86,8 +86,8 @@ impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
         match error {
             StartError::InUse { .. } | StartError::Refused { .. } => Self::conflict(error),
+            StartError::NoSuchTenant { .. } => Self::not_found(error),
             StartError::NotLoopback { .. }
-            | StartError::NoSuchTenant { .. }
             | StartError::KmsDir(_)
             | StartError::OffSiteInside => Self::input(error),
             StartError::DataDir { .. }
@@ -101,6 +101,7 @@ impl From<StartError> for CliError {
 
 impl From<StartError> for ApiError {
     fn from(error: StartError) -> Self {
-        Self::local(error.to_string())
+        let message = error.to_string();
+        Self::local(message).as_status(CliError::from(error).status())
     }
 }

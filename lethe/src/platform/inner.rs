@@ -25,6 +25,7 @@ use super::data_dir::DataDir;
 use super::elsewhere::Elsewhere;
 use super::registry::{Open, Registry};
 use super::{NewToken, StartError, open};
+use crate::cli::CliError;
 
 /// How long the operator's commands wait for the read models to take in what they wrote.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -168,7 +169,9 @@ impl Inner {
                     }
                 }
                 Err(failure) => {
-                    let _ = lines.send(json!({"kind": "failed", "detail": failure.to_string()}).to_string()).await;
+                    let error = CliError::from(failure);
+                    let line = json!({"kind": "failed", "status": error.status(), "detail": error.to_string()});
+                    let _ = lines.send(line.to_string()).await;
                 }
             }
         });

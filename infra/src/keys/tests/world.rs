@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use crate::chance::LeaseClock;
 use crate::keys::kms::MemoryKms;
-use crate::keys::memory::{MemoryNodes, MemoryOffSite};
+use crate::keys::memory::MemoryNodes;
+use crate::off_site::MemoryOffSite;
 use crate::keys::store::BucketPlace;
 use crate::keys::{
     Key, KeyError, KeyId, KeyState, KeyTree, NodeStore, NodeWrite, NodeWriteError, Options, PersonKey, StoredNode,

@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use command_svc::Commands;
+use command_svc::{Commands, Refusal};
 use command_svc::erasure::{ErasureTrigger, reinstate};
 use domain::ids::TenantId;
-use domain::port::{Clock, PublicKey, Tenants};
+use domain::port::{Clock, Failure, PublicKey, Tenants};
 use infra::archive::Origin;
 use infra::backup::{Backup, Identity};
 use infra::chance::{SystemClock, SystemDice};
@@ -88,12 +88,12 @@ pub async fn run(order: &Order, told: OnStep<'_>) -> Result<Restored, CliError> 
 async fn find(order: &Order, trust: &PublicKey) -> Result<Backup, CliError> {
     let place = order.from.open(&order.tenant).map_err(StartError::from)?;
     if let Some(id) = &order.backup {
-        return Backup::open(place, id, trust).await.map_err(CliError::input);
+        return Backup::open(place, id, trust).await.map_err(CliError::from);
     }
-    let newest = infra::backup::newest(&place, trust).await.map_err(CliError::input)?;
+    let newest = infra::backup::newest(&place, trust).await.map_err(CliError::from)?;
     let newest =
-        newest.ok_or_else(|| CliError::input(format!("there is no backup of {} at {}", order.tenant, order.from)))?;
-    Backup::open(place, &newest, trust).await.map_err(CliError::input)
+        newest.ok_or_else(|| CliError::not_found(format!("there is no backup of {} at {}", order.tenant, order.from)))?;
+    Backup::open(place, &newest, trust).await.map_err(CliError::from)
 }
 
 struct Restoring<'a> {
@@ -113,10 +113,8 @@ impl Restoring<'_> {
         let provisioner = Provisioner::new(provisioner.map_err(CliError::unavailable)?, 1);
         let client = open::service_client(self.nats, &self.order.tenant).await?;
         let mut restored = self.journals(backup, note, &provisioner, &client).await?;
-        provisioner
-            .tenant(&self.order.tenant)
-            .await
-            .map_err(|error| CliError::failed("the key tree's stream", error))?;
+        let stream = provisioner.tenant(&self.order.tenant).await;
+        stream.map_err(|error| CliError::unavailable(format!("the key tree's stream: {error}")))?;
         self.tell("taking the key tree over");
         let dir = self.data_dir.tenant(&self.order.tenant);
         let keys = self.vault.key_tree(&client, &self.order.tenant, &dir);
@@ -127,7 +125,9 @@ impl Restoring<'_> {
         restored.persons = ledger.len() as u64;
         self.tell("bringing back the orders that the backup does not know");
         for person in &ledger {
-            restored.orders_brought_back += put_back(&client, person).await.map_err(StartError::from)? as u64;
+            let back = put_back(&client, person).await.map_err(StartError::from)?;
+            restored.orders_brought_back += back.written as u64;
+            restored.take_back(&journals::name(&person.stream.journal), &back);
         }
         for study in &backup.manifest.studies {
             self.data_dir.remember_study(&self.order.tenant, &study.study)?;
@@ -217,7 +217,11 @@ impl Restoring<'_> {
             open.stop().await;
         }
         registry.close();
-        outcome.map_err(|refusal| CliError::failed("an erasure could not be put into force again", refusal))
+        const WHAT: &str = "an erasure could not be put into force again";
+        outcome.map_err(|refusal| match refusal {
+            Refusal::Failed(Failure::Unavailable { .. }) => CliError::unavailable(format!("{WHAT}: {refusal}")),
+            other => CliError::failed(WHAT, other),
+        })
     }
 
     fn tell(&self, what: &str) {

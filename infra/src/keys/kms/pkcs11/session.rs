@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use super::super::config::KmsOpenError;
 use super::super::secret::SecretSource;
+use super::roots::only_failure;
 use super::{Pkcs11Module, TokenChoice};
 
 /// Every module that this process has loaded. A module may be initialised once in a process and is never let go.
@@ -96,7 +97,7 @@ impl From<Fault> for KmsError {
 
 impl Token {
     pub(super) fn open(module: Pkcs11Module, tenant: TenantId) -> Result<Self, KmsOpenError> {
-        let loaded = load(&module.path)?;
+        let loaded = load(&module.path, &module.token)?;
         let mut token = Self {
             tenant,
             device: String::new(),
@@ -118,28 +119,24 @@ impl Token {
                 "check that the token is there, that its PIN is right, and its configuration (docs/kms.md)",
             )
         };
-        let device = token.describe_device().map_err(failed)?;
-        token.device = device;
+        let device = token.patiently(|| token.describe_device());
+        token.device = device.map_err(|error| failed(only_failure(error)))?;
         let exportable = token.writing(|session| {
             token.is_at_home(session)?;
             token.any_is_exportable(session)
         });
-        let exportable = exportable.map_err(|error| match error {
-            KmsError::Failed(failure) => failed(failure),
-            KmsError::NoSuchVersion(_) => failed(Failure::missing("a root")),
-        })?;
-        token.exportable = AtomicBool::new(exportable);
+        token.exportable = AtomicBool::new(exportable.map_err(|error| failed(only_failure(error)))?);
         Ok(token)
     }
 
-    fn describe_device(&self) -> Result<String, Failure> {
+    fn describe_device(&self) -> Result<String, Fault> {
         let slot = self.slot()?;
-        let able = self.module.library.get_mechanism_list(slot).map_err(unavailable)?;
+        let able = self.module.library.get_mechanism_list(slot)?;
         let missing: Vec<&str> = NEEDED.iter().filter(|(it, _)| !able.contains(it)).map(|(_, name)| *name).collect();
         if !missing.is_empty() {
-            return Err(Failure::unavailable("PKCS#11 token", format!("it cannot do {}", missing.join(", "))));
+            return Err(Failure::unavailable("PKCS#11 token", format!("it cannot do {}", missing.join(", "))).into());
         }
-        let info = self.module.library.get_token_info(slot).map_err(unavailable)?;
+        let info = self.module.library.get_token_info(slot)?;
         let [maker, model, serial, label] =
             [info.manufacturer_id(), info.model(), info.serial_number(), info.label()].map(str::trim);
         Ok(format!("{model} of {maker}, serial number {serial}, token {label}"))
@@ -210,7 +207,7 @@ impl Token {
         let mut idle = lock(&self.idle);
         let count = idle.len();
         idle.clear();
-        let slot = self.slot().expect("a slot");
+        let slot = slot_of(&self.module.library, &self.choice).ok().flatten().expect("a slot");
         idle.extend((0..count).map(|_| self.module.library.open_rw_session(slot).expect("a session")));
     }
 
@@ -222,11 +219,12 @@ impl Token {
         result
     }
 
-    fn enter(&self) -> Result<Session, Failure> {
-        let session = self.module.library.open_rw_session(self.slot()?).map_err(unavailable)?;
+    fn enter(&self) -> Result<Session, Fault> {
+        let session = self.module.library.open_rw_session(self.slot()?)?;
         let pin = self.pin.read().map_err(|error| Failure::unavailable("PKCS#11 token", error))?;
         if lock(&self.refused).as_ref() == Some(&pin) {
-            return Err(Failure::unavailable("PKCS#11 token", format!("it has refused the PIN in {}", self.pin)));
+            let detail = format!("it has refused the PIN in {}", self.pin);
+            return Err(Failure::unavailable("PKCS#11 token", detail).into());
         }
         match session.login(UserType::User, Some(&AuthPin::from(pin.as_str()))) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
@@ -234,28 +232,37 @@ impl Token {
                 if matches!(error, Error::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange, _)) {
                     *lock(&self.refused) = Some(pin);
                 }
-                Err(unavailable(error))
+                Err(error.into())
             }
         }
     }
 
-    fn slot(&self) -> Result<Slot, Failure> {
-        for slot in self.module.library.get_slots_with_token().map_err(unavailable)? {
-            let found = match &self.choice {
-                TokenChoice::Slot(number) => slot.id() == *number,
-                TokenChoice::Label(label) => {
-                    self.module.library.get_token_info(slot).map_err(unavailable)?.label().trim() == label
-                }
-            };
-            if found {
-                return Ok(slot);
-            }
-        }
-        Err(Failure::unavailable("PKCS#11 token", format!("the module has no token with {}", self.choice)))
+    fn slot(&self) -> Result<Slot, Fault> {
+        let none = || Failure::unavailable("PKCS#11 token", format!("the module has no token with {}", self.choice));
+        Ok(slot_of(&self.module.library, &self.choice)?.ok_or_else(none)?)
     }
 }
 
-fn load(path: &Path) -> Result<Module, KmsOpenError> {
+/// The slot of a token. One beside it that cannot be read does not matter.
+fn slot_of(library: &Pkcs11, choice: &TokenChoice) -> Result<Option<Slot>, Error> {
+    let mut unread = None;
+    for slot in library.get_slots_with_token()? {
+        match choice {
+            TokenChoice::Slot(number) if slot.id() == *number => return Ok(Some(slot)),
+            TokenChoice::Slot(_) => {}
+            TokenChoice::Label(label) => match library.get_token_info(slot) {
+                Ok(info) if info.label().trim() == label => return Ok(Some(slot)),
+                Ok(_) => {}
+                Err(error) => unread = Some(error),
+            },
+        }
+    }
+    unread.map_or(Ok(None), Err)
+}
+
+/// Loads a module, once. SoftHSM looks for its tokens when it is initialised and never again, and overlooks one to which
+/// another process writes just then (each login does): so a module without the token is initialised again.
+fn load(path: &Path, choice: &TokenChoice) -> Result<Module, KmsOpenError> {
     let bad = |error: &dyn std::fmt::Display| {
         let next = "give the path of the vendor's PKCS#11 library (for SoftHSM install Debian's package softhsm2)";
         KmsOpenError::new(format!("cannot load the module {}: {error}", path.display()), next)
@@ -266,8 +273,18 @@ fn load(path: &Path) -> Result<Module, KmsOpenError> {
         return Ok(module.clone());
     }
     let library = Pkcs11::new(&path).map_err(|error| bad(&error))?;
-    match library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-        Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
+    let initialise = || library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK));
+    match initialise() {
+        Ok(()) => {
+            for pause in PAUSES {
+                if !matches!(slot_of(&library, choice), Ok(None)) {
+                    break;
+                }
+                std::thread::sleep(pause);
+                library.clone().finalize().and_then(|()| initialise()).map_err(|error| bad(&error))?;
+            }
+        }
+        Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
         Err(error) => return Err(bad(&error)),
     }
     let module = Module { library, turn: Arc::default() };
