@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use domain::history::Aggregate;
 use domain::ids::{ErasureId, UserId};
-use domain::port::{Certifier as _, Destruction, ErasureAccount, Failure, OffSite as _, PublicKey, Signer as _, TreeCopies};
+use domain::port::{
+    Certifier as _, Destruction, ErasureAccount, Failure, OffSite as _, PublicKey, Signer as _, TreeCopies,
+};
 use domain::privacy::{Justification, RefusalGround, RefusedScope};
 use domain::scope::{Part, Scope};
 use futures_util::future::join_all;

@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn every_answer_of_the_platform_has_the_code_that_the_help_promises() {
-        for (status, code) in [(400, 2), (409, 3), (412, 3), (410, 3), (404, 4), (401, 5), (403, 5), (503, 6), (500, 1)] {
+        for (status, code) in [(400, 2), (409, 3), (412, 3), (410, 3), (404, 4), (401, 5), (403, 5), (503, 6), (500, 1)]
+        {
             assert_eq!(CliError::answered(Some(status), "").code(), code, "{status}");
         }
         assert_eq!(CliError::answered(None, "").code(), 6, "no answer");

@@ -71,13 +71,16 @@ impl Hold {
         match self {
             Self::Place { participant, study, scopes, authority, review_on, reason, access } => {
                 let hold = random_id();
-                let mut body = json!({"type": "place-hold", "hold": hold, "authority": authority, "review_on": review_on});
+                let mut body =
+                    json!({"type": "place-hold", "hold": hold, "authority": authority, "review_on": review_on});
                 if !scopes.is_empty() {
                     body["scopes"] = json!(scopes.into_iter().collect::<BTreeSet<_>>());
                 }
                 order(&access, &study, participant, body, reason).await?;
                 out!("{hold}");
-                note!("The data is kept until the hold is lifted: lethe hold lift {participant} {hold} --study {study} --reason WHY");
+                note!(
+                    "The data is kept until the hold is lifted: lethe hold lift {participant} {hold} --study {study} --reason WHY"
+                );
                 Ok(())
             }
             Self::Lift { participant, hold, study, reason, access } => {

@@ -91,8 +91,14 @@ impl Retention {
                 if json {
                     out!("{}", Value::from(rows));
                 } else {
-                    let columns =
-                        [("rule", 16), ("months", 6), ("trigger", 18), ("ground", 22), ("allows_redaction", 16), ("scopes", 0)];
+                    let columns = [
+                        ("rule", 16),
+                        ("months", 6),
+                        ("trigger", 18),
+                        ("ground", 22),
+                        ("allows_redaction", 16),
+                        ("scopes", 0),
+                    ];
                     super::print::table(&columns, &rows);
                 }
                 Ok(())

@@ -132,7 +132,13 @@ async fn with_bar(plan: &Plan, ground: &Ground, so_far: &SoFar) -> Result<Outcom
     let each = |outcome: &Outcome| {
         bar.set_position(outcome.rounds.into());
         if !is_seen && outcome.rounds.is_multiple_of(LINE_EVERY) {
-            note!("{} of {} rounds, {} commands acknowledged, {} faults", outcome.rounds, plan.rounds, outcome.acknowledged, outcome.faults().len());
+            note!(
+                "{} of {} rounds, {} commands acknowledged, {} faults",
+                outcome.rounds,
+                plan.rounds,
+                outcome.acknowledged,
+                outcome.faults().len()
+            );
         }
         so_far.goes_on(outcome)
     };

@@ -87,9 +87,7 @@ impl From<StartError> for CliError {
         match error {
             StartError::InUse { .. } | StartError::Refused { .. } => Self::conflict(error),
             StartError::NoSuchTenant { .. } => Self::not_found(error),
-            StartError::NotLoopback { .. }
-            | StartError::KmsDir(_)
-            | StartError::OffSiteInside => Self::input(error),
+            StartError::NotLoopback { .. } | StartError::KmsDir(_) | StartError::OffSiteInside => Self::input(error),
             StartError::DataDir { .. }
             | StartError::Listen { .. }
             | StartError::Nats(_)

@@ -8,8 +8,8 @@ use tokio::sync::Mutex;
 
 use super::world::{CLINICAL, Seen, World, all_of, key, look, shipped_world, tree_on};
 use crate::keys::memory::MemoryNodes;
-use crate::off_site::MemoryOffSite;
 use crate::keys::{HeadRecord, NodeStore as _, NodeWrite, Options, PersonKey};
+use crate::off_site::MemoryOffSite;
 
 struct Given {
     world: World,

@@ -16,12 +16,12 @@ use uuid::Uuid;
 use crate::chance::LeaseClock;
 use crate::keys::kms::MemoryKms;
 use crate::keys::memory::MemoryNodes;
-use crate::off_site::MemoryOffSite;
 use crate::keys::store::BucketPlace;
 use crate::keys::{
     Key, KeyError, KeyId, KeyState, KeyTree, NodeStore, NodeWrite, NodeWriteError, Options, PersonKey, StoredNode,
     TreeCopy,
 };
+use crate::off_site::MemoryOffSite;
 
 pub(super) const CLINICAL: Scope = Scope::HealthClinical;
 pub(super) const CONTACT: Scope = Scope::IdentityContact;

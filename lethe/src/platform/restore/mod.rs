@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use command_svc::{Commands, Refusal};
 use command_svc::erasure::{ErasureTrigger, reinstate};
+use command_svc::{Commands, Refusal};
 use domain::ids::TenantId;
 use domain::port::{Clock, Failure, PublicKey, Tenants};
 use infra::archive::Origin;
@@ -91,8 +91,8 @@ async fn find(order: &Order, trust: &PublicKey) -> Result<Backup, CliError> {
         return Backup::open(place, id, trust).await.map_err(CliError::from);
     }
     let newest = infra::backup::newest(&place, trust).await.map_err(CliError::from)?;
-    let newest =
-        newest.ok_or_else(|| CliError::not_found(format!("there is no backup of {} at {}", order.tenant, order.from)))?;
+    let newest = newest
+        .ok_or_else(|| CliError::not_found(format!("there is no backup of {} at {}", order.tenant, order.from)))?;
     Backup::open(place, &newest, trust).await.map_err(CliError::from)
 }
 

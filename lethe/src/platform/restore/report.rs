@@ -134,7 +134,9 @@ impl Restored {
             let Lost { journal, from, through, brought_back, .. } = lost;
             match (lost.for_good(), brought_back) {
                 (count, 0) => writeln!(f, "Lost: {count} messages of {journal} ({from} to {through}).")?,
-                (0, _) => writeln!(f, "Lost: nothing of {journal}: all of {from} to {through} came back from the ledger.")?,
+                (0, _) => {
+                    writeln!(f, "Lost: nothing of {journal}: all of {from} to {through} came back from the ledger.")?
+                }
                 (count, back) => {
                     let lacking = lost.lacking();
                     writeln!(
@@ -201,7 +203,10 @@ mod tests {
         restored.take_back("acme/cardio", &back(&all));
         assert_eq!((restored.lost[0].brought_back, restored.rpo_seconds()), (5, Some(0)));
         let text = restored.to_string();
-        assert!(text.contains("Lost: nothing of acme/cardio") && text.contains("Nothing is known to be lost"), "{text}");
+        assert!(
+            text.contains("Lost: nothing of acme/cardio") && text.contains("Nothing is known to be lost"),
+            "{text}"
+        );
     }
 
     #[test]

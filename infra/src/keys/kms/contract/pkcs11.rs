@@ -105,7 +105,8 @@ async fn processes_that_make_a_root_at_once_open_what_each_other_wrapped() {
         assert!(process.wait().expect("its end").success());
     }
     for version in ROOTS {
-        let wrapped = scratches.each_ref().map(|it| std::fs::read(it.path().join(version.to_string())).expect("wrapped"));
+        let wrapped =
+            scratches.each_ref().map(|it| std::fs::read(it.path().join(version.to_string())).expect("wrapped"));
         for wrapped in &wrapped {
             assert_eq!(kms.kms.unwrap(version, b"here", wrapped).await.expect("unwrapped"), b"plain");
         }
