@@ -8,7 +8,7 @@ mod load;
 use std::collections::BTreeSet;
 
 use domain::port::{Failure, ShredReceipt, SwapError, Target};
-use domain::rotation::{Head, SiteId};
+use domain::rotation::{Head, InstallationId};
 
 use super::head::{Elsewhere, HeadHome, HeadRecord, Moved};
 use super::site::{SiteRecord, new_site};
@@ -50,7 +50,7 @@ impl KeyTree {
     }
 
     /// The claim under way, or a new one if the store is empty.
-    async fn claiming(&self) -> Result<(SiteId, u64), Failure> {
+    async fn claiming(&self) -> Result<(InstallationId, u64), Failure> {
         if let Some(begun) = self.site_at(Place::Claiming).await? {
             return Ok(begun);
         }
@@ -62,7 +62,7 @@ impl KeyTree {
     }
 
     /// Draws a site anew and says so first: a site that was taken over never comes back.
-    async fn write_claiming(&self, expected: u64) -> Result<(SiteId, u64), Failure> {
+    async fn write_claiming(&self, expected: u64) -> Result<(InstallationId, u64), Failure> {
         let site = new_site();
         super::failpoint("keys-claim-begin");
         let written = self.store.write(vec![SiteRecord::write(Place::Claiming, site, expected)]).await;
@@ -70,7 +70,7 @@ impl KeyTree {
         Ok((site, sequences.first().copied().unwrap_or_default()))
     }
 
-    async fn begin_claim(&self, home: &Elsewhere<'_>) -> Result<SiteId, Failure> {
+    async fn begin_claim(&self, home: &Elsewhere<'_>) -> Result<InstallationId, Failure> {
         let is_finished = self.site_at(Place::Site).await?.is_some();
         let (site, sequence) = self.claiming().await?;
         match home.read().await? {
@@ -89,7 +89,7 @@ impl KeyTree {
         }
     }
 
-    async fn take_head(&self, home: &Elsewhere<'_>, site: SiteId) -> Result<HeadRecord, Failure> {
+    async fn take_head(&self, home: &Elsewhere<'_>, site: InstallationId) -> Result<HeadRecord, Failure> {
         for _ in 0..ATTEMPTS_MAX {
             let Some((mut record, tag)) = home.read().await? else {
                 break;
@@ -146,7 +146,7 @@ impl KeyTree {
     /// Fences, rotates, and only then says whose store it is.
     async fn finish_claim(
         &self,
-        site: SiteId,
+        site: InstallationId,
         record: &HeadRecord,
         local: &HeadRecord,
         targets: &[Target],

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use domain::port::{Destruction, Failure, HeadTag, SwapError};
-use domain::rotation::{Answer, Ask, End, Head, Rotation, SiteId, Tree};
+use domain::rotation::{Answer, Ask, End, Head, InstallationId, Rotation, Tree};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -149,7 +149,7 @@ impl<'a> Drive<'a> {
     }
 
     /// Who holds the head, as far as is known.
-    fn holder(&self) -> Option<SiteId> {
+    fn holder(&self) -> Option<InstallationId> {
         self.read.as_ref().map(|(record, _)| record.head.site)
     }
 

@@ -233,7 +233,7 @@ impl KeyTree {
 
 #[cfg(test)]
 mod tests {
-    use domain::rotation::{Head, SiteId};
+    use domain::rotation::{Head, InstallationId};
 
     use super::*;
 
@@ -241,7 +241,8 @@ mod tests {
 
     /// A record whose packs have so many bytes, each of ten sequences.
     fn record(bytes: &[u64]) -> HeadRecord {
-        let mut record = HeadRecord::first(&"acme".parse().expect("valid"), Head::first(SiteId(uuid::Uuid::nil()), 1));
+        let mut record =
+            HeadRecord::first(&"acme".parse().expect("valid"), Head::first(InstallationId(uuid::Uuid::nil()), 1));
         let pack = |(index, bytes): (usize, &u64)| {
             let from = 10 * index as u64;
             Pack { name: format!("{index}"), sha256: String::new(), bytes: *bytes, from, through: from + 10 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::ids::TenantId;
 use domain::port::{Failure, Kms, KmsError, OffSite};
-use domain::rotation::SiteId;
+use domain::rotation::InstallationId;
 use domain::scope::Scope;
 use tokio::sync::OnceCell;
 
@@ -84,7 +84,7 @@ pub struct KeyTree {
     pub(super) queue: Queue,
     /// Held by whoever rotates or ships.
     pub(super) rotating: tokio::sync::Mutex<()>,
-    pub(super) site: OnceCell<SiteId>,
+    pub(super) site: OnceCell<InstallationId>,
     /// Whether the head was found where it should be.
     pub(super) is_attached: AtomicBool,
     /// Whether another site has taken over.

@@ -70,6 +70,8 @@ pub(super) struct Token {
 pub(super) enum Fault {
     /// The token said so.
     Token(Error),
+    /// It may be otherwise in a moment.
+    Passing(Failure),
     /// Another reason, final.
     Other(KmsError),
 }
@@ -90,6 +92,7 @@ impl From<Fault> for KmsError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Token(error) => unavailable(error).into(),
+            Fault::Passing(failure) => failure.into(),
             Fault::Other(error) => error,
         }
     }
@@ -173,13 +176,13 @@ impl Token {
     /// Looks again while the answer is one that passes, with the turn given up in between.
     fn patiently<T>(&self, look: impl Fn() -> Result<T, Fault>) -> Result<T, KmsError> {
         for pause in PAUSES {
-            match look() {
-                Err(Fault::Token(error)) if is_passing(&error) => {
-                    tracing::debug!(tenant = %self.tenant, %error, "the token is asked again");
-                    std::thread::sleep(pause);
-                }
+            let why = match look() {
+                Err(Fault::Token(error)) if is_passing(&error) => error.to_string(),
+                Err(Fault::Passing(failure)) => failure.to_string(),
                 result => return Ok(result?),
-            }
+            };
+            tracing::debug!(tenant = %self.tenant, why, "the token is asked again");
+            std::thread::sleep(pause);
         }
         Ok(look()?)
     }
@@ -213,7 +216,7 @@ impl Token {
 
     fn put_back<T>(&self, session: Session, result: Result<T, Fault>) -> Result<T, Fault> {
         // A session that failed may still be in the middle of something.
-        if !matches!(result, Err(Fault::Token(_))) {
+        if !matches!(result, Err(Fault::Token(_) | Fault::Passing(_))) {
             lock(&self.idle).push(session);
         }
         result
@@ -238,8 +241,9 @@ impl Token {
     }
 
     fn slot(&self) -> Result<Slot, Fault> {
+        // While another process writes to a token, SoftHSM shows it without its label.
         let none = || Failure::unavailable("PKCS#11 token", format!("the module has no token with {}", self.choice));
-        Ok(slot_of(&self.module.library, &self.choice)?.ok_or_else(none)?)
+        slot_of(&self.module.library, &self.choice)?.ok_or_else(|| Fault::Passing(none()))
     }
 }
 
@@ -316,12 +320,17 @@ fn is_dead(error: &Error) -> bool {
 }
 
 /// Whether it may go otherwise in a moment: an object that another process destroyed between finding and reading it,
-/// or has not written to its end.
+/// or has not written to its end; the token itself, which each login writes to.
 fn is_passing(error: &Error) -> bool {
     let Error::Pkcs11(error, _) = error else { return false };
     matches!(
         error,
-        RvError::ObjectHandleInvalid | RvError::KeyHandleInvalid | RvError::GeneralError | RvError::FunctionFailed
+        RvError::ObjectHandleInvalid
+            | RvError::KeyHandleInvalid
+            | RvError::GeneralError
+            | RvError::FunctionFailed
+            | RvError::UserPinNotInitialized
+            | RvError::TokenNotRecognized
     )
 }
 
