@@ -165,3 +165,48 @@ async fn until_told_to_stop() {
         _ = terminate.recv() => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_subcommand_stumbles_over_its_own_options() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_keeps_data_is_ordered_in_words() {
+        let person = "9f0c2e8c-6d7a-4b51-9a3e-1d2c4b5a6978";
+        for line in [
+            format!("hold place {person} --study cardio --authority court --review-on 2027-01-31 --reason why"),
+            format!("hold lift {person} {person} --study cardio"),
+            "hold list --study cardio --json".to_owned(),
+            format!("restrict place {person} --study cardio --ground legal-claims"),
+            format!("restrict lift {person} --study cardio"),
+            "retention set r-1 --study cardio --scope health.clinical --trigger last-visit --months 12 --ground research \
+             --legal-basis law"
+                .to_owned(),
+            "retention end r-1 --study cardio".to_owned(),
+        ] {
+            let parsed = Arguments::try_parse_from(std::iter::once("lethe").chain(line.split_whitespace()));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.err().map_or_else(String::new, |error| error.to_string()));
+        }
+        for (line, says) in [
+            (
+                "retention set r-1 --study cardio --scope health.clinical --trigger birth --months 12 --ground research --legal-basis law",
+                "last-visit",
+            ),
+            ("hold list --study CARDIO", "--study"),
+            (
+                "retention set r-1 --study cardio --scope health.clinical --trigger last-visit --months 0 --ground research --legal-basis law",
+                "--months",
+            ),
+        ] {
+            let error = Arguments::try_parse_from(std::iter::once("lethe").chain(line.split_whitespace())).err();
+            let error = error.expect(line).to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

@@ -62,6 +62,13 @@ impl Token {
                     tracing::warn!(tenant = %self.tenant, version, keys = there.len(), "several keys are one root");
                 }
             }
+            // Of one that another process made, or this one before the token failed to answer, it is not known yet.
+            for (_, key) in there.iter().filter(|(id, key)| works(session, id, *key)) {
+                if is_exportable(session, *key)? {
+                    let detail = "the token would let it be copied out: destroy it there";
+                    return Err(Failure::damaged(root_name(&self.tenant, version), detail).into());
+                }
+            }
             Ok(any_works(session, &there))
         });
         made.map_err(only_failure)
