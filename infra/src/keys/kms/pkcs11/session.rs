@@ -264,8 +264,15 @@ fn slot_of(library: &Pkcs11, choice: &TokenChoice) -> Result<Option<Slot>, Error
     unread.map_or(Ok(None), Err)
 }
 
-/// Loads a module, once. SoftHSM looks for its tokens when it is initialised and never again, and overlooks one to which
-/// another process writes just then (each login does): so a module without the token is initialised again.
+/// Whether the token is there with all that it says of itself.
+fn is_whole(library: &Pkcs11, choice: &TokenChoice) -> bool {
+    let info = slot_of(library, choice).ok().flatten().and_then(|slot| library.get_token_info(slot).ok());
+    info.is_some_and(|info| info.user_pin_initialized())
+}
+
+/// Loads a module, once. SoftHSM reads its tokens when it is initialised, and keeps what it found of one to which
+/// another process wrote just then (each login does): nothing, or the half of it. So a module in which the token is not
+/// whole is initialised again.
 fn load(path: &Path, choice: &TokenChoice) -> Result<Module, KmsOpenError> {
     let bad = |error: &dyn std::fmt::Display| {
         let next = "give the path of the vendor's PKCS#11 library (for SoftHSM install Debian's package softhsm2)";
@@ -281,7 +288,7 @@ fn load(path: &Path, choice: &TokenChoice) -> Result<Module, KmsOpenError> {
     match initialise() {
         Ok(()) => {
             for pause in PAUSES {
-                if !matches!(slot_of(&library, choice), Ok(None)) {
+                if is_whole(&library, choice) {
                     break;
                 }
                 std::thread::sleep(pause);
