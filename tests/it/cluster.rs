@@ -1,12 +1,19 @@
 //! A platform on three nats-servers: one may go at any time, and what one of them lost or changed is named.
 
+use std::path::PathBuf;
+
+use domain::history::JournalId;
 use domain::permit::Role;
+use infra::journal::connect;
+use infra::journal::raw::{RawMessage, RawReader};
+use serde_json::Value;
 use tests::api::{send, vital_signs};
 use tests::cluster::Cluster;
-use tests::home::{Folder, Home};
+use tests::home::{Folder, Home, acme, cardio};
 use tests::people::{FAMILY, erase, somebody, told};
 
 use crate::binary;
+use crate::verify::{files, flip_in};
 
 /// The journal stream of the study, on the servers.
 const STREAM: &str = "EVT_acme_cardio-1";
@@ -48,4 +55,71 @@ async fn commands_and_an_erasure_go_on_while_a_server_is_dead_and_nothing_is_los
     let replicas = report["replicas"].as_array().expect("replicas");
     assert_eq!(replicas.len(), 2 * cluster.names().len(), "of both journals: {report}");
     assert!(replicas.iter().all(|one| one["sound"] == true), "{report}");
+}
+
+/// Every message of the study's journal.
+async fn messages(cluster: &Cluster) -> Vec<RawMessage> {
+    let nats = cluster.elsewhere();
+    let login = nats.credentials(acme().as_str()).expect("it has an account").service;
+    let client = connect(login.connect_options(), &nats.url(), "a test").await.expect("connected");
+    let reader = RawReader::new(client, &JournalId { tenant: acme(), study: Some(cardio()) });
+    let last = reader.state().await.expect("it is there").last;
+    let mut all: Vec<RawMessage> = Vec::new();
+    while (all.len() as u64) < last {
+        all.extend(reader.page(all.len() as u64 + 1, last).await.expect("readable"));
+    }
+    all
+}
+
+/// Where a server keeps the study's journal stream.
+fn stored(cluster: &Cluster, server: &str) -> PathBuf {
+    let folders = files(cluster.store(server)).0;
+    folders.into_iter().find(|path| path.ends_with(format!("streams/{STREAM}"))).expect("it is on disk")
+}
+
+fn of<'a>(report: &'a Value, server: &str) -> &'a Value {
+    let mut rows = report["replicas"].as_array().expect("replicas").iter();
+    let is_it = |row: &&Value| row["server"] == server && !row["journal"]["study"].is_null();
+    rows.find(is_it).unwrap_or_else(|| panic!("nothing about {server}: {report}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_on_one_server_is_named_with_the_server_and_hurts_nobody() {
+    let mut cluster = Cluster::new().await;
+    let home = home_on(&cluster).await;
+    let doctor = home.client(Role::Investigator).await;
+    let at = somebody(&doctor, "N-1").await;
+    somebody(&doctor, "N-2").await;
+    let commits: Vec<RawMessage> =
+        messages(&cluster).await.into_iter().filter(|message| !message.payload.is_empty()).collect();
+    let (middle, last) = (&commits[commits.len() / 2], &commits[commits.len() - 1]);
+
+    let leader = cluster.leader(STREAM).await;
+    let followers: Vec<String> = cluster.names().into_iter().filter(|name| *name != leader).collect();
+    for (server, commit) in followers.iter().zip([middle, last]) {
+        cluster.stop(server).await;
+        flip_in(&stored(&cluster, server), &commit.payload);
+        cluster.start(server).await;
+    }
+    let led = cluster.leader(STREAM).await;
+
+    let (code, said) = binary().said(&home.folder, &["verify", "journal", "--tenant", "acme", "--json"]);
+    assert_eq!(code, Some(1), "{said}");
+    let report: Value = serde_json::from_str(said.lines().next().expect("a line")).expect("JSON");
+    println!("{report:#}");
+    for (server, commit) in followers.iter().zip([middle, last]) {
+        let row = of(&report, server);
+        let named = row["named"].to_string();
+        assert_eq!(row["sound"], false, "{row}");
+        assert!(named.contains(&format!("message {}, commit ", commit.sequence)), "{row}");
+    }
+    assert_eq!(of(&report, &leader)["sound"], true, "{report}");
+    assert_eq!(cluster.leader(STREAM).await, led, "the one leads that led before");
+
+    // Whoever answers: no read is cut short, no command is refused.
+    for round in 0..8 {
+        send(&doctor, &at, vital_signs(&format!("15{round}"))).await.expect("saved");
+    }
+    let home = home.restart().await;
+    assert!(told(&home.client(Role::Investigator).await, &at).await.contains("157"), "all is there");
 }

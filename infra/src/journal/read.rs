@@ -41,6 +41,9 @@ pub struct Stored {
     pub traceparent: Option<String>,
 }
 
+/// Messages as they came, and how many more the server knows of.
+pub(super) type Batch = (Vec<async_nats::Message>, u64);
+
 /// Which single message to read.
 #[derive(Debug, Clone, Copy)]
 pub enum Which<'a> {
@@ -136,7 +139,24 @@ impl Wire {
         subject: &str,
         from: u64,
         count: usize,
-    ) -> Result<Option<(Vec<async_nats::Message>, u64)>, Failure> {
+    ) -> Result<Option<Batch>, Failure> {
+        let patience = self.patience();
+        loop {
+            match self.batch_once(journal, subject, from, count).await {
+                // In a cluster another replica may answer.
+                Err(Failure::Unavailable { .. }) if patience.again().await => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn batch_once(
+        &self,
+        journal: &str,
+        subject: &str,
+        from: u64,
+        count: usize,
+    ) -> Result<Option<Batch>, Failure> {
         let lost = |cause: &str| Failure::unavailable(JOURNAL, cause);
         let request = json!({
             "seq": from.max(1), "next_by_subj": subject, "batch": count, "max_bytes": PAGE_BYTES,

@@ -112,7 +112,7 @@ impl Replicas {
             if reign.leader.is_some() && asked.as_ref() != Some(&reign) && is_current(&info, server) {
                 let request = json!({ "placement": { "preferred": server } });
                 let name = journal_stream(journal);
-                match self.mover.api(&format!("STREAM.LEADER.STEPDOWN.{name}"), request).await {
+                match self.mover.api_once(&format!("STREAM.LEADER.STEPDOWN.{name}"), request).await {
                     Ok(_) => asked = Some(reign),
                     Err(refusal) => last = refusal.to_string(),
                 }
