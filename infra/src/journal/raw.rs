@@ -141,9 +141,12 @@ impl RawReader {
         let whole = messages.iter().zip(from..).take_while(|(message, wanted)| message.sequence == *wanted).count();
         messages.truncate(whole);
         if messages.is_empty() {
-            // In a cluster the replica that answered may be a moment behind: the leader has the last word.
-            let message = self.at(from).await?.ok_or_else(|| self.gap(from))?;
-            messages.push(message);
+            // In a cluster the replica that answered may be a moment behind, or damaged, and so may the leader be.
+            let message = match self.at(from).await? {
+                Some(message) => Some(message),
+                None => self.wire.raw_anywhere(&self.name, from).await?.as_ref().map(raw).transpose()?,
+            };
+            messages.push(message.ok_or_else(|| self.gap(from))?);
         }
         Ok(messages)
     }

@@ -106,12 +106,46 @@ impl Wire {
     }
 
     /// The messages of a subject from a sequence on that are given, and how many more there are said to be.
-    pub(super) async fn all_given(
+    pub(super) async fn all_given(&self, journal: &str, subject: &str, from: u64) -> Result<Batch, Failure> {
+        let mut given = self.given_once(journal, subject, from).await?;
+        for _ in 1..self.tries() {
+            if given.1 == 0 {
+                break;
+            }
+            given = self.given_once(journal, subject, from).await?;
+        }
+        Ok(given)
+    }
+
+    /// The message at a sequence, as any replica has it: the leader is asked first.
+    ///
+    /// # Errors
+    /// When the journal stream is missing or does not answer.
+    pub(super) async fn message_anywhere(&self, journal: &str, sequence: u64) -> Result<Option<Stored>, Failure> {
+        match self.message(journal, Which::At(sequence)).await? {
+            Some(message) => Ok(Some(message)),
+            None => self.raw_anywhere(journal, sequence).await?.as_ref().map(stored).transpose(),
+        }
+    }
+
+    /// The message at a sequence, as any replica has it that answers.
+    pub(super) async fn raw_anywhere(
         &self,
         journal: &str,
-        subject: &str,
-        from: u64,
-    ) -> Result<(Vec<async_nats::Message>, u64), Failure> {
+        sequence: u64,
+    ) -> Result<Option<async_nats::Message>, Failure> {
+        for _ in 0..self.tries() {
+            let read = self.batch_of(journal, ">", sequence, 1).await?;
+            if let Some(message) = read.and_then(|(messages, _)| messages.into_iter().next())
+                && number(&message, SEQUENCE)? == sequence
+            {
+                return Ok(Some(message));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn given_once(&self, journal: &str, subject: &str, from: u64) -> Result<Batch, Failure> {
         let (mut messages, mut pending, mut next) = (Vec::new(), 0, from);
         loop {
             let Some((page, left)) = self.batch_of(journal, subject, next, PAGE_MESSAGES).await? else {

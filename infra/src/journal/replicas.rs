@@ -26,6 +26,9 @@ use crate::log::{JournalState, RawJournals};
 const ELECTION: Duration = Duration::from_secs(20);
 /// How often one that was made the leader may lose it again while it is read.
 const TURNS: usize = 5;
+/// A follower is heard of every second. One that was not for this long is not made the leader, and after that not waited for.
+const QUIET: Duration = Duration::from_secs(3);
+const GONE: Duration = Duration::from_secs(6);
 const POLL: Duration = Duration::from_millis(50);
 /// So many messages are read before it is asked whether the leader is still the same.
 const PAGE: u64 = 256;
@@ -105,11 +108,11 @@ impl Replicas {
             if reign.leader.as_deref() == Some(server) {
                 return Ok(());
             }
-            if is_offline(&info, server) {
-                return Err(Failure::unavailable("a replica", format!("{server} is offline")));
+            if is_gone(&info, server) {
+                return Err(Failure::unavailable("a replica", format!("{server} does not answer the leader")));
             }
             // Asked once of each leader: it may take a moment until the next one is there.
-            if reign.leader.is_some() && asked.as_ref() != Some(&reign) && is_current(&info, server) {
+            if reign.leader.is_some() && asked.as_ref() != Some(&reign) && is_ready(&info, server) {
                 let request = json!({ "placement": { "preferred": server } });
                 let name = journal_stream(journal);
                 match self.mover.api_once(&format!("STREAM.LEADER.STEPDOWN.{name}"), request).await {
@@ -148,12 +151,18 @@ fn follower<'a>(info: &'a Value, server: &str) -> Option<&'a Value> {
     info["cluster"]["replicas"].as_array()?.iter().find(|one| one["name"] == server)
 }
 
-fn is_offline(info: &Value, server: &str) -> bool {
-    follower(info, server).is_some_and(|one| one["offline"] == true)
+/// How long the leader has heard nothing of a follower.
+fn silence(follower: &Value) -> Duration {
+    follower["active"].as_u64().map_or(Duration::MAX, Duration::from_nanos)
 }
 
-fn is_current(info: &Value, server: &str) -> bool {
-    follower(info, server).is_some_and(|one| one["current"] == true)
+fn is_gone(info: &Value, server: &str) -> bool {
+    follower(info, server).is_some_and(|one| one["offline"] == true || silence(one) >= GONE)
+}
+
+/// A server that was killed counts as current for a while.
+fn is_ready(info: &Value, server: &str) -> bool {
+    follower(info, server).is_some_and(|one| one["current"] == true && silence(one) < QUIET)
 }
 
 /// One replica of one journal stream.

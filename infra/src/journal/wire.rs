@@ -23,6 +23,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 const ELECTION: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// With one replica of three damaged, so many reads in vain come once in 60 million.
+const TRIES: usize = 16;
+
 /// On which subject [`EXPECTED_LAST`] is checked, if not on the message's own. async-nats has no name for it.
 const EXPECTED_LAST_OF: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 
@@ -123,9 +126,17 @@ impl Wire {
 
     /// How long to ask for something that is only read.
     pub(super) fn patience(&self) -> Patience {
-        // Of one server nobody can take the place; of several, each knows the others.
-        let others = self.client.server_info().connect_urls.len() > 1;
-        Patience { until: others.then(|| Instant::now() + ELECTION) }
+        Patience { until: self.has_others().then(|| Instant::now() + ELECTION) }
+    }
+
+    /// How often to read directly what is not given: another replica may answer the next time.
+    pub(super) fn tries(&self) -> usize {
+        if self.has_others() { TRIES } else { 1 }
+    }
+
+    /// Of one server nobody can take the place; of several, each knows the others.
+    fn has_others(&self) -> bool {
+        self.client.server_info().connect_urls.len() > 1
     }
 
     /// Asks the JetStream API, once.
