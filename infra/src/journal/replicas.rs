@@ -26,9 +26,10 @@ use crate::log::{JournalState, RawJournals};
 const ELECTION: Duration = Duration::from_secs(20);
 /// How often one that was made the leader may lose it again while it is read.
 const TURNS: usize = 5;
-/// A follower is heard of every second. One that was not for this long is not made the leader, and after that not waited for.
+/// A follower is heard of every second. One that was not for this long is not made the leader.
 const QUIET: Duration = Duration::from_secs(3);
-const GONE: Duration = Duration::from_secs(6);
+/// How long a replica that is down or behind is waited for.
+const UNREADY: Duration = Duration::from_secs(6);
 const POLL: Duration = Duration::from_millis(50);
 /// So many messages are read before it is asked whether the leader is still the same.
 const PAGE: u64 = 256;
@@ -93,6 +94,7 @@ impl Replicas {
         let deadline = Instant::now() + ELECTION;
         let mut last = String::from("there is no leader");
         let mut asked: Option<Reign> = None;
+        let unready = Instant::now() + UNREADY;
         while Instant::now() < deadline {
             let info = match self.info(journal).await {
                 Ok(info) => info,
@@ -108,8 +110,8 @@ impl Replicas {
             if reign.leader.as_deref() == Some(server) {
                 return Ok(());
             }
-            if is_gone(&info, server) {
-                return Err(Failure::unavailable("a replica", format!("{server} does not answer the leader")));
+            if asked.is_none() && !is_ready(&info, server) && Instant::now() > unready {
+                return Err(Failure::unavailable("a replica", format!("{server} is down, or behind the leader")));
             }
             // Asked once of each leader: it may take a moment until the next one is there.
             if reign.leader.is_some() && asked.as_ref() != Some(&reign) && is_ready(&info, server) {
@@ -154,10 +156,6 @@ fn follower<'a>(info: &'a Value, server: &str) -> Option<&'a Value> {
 /// How long the leader has heard nothing of a follower.
 fn silence(follower: &Value) -> Duration {
     follower["active"].as_u64().map_or(Duration::MAX, Duration::from_nanos)
-}
-
-fn is_gone(info: &Value, server: &str) -> bool {
-    follower(info, server).is_some_and(|one| one["offline"] == true || silence(one) >= GONE)
 }
 
 /// A server that was killed counts as current for a while.
