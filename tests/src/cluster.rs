@@ -141,7 +141,8 @@ impl Cluster {
     fn launch(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         assert!(node.running.is_none(), "{} runs", node.name);
-        let said = File::options().create(true).append(true).open(self.folder.path().join(format!("{}.said", node.name)));
+        let said =
+            File::options().create(true).append(true).open(self.folder.path().join(format!("{}.said", node.name)));
         let child = Command::new(&self.binary)
             .arg("--config")
             .arg(&node.config)
@@ -170,8 +171,7 @@ impl Node {
     /// Three of them, each knowing where the others will be.
     fn three(folder: &Path, accounts: &Path) -> Vec<Self> {
         // All nine are held until all are known, so that they differ.
-        let held: Vec<TcpListener> =
-            (0..9).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+        let held: Vec<TcpListener> = (0..9).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
         let ports: Vec<u16> = held.iter().map(|one| one.local_addr().expect("an address").port()).collect();
         drop(held);
         let routes: Vec<String> = ports[..3].iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();

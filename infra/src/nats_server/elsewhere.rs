@@ -114,10 +114,8 @@ impl NatsElsewhere {
     pub fn credentials(&self, tenant: &str) -> Result<TenantLogins, ElsewhereError> {
         let read = Credentials::read(&self.credentials)?;
         let logins = read.tenants.get(tenant);
-        let logins = logins.ok_or_else(|| ElsewhereError::NoAccount {
-            tenant: tenant.to_owned(),
-            path: self.credentials.clone(),
-        })?;
+        let logins = logins
+            .ok_or_else(|| ElsewhereError::NoAccount { tenant: tenant.to_owned(), path: self.credentials.clone() })?;
         Ok(logins.open(self.ca.as_deref()))
     }
 }
@@ -198,11 +196,7 @@ pub struct WrittenAccounts {
 /// # Errors
 /// When a file cannot be read or written, or a tenant's name is none.
 pub fn write_accounts(folder: &Path, tenants: &[TenantAccount]) -> Result<WrittenAccounts, ElsewhereError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(NatsServerError::io("create", folder))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(NatsServerError::io("create", folder))?;
     let (accounts, credentials) = (folder.join(ACCOUNTS), folder.join(CREDENTIALS));
     let mut kept = if credentials.exists() { Credentials::read(&credentials)? } else { Credentials::default() };
     for tenant in tenants {

@@ -46,7 +46,9 @@ impl Nats {
             out!("{}", written.accounts.display());
             out!("{}", written.credentials.display());
         }
-        note!("Every server includes accounts.conf and reloads it; lethe reads credentials.json. Keep both from others.");
+        note!(
+            "Every server includes accounts.conf and reloads it; lethe reads credentials.json. Keep both from others."
+        );
         Ok(())
     }
 }
