@@ -168,7 +168,7 @@ impl At {
         let trust = match self.trust {
             Some(trust) => trust,
             None => {
-                let vault = self.place.elsewhere(&self.place.data_dir()?).open(&self.tenant).await?;
+                let vault = self.place.elsewhere(&self.place.data_dir()?)?.open(&self.tenant).await?;
                 vault.kms.signer.public_key().await.map_err(StartError::from)?
             }
         };

@@ -12,6 +12,7 @@ mod drill;
 mod erase;
 mod exit;
 mod kms;
+mod nats;
 mod options;
 mod orders;
 mod progress;
@@ -49,7 +50,7 @@ struct Arguments {
 enum Command {
     /// Shows the whole way: starts a platform, enrols invented participants, erases one.
     Demo(demo::Demo),
-    /// Serves the platform: one process and a supervised nats-server.
+    /// Serves the platform: one process, and a supervised nats-server or a NATS cluster.
     Serve(serve::Serve),
     /// Tenants: the customers, each with its own keys, journal and account.
     #[command(subcommand)]
@@ -85,6 +86,9 @@ enum Command {
     /// The KMS that holds the root keys.
     #[command(subcommand)]
     Kms(kms::Kms),
+    /// A NATS that others run: the accounts that it must have.
+    #[command(subcommand)]
+    Nats(nats::Nats),
     /// Checks a certificate offline, the whole record, or that an erasure holds.
     Verify(verify::Verify),
     /// Rehearsals on a scratch instance, with figures.
@@ -129,6 +133,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Backup(backup) => backup.run().await,
         Command::Restore(restore) => restore.run().await,
         Command::Kms(kms) => kms.run().await,
+        Command::Nats(nats) => nats.run(),
         Command::Verify(verify) => verify.run().await,
         Command::Drill(drill) => drill.run().await,
         Command::Soak(soak) => soak.run().await,

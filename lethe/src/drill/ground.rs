@@ -116,7 +116,7 @@ impl Ground {
             }
         };
         let (copy, backups, s3) = places(&folder.join("elsewhere"), off_site).await?;
-        let elsewhere = Elsewhere { kms, off_site: Some(copy) };
+        let elsewhere = Elsewhere { kms, off_site: Some(copy), nats: None };
         let (folder, identity) = (folder.to_owned(), Identity::generate());
         Ok(Self { folder, elsewhere, identity, backups, _servers: (server, s3) })
     }

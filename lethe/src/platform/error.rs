@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use domain::ids::TenantId;
 use domain::port::Failure;
 use infra::keys::kms::{KmsDirError, KmsOpenError};
-use infra::nats_server::NatsServerError;
+use infra::nats_server::{ElsewhereError, NatsServerError};
 
 use crate::cli::{ApiError, CliError};
 
@@ -46,6 +46,9 @@ pub enum StartError {
     /// The nats-server cannot be found or started.
     #[error(transparent)]
     Nats(#[from] NatsServerError),
+    /// The NATS that others run cannot be used.
+    #[error(transparent)]
+    NatsElsewhere(#[from] ElsewhereError),
     /// There is no such tenant.
     #[error("there is no tenant {tenant} here: create it with `lethe tenant create {tenant}`")]
     NoSuchTenant {
@@ -87,7 +90,10 @@ impl From<StartError> for CliError {
         match error {
             StartError::InUse { .. } | StartError::Refused { .. } => Self::conflict(error),
             StartError::NoSuchTenant { .. } => Self::not_found(error),
-            StartError::NotLoopback { .. } | StartError::KmsDir(_) | StartError::OffSiteInside => Self::input(error),
+            StartError::NotLoopback { .. }
+            | StartError::NatsElsewhere(_)
+            | StartError::KmsDir(_)
+            | StartError::OffSiteInside => Self::input(error),
             StartError::DataDir { .. }
             | StartError::Listen { .. }
             | StartError::Nats(_)

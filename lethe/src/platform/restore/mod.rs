@@ -19,13 +19,13 @@ use domain::port::{Clock, Failure, PublicKey, Tenants};
 use infra::archive::Origin;
 use infra::backup::{Backup, Identity};
 use infra::chance::{SystemClock, SystemDice};
-use infra::journal::{Client, Provisioner, connect};
+use infra::journal::{Client, Provisioner};
 use infra::keys::KeyTree;
-use infra::nats_server::NatsServer;
 use infra::off_site::{LedgerStream, Place, put_back, read_ledger};
 
 use super::data_dir::DataDir;
 use super::elsewhere::{Elsewhere, Vault};
+use super::nats::Nats;
 use super::record::Record;
 use super::registry::Registry;
 use super::{StartError, open};
@@ -74,7 +74,7 @@ pub async fn run(order: &Order, told: OnStep<'_>) -> Result<Restored, CliError> 
     let data_dir = DataDir::take(&order.data_dir)?;
     let mut note = RestoreNote::begin(&data_dir, &order.tenant, &backup.manifest.id)?;
     // The others that are here keep their accounts.
-    let nats = open::nats_server(order.install_nats_server, &data_dir, &data_dir.tenants()?).await?;
+    let nats = open::nats(&order.elsewhere, order.install_nats_server, &data_dir, &data_dir.tenants()?).await?;
     let restoring = Restoring { order, told, vault, trust, nats: &nats, data_dir: &data_dir };
     let done = restoring.run(&backup, &mut note).await;
     nats.shutdown().await;
@@ -101,17 +101,15 @@ struct Restoring<'a> {
     told: OnStep<'a>,
     vault: Vault,
     trust: PublicKey,
-    nats: &'a NatsServer,
+    nats: &'a Nats,
     data_dir: &'a DataDir,
 }
 
 impl Restoring<'_> {
     async fn run(&self, backup: &Backup, note: &mut RestoreNote) -> Result<Restored, CliError> {
-        let logins = self.nats.credentials(self.order.tenant.as_str());
-        let logins = logins.ok_or_else(|| CliError::failed("the nats-server", "it has no account for the tenant"))?;
-        let provisioner = connect(logins.provisioner.connect_options(), self.nats.url(), "lethe-restore").await;
-        let provisioner = Provisioner::new(provisioner.map_err(CliError::unavailable)?, 1);
-        let client = open::service_client(self.nats, &self.order.tenant).await?;
+        let provisioner = self.nats.provisioner(&self.order.tenant, "lethe-restore").await?;
+        let provisioner = Provisioner::new(provisioner, self.nats.replicas());
+        let client = self.nats.service(&self.order.tenant).await?;
         let mut restored = self.journals(backup, note, &provisioner, &client).await?;
         let stream = provisioner.tenant(&self.order.tenant).await;
         stream.map_err(|error| CliError::unavailable(format!("the key tree's stream: {error}")))?;
