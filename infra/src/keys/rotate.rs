@@ -114,9 +114,18 @@ struct Drive<'a> {
     read: Option<(HeadRecord, HeadTag)>,
     /// The paths as they were read last, for the first attempt to write them anew.
     paths: Option<Seen>,
-    /// The root and the sequence of the top under which nothing was left that is to go.
-    clean: Option<(u64, u64)>,
+    /// What the paths said when they were read last.
+    known: Option<Known>,
     removed: Vec<Shredded>,
+}
+
+/// Whether something is still to be done in the tree under a top.
+#[derive(Clone, Copy)]
+struct Known {
+    root: u64,
+    /// The top's.
+    sequence: u64,
+    is_due: bool,
 }
 
 /// Paths as the store had them when it was asked, still sealed.
@@ -130,7 +139,7 @@ impl<'a> Drive<'a> {
     fn new(tree: &'a KeyTree, home: &'a dyn HeadHome, goal: &'a Goal<'a>) -> Self {
         let since = (Instant::now(), tree.options.clock.passed());
         let scheduled = BTreeMap::new();
-        Self { tree, home, goal, since, scheduled, read: None, paths: None, clean: None, removed: Vec::new() }
+        Self { tree, home, goal, since, scheduled, read: None, paths: None, known: None, removed: Vec::new() }
     }
 
     fn ended(self, root: u64) -> Rotated {
@@ -181,12 +190,12 @@ impl<'a> Drive<'a> {
                 (root, root <= *above)
             }
             Goal::Shred { piece, .. } => {
-                if self.is_still_clean().await? {
-                    return Ok(Answer::Tree(Tree { root: self.clean.map_or(0, |(root, _)| root), is_due: false }));
+                if let Some(Known { root, is_due, .. }) = self.known_still().await? {
+                    return Ok(Answer::Tree(Tree { root, is_due }));
                 }
                 let (paths, is_map_fresh) = tokio::join!(self.tree.read_paths(piece.keys()), self.tree.refresh_map());
                 let paths = paths?;
-                let (root, is_due) = (paths.top.root, self.note_whether_clean(&paths)?);
+                let (root, is_due) = (paths.top.root, self.note_what_is_due(&paths)?);
                 self.paths = Some(Seen { stored: paths.as_stored, is_map_fresh });
                 (root, is_due)
             }
@@ -194,26 +203,32 @@ impl<'a> Drive<'a> {
         Ok(Answer::Tree(Tree { root, is_due }))
     }
 
-    /// Whether nothing was left under the top that is stored now: then nothing is left still, and the paths need not be
-    /// read again.
+    /// What the paths said, if the same top is stored still: then they need not be read again.
     ///
-    /// What is to go is fenced, and a fence never goes. So nobody adds a key to it: whoever creates one finds the fence
-    /// in the bucket, which must not have moved until it is written. Keys that were there come back only with a tree
-    /// that is loaded or re-keyed, and both write the top. And another root has another top.
-    async fn is_still_clean(&self) -> Result<bool, Failure> {
-        match self.clean {
-            Some(clean) => Ok(self.tree.stored_root().await? == clean),
-            None => Ok(false),
+    /// Keys go by a re-keying only, which writes the top: what was left is left. And nothing comes to what is to go: it is
+    /// fenced, a fence never goes, and whoever creates a key finds the fence in the bucket, which must not have moved until
+    /// the key is written. Keys that were there come back only with a tree that is loaded, top and all. And another root
+    /// has another top.
+    async fn known_still(&mut self) -> Result<Option<Known>, Failure> {
+        let Some(known) = self.known else {
+            return Ok(None);
+        };
+        let refreshed = async { known.is_due && self.tree.refresh_map().await };
+        let (top, is_map_fresh) = tokio::join!(self.tree.stored_root(), refreshed);
+        if let Some(seen) = &mut self.paths {
+            seen.is_map_fresh = is_map_fresh;
         }
+        Ok((top? == (known.root, known.sequence)).then_some(known))
     }
 
     /// Whether the goal is still to be reached in a tree with these paths.
-    fn note_whether_clean(&mut self, paths: &Paths) -> Result<bool, Failure> {
+    fn note_what_is_due(&mut self, paths: &Paths) -> Result<bool, Failure> {
         let Goal::Shred { piece, above } = self.goal else {
             return Ok(false);
         };
-        let is_due = paths.top.root <= *above || is_left(paths, piece)?;
-        self.clean = (!is_due).then_some((paths.top.root, paths.top.sequence));
+        let (root, sequence) = (paths.top.root, paths.top.sequence);
+        let is_due = root <= *above || is_left(paths, piece)?;
+        self.known = Some(Known { root, sequence, is_due });
         Ok(is_due)
     }
 
@@ -332,7 +347,7 @@ impl<'a> Drive<'a> {
         if roots.contains(&paths.top.root) {
             return Ok(Answer::Moved);
         }
-        self.note_whether_clean(&paths)?;
+        self.note_what_is_due(&paths)?;
         for root in roots {
             super::failpoint("keys-root-destroy");
             match self.tree.kms.destroy(*root).await? {

@@ -54,7 +54,7 @@ impl State {
         let (asks, writes, kms, off_site) =
             (has(Wait::Question), has(Wait::Write), has(Wait::Kms), has(Wait::OffSite));
         let spent = &mut self.spent;
-        let mut add = |is_open, time: &mut Duration| *time += if is_open { passed } else { Duration::ZERO };
+        let add = |is_open, time: &mut Duration| *time += if is_open { passed } else { Duration::ZERO };
         add(asks, &mut spent.asking);
         add(writes, &mut spent.writing);
         add(kms && !asks && !writes, &mut spent.kms);
