@@ -8,10 +8,10 @@ use domain::rotation::{Answer, Ask, End, Head, Rotation, SiteId, Tree};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::head::{HeadHome, HeadRecord};
-use super::node::Top;
 use super::change::ChangedTarget;
+use super::head::{HeadHome, HeadRecord};
 use super::map::MapNow;
+use super::node::Top;
 use super::rekey::{Paths, Piece, Rewritten, StoredPaths, fresh, is_left, remove};
 use super::ship::Pace;
 use super::store::{BucketPlace, NodeWriteError, Place};

@@ -54,8 +54,7 @@ impl Tail {
             return None;
         }
         let newer = || self.written.iter().filter(|written| written.node.sequence > after);
-        let last: BTreeMap<&str, u64> =
-            newer().map(|written| (&*written.node.place, written.node.sequence)).collect();
+        let last: BTreeMap<&str, u64> = newer().map(|written| (&*written.node.place, written.node.sequence)).collect();
         let is_last = |written: &&Written| last.get(&*written.node.place) == Some(&written.node.sequence);
         Some(newer().filter(is_last).cloned().collect())
     }

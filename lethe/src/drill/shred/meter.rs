@@ -51,8 +51,7 @@ impl State {
     fn until_now(&mut self) {
         let now = Instant::now();
         let (passed, has) = (now - self.since, |wait| self.open.contains(&wait));
-        let (asks, writes, kms, off_site) =
-            (has(Wait::Question), has(Wait::Write), has(Wait::Kms), has(Wait::OffSite));
+        let (asks, writes, kms, off_site) = (has(Wait::Question), has(Wait::Write), has(Wait::Kms), has(Wait::OffSite));
         let spent = &mut self.spent;
         let add = |is_open, time: &mut Duration| *time += if is_open { passed } else { Duration::ZERO };
         add(asks, &mut spent.asking);
