@@ -356,6 +356,7 @@ impl NodeStore for Watched {
         self.nodes.write(writes).await
     }
     async fn changed_since(&self, after: u64) -> Result<Vec<StoredNode>, Failure> {
+        self.reads.lock().expect("not poisoned").push("changes".to_owned());
         self.nodes.changed_since(after).await
     }
     async fn head(&self) -> Result<u64, Failure> {
