@@ -110,7 +110,7 @@ impl Commands {
     }
 
     /// A study in another environment than the credential's is not there. Only its creation finds none.
-    async fn check_environment(
+    pub(crate) async fn check_environment(
         &self,
         tenant: &Tenant,
         stream: &StreamId,

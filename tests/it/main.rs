@@ -1,6 +1,7 @@
 //! The whole platform on real parts: one test binary.
 
 mod backup;
+mod cluster;
 mod contract;
 mod crash;
 mod damage;

@@ -54,6 +54,11 @@ impl ApiError {
     pub(crate) fn local(message: String) -> Self {
         Self { status: None, code: "local".into(), message }
     }
+
+    /// The same with the status that it would have as an answer.
+    pub(crate) fn as_status(self, status: u16) -> Self {
+        Self { status: Some(status), ..self }
+    }
 }
 
 impl Client {
