@@ -165,6 +165,12 @@ impl ErasureWorker {
                 continue;
             };
             let theirs: Vec<_> = streams.iter().filter(|stream| stream.journal.tenant == *id).cloned().collect();
+            for stream in &theirs {
+                if let Err(refusal) = self.settle_doubt(&tenant, stream).await {
+                    tracing::warn!(tenant = %id, %stream, %refusal, "an order may lack what follows from it; trying again");
+                    again.insert(stream.clone());
+                }
+            }
             for Outcome { stream, result } in self.run_once(&tenant, &theirs).await {
                 match result {
                     Ok(None) => {}
@@ -179,6 +185,18 @@ impl ErasureWorker {
             }
         }
         again
+    }
+
+    /// Sends what follows from an order that may have been stored although its sender was told that it failed.
+    async fn settle_doubt(&self, tenant: &Tenant, stream: &StreamId) -> Result<(), Refusal> {
+        if !self.commands.erasures.take_doubt(stream) {
+            return Ok(());
+        }
+        let sent = self.commands.send_follow_ups(tenant, stream).await.map(drop);
+        if sent.is_err() {
+            self.commands.erasures.keep_doubt(stream.clone());
+        }
+        sent
     }
 
     /// Takes every erasure of these persons as far as it goes now. Those that come to destroy keys together share

@@ -1,5 +1,7 @@
 //! Carries out what follows from orders about a person's data: see [`domain::policy`].
 
+use std::time::Duration;
+
 use domain::design::content_hash;
 use domain::history::{Commit, StreamId, Tail};
 use domain::identity::Identity;
@@ -14,6 +16,9 @@ use crate::commands::Commands;
 use crate::erasure;
 use crate::execute::{Done, Request};
 use crate::refusal::Refusal;
+
+/// After so long, what a publication left under way stands in the journal or never will.
+const UNDER_WAY: Duration = Duration::from_secs(30);
 
 /// A command id that follows from another one, so that what is sent again is the same command.
 pub(crate) fn derived(from: CommandId, what: &str) -> CommandId {
@@ -41,8 +46,8 @@ impl Commands {
     /// Carries out an order about a person's data and all that follows from it.
     ///
     /// # Errors
-    /// After a failure the order may stand without its follow-ups; the next order of this person completes them,
-    /// the same one sent again included.
+    /// After a failure the order may stand, and without its follow-ups. The worker looks; the same order sent again
+    /// completes it too.
     pub async fn execute_privacy(
         &self,
         tenant: &Tenant,
@@ -50,21 +55,43 @@ impl Commands {
         command: &privacy::Command,
         request: &Request,
     ) -> Result<Done, Refusal> {
-        let done = self.execute::<Privacy>(tenant, stream, command, request).await?;
-        self.settle(tenant, stream).await?;
-        Ok(done)
+        self.check_values(tenant, stream, command, request).await?;
+        let done = match self.execute::<Privacy>(tenant, stream, command, request).await {
+            Ok(done) => self.settle(tenant, stream).await.map(|()| done),
+            Err(refusal) => Err(refusal),
+        };
+        if matches!(done, Err(Refusal::Failed(_) | Refusal::Contended)) {
+            self.look_into(stream);
+        }
+        done
+    }
+
+    /// Has the worker find out what stands: now, and again when what was still under way has arrived or is lost. Who
+    /// sent the order may never ask again.
+    fn look_into(&self, stream: &StreamId) {
+        self.erasures.doubt(stream.clone());
+        let (erasures, stream) = (self.erasures.clone(), stream.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(UNDER_WAY).await;
+            erasures.doubt(stream);
+        });
+    }
+
+    /// Sends what follows, and wakes the worker where an erasure has work.
+    pub(crate) async fn settle(&self, tenant: &Tenant, stream: &StreamId) -> Result<(), Refusal> {
+        self.erasures.changed(stream.clone());
+        if self.send_follow_ups(tenant, stream).await? {
+            self.erasures.wake(stream.clone());
+        }
+        Ok(())
     }
 
     /// Sends what follows from the last order that anything follows from, and looks again: an order that came in
-    /// between may have sent its own before ours.
-    pub(crate) async fn settle(&self, tenant: &Tenant, stream: &StreamId) -> Result<(), Refusal> {
+    /// between may have sent its own before ours. Says whether an erasure has work.
+    pub(crate) async fn send_follow_ups(&self, tenant: &Tenant, stream: &StreamId) -> Result<bool, Refusal> {
         let mut settled = None;
-        self.erasures.changed(stream.clone());
         loop {
             let commits = tenant.journal.load(stream, Tail::default()).await?;
-            if erasure::has_work(stream, &commits)? {
-                self.erasures.wake(stream.clone());
-            }
             match last_with_follow_ups(stream, &commits)? {
                 Some((commit, follow_ups)) if settled != Some(commit.header.revision) => {
                     settled = Some(commit.header.revision);
@@ -72,7 +99,7 @@ impl Commands {
                         self.follow_up(tenant, follow_up, &Cause::of(commit)).await?;
                     }
                 }
-                Some(_) | None => return Ok(()),
+                Some(_) | None => return erasure::has_work(stream, &commits),
             }
         }
     }

@@ -19,6 +19,7 @@ pub mod odm;
 pub mod refusal;
 #[cfg(test)]
 mod testing;
+mod values;
 
 pub use commands::Commands;
 pub use execute::{Done, Request};

@@ -4,7 +4,7 @@
 //! Apart: the structure keeps the place, its scope and its part; the value stands in the section of
 //! (scope, part) under its JSON pointer (RFC 6901), prefixed with the event's index in the commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -39,6 +39,15 @@ pub fn join(bodies: &mut [Value], opened: &mut Sections) {
             }
         });
     }
+}
+
+/// The keys that the personal places of an open body name, those of erased values included.
+pub fn named(body: &Value) -> BTreeSet<(Scope, Part)> {
+    let mut named = BTreeSet::new();
+    visit(&mut body.clone(), &mut String::new(), &mut |_, scope, part, _| {
+        named.insert((scope, part));
+    });
+    named
 }
 
 /// What is done at a personal place: its pointer, scope and part, and the object that holds the value.

@@ -24,16 +24,16 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Which site holds the head: drawn anew whenever a site takes it.
+/// Which installation of the platform holds the head: drawn anew whenever one takes it. Not a site of a study.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct SiteId(pub Uuid);
+pub struct InstallationId(pub Uuid);
 
 /// What the head says. Compare-and-set only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Head {
     /// The site that may rotate.
-    pub site: SiteId,
+    pub site: InstallationId,
     /// The root that the newest shipped tree is wrapped under.
     pub shipped: u64,
     /// The root that a rotation under way will use.
@@ -42,7 +42,7 @@ pub struct Head {
 
 impl Head {
     /// The head of a new tree.
-    pub fn first(site: SiteId, root: u64) -> Self {
+    pub fn first(site: InstallationId, root: u64) -> Self {
         Self { site, shipped: root, reserved: None }
     }
 
@@ -54,7 +54,7 @@ impl Head {
     /// The head as a restored or promoted site takes it, before it loads the shipped tree: with a root reserved that
     /// is above all that `live` in the KMS, so that the next rotation of this site cuts off the one before.
     #[must_use]
-    pub fn taken_by(&self, site: SiteId, live: &BTreeSet<u64>) -> Self {
+    pub fn taken_by(&self, site: InstallationId, live: &BTreeSet<u64>) -> Self {
         let above_live = live.last().map_or(0, |newest| newest + 1);
         Self { site, shipped: self.shipped, reserved: Some(self.next_root().max(above_live)) }
     }
@@ -152,7 +152,7 @@ pub enum End {
 /// A rotation as far as it is. It is lost in a crash and begun anew: nothing in it is needed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Rotation {
-    site: SiteId,
+    site: InstallationId,
     step: Step,
 }
 
@@ -187,7 +187,7 @@ enum Step {
 
 impl Rotation {
     /// A rotation by a process of `site`.
-    pub fn begin(site: SiteId) -> Self {
+    pub fn begin(site: InstallationId) -> Self {
         Self { site, step: Step::Begin }
     }
 

@@ -3,9 +3,6 @@
 //! What ODM has no place for (why a value is missing, a visit's date, marks, in 1.3.2 queries) stands in `Annotation`s,
 //! with flags of the code lists in [`flags`], which are written with the design.
 
-use domain::design::StudyDesign;
-use domain::ids::Oid;
-
 mod admin;
 mod clinical;
 pub mod flags;
@@ -41,10 +38,4 @@ impl OdmVersion {
             Self::V2_0 => "http://www.cdisc.org/ns/odm/v2.0",
         }
     }
-}
-
-/// The OID of a form in ODM 2.0, where a form is an item group of the type `Form`: its own, unless an item group of the
-/// design has it too.
-pub fn form_oid_v2(design: &StudyDesign, form: &Oid) -> String {
-    if design.item_group(form).is_some() { format!("FORM.{form}") } else { form.to_string() }
 }

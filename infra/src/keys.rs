@@ -44,6 +44,7 @@ mod shred;
 mod site;
 mod status;
 mod store;
+mod tail;
 mod tend;
 mod tree;
 mod walk;

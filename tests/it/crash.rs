@@ -9,7 +9,7 @@ async fn every_acknowledged_command_survives_a_kill_once() {
     let folder = Folder::new();
     // An even seed kills `serve` first.
     let plan = Plan { rounds: 1, participants: 100, seed: 2 };
-    let outcome = soak::run(&plan, &Ground::new(super::binary().path(), folder.path()), |_| {}).await;
+    let outcome = soak::run(&plan, &Ground::new(super::binary().path(), folder.path()), |_| true).await;
     let outcome = outcome.expect("the round is carried out");
     assert_eq!(outcome.faults(), Vec::<String>::new());
     assert_eq!((outcome.kills_of_serve, outcome.kills_of_nats_server), (1, 0));

@@ -2,6 +2,7 @@
 
 mod backup;
 mod capture;
+mod cluster;
 mod contract;
 mod crash;
 mod damage;

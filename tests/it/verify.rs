@@ -104,7 +104,7 @@ fn stream(folder: &Folder) -> PathBuf {
 }
 
 /// All folders and all files below a folder.
-fn files(folder: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+pub(crate) fn files(folder: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let (mut folders, mut files) = (Vec::new(), Vec::new());
     for path in std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()) {
         if path.is_dir() {
@@ -125,7 +125,12 @@ fn verify_journal(folder: &Folder) -> (Option<i32>, String) {
 
 /// Changes one bit in the middle of these bytes, where the server keeps them.
 fn flip(folder: &Folder, bytes: &[u8]) {
-    let blocks = files(&stream(folder)).1.into_iter().filter(|path| path.extension().is_some_and(|end| end == "blk"));
+    flip_in(&stream(folder), bytes);
+}
+
+/// Changes one bit in the middle of these bytes, in a folder of a journal stream.
+pub(crate) fn flip_in(stream: &Path, bytes: &[u8]) {
+    let blocks = files(stream).1.into_iter().filter(|path| path.extension().is_some_and(|end| end == "blk"));
     for block in blocks {
         let mut held = std::fs::read(&block).expect("a block");
         if let Some(at) = held.windows(bytes.len()).position(|window| window == bytes) {

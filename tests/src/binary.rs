@@ -11,13 +11,17 @@ pub use lethe::soak::Server;
 use crate::home::Folder;
 
 /// What the user's environment may say, and no test may hear.
-const NOT_OURS: [&str; 11] = [
+const NOT_OURS: [&str; 15] = [
     "LETHE_BACKUP_EVERY",
     "LETHE_BACKUP_RECIPIENTS",
     "LETHE_BACKUP_TO",
     "LETHE_KMS",
     "LETHE_LISTEN",
     "LETHE_LOG",
+    "LETHE_NATS",
+    "LETHE_NATS_CA",
+    "LETHE_NATS_CREDENTIALS",
+    "LETHE_NATS_REPLICAS",
     "LETHE_OFF_SITE",
     "LETHE_TOKEN",
     "LETHE_TOKEN_FILE",

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use domain::ids::{Environment, StudyId, TenantId, UserId};
 use domain::permit::{Role, Sites};
 use infra::keys::kms::KmsConfig;
+use infra::nats_server::NatsElsewhere;
 use infra::off_site::Place;
 use lethe::cli::Client;
 use lethe::demo::study;
@@ -12,34 +13,38 @@ use lethe::platform::{Elsewhere, NewToken, Options, Platform, random_id};
 use serde_json::json;
 
 /// A folder that goes when the test does.
-pub struct Folder(PathBuf);
+pub struct Folder {
+    path: PathBuf,
+    /// The NATS that the platform on it uses; none: one of its own.
+    nats: Option<NatsElsewhere>,
+}
 
 impl Folder {
     /// A new one.
     pub fn new() -> Self {
         let path = std::env::temp_dir().join(format!("lethe-it-{}", random_id()));
         std::fs::create_dir_all(&path).expect("a temporary folder can be made");
-        Self(path)
+        Self { path, nats: None }
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// The data directory in it.
     pub fn data(&self) -> PathBuf {
-        self.0.join("data")
+        self.path.join("data")
     }
 
     /// The folder of root keys in it, beside the data.
     pub fn kms(&self) -> PathBuf {
-        self.0.join("kms")
+        self.path.join("kms")
     }
 
     /// The off-site target in it, which is used where it is there.
     pub fn off_site(&self) -> PathBuf {
-        self.0.join("off-site")
+        self.path.join("off-site")
     }
 
     /// Makes the off-site target.
@@ -49,10 +54,17 @@ impl Folder {
         self
     }
 
+    /// Uses a NATS that is there.
+    #[must_use]
+    pub fn on(mut self, nats: NatsElsewhere) -> Self {
+        self.nats = Some(nats);
+        self
+    }
+
     /// A platform on it.
     pub fn options(&self) -> Options {
         let off_site = self.off_site().is_dir().then(|| Place::Folder(self.off_site()));
-        let elsewhere = Elsewhere { kms: KmsConfig::File { dir: self.kms() }, off_site };
+        let elsewhere = Elsewhere { kms: KmsConfig::File { dir: self.kms() }, off_site, nats: self.nats.clone() };
         Options::new(&self.data(), &self.kms()).elsewhere(elsewhere).install_nats_server()
     }
 }
@@ -65,7 +77,7 @@ impl Default for Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }
 
@@ -98,7 +110,8 @@ impl Home {
         Self::new_in(Folder::new().with_off_site()).await
     }
 
-    async fn new_in(folder: Folder) -> Self {
+    /// Starts one in a folder, with the tenant `acme`.
+    pub async fn new_in(folder: Folder) -> Self {
         let home = Self::start(folder).await;
         home.platform.create_tenant(&acme()).await.expect("a tenant can be created");
         home

@@ -2,5 +2,6 @@
 
 pub mod api;
 pub mod binary;
+pub mod cluster;
 pub mod home;
 pub mod people;

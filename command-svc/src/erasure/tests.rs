@@ -282,6 +282,61 @@ async fn the_worker_finds_what_was_left_open_hears_of_new_ones_and_tries_again()
     );
 }
 
+#[tokio::test]
+async fn an_order_that_was_stored_and_whose_answer_was_lost_is_carried_out() {
+    let mut lost = 0;
+    for when in [When::Before, When::After] {
+        for n in 0.. {
+            let clinic = Clinic::with(&[ADA]).await;
+            let ask = json!({"type": "request-erasure", "erasure": erasure(ADA), "justification": "consent-withdrawn"});
+            assert_eq!(clinic.send("dpo", ADA, "/privacy", ask).await.status, 201);
+            clinic.world.fail_at(n, when);
+            let approve = json!({"type": "approve-erasure", "erasure": erasure(ADA), "instruction": "DPA-1"});
+            let answer = clinic.send("controller", ADA, "/privacy", approve).await;
+            let all_went_well = clinic.world.heal();
+            if clinic.way(ADA).contains(&"erasure-approved".to_owned()) {
+                lost += usize::from(answer.status == 503);
+                let woken = tokio::time::timeout(Duration::from_secs(60), clinic.commands.erasures.take()).await;
+                assert_eq!(woken.expect("the worker is told"), [privacy(ADA)].into(), "{when:?} {n}");
+            }
+            if all_went_well {
+                assert_eq!(answer.status, 200);
+                break;
+            }
+        }
+    }
+    assert!(lost >= 2, "the answer was lost at the commit, and after it: {lost}");
+}
+
+#[tokio::test]
+async fn what_follows_from_an_order_comes_although_nobody_asks_again() {
+    let restriction = json!({"type": "place-restriction", "ground": "accuracy-contested", "reason": "a claim"});
+    let mut lost = 0;
+    for n in 0.. {
+        let clinic = Clinic::with(&[ADA]).await;
+        clinic.world.fail_at(n, When::After);
+        let answer = clinic.send("dpo", ADA, "/privacy", restriction.clone()).await;
+        let all_went_well = clinic.world.heal();
+        if !all_went_well && clinic.way(ADA).contains(&"restriction-placed".to_owned()) {
+            lost += usize::from(answer.status == 503);
+            let (worker, record) = (clinic.worker(), privacy(ADA).sibling(Aggregate::Participant));
+            let restricted = async {
+                while !clinic.world.events(&record).contains(&"processing-restricted".to_owned()) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                () = worker.run() => unreachable!("it works until it is dropped"),
+                done = tokio::time::timeout(Duration::from_secs(60), restricted) => done.expect("the marker is set"),
+            }
+        }
+        if all_went_well {
+            break;
+        }
+    }
+    assert!(lost >= 2, "the answer was lost at the commit, and after it: {lost}");
+}
+
 impl Clinic {
     /// Lets the worker work until the stream says so; a worker that never does must not hold the suite up.
     async fn until_complete(&self, person: u128) {

@@ -17,6 +17,7 @@ pub struct ErasureTrigger(Arc<Told>);
 struct Told {
     work: Queue,
     changed: Queue,
+    doubts: Mutex<BTreeSet<StreamId>>,
     waits: Mutex<BTreeMap<(TenantId, ErasureId), (WaitingOn, OffsetDateTime)>>,
 }
 
@@ -54,6 +55,23 @@ impl ErasureTrigger {
     /// This `privacy` stream has a commit that may not stand elsewhere yet.
     pub fn changed(&self, stream: StreamId) {
         self.0.changed.put(stream);
+    }
+
+    /// Nobody knows whether an order in this `privacy` stream was stored, or whether all that follows from it was.
+    pub(crate) fn doubt(&self, stream: StreamId) {
+        self.keep_doubt(stream.clone());
+        self.changed(stream.clone());
+        self.wake(stream);
+    }
+
+    /// It is so still.
+    pub(super) fn keep_doubt(&self, stream: StreamId) {
+        lock(&self.0.doubts).insert(stream);
+    }
+
+    /// Whether this stream was in doubt until now.
+    pub(super) fn take_doubt(&self, stream: &StreamId) -> bool {
+        lock(&self.0.doubts).remove(stream)
     }
 
     pub(super) async fn take(&self) -> BTreeSet<StreamId> {

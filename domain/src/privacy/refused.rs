@@ -82,6 +82,12 @@ pub enum Refused {
     /// A part that many values share.
     #[error("this value shares its key with others, so it cannot be redacted alone: erase its scope")]
     NoKeyOfItsOwn,
+    /// Nothing to redact.
+    #[error(
+        "nothing of this participant in the scope {0} has the part that was named: take it from `redactable` in the audit \
+         trail or the casebook"
+    )]
+    NoSuchValue(Scope),
     /// The shred left something out.
     #[error("nothing is said of the keys of the scope {0}: they count as not destroyed")]
     NotDestroyed(Scope),
@@ -136,6 +142,7 @@ impl Rejection for Refused {
             Self::Retained(_) => "retained",
             Self::WantedKept(_) => "wanted-kept",
             Self::NoKeyOfItsOwn => "no-key-of-its-own",
+            Self::NoSuchValue(_) => "no-such-value",
             Self::NotDestroyed(_) => "not-destroyed",
             Self::NothingOpens => "nothing-opens",
             Self::NoOffSiteCopy => "no-off-site-copy",
@@ -146,7 +153,7 @@ impl Rejection for Refused {
 
     fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchParticipant | Self::NoSuchHold | Self::NoSuchErasure => Kind::NotFound,
+            Self::NoSuchParticipant | Self::NoSuchHold | Self::NoSuchErasure | Self::NoSuchValue(_) => Kind::NotFound,
             Self::NoScope | Self::ForeignScope(_) | Self::NoKeyOfItsOwn | Self::ReviewInPast | Self::ReasonRequired => {
                 Kind::Invalid
             }

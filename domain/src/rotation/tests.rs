@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::*;
 
-const HERE: SiteId = SiteId(Uuid::from_u128(1));
-const ELSEWHERE: SiteId = SiteId(Uuid::from_u128(2));
+const HERE: InstallationId = InstallationId(Uuid::from_u128(1));
+const ELSEWHERE: InstallationId = InstallationId(Uuid::from_u128(2));
 
 fn head(shipped: u64, reserved: Option<u64>) -> Head {
     Head { site: HERE, shipped, reserved }

@@ -68,7 +68,8 @@ pub enum RepeatOrigin {
     One,
     /// The column with this name.
     Column(String),
-    /// Rows are counted: the first of its participant, visit and form is 1. For item groups.
+    /// Rows are counted: the first of its participant, visit and form is 1. For item groups. Takes memory for each form
+    /// that the file speaks of.
     Count,
 }
 

@@ -91,4 +91,13 @@ mod tests {
         assert_eq!(written(&cells, true), ("\"'=1+1\",-5,+3.5,\"'-5+2\",\"'@SUM(A1)\",\"'\tx\",a=b\r\n".into(), 4));
         assert_eq!(written(&cells, false).1, 0);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read_back(cells in proptest::collection::vec(proptest::option::of("[a=, \"\r\né]{0,9}"), 2..6)) {
+            let (text, _) = written(&cells.iter().map(Option::as_deref).collect::<Vec<_>>(), false);
+            let row = crate::csv::CsvReader::new(text.as_bytes(), b',').next_row().unwrap().unwrap();
+            proptest::prop_assert_eq!(row.fields, cells);
+        }
+    }
 }

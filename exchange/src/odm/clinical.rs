@@ -4,9 +4,9 @@ use std::io::Write;
 
 use domain::ids::{Oid, SiteId};
 
+use super::OdmVersion;
 use super::flags::Flag;
 use super::write::{History, OdmWriter};
-use super::{OdmVersion, form_oid_v2};
 use crate::ExchangeError;
 use crate::model::{
     FormRecord, GroupRecord, ItemRecord, ItemState, Notes, ParticipantRecord, VisitRecord, VisitState, missing_code,
@@ -81,7 +81,7 @@ impl<W: Write> OdmWriter<'_, W> {
         let tag = self
             .xml
             .tag("StudyEventData")
-            .attr("StudyEventOID", visit.visit.as_str())
+            .attr("StudyEventOID", self.oids.visit(visit.visit.as_str()))
             .maybe("StudyEventRepeatKey", repeat_key(definition.repeating, visit.repeat));
         transaction(tag, self.options.history, "Insert").start()?;
         let state = match &visit.state {
@@ -102,13 +102,12 @@ impl<W: Write> OdmWriter<'_, W> {
     }
 
     fn form(&mut self, record: &ParticipantRecord, form: &FormRecord) -> Result<(), ExchangeError> {
-        let design = self.export.design;
-        let definition = design.form(&form.form).ok_or_else(|| unknown("form", &form.form))?;
+        let definition = self.export.design.form(&form.form).ok_or_else(|| unknown("form", &form.form))?;
         let key = repeat_key(definition.repeating, form.repeat);
+        let oid = self.oids.form(form.form.as_str());
         let tag = if self.v1() {
-            self.xml.tag("FormData").attr("FormOID", form.form.as_str()).maybe("FormRepeatKey", key)
+            self.xml.tag("FormData").attr("FormOID", oid).maybe("FormRepeatKey", key)
         } else {
-            let oid = form_oid_v2(design, &form.form);
             self.xml.tag("ItemGroupData").attr("ItemGroupOID", oid).maybe("ItemGroupRepeatKey", key)
         };
         transaction(tag, self.options.history, "Insert").start()?;
@@ -130,7 +129,7 @@ impl<W: Write> OdmWriter<'_, W> {
         let tag = self
             .xml
             .tag("ItemGroupData")
-            .attr("ItemGroupOID", group.group.as_str())
+            .attr("ItemGroupOID", self.oids.item_group(group.group.as_str()))
             .maybe("ItemGroupRepeatKey", repeat_key(definition.repeating, group.repeat));
         transaction(tag, self.options.history, "Insert").start()?;
         for item in &group.items {
@@ -171,7 +170,7 @@ impl<W: Write> OdmWriter<'_, W> {
         };
         self.xml
             .tag("ItemData")
-            .attr("ItemOID", item.item.as_str())
+            .attr("ItemOID", self.oids.item(item.item.as_str()))
             .maybe("TransactionType", whole.then(|| transaction.kind()))
             .maybe("Value", value.filter(|_| v1))
             .maybe("IsNull", value.is_none().then_some("Yes"))

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use time::format_description::well_known::Rfc3339;
 
+use super::metadata::Oids;
 use super::{OdmVersion, admin, flags, metadata};
 use crate::ExchangeError;
 use crate::model::{ParticipantRecord, StudyExport};
@@ -41,15 +42,16 @@ pub struct OdmWriter<'a, W: Write> {
     pub(super) xml: Xml<W>,
     pub(super) export: &'a StudyExport<'a>,
     pub(super) options: OdmOptions,
+    pub(super) oids: Oids,
 }
 
 impl<'a, W: Write> OdmWriter<'a, W> {
     /// Writes everything that comes before the first participant.
     pub fn begin(to: W, export: &'a StudyExport<'a>, options: OdmOptions) -> Result<Self, ExchangeError> {
-        let mut writer = Self { xml: Xml::new(to)?, export, options };
+        let design = flags::with_code_lists(export.design);
+        let mut writer = Self { xml: Xml::new(to)?, export, options, oids: Oids::of(&design) };
         writer.root()?;
         if options.metadata {
-            let design = flags::with_code_lists(export.design);
             metadata::write_metadata(&mut writer.xml, export.study.as_str(), &design, options.version)?;
         }
         admin::write(&mut writer.xml, export, options.version)?;

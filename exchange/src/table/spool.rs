@@ -9,7 +9,7 @@ use domain::ids::{Oid, StudyId};
 use super::records::{self, Records};
 use super::{By, Cell, Column, ColumnKind, Table, tables};
 use crate::ExchangeError;
-use crate::model::{FormRecord, ItemRecord, ItemState, ParticipantRecord, VisitRecord, missing_code};
+use crate::model::{FormRecord, ItemRecord, ItemState, Mark, ParticipantRecord, VisitRecord, missing_code};
 
 /// A place that takes bytes and gives them back from the beginning, as often as asked.
 pub trait Spool: Write {
@@ -59,10 +59,10 @@ impl<S: Spool> Spooled<S> {
         Ok(Self { study: study.clone(), by, tables, index })
     }
 
-    /// Adds the records of one participant.
+    /// Adds the records of one participant. Forms that were removed count no more and are left out.
     pub fn participant(&mut self, record: &ParticipantRecord) -> Result<(), ExchangeError> {
         for visit in &record.visits {
-            for form in &visit.forms {
+            for form in visit.forms.iter().filter(|form| !form.notes.marks.contains(&Mark::Removed)) {
                 match self.by {
                     By::ItemGroup => self.groups(record, visit, form)?,
                     By::Form => self.form(record, visit, form)?,

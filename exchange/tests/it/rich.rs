@@ -7,7 +7,7 @@ use std::path::Path;
 use exchange::csv::{CsvOptions, write_csv};
 use exchange::dataset_json::{DatasetForm, write_dataset};
 use exchange::manifest::{Counts, Hashed};
-use exchange::model::{ParticipantRecord, StudyExport};
+use exchange::model::{Mark, ParticipantRecord, StudyExport};
 use exchange::odm::{History, OdmOptions, OdmVersion, OdmWriter};
 use exchange::table::{By, Spooled};
 use exchange::xpt::{XptLoss, XptWritten, dataset_names, write_xpt};
@@ -72,6 +72,30 @@ fn the_judges_find_every_value_in_every_format() {
     });
     fs::write(folder.join("expected.json"), serde_json::to_vec(&expected).unwrap()).unwrap();
     judges::judge("the_judges_find_every_value_in_every_format", &["rich", &folder.display().to_string()]);
+}
+
+#[test]
+fn the_judges_read_a_study_without_a_participant() {
+    let folder = judges::folder("empty");
+    let design = fixture::design();
+    let export = fixture::export(&design);
+    write_odm(&folder, &export, &[], true);
+    write_tables(&folder, &export, &[], By::ItemGroup);
+    judges::judge("the_judges_read_a_study_without_a_participant", &["empty", &folder.display().to_string()]);
+}
+
+#[test]
+fn a_form_that_was_removed_stands_in_no_table() {
+    let design = fixture::design();
+    let mut records = fixture::participants();
+    let count = |records: &[ParticipantRecord]| {
+        let mut spooled = Spooled::begin(&fixture::id("rich"), &design, By::Form, |_| Ok(Vec::new())).unwrap();
+        records.iter().for_each(|record| spooled.participant(record).unwrap());
+        spooled.finish().iter().map(|table| table.records).sum::<u64>()
+    };
+    let before = count(&records);
+    records[0].visits[0].forms[0].notes.marks.push(Mark::Removed);
+    assert_eq!(count(&records), before - 1);
 }
 
 #[test]

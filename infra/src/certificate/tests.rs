@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use domain::history::Aggregate;
 use domain::ids::{ErasureId, UserId};
-use domain::port::{Certifier as _, Destruction, ErasureAccount, Failure, PublicKey, Signer as _, TreeCopies};
+use domain::port::{
+    Certifier as _, Destruction, ErasureAccount, Failure, OffSite as _, PublicKey, Signer as _, TreeCopies,
+};
 use domain::privacy::{Justification, RefusalGround, RefusedScope};
 use domain::scope::{Part, Scope};
 use futures_util::future::join_all;
@@ -170,7 +172,7 @@ async fn it_is_issued_once_and_kept_here_and_elsewhere() {
     let again = issued.certificates.certify(&issued.account).await.unwrap();
     assert_eq!(again.bytes, issued.text.len() as u64);
     let name = format!("certificates/{}.json", issued.account.erasure);
-    assert_eq!(issued.clinic.world.off_site.objects.lock().unwrap()[&name], issued.text.as_bytes());
+    assert_eq!(issued.clinic.world.off_site.get(&name).await.unwrap().as_deref(), Some(issued.text.as_bytes()));
     std::fs::remove_dir_all(issued.clinic.world.scratch.path().join("certificates")).unwrap();
     let found = issued.certificates.certificate(issued.account.erasure).await.unwrap();
     assert_eq!(found.as_deref(), Some(&*issued.text));
@@ -265,7 +267,7 @@ async fn no_certificate_for_a_record_that_is_not_what_was_signed() {
     let issued = small().await;
     let root = issued.clinic.world.scratch.path();
     std::fs::remove_dir_all(root.join("certificates")).unwrap();
-    issued.clinic.world.off_site.objects.lock().unwrap().retain(|name, _| !name.starts_with("certificates/"));
+    issued.clinic.world.off_site.damage(&format!("certificates/{}.json", issued.account.erasure), |_| None);
     std::fs::remove_dir_all(root.join("log")).unwrap();
     issued.clinic.world.journals.change(&cardio(), |messages| messages[1].payload = "other".into());
     let refused = certificates(&issued.clinic).certify(&issued.account).await;

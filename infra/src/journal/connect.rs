@@ -12,8 +12,9 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE_MS: u64 = 20;
 const LONGEST_PAUSE_MS: u64 = 2_000;
 
-/// Connects with a login's options (user, password, inbox prefix). Once connected, a lost connection is made again and
-/// again, ever more slowly, until it holds.
+/// Connects with a login's options (user, password, inbox prefix) to one of the servers of a cluster: `url` names one of
+/// them, or several with commas between them. Once connected, a lost connection is made again and again, ever more
+/// slowly, until it holds, to whichever of them answers.
 ///
 /// # Errors
 /// When the server cannot be reached now or refuses the login.
@@ -30,7 +31,8 @@ pub async fn connect(login: ConnectOptions, url: &str, name: &str) -> Result<Cli
             report(&event, &connected_before);
             std::future::ready(())
         });
-    options.connect(url).await.map_err(|error| Failure::unavailable("the NATS server", error))
+    let urls: Vec<&str> = url.split(',').collect();
+    options.connect(urls).await.map_err(|error| Failure::unavailable("the NATS server", error))
 }
 
 fn pause_before(attempt: usize) -> Duration {

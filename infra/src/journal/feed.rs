@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::journals::Found;
 use super::names::{Subject, parse_subject};
-use super::read::{Stored, Which};
+use super::read::Stored;
 use super::wire::Wire;
 use crate::seal::Sealer;
 
@@ -133,7 +133,7 @@ impl JetStreamFeed {
     async fn miss(&mut self) -> Result<(), Failure> {
         self.pull = None;
         let missed = self.arrived + 1;
-        match self.wire.message(&self.journal.name, Which::At(missed)).await? {
+        match self.wire.message_anywhere(&self.journal.name, missed).await? {
             Some(_) => Ok(()),
             None => {
                 let detail =

@@ -6,6 +6,7 @@
 //!   follows. `turns.rs` lets one write after the other. [`JetStreamNodes`] is the key tree's port, [`NatsAnnouncements`]
 //!   tells other processes of its fences.
 //! - [`raw`]: messages as they are stored, unopened, for what copies, checks and proves a journal stream.
+//! - [`Replicas`]: one replica after the other, for the check of all of them.
 //! - `wire.rs` and `batch.rs` speak to the server, `refusal.rs` says what its errors mean, and `insist.rs` finds out
 //!   what became of a message whose acknowledgement was lost.
 //!
@@ -28,6 +29,7 @@ mod provision;
 pub mod raw;
 mod read;
 mod refusal;
+mod replicas;
 mod tails;
 mod turns;
 mod wire;
@@ -48,4 +50,5 @@ pub use node_store::JetStreamNodes;
 pub use provision::{INCARNATIONS, ProvisionError, Provisioned, Provisioner};
 pub use read::{Stored, Which};
 pub use refusal::{ApiError, Code, Refusal, Verdict};
+pub use replicas::{Holders, Replica, Replicas};
 pub use wire::{Outgoing, Wire};

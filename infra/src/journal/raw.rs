@@ -141,9 +141,12 @@ impl RawReader {
         let whole = messages.iter().zip(from..).take_while(|(message, wanted)| message.sequence == *wanted).count();
         messages.truncate(whole);
         if messages.is_empty() {
-            // In a cluster the replica that answered may be a moment behind: the leader has the last word.
-            let message = self.at(from).await?.ok_or_else(|| self.gap(from))?;
-            messages.push(message);
+            // In a cluster the replica that answered may be a moment behind, or damaged, and so may the leader be.
+            let message = match self.at(from).await? {
+                Some(message) => Some(message),
+                None => self.wire.raw_anywhere(&self.name, from).await?.as_ref().map(raw).transpose()?,
+            };
+            messages.push(message.ok_or_else(|| self.gap(from))?);
         }
         Ok(messages)
     }
@@ -193,29 +196,30 @@ impl RawReader {
         self.of_subject(&stream_subject(stream), from).await
     }
 
-    /// The messages of a subject from a sequence on, oldest first, all that are stored now.
+    /// The messages of a subject from a sequence on, oldest first, all that are stored now: what a replica that is a moment
+    /// behind does not give, the leader is asked for.
     ///
     /// # Errors
     /// `Damaged` when the server knows of messages that it does not give.
     pub async fn of_subject(&self, subject: &str, from: u64) -> Result<Vec<RawMessage>, Failure> {
-        let mut messages: Vec<RawMessage> = Vec::new();
-        let mut owed = 0;
+        let end = self.last_of(subject).await?.map_or(0, |last| last.sequence);
+        let (given, owed) = self.wire.all_given(&self.name, subject, from).await?;
+        let wanted = given.len() as u64 + owed;
+        let mut messages = given.iter().map(raw).collect::<Result<Vec<_>, _>>()?;
+        if owed > 0 {
+            // One of them is hidden, and it is not known which.
+            messages.clear();
+        }
         loop {
-            let start = messages.last().map_or(from, |last| last.sequence + 1);
-            match self.wire.batch_of(&self.name, subject, start, PAGE_MESSAGES).await? {
-                None if owed == 0 => return Ok(messages),
-                None => {
-                    let detail = format!("{owed} messages after sequence {} cannot be read", start - 1);
-                    return Err(Failure::damaged(format!("journal stream {}", self.name), detail));
-                }
-                Some((page, pending)) => {
-                    messages.extend(page.iter().map(raw).collect::<Result<Vec<_>, _>>()?);
-                    owed = pending;
-                }
-            }
-            if owed == 0 {
+            let next = messages.last().map_or(from, |last| last.sequence + 1);
+            if next > end && messages.len() as u64 >= wanted {
                 return Ok(messages);
             }
+            let message = self.single(json!({ "seq": next.max(1), "next_by_subj": subject })).await?;
+            messages.push(message.ok_or_else(|| {
+                let detail = format!("a message of a stream, from sequence {next} on, cannot be read");
+                Failure::damaged(format!("journal stream {}", self.name), detail)
+            })?);
         }
     }
 

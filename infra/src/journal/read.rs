@@ -41,6 +41,9 @@ pub struct Stored {
     pub traceparent: Option<String>,
 }
 
+/// Messages as they came, and how many more the server knows of.
+pub(super) type Batch = (Vec<async_nats::Message>, u64);
+
 /// Which single message to read.
 #[derive(Debug, Clone, Copy)]
 pub enum Which<'a> {
@@ -52,46 +55,114 @@ pub enum Which<'a> {
     NextOf(&'a str, u64),
 }
 
-struct Page {
-    messages: Vec<Stored>,
-    /// How many more the server knows of.
-    pending: u64,
-}
-
 impl Wire {
-    /// Every message of a subject from a sequence on, oldest first.
+    /// Every message of a subject from a sequence on, oldest first, as whoever answers has them: all of them on one
+    /// replica, of several one that may be a moment behind.
     ///
     /// # Errors
     /// `Damaged` when the server knows of messages that it does not give: a flipped bit hides a message without a word.
     pub async fn messages_of(&self, journal: &str, subject: &str, from: u64) -> Result<Vec<Stored>, Failure> {
-        let mut messages: Vec<Stored> = Vec::new();
-        let mut pending = 0;
-        loop {
-            let start = messages.last().map_or(from, |last| last.sequence + 1);
-            match self.page(journal, subject, start).await? {
-                None if pending == 0 => return Ok(messages),
-                None => {
-                    let detail = format!("{pending} messages after sequence {} cannot be read", start - 1);
-                    return Err(Failure::damaged(format!("journal stream {journal}"), detail));
-                }
-                Some(page) => {
-                    messages.extend(page.messages);
-                    pending = page.pending;
-                }
-            }
-            if pending == 0 {
-                return Ok(messages);
+        match self.given_of(journal, subject, from).await? {
+            (messages, 0) => Ok(messages),
+            (messages, owed) => {
+                let last = messages.last().map_or(from, |last| last.sequence);
+                let detail = format!("{owed} messages around sequence {last} cannot be read");
+                Err(Failure::damaged(format!("journal stream {journal}"), detail))
             }
         }
     }
 
-    /// One page; none if there is no such message.
-    async fn page(&self, journal: &str, subject: &str, from: u64) -> Result<Option<Page>, Failure> {
-        let Some((messages, pending)) = self.batch_of(journal, subject, from, PAGE_MESSAGES).await? else {
-            return Ok(None);
-        };
-        let messages = messages.iter().map(stored).collect::<Result<_, _>>()?;
-        Ok(Some(Page { messages, pending }))
+    /// The same up to where the leader says that the subject ends. Any of several replicas answers the first read, one that
+    /// is a moment behind or one with a flipped bit, too: what it does not give, the leader is asked for.
+    ///
+    /// # Errors
+    /// `Damaged` when the leader does not give it either.
+    pub async fn messages_up_to_now(&self, journal: &str, subject: &str, from: u64) -> Result<Vec<Stored>, Failure> {
+        let end = self.message(journal, Which::LastOf(subject)).await?.map_or(0, |last| last.sequence);
+        let (mut messages, owed) = self.given_of(journal, subject, from).await?;
+        let wanted = messages.len() as u64 + owed;
+        if owed > 0 {
+            // One of them is hidden, and it is not known which.
+            messages.clear();
+        }
+        loop {
+            let next = messages.last().map_or(from, |last| last.sequence + 1);
+            if next > end && messages.len() as u64 >= wanted {
+                return Ok(messages);
+            }
+            match self.message(journal, Which::NextOf(subject, next)).await? {
+                Some(message) => messages.push(message),
+                None => {
+                    let detail = format!("a message of a stream, from sequence {next} on, cannot be read");
+                    return Err(Failure::damaged(format!("journal stream {journal}"), detail));
+                }
+            }
+        }
+    }
+
+    async fn given_of(&self, journal: &str, subject: &str, from: u64) -> Result<(Vec<Stored>, u64), Failure> {
+        let (messages, owed) = self.all_given(journal, subject, from).await?;
+        Ok((messages.iter().map(stored).collect::<Result<_, _>>()?, owed))
+    }
+
+    /// The messages of a subject from a sequence on that are given, and how many more there are said to be.
+    pub(super) async fn all_given(&self, journal: &str, subject: &str, from: u64) -> Result<Batch, Failure> {
+        let mut given = self.given_once(journal, subject, from).await?;
+        for _ in 1..self.tries() {
+            if given.1 == 0 {
+                break;
+            }
+            given = self.given_once(journal, subject, from).await?;
+        }
+        Ok(given)
+    }
+
+    /// The message at a sequence, as any replica has it: the leader is asked first.
+    ///
+    /// # Errors
+    /// When the journal stream is missing or does not answer.
+    pub(super) async fn message_anywhere(&self, journal: &str, sequence: u64) -> Result<Option<Stored>, Failure> {
+        match self.message(journal, Which::At(sequence)).await? {
+            Some(message) => Ok(Some(message)),
+            None => self.raw_anywhere(journal, sequence).await?.as_ref().map(stored).transpose(),
+        }
+    }
+
+    /// The message at a sequence, as any replica has it that answers.
+    pub(super) async fn raw_anywhere(
+        &self,
+        journal: &str,
+        sequence: u64,
+    ) -> Result<Option<async_nats::Message>, Failure> {
+        for _ in 0..self.tries() {
+            let read = self.batch_of(journal, ">", sequence, 1).await?;
+            if let Some(message) = read.and_then(|(messages, _)| messages.into_iter().next())
+                && number(&message, SEQUENCE)? == sequence
+            {
+                return Ok(Some(message));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn given_once(&self, journal: &str, subject: &str, from: u64) -> Result<Batch, Failure> {
+        let (mut messages, mut pending, mut next) = (Vec::new(), 0, from);
+        loop {
+            let Some((page, left)) = self.batch_of(journal, subject, next, PAGE_MESSAGES).await? else {
+                return Ok((messages, pending));
+            };
+            if let Some(last) = page.last() {
+                next = number(last, SEQUENCE)? + 1;
+            }
+            // One that is hidden in a page is pending after it, and unknown to the next.
+            let owed = pending.saturating_sub(page.len() as u64 + left);
+            let is_end = page.is_empty() || left == 0;
+            messages.extend(page);
+            pending = left;
+            if is_end || owed > 0 {
+                return Ok((messages, pending + owed));
+            }
+        }
     }
 
     /// At most `count` messages of a subject (which may have wildcards) from a sequence on, as they came, and how many
@@ -102,7 +173,24 @@ impl Wire {
         subject: &str,
         from: u64,
         count: usize,
-    ) -> Result<Option<(Vec<async_nats::Message>, u64)>, Failure> {
+    ) -> Result<Option<Batch>, Failure> {
+        let patience = self.patience();
+        loop {
+            match self.batch_once(journal, subject, from, count).await {
+                // In a cluster another replica may answer.
+                Err(Failure::Unavailable { .. }) if patience.again().await => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn batch_once(
+        &self,
+        journal: &str,
+        subject: &str,
+        from: u64,
+        count: usize,
+    ) -> Result<Option<Batch>, Failure> {
         let lost = |cause: &str| Failure::unavailable(JOURNAL, cause);
         let request = json!({
             "seq": from.max(1), "next_by_subj": subject, "batch": count, "max_bytes": PAGE_BYTES,
@@ -169,7 +257,8 @@ impl Wire {
 impl Wire {
     /// The next messages of a subject (which may have wildcards) from a sequence on, one page; empty: there are none.
     pub(super) async fn next_of(&self, journal: &str, subject: &str, from: u64) -> Result<Vec<Stored>, Failure> {
-        Ok(self.page(journal, subject, from).await?.map_or_else(Vec::new, |page| page.messages))
+        let page = self.batch_of(journal, subject, from, PAGE_MESSAGES).await?;
+        page.map_or_else(Vec::new, |(messages, _)| messages).iter().map(stored).collect()
     }
 }
 

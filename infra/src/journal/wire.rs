@@ -11,11 +11,20 @@ use async_nats::{Client, Message, Request};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
-use super::refusal::{ApiError, Refusal};
+use super::refusal::{ApiError, Refusal, Verdict};
 
 /// How long one request may take. Longer outages are bridged by asking again.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long what is only read is asked for again in a cluster: when a leader dies without a word, the others wait for 4 to
+/// 9 s before they choose a new one.
+const ELECTION: Duration = Duration::from_secs(15);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// With one replica of three damaged, so many reads in vain come once in 60 million.
+const TRIES: usize = 16;
 
 /// On which subject [`EXPECTED_LAST`] is checked, if not on the message's own. async-nats has no name for it.
 const EXPECTED_LAST_OF: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
@@ -62,6 +71,26 @@ pub struct Wire {
     client: Client,
 }
 
+/// Until when to ask again.
+pub(super) struct Patience {
+    until: Option<Instant>,
+}
+
+impl Patience {
+    fn lasts(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Whether to ask again; then a moment has passed.
+    pub(super) async fn again(&self) -> bool {
+        let lasts = self.lasts();
+        if lasts {
+            sleep(PAUSE).await;
+        }
+        lasts
+    }
+}
+
 /// An answer of the JetStream API: an error, or whatever was asked for.
 #[derive(Deserialize)]
 struct Answer {
@@ -81,11 +110,40 @@ impl Wire {
         &self.client
     }
 
-    /// Asks the JetStream API.
+    /// Asks the JetStream API for what may be asked for twice; in a cluster, until there is a leader to answer.
     ///
     /// # Errors
     /// The server's refusal, or that it did not answer in time.
     pub async fn api(&self, subject: &str, body: Value) -> Result<Value, Refusal> {
+        let patience = self.patience();
+        loop {
+            match self.api_once(subject, body.clone()).await {
+                Err(refusal) if refusal.verdict() == Verdict::Unclear && patience.again().await => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// How long to ask for something that is only read.
+    pub(super) fn patience(&self) -> Patience {
+        Patience { until: self.has_others().then(|| Instant::now() + ELECTION) }
+    }
+
+    /// How often to read directly what is not given: another replica may answer the next time.
+    pub(super) fn tries(&self) -> usize {
+        if self.has_others() { TRIES } else { 1 }
+    }
+
+    /// Of one server nobody can take the place; of several, each knows the others.
+    fn has_others(&self) -> bool {
+        self.client.server_info().connect_urls.len() > 1
+    }
+
+    /// Asks the JetStream API, once.
+    ///
+    /// # Errors
+    /// The server's refusal, or that it did not answer in time.
+    pub async fn api_once(&self, subject: &str, body: Value) -> Result<Value, Refusal> {
         let request = Request::new().payload(body.to_string().into());
         let reply = self.request(format!("$JS.API.{subject}"), request).await?;
         let answer: Answer =

@@ -81,6 +81,12 @@ pub(super) fn json(record: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(record).expect("a record of texts and numbers is JSON")
 }
 
+/// The same target again: its keys count once.
+fn once(receipt: Shredded, before: &[Target]) -> Shredded {
+    let keys = if before.contains(&receipt.target) { 0 } else { receipt.keys };
+    Shredded { keys, ..receipt }
+}
+
 impl KeyTree {
     /// The record of the re-keying after which the tree was under `root`, if there was one.
     ///
@@ -120,11 +126,22 @@ impl KeyTree {
     /// What the stored records say about `targets`, now that nothing of them is left in the tree under `root`. The
     /// record that removed keys counts, however often the target was named again. Without any record there never was
     /// a key, and no root was replaced for it.
-    pub(super) async fn receipts(&self, targets: &[Target], root: u64) -> Result<Vec<Shredded>, Failure> {
+    ///
+    /// What this run `removed` itself needs no reading: it stands in the same write as the paths, which were read back.
+    pub(super) async fn receipts(
+        &self,
+        targets: &[Target],
+        root: u64,
+        removed: &[Shredded],
+    ) -> Result<Vec<Shredded>, Failure> {
         let mut changes: BTreeMap<u64, Option<Change>> = BTreeMap::new();
         let mut indexes: BTreeMap<BucketPlace, Changed> = BTreeMap::new();
         let mut receipts = Vec::with_capacity(targets.len());
         for target in targets {
+            if let Some(removed) = removed.iter().find(|removed| removed.target == *target) {
+                receipts.push(once(removed.clone(), &targets[..receipts.len()]));
+                continue;
+            }
             let place = BucketPlace::of(target.data_subject);
             let index = match indexes.entry(place) {
                 Entry::Occupied(known) => known.into_mut(),
@@ -158,12 +175,7 @@ impl KeyTree {
                     None => {}
                 }
             }
-            let mut receipt = newest.unwrap_or(none);
-            if targets[..receipts.len()].contains(target) {
-                // The same target again: its keys count once.
-                receipt.keys = 0;
-            }
-            receipts.push(receipt);
+            receipts.push(once(newest.unwrap_or(none), &targets[..receipts.len()]));
         }
         Ok(receipts)
     }

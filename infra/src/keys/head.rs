@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use domain::ids::TenantId;
 use domain::port::{Failure, HeadTag, OffSite, SwapError};
-use domain::rotation::{Head, SiteId};
+use domain::rotation::{Head, InstallationId};
 use serde::{Deserialize, Serialize};
 
 use super::change::json;
@@ -169,7 +169,7 @@ impl KeyTree {
     }
 
     /// Another site has the head: nothing is handed out here any more.
-    pub(super) fn superseded(&self, by: SiteId) -> Failure {
+    pub(super) fn superseded(&self, by: InstallationId) -> Failure {
         self.supersede();
         self.superseded_failure(&format!("site {} has", by.0))
     }

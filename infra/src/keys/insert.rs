@@ -14,6 +14,7 @@ use super::bucket::{Bucket, Current};
 use super::key::Key;
 use super::key_id::PersonKey;
 use super::store::{BucketPlace, NodeWrite, NodeWriteError, Place};
+use super::tail::ToNote;
 use super::tree::{ATTEMPTS_MAX, KeyError, KeyTree};
 
 /// So many callers share a write at most; each needs one bucket.
@@ -172,10 +173,14 @@ impl KeyTree {
         // Until the answer is there, nothing is known about these buckets: even if we are cancelled meanwhile.
         buckets.keys().for_each(|place| self.cache().forget_bucket(*place));
         super::failpoint("keys-buckets-write");
+        let noted = ToNote::of(&writes);
         let written = self.store.write(writes).await;
         super::failpoint("keys-buckets-were-written");
         match &written {
-            Ok(sequences) => self.cache().wrote(buckets, sequences, self.options.cached_keys),
+            Ok(sequences) => {
+                self.note(noted, sequences, &buckets);
+                self.cache().wrote(buckets, sequences, self.options.cached_keys);
+            }
             // Somebody else has written: whatever we remember may be older than that.
             Err(NodeWriteError::Conflict | NodeWriteError::Failed(_)) => self.forget(),
         }

@@ -124,11 +124,27 @@ impl KeyTree {
         Ok(Some(Removed { data_subject, named: stored.named, before, after, proof }))
     }
 
-    /// Reads what was written, but for the last moment: a re-keying, which holds up whoever writes, has little left to read
-    /// then. What fails here is said where it counts.
+    /// The first use reads every bucket: not while others wait. What fails here is said where it counts.
     pub(super) async fn prepare_map(&self) {
         let mut map = self.map.lock().await;
-        drop(self.catch_up(&mut map, NEARLY).await);
+        if map.is_none() {
+            drop(self.catch_up(&mut map, NEARLY).await);
+        }
+    }
+
+    /// Takes in what others wrote; says whether that is all.
+    pub(super) async fn refresh_map(&self) -> bool {
+        let mut map = self.map.lock().await;
+        self.caught_up(&mut map).await.is_ok()
+    }
+
+    /// The map a moment after it was refreshed: what this process wrote since is taken in, nobody is asked. Others may
+    /// have written, too, as they may after any question. Held until the re-keying is proven.
+    pub(super) async fn map_with_own(&self) -> MapNow<'_> {
+        let mut map = self.map.lock().await;
+        let is_known = map.as_mut().is_some_and(|map| self.take_own(map));
+        let caught_up = if is_known { Ok(()) } else { self.caught_up(&mut map).await.map(drop) };
+        MapNow { map, caught_up }
     }
 
     /// The map with everything that is stored now, held until the re-keying is proven.
@@ -254,6 +270,7 @@ impl KeyTree {
         }
         let map = map.get_or_insert_with(Map::default);
         loop {
+            self.take_own(map);
             let page = self.store.changed_since(map.through).await?;
             let is_last = page.len() <= enough;
             for node in page {
@@ -267,6 +284,20 @@ impl KeyTree {
                 return Ok(map);
             }
         }
+    }
+
+    /// Takes in what this process wrote, which needs no reading. False: others have written before it.
+    fn take_own(&self, map: &mut Map) -> bool {
+        let Some(written) = self.written_since(map.through) else {
+            return false;
+        };
+        for written in written {
+            if let Some((place, root)) = written.leaves {
+                map.upper.set(place.number(), root);
+            }
+            map.through = written.node.sequence;
+        }
+        true
     }
 
     /// The root of a bucket that was just read from the store.

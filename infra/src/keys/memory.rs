@@ -1,10 +1,10 @@
-//! A node store and an off-site target in memory, for tests: the same contracts as the real ones, nothing durable.
+//! A node store in memory, for tests: the same contract as the real one, nothing durable.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use domain::port::{Failure, HeadTag, OffSite, SwapError};
+use domain::port::Failure;
 
 use super::store::{NodeStore, NodeWrite, NodeWriteError, StoredNode, WRITES_MAX};
 
@@ -88,69 +88,5 @@ impl NodeStore for MemoryNodes {
 
     async fn head(&self) -> Result<u64, Failure> {
         Ok(self.lock().head)
-    }
-}
-
-/// A fake of an off-site target, for tests only: it is gone with the process.
-#[derive(Debug, Default)]
-pub struct MemoryOffSite(Mutex<Elsewhere>);
-
-#[derive(Debug, Clone, Default)]
-struct Elsewhere {
-    head: Option<(Vec<u8>, u64)>,
-    objects: BTreeMap<String, Vec<u8>>,
-}
-
-impl MemoryOffSite {
-    /// Another one that begins as this one is now.
-    #[cfg(test)]
-    pub(crate) fn fork(&self) -> Self {
-        Self(Mutex::new(self.lock().clone()))
-    }
-
-    /// Puts other bytes into an object, which no real target does.
-    #[cfg(test)]
-    pub(crate) fn alter(&self, name: &str, alter: impl FnOnce(&mut Vec<u8>)) {
-        alter(self.lock().objects.get_mut(name).expect("an object of this name"));
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Elsewhere> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-#[async_trait]
-impl OffSite for MemoryOffSite {
-    async fn head(&self) -> Result<Option<(Vec<u8>, HeadTag)>, Failure> {
-        Ok(self.lock().head.clone().map(|(bytes, tag)| (bytes, HeadTag(tag.to_string()))))
-    }
-
-    async fn swap_head(&self, expected: Option<&HeadTag>, bytes: &[u8]) -> Result<HeadTag, SwapError> {
-        let mut elsewhere = self.lock();
-        let tag = elsewhere.head.as_ref().map_or(0, |(_, tag)| *tag);
-        let there = elsewhere.head.as_ref().map(|_| tag.to_string());
-        if there.as_ref() != expected.map(|HeadTag(tag)| tag) {
-            return Err(SwapError::Moved);
-        }
-        elsewhere.head = Some((bytes.to_vec(), tag + 1));
-        Ok(HeadTag((tag + 1).to_string()))
-    }
-
-    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let mut elsewhere = self.lock();
-        let there = elsewhere.objects.entry(name.to_owned()).or_insert_with(|| bytes.to_vec());
-        if there == bytes { Ok(()) } else { Err(Failure::damaged(format!("object {name}"), "it has other bytes")) }
-    }
-
-    async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
-        Ok(self.lock().objects.get(name).cloned())
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, Failure> {
-        Ok(self.lock().objects.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
-    }
-
-    fn describe(&self) -> String {
-        "memory".to_owned()
     }
 }

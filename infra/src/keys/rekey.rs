@@ -11,6 +11,7 @@ use super::key::Key;
 use super::map::Proofs;
 use super::node::{Node, Top};
 use super::store::{BucketPlace, NodeWrite, NodeWriteError, Place, WRITES_MAX};
+use super::tail::ToNote;
 use super::tree::{KeyTree, kms_failure};
 use super::walk::{Stored, Walk, Walks};
 
@@ -33,7 +34,12 @@ pub(super) struct Paths {
     changed: BTreeMap<BucketPlace, Changed>,
     /// What is shown of the removal, bucket by bucket.
     pub(super) proofs: BTreeMap<BucketPlace, Proofs>,
+    /// What was opened.
+    pub(super) as_stored: StoredPaths,
 }
+
+/// The messages of some paths, as the store had them.
+pub(super) type StoredPaths = BTreeMap<Place, Stored>;
 
 /// Gives the key that a node is to have next, from the one it has.
 pub(super) type NextKey<'a> = &'a (dyn Fn(&Key) -> Key + Send + Sync);
@@ -59,21 +65,23 @@ impl KeyTree {
         let places: BTreeSet<BucketPlace> = places.copied().collect();
         let mut walks = Walks::default();
         loop {
-            match self.walk_paths(&places).await {
+            let mut wanted = vec![Place::Top];
+            wanted.extend(nodes_of(&places).into_iter().map(Place::Node));
+            wanted.extend(places.iter().flat_map(|place| [Place::Bucket(*place), Place::Changed(*place)]));
+            match self.open_paths(&places, self.read_all(wanted).await?).await {
                 Ok(paths) => return Ok(paths),
                 Err(walk) => walks.again(walk)?,
             }
         }
     }
 
-    async fn walk_paths(&self, places: &BTreeSet<BucketPlace>) -> Result<Paths, Walk> {
-        let nodes: BTreeSet<u8> = places.iter().map(|place| place.node).collect();
-        let mut wanted = vec![Place::Top];
-        wanted.extend(nodes.iter().map(|node| Place::Node(*node)));
-        wanted.extend(places.iter().flat_map(|place| [Place::Bucket(*place), Place::Changed(*place)]));
-        let mut stored = self.read_all(wanted).await?;
-        let mut take = |place| stored.remove(&place).flatten();
-
+    /// Opens what was read of the paths to `places`: with the KMS as it is now, not with anything in memory.
+    pub(super) async fn open_paths(
+        &self,
+        places: &BTreeSet<BucketPlace>,
+        as_stored: StoredPaths,
+    ) -> Result<Paths, Walk> {
+        let take = |place| as_stored.get(&place).cloned().flatten();
         let top = self.open_top(take(Place::Top)).await?;
         let mut paths = Paths {
             top,
@@ -81,8 +89,9 @@ impl KeyTree {
             buckets: BTreeMap::new(),
             changed: BTreeMap::new(),
             proofs: BTreeMap::new(),
+            as_stored: StoredPaths::new(),
         };
-        for node in nodes {
+        for node in nodes_of(places) {
             paths.nodes.insert(node, self.open_node(&paths.top, node, take(Place::Node(node)))?);
         }
         for place in places {
@@ -90,6 +99,7 @@ impl KeyTree {
             paths.buckets.insert(*place, bucket);
             paths.changed.insert(*place, self.read_changed(*place, take(Place::Changed(*place)))?);
         }
+        paths.as_stored = as_stored;
         Ok(paths)
     }
 
@@ -121,12 +131,16 @@ impl KeyTree {
             Err(KmsError::NoSuchVersion(_)) => return Ok(Rewritten::NoRoot),
             Err(error) => return Err(kms_failure(error)),
         };
+        let noted = ToNote::of(&writes);
         super::failpoint("keys-tree-write");
         let written = self.store.write(writes).await;
         super::failpoint("keys-tree-was-written");
         self.forget();
         match written {
-            Ok(_) => Ok(Rewritten::Done),
+            Ok(sequences) => {
+                self.note(noted, &sequences, &paths.buckets);
+                Ok(Rewritten::Done)
+            }
             Err(NodeWriteError::Conflict) => Ok(Rewritten::Conflict),
             Err(NodeWriteError::Failed(failure)) => Err(failure),
         }
@@ -166,6 +180,10 @@ impl KeyTree {
         writes.push(change.write());
         Ok(writes)
     }
+}
+
+fn nodes_of(places: &BTreeSet<BucketPlace>) -> BTreeSet<u8> {
+    places.iter().map(|place| place.node).collect()
 }
 
 /// Takes the targets' keys out of the open buckets. Says how many of each.

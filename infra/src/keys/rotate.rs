@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use domain::port::{Destruction, Failure, HeadTag, SwapError};
-use domain::rotation::{Answer, Ask, End, Head, Rotation, SiteId, Tree};
+use domain::port::{Destruction, Failure, HeadTag, Shredded, SwapError};
+use domain::rotation::{Answer, Ask, End, Head, InstallationId, Rotation, Tree};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
+use super::change::ChangedTarget;
 use super::head::{HeadHome, HeadRecord};
+use super::map::MapNow;
 use super::node::Top;
-use super::rekey::{Piece, Rewritten, fresh, is_left, remove};
+use super::rekey::{Paths, Piece, Rewritten, StoredPaths, fresh, is_left, remove};
 use super::ship::Pace;
 use super::store::{BucketPlace, NodeWriteError, Place};
 use super::tree::{ATTEMPTS_MAX, KeyTree};
@@ -42,12 +44,14 @@ impl Goal<'_> {
 }
 
 /// How a rotation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rotated {
     /// The root that holds now.
     pub(super) root: u64,
     /// Whether the others are gone, or when the last of them will be.
     pub(super) destruction: Destruction,
+    /// What this very run removed. What an earlier one did, before it was interrupted, the store knows.
+    pub(super) removed: Vec<Shredded>,
 }
 
 impl KeyTree {
@@ -55,7 +59,6 @@ impl KeyTree {
     /// the head.
     pub(super) async fn rotate(&self, goal: &Goal<'_>) -> Result<Rotated, Failure> {
         if matches!(goal, Goal::Shred { .. }) {
-            // The first use reads every bucket: not while whoever wants keys waits.
             self.prepare_map().await;
         }
         let _one_at_a_time = self.rotating.lock().await;
@@ -74,7 +77,7 @@ impl KeyTree {
                     let answer = drive.carry_out(ask).await?;
                     rotation.answer(answer)
                 }
-                Err(End::Done { root }) => return Ok(Rotated { root, destruction: drive.destruction() }),
+                Err(End::Done { root }) => return Ok(drive.ended(root)),
                 Err(End::Superseded) => return Err(self.superseded(drive.holder().unwrap_or(site))),
                 Err(End::Foreign) => return Err(self.foreign()),
             };
@@ -109,12 +112,38 @@ struct Drive<'a> {
     scheduled: BTreeMap<u64, OffsetDateTime>,
     /// The record as it was read last. A swap under its tag finds out whether it still is that.
     read: Option<(HeadRecord, HeadTag)>,
+    /// The paths as they were read last, for the first attempt to write them anew.
+    paths: Option<Seen>,
+    /// What the paths said when they were read last.
+    known: Option<Known>,
+    removed: Vec<Shredded>,
+}
+
+/// Whether something is still to be done in the tree under a top.
+#[derive(Clone, Copy)]
+struct Known {
+    root: u64,
+    /// The top's.
+    sequence: u64,
+    is_due: bool,
+}
+
+/// Paths as the store had them when it was asked, still sealed.
+struct Seen {
+    stored: StoredPaths,
+    /// Whether the key map took in, beside that, everything that was stored.
+    is_map_fresh: bool,
 }
 
 impl<'a> Drive<'a> {
     fn new(tree: &'a KeyTree, home: &'a dyn HeadHome, goal: &'a Goal<'a>) -> Self {
         let since = (Instant::now(), tree.options.clock.passed());
-        Self { tree, home, goal, since, scheduled: BTreeMap::new(), read: None }
+        let scheduled = BTreeMap::new();
+        Self { tree, home, goal, since, scheduled, read: None, paths: None, known: None, removed: Vec::new() }
+    }
+
+    fn ended(self, root: u64) -> Rotated {
+        Rotated { root, destruction: self.destruction(), removed: self.removed }
     }
 
     fn destruction(&self) -> Destruction {
@@ -149,23 +178,58 @@ impl<'a> Drive<'a> {
     }
 
     /// Who holds the head, as far as is known.
-    fn holder(&self) -> Option<SiteId> {
+    fn holder(&self) -> Option<InstallationId> {
         self.read.as_ref().map(|(record, _)| record.head.site)
     }
 
-    async fn read_tree(&self) -> Result<Answer, Failure> {
+    async fn read_tree(&mut self) -> Result<Answer, Failure> {
         let (root, is_due) = match self.goal {
             Goal::Finish => (self.tree.stored_root().await?.0, false),
             Goal::Renew { above } => {
                 let root = self.tree.stored_root().await?.0;
                 (root, root <= *above)
             }
-            Goal::Shred { piece, above } => {
-                let paths = self.tree.read_paths(piece.keys()).await?;
-                (paths.top.root, paths.top.root <= *above || is_left(&paths, piece)?)
+            Goal::Shred { piece, .. } => {
+                if let Some(Known { root, is_due, .. }) = self.known_still().await? {
+                    return Ok(Answer::Tree(Tree { root, is_due }));
+                }
+                let (paths, is_map_fresh) = tokio::join!(self.tree.read_paths(piece.keys()), self.tree.refresh_map());
+                let paths = paths?;
+                let (root, is_due) = (paths.top.root, self.note_what_is_due(&paths)?);
+                self.paths = Some(Seen { stored: paths.as_stored, is_map_fresh });
+                (root, is_due)
             }
         };
         Ok(Answer::Tree(Tree { root, is_due }))
+    }
+
+    /// What the paths said, if the same top is stored still: then they need not be read again.
+    ///
+    /// Keys go by a re-keying only, which writes the top: what was left is left. And nothing comes to what is to go: it is
+    /// fenced, a fence never goes, and whoever creates a key finds the fence in the bucket, which must not have moved until
+    /// the key is written. Keys that were there come back only with a tree that is loaded, top and all. And another root
+    /// has another top.
+    async fn known_still(&mut self) -> Result<Option<Known>, Failure> {
+        let Some(known) = self.known else {
+            return Ok(None);
+        };
+        let refreshed = async { known.is_due && self.tree.refresh_map().await };
+        let (top, is_map_fresh) = tokio::join!(self.tree.stored_root(), refreshed);
+        if let Some(seen) = &mut self.paths {
+            seen.is_map_fresh = is_map_fresh;
+        }
+        Ok((top? == (known.root, known.sequence)).then_some(known))
+    }
+
+    /// Whether the goal is still to be reached in a tree with these paths.
+    fn note_what_is_due(&mut self, paths: &Paths) -> Result<bool, Failure> {
+        let Goal::Shred { piece, above } = self.goal else {
+            return Ok(false);
+        };
+        let (root, sequence) = (paths.top.root, paths.top.sequence);
+        let is_due = root <= *above || is_left(paths, piece)?;
+        self.known = Some(Known { root, sequence, is_due });
+        Ok(is_due)
     }
 
     /// The record that held `head` when it was read.
@@ -199,16 +263,11 @@ impl<'a> Drive<'a> {
         let _writer = self.tree.writer.lock().await;
         let places = self.goal.places();
         for _ in 0..ATTEMPTS_MAX {
-            // Opened by the KMS now, after the new root was created, whatever was read before: a site that was left
-            // behind can not.
-            let map = async {
-                match self.goal {
-                    Goal::Shred { .. } => Some(self.tree.map_now().await),
-                    Goal::Finish | Goal::Renew { .. } => None,
-                }
+            let (read, map) = match self.open_seen(&places).await {
+                Some((paths, map)) => (Ok(paths), map),
+                // Side by side. A bucket that was written in between makes the write fail, whatever the map says of it.
+                None => tokio::join!(self.tree.read_paths(places.iter()), self.map_now()),
             };
-            // Side by side. A bucket that was written in between makes the write fail, whatever the map says of it.
-            let (read, map) = tokio::join!(self.tree.read_paths(places.iter()), map);
             let mut paths = match read {
                 Ok(paths) => paths,
                 Err(Failure::Missing { .. }) if !self.tree.kms.versions().await?.contains(&from) => {
@@ -228,9 +287,10 @@ impl<'a> Drive<'a> {
                 }
                 _ => Vec::new(),
             };
-            match self.tree.rewrite(paths, root, targets, &fresh).await? {
+            match self.tree.rewrite(paths, root, targets.clone(), &fresh).await? {
                 Rewritten::Done => {
                     self.since = (Instant::now(), self.tree.options.clock.passed());
+                    self.note_removed(from, root, targets);
                     return Ok(Answer::Accepted);
                 }
                 Rewritten::NoRoot => return Ok(Answer::Moved),
@@ -238,6 +298,27 @@ impl<'a> Drive<'a> {
             }
         }
         Err(self.tree.write_failed(NodeWriteError::Conflict))
+    }
+
+    /// The paths as they were read before, opened by the KMS now, after the new root was created: a site that was left
+    /// behind can not. The write expects every node as it was read, so it fails if one has moved since. None: read them.
+    async fn open_seen(&mut self, places: &BTreeSet<BucketPlace>) -> Option<(Paths, Option<MapNow<'a>>)> {
+        let Seen { stored, is_map_fresh } = self.paths.take()?;
+        let paths = self.tree.open_paths(places, stored).await.ok()?;
+        let map = if is_map_fresh { Some(self.tree.map_with_own().await) } else { self.map_now().await };
+        Some((paths, map))
+    }
+
+    async fn map_now(&self) -> Option<MapNow<'a>> {
+        match self.goal {
+            Goal::Shred { .. } => Some(self.tree.map_now().await),
+            Goal::Finish | Goal::Renew { .. } => None,
+        }
+    }
+
+    fn note_removed(&mut self, root_before: u64, root_after: u64, targets: Vec<ChangedTarget>) {
+        let told = |ChangedTarget { target, keys }| Shredded { target, keys, root_before, root_after };
+        self.removed.extend(targets.into_iter().filter(|changed| changed.keys > 0).map(told));
     }
 
     async fn ship(&mut self, from: Head, root: u64) -> Result<Answer, Failure> {
@@ -262,9 +343,11 @@ impl<'a> Drive<'a> {
         self.wait_for_leases().await;
         // Nothing is destroyed before what was written was read back and opened under a root that stays.
         let places = self.goal.places();
-        if roots.contains(&self.tree.read_paths(places.iter()).await?.top.root) {
+        let paths = self.tree.read_paths(places.iter()).await?;
+        if roots.contains(&paths.top.root) {
             return Ok(Answer::Moved);
         }
+        self.note_what_is_due(&paths)?;
         for root in roots {
             super::failpoint("keys-root-destroy");
             match self.tree.kms.destroy(*root).await? {

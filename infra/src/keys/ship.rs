@@ -3,6 +3,7 @@
 use domain::port::{Failure, HeadTag, OffSite, SwapError};
 
 use super::head::{Elsewhere, HeadHome, HeadRecord};
+use super::node::Top;
 use super::pack::{PACK_BYTES, Pack, Packed};
 use super::rotate::Goal;
 use super::store::{Place, StoredNode};
@@ -44,6 +45,10 @@ struct Packer {
 }
 
 impl Packer {
+    fn after(after: u64) -> Self {
+        Self { packs: Vec::new(), from: after, through: after, nodes: Vec::new(), size: 0 }
+    }
+
     async fn take(&mut self, tree: &KeyTree, to: &dyn OffSite, page: Vec<StoredNode>) -> Result<(), Failure> {
         for node in page {
             self.through = self.through.max(node.sequence);
@@ -171,8 +176,13 @@ impl KeyTree {
         pace: Pace,
     ) -> Result<bool, Failure> {
         let (kept, after) = kept(record, pace);
-        let Some(collected) = self.collect(off_site, after, root).await? else {
-            return Ok(false);
+        let own = if pace == Pace::Urgent { self.collect_own(off_site, after, root).await? } else { None };
+        let collected = match own {
+            Some(own) => own,
+            None => match self.collect(off_site, after, root).await? {
+                Some(collected) => collected,
+                None => return Ok(false),
+            },
         };
         // Only where a pack was written does the next one begin anew: packs leave no gap between them.
         if let Some(last) = collected.packs.last() {
@@ -184,6 +194,25 @@ impl KeyTree {
             record.whole_bytes = record.packs.iter().map(|pack| pack.bytes).sum();
         }
         Ok(true)
+    }
+
+    /// Everything that changed after a sequence, from memory: none if not all of it was written by this process, or if
+    /// the tree was not re-keyed to `root` in it.
+    ///
+    /// It is the tree as it was right after the last of these writes, whole and under `root`: no sequence is missing, so
+    /// nobody wrote between them. Whoever writes later, or rotates, does so as after any reading of the store.
+    async fn collect_own(&self, to: &dyn OffSite, after: u64, root: u64) -> Result<Option<Collected>, Failure> {
+        let Some(written) = self.written_since(after) else {
+            return Ok(None);
+        };
+        let nodes: Vec<StoredNode> = written.into_iter().map(|written| written.node).collect();
+        let top = nodes.iter().find(|node| node.place == Place::Top.to_string());
+        if top.and_then(|top| Top::root_of(&top.bytes).ok()) != Some(root) {
+            return Ok(None);
+        }
+        let mut packer = Packer::after(after);
+        packer.take(self, to, nodes).await?;
+        Ok(Some(Collected { packs: packer.finish(self, to).await? }))
     }
 
     /// Everything that changed after a sequence, in packs. The same top before and after says that no path was re-keyed
@@ -219,7 +248,7 @@ impl KeyTree {
         after: u64,
         mut page: Vec<StoredNode>,
     ) -> Result<(Packer, (u64, u64)), Failure> {
-        let mut packer = Packer { packs: Vec::new(), from: after, through: after, nodes: Vec::new(), size: 0 };
+        let mut packer = Packer::after(after);
         loop {
             packer.take(self, to, page).await?;
             let (next, top) = tokio::try_join!(self.store.changed_since(packer.through), self.stored_root())?;
@@ -233,7 +262,7 @@ impl KeyTree {
 
 #[cfg(test)]
 mod tests {
-    use domain::rotation::{Head, SiteId};
+    use domain::rotation::{Head, InstallationId};
 
     use super::*;
 
@@ -241,7 +270,8 @@ mod tests {
 
     /// A record whose packs have so many bytes, each of ten sequences.
     fn record(bytes: &[u64]) -> HeadRecord {
-        let mut record = HeadRecord::first(&"acme".parse().expect("valid"), Head::first(SiteId(uuid::Uuid::nil()), 1));
+        let mut record =
+            HeadRecord::first(&"acme".parse().expect("valid"), Head::first(InstallationId(uuid::Uuid::nil()), 1));
         let pack = |(index, bytes): (usize, &u64)| {
             let from = 10 * index as u64;
             Pack { name: format!("{index}"), sha256: String::new(), bytes: *bytes, from, through: from + 10 }

@@ -16,13 +16,14 @@ impl KeyTree {
     /// As [`domain::port::Keys::shred`], and the root `above` and all before it are replaced even if there is nothing to
     /// shred.
     pub(super) async fn shred_above(&self, targets: &[Target], above: u64) -> Result<ShredReceipt, Failure> {
-        let (mut destruction, mut root) = (Destruction::Done, 0);
+        let (mut destruction, mut root, mut removed) = (Destruction::Done, 0, Vec::new());
         for piece in pieces(by_bucket(targets), BUCKETS_MAX) {
             let rotated = self.rotate(&Goal::Shred { piece: &piece, above }).await?;
             destruction = destruction.max(rotated.destruction);
             root = rotated.root;
+            removed.extend(rotated.removed);
         }
-        let targets = self.receipts(targets, root).await?;
+        let targets = self.receipts(targets, root, &removed).await?;
         Ok(self.receipt(targets, destruction))
     }
 

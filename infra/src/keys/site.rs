@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use domain::port::{Dice as _, Failure};
-use domain::rotation::SiteId;
+use domain::rotation::InstallationId;
 use serde::{Deserialize, Serialize};
 
 use super::change::json;
@@ -17,34 +17,34 @@ const FORMAT: u32 = 1;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SiteRecord {
     format: u32,
-    pub(super) site: SiteId,
+    pub(super) site: InstallationId,
 }
 
 impl SiteRecord {
-    pub(super) fn write(place: Place, site: SiteId, expected_sequence: u64) -> NodeWrite {
+    pub(super) fn write(place: Place, site: InstallationId, expected_sequence: u64) -> NodeWrite {
         NodeWrite { place: place.to_string(), bytes: json(&Self { format: FORMAT, site }), expected_sequence }
     }
 }
 
 /// A site that never was before.
-pub(super) fn new_site() -> SiteId {
-    SiteId(SystemDice.uuid())
+pub(super) fn new_site() -> InstallationId {
+    InstallationId(SystemDice.uuid())
 }
 
 impl KeyTree {
     /// The site that this store belongs to.
-    pub(super) async fn site(&self) -> Result<SiteId, Failure> {
+    pub(super) async fn site(&self) -> Result<InstallationId, Failure> {
         self.site.get_or_try_init(|| self.find_site()).await.copied()
     }
 
-    async fn find_site(&self) -> Result<SiteId, Failure> {
+    async fn find_site(&self) -> Result<InstallationId, Failure> {
         match self.site_at(Place::Site).await? {
             Some((site, _)) => Ok(site),
             None => Err(self.no_site().await?),
         }
     }
 
-    pub(super) async fn site_at(&self, place: Place) -> Result<Option<(SiteId, u64)>, Failure> {
+    pub(super) async fn site_at(&self, place: Place) -> Result<Option<(InstallationId, u64)>, Failure> {
         let Some((bytes, sequence)) = self.store.read(&place.to_string()).await? else {
             return Ok(None);
         };
@@ -75,7 +75,7 @@ impl KeyTree {
     }
 
     /// Works on a tree that is being restored, as the site that it will be.
-    pub(super) fn claim_as(&self, site: SiteId) {
+    pub(super) fn claim_as(&self, site: InstallationId) {
         // Only ever called on a tree that was made for it.
         let _ = self.site.set(site);
         self.is_attached.store(true, Ordering::SeqCst);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::port::Failure;
-use domain::rotation::{Head, SiteId};
+use domain::rotation::{Head, InstallationId};
 
 use super::tree::KeyTree;
 
@@ -15,7 +15,7 @@ pub struct TreeStatus {
     /// The roots that live in the KMS. More than one: a rotation is to be finished.
     pub living: BTreeSet<u64>,
     /// This site.
-    pub site: SiteId,
+    pub site: InstallationId,
     /// The head; if its site is another one, that one has taken over.
     pub head: Head,
     /// Where the head and the shipped tree are; none: in the store, and there is no other copy.

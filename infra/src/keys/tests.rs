@@ -1,6 +1,7 @@
 //! The tree as a whole.
 
 mod adopt;
+mod asks;
 mod claim;
 mod crash;
 mod kms_down;

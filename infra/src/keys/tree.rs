@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::ids::TenantId;
 use domain::port::{Failure, Kms, KmsError, OffSite};
-use domain::rotation::SiteId;
+use domain::rotation::InstallationId;
 use domain::scope::Scope;
 use tokio::sync::OnceCell;
 
@@ -20,6 +20,7 @@ use super::key::{Key, KeyState};
 use super::key_id::KeyId;
 use super::map::Map;
 use super::store::{BucketPlace, NodeStore, NodeWriteError};
+use super::tail::Tail;
 use crate::chance::{LeaseClock, SystemLeaseClock};
 
 /// So often a write begins anew because others wrote the same nodes.
@@ -78,13 +79,14 @@ pub struct KeyTree {
     pub(super) kms: Arc<dyn Kms>,
     pub(super) options: Options,
     cache: Mutex<Cache>,
+    tail: Mutex<Tail>,
     renewal: tokio::sync::Mutex<()>,
     /// Held by whoever writes: writers of one process need not run into each other's expectations.
     pub(super) writer: tokio::sync::Mutex<()>,
     pub(super) queue: Queue,
     /// Held by whoever rotates or ships.
     pub(super) rotating: tokio::sync::Mutex<()>,
-    pub(super) site: OnceCell<SiteId>,
+    pub(super) site: OnceCell<InstallationId>,
     /// Whether the head was found where it should be.
     pub(super) is_attached: AtomicBool,
     /// Whether another site has taken over.
@@ -108,6 +110,7 @@ impl KeyTree {
             kms,
             options,
             cache: Mutex::default(),
+            tail: Mutex::default(),
             renewal: tokio::sync::Mutex::default(),
             writer: tokio::sync::Mutex::default(),
             queue: Queue::default(),
@@ -170,6 +173,10 @@ impl KeyTree {
 
     pub(super) fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tail(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn name(&self) -> String {

@@ -164,22 +164,20 @@ async fn a_restored_journal_goes_on_in_its_next_incarnation() {
 async fn what_does_not_go_off_site_is_sent_later() {
     let world = World::new();
     world.journals.fill(&cardio(), "a", 5);
-    *world.off_site.is_away.lock().unwrap() = true;
+    world.off_site.be_away(true);
     let checkpoints = world.checkpoints();
     checkpoints.force(&cardio()).await.unwrap();
-    assert_eq!(world.off_site.objects.lock().unwrap().len(), 0);
-    *world.off_site.is_away.lock().unwrap() = false;
+    world.off_site.be_away(false);
+    let there = async || world.off_site.list("").await.unwrap();
+    assert_eq!(there().await, Vec::<String>::new());
     checkpoints.tick().await;
-    assert_eq!(
-        world.off_site.objects.lock().unwrap().keys().collect::<Vec<_>>(),
-        ["checkpoints/cardio/000001/00000000000000000005"]
-    );
+    assert_eq!(there().await, ["checkpoints/cardio/000001/00000000000000000005"]);
     world.journals.fill(&cardio(), "b", 5);
     checkpoints.tick().await;
-    assert_eq!(world.off_site.objects.lock().unwrap().len(), 1, "not every one at once");
+    assert_eq!(there().await.len(), 1, "not every one at once");
     world.pass(time::Duration::seconds(61));
     checkpoints.tick().await;
-    assert_eq!(world.off_site.objects.lock().unwrap().len(), 2);
+    assert_eq!(there().await.len(), 2);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A journal and an off-site place in memory, for tests.
+//! A journal in memory, for tests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::history::{JournalId, StreamId};
-use domain::port::{Clock, Failure, HeadTag, OffSite, SwapError};
+use domain::port::{Clock, Failure};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -16,6 +16,7 @@ use super::scratch::Scratch;
 use super::{CheckpointParts, Checkpoints, JournalState, RawJournals};
 use crate::journal::names::stream_subject;
 use crate::journal::raw::RawMessage;
+use crate::off_site::MemoryOffSite;
 
 /// So many messages come at once: fewer than any test has.
 const PAGE: usize = 7;
@@ -86,54 +87,6 @@ impl RawJournals for MemoryJournals {
         let journals = self.0.lock().unwrap();
         let (messages, _) = journals.get(&stream.journal).ok_or_else(|| Failure::missing("journal stream"))?;
         Ok(messages.iter().filter(|message| message.subject == stream_subject(stream)).cloned().collect())
-    }
-}
-
-/// A place elsewhere, in memory; it may be away.
-#[derive(Default)]
-pub(crate) struct MemoryOffSite {
-    pub(crate) objects: Mutex<BTreeMap<String, Vec<u8>>>,
-    pub(crate) head: Mutex<Option<Vec<u8>>>,
-    pub(crate) is_away: Mutex<bool>,
-}
-
-impl MemoryOffSite {
-    fn answers(&self) -> Result<(), Failure> {
-        if *self.is_away.lock().unwrap() { Err(Failure::unavailable("the off-site target", "away")) } else { Ok(()) }
-    }
-}
-
-#[async_trait]
-impl OffSite for MemoryOffSite {
-    async fn head(&self) -> Result<Option<(Vec<u8>, HeadTag)>, Failure> {
-        self.answers()?;
-        Ok(self.head.lock().unwrap().clone().map(|bytes| (bytes, HeadTag("1".to_owned()))))
-    }
-
-    async fn swap_head(&self, _: Option<&HeadTag>, bytes: &[u8]) -> Result<HeadTag, SwapError> {
-        *self.head.lock().unwrap() = Some(bytes.to_vec());
-        Ok(HeadTag("1".to_owned()))
-    }
-
-    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        self.answers()?;
-        let mut objects = self.objects.lock().unwrap();
-        let there = objects.entry(name.to_owned()).or_insert_with(|| bytes.to_vec());
-        if there == bytes { Ok(()) } else { Err(Failure::damaged(name, "it is there with other bytes")) }
-    }
-
-    async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
-        self.answers()?;
-        Ok(self.objects.lock().unwrap().get(name).cloned())
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, Failure> {
-        self.answers()?;
-        Ok(self.objects.lock().unwrap().keys().filter(|name| name.starts_with(prefix)).cloned().collect())
-    }
-
-    fn describe(&self) -> String {
-        "memory".to_owned()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tenants' accounts and their logins.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -38,7 +39,7 @@ impl TenantAccount {
 pub struct TenantLogins {
     /// For the services: reads and appends, and can neither create, change, purge nor delete a journal stream.
     pub service: NatsLogin,
-    /// For the explicit commands that create a tenant or a study: may also create journal streams.
+    /// For the explicit commands of an operator: may also create journal streams, and in a cluster ask for another leader.
     pub provisioner: NatsLogin,
 }
 
@@ -52,23 +53,27 @@ impl TenantLogins {
     }
 }
 
-/// What a client needs to connect. The password is drawn anew at each start and lives only in memory and in the server's
-/// configuration file, which nobody else may read.
+/// What a client needs to connect. Of the supervised server, the password is drawn anew at each start and lives only in
+/// memory and in the server's configuration file, which nobody else may read.
 #[derive(Clone)]
 pub struct NatsLogin {
     user: String,
     password: Zeroizing<String>,
     inbox_prefix: String,
+    /// Who signs the server's certificate, if it is nobody whom the system trusts anyway.
+    ca: Option<PathBuf>,
 }
 
 impl NatsLogin {
     /// Underscores are in no tenant id, so no tenant can have the name of another user.
     pub(super) fn random(user: &str) -> Result<Self, NatsServerError> {
-        Ok(Self {
-            user: user.to_owned(),
-            password: Zeroizing::new(random_hex(24)?),
-            inbox_prefix: format!("_INBOX_{user}"),
-        })
+        Ok(Self::known(user, Zeroizing::new(random_hex(24)?), None))
+    }
+
+    /// One that stands somewhere.
+    pub(super) fn known(user: &str, password: Zeroizing<String>, ca: Option<&Path>) -> Self {
+        let inbox_prefix = format!("_INBOX_{user}");
+        Self { user: user.to_owned(), password, inbox_prefix, ca: ca.map(Path::to_path_buf) }
     }
 
     /// The user's name.
@@ -88,8 +93,12 @@ impl NatsLogin {
 
     /// Options with user, password and inbox prefix set.
     pub fn connect_options(&self) -> async_nats::ConnectOptions {
-        async_nats::ConnectOptions::with_user_and_password(self.user.clone(), self.password.to_string())
-            .custom_inbox_prefix(&self.inbox_prefix)
+        let options = async_nats::ConnectOptions::with_user_and_password(self.user.clone(), self.password.to_string())
+            .custom_inbox_prefix(&self.inbox_prefix);
+        match &self.ca {
+            Some(ca) => options.add_root_certificates(ca.clone()),
+            None => options,
+        }
     }
 }
 

@@ -126,19 +126,25 @@ impl Settings {
             "NOBODY": { "users": [user(&self.nobody, &[], &[])] },
         });
         for (account, logins) in &self.tenants {
-            let serve = may_publish(account.tenant());
-            let mut provision = serve.clone();
-            provision.push("$JS.API.STREAM.CREATE.*".to_owned());
-            accounts[account.tenant()] = json!({
-                "jetstream": "enabled",
-                "users": [
-                    user(&logins.service, &serve, &may_hear(account.tenant())),
-                    user(&logins.provisioner, &provision, &[]),
-                ],
-            });
+            accounts[account.tenant()] = tenant_account(account, logins);
         }
         accounts
     }
+}
+
+/// One tenant's account, with its two users and what they may do.
+pub(super) fn tenant_account(account: &TenantAccount, logins: &TenantLogins) -> Value {
+    let serve = may_publish(account.tenant());
+    let mut provision = serve.clone();
+    // To ask for another leader changes nothing that is stored; on one server there is nobody to ask for.
+    provision.extend(["$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.LEADER.STEPDOWN.*"].map(str::to_owned));
+    json!({
+        "jetstream": "enabled",
+        "users": [
+            user(&logins.service, &serve, &may_hear(account.tenant())),
+            user(&logins.provisioner, &provision, &[]),
+        ],
+    })
 }
 
 /// What the services need to append, to read and to follow a journal. Whatever is not here is denied: creating, changing, purging,

@@ -7,11 +7,14 @@
 //! - [`NatsServer::credentials`] hands out the two logins of a tenant, [`NatsServer::add_tenant`] adds a tenant while it runs;
 //! - [`NatsServer::shutdown`] ends it.
 //!
+//! A NATS that others run is [`NatsElsewhere`]; [`write_accounts`] writes the accounts that it needs.
+//!
 //! What must never be there: a listener that is not on loopback, a user without a password, a password in an argument or a log.
 //! Linux and macOS only.
 
 mod accounts;
 mod config;
+mod elsewhere;
 mod error;
 mod find;
 mod install;
@@ -28,8 +31,9 @@ mod version;
 mod tests;
 
 pub use accounts::{NatsLogin, TenantAccount, TenantLogins};
+pub use elsewhere::{ElsewhereError, NatsElsewhere, WrittenAccounts, write_accounts};
 pub use error::{NatsServerError, Skipped};
 pub use find::locate;
 pub use install::locate_or_install;
-pub(crate) use process::Lifeline;
+pub use process::Lifeline;
 pub use supervise::{NatsServer, NatsServerOptions, ServerState};

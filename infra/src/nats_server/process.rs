@@ -100,12 +100,13 @@ pub(super) async fn signal(binary: &Path, signal: Signal, pid: u32) {
 
 /// The thread by which a child process hangs on this one: a shell that waits for the end of its input, which comes when this process is gone, however it ended, and then ends the child.
 /// Without a shell a child may be left behind; the next start finds and ends it (see `orphan`).
-pub(crate) struct Lifeline {
+pub struct Lifeline {
     shell: Child,
 }
 
 impl Lifeline {
-    pub(crate) fn tie(pid: u32) -> Option<Self> {
+    /// Ties the process with this id; none: there is no shell.
+    pub fn tie(pid: u32) -> Option<Self> {
         let shell = Command::new("/bin/sh")
             .args(["-c", "read _; kill -TERM \"$1\"", "lethe-lifeline"])
             .arg(pid.to_string())

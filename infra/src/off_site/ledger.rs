@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use domain::history::{Aggregate, JournalId, Revision, StreamId, Tail};
 use domain::ids::{StudyId, TenantId};
 use domain::port::{Failure, Ledger, OffSite};
+use time::OffsetDateTime;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
@@ -44,6 +45,16 @@ pub struct LedgerStream {
     pub stream: StreamId,
     /// The stored bytes of its commits, revision 1 first.
     pub commits: Vec<Vec<u8>>,
+}
+
+/// Where the commits of one stream stand after they were put back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PutBack {
+    /// How many were written just now.
+    pub written: usize,
+    /// Of every commit that the ledger holds, those that were there before included: its sequence in the journal, and
+    /// when it was first stored.
+    pub commits: Vec<(u64, OffsetDateTime)>,
 }
 
 /// Copies every commit of the `privacy` streams as it is stored.
@@ -196,11 +207,11 @@ pub async fn read_ledger(off_site: &dyn OffSite, tenant: &TenantId) -> Result<Ve
 }
 
 /// Appends to the journal what the ledger holds of a stream and the journal lacks: after a restore from a backup that is
-/// older than an erasure. Says how many commits that were. Begun again, it goes on.
+/// older than an erasure. Begun again, it goes on.
 ///
 /// # Errors
 /// `Damaged` if the two differ in a commit that both have.
-pub async fn put_back(client: &Client, ledger: &LedgerStream) -> Result<usize, Failure> {
+pub async fn put_back(client: &Client, ledger: &LedgerStream) -> Result<PutBack, Failure> {
     let reader = RawReader::new(client.clone(), &ledger.stream.journal);
     let there = reader.of_stream(&ledger.stream, 1).await?;
     if let Some(at) = there.iter().zip(&ledger.commits).position(|(one, other)| one.payload != other[..]) {
@@ -208,12 +219,17 @@ pub async fn put_back(client: &Client, ledger: &LedgerStream) -> Result<usize, F
         return Err(Failure::damaged(what, "the journal and the off-site ledger hold different ones"));
     }
     let lacking = ledger.commits.get(there.len()..).unwrap_or_default();
-    let mut end = there.last().map_or(0, |last| last.sequence);
+    let mut sequences: Vec<u64> = there.iter().map(|message| message.sequence).collect();
     for payload in lacking {
         tracing::trace!(target: "failpoint", at = "ledger-put-back");
-        end = append_raw(client, &reader, &ledger.stream, payload, end).await?;
+        let end = sequences.last().copied().unwrap_or_default();
+        sequences.push(append_raw(client, &reader, &ledger.stream, payload, end).await?);
     }
-    Ok(lacking.len())
+    let mut back = PutBack { written: lacking.len(), commits: Vec::new() };
+    for (sequence, payload) in sequences.into_iter().zip(&ledger.commits) {
+        back.commits.push((sequence, peek(payload)?.header.stored_at));
+    }
+    Ok(back)
 }
 
 /// Appends stored bytes to a stream that ends at `end`, and says where they stand.

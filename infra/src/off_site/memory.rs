@@ -6,17 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use domain::port::{Failure, HeadTag, OffSite, SwapError};
 
-use super::{check_name, same};
+use super::{TARGET, check_name, same};
 
 /// Keeps everything as long as one of its clones lives.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryOffSite(Arc<Mutex<Kept>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Kept {
     objects: BTreeMap<String, Vec<u8>>,
     head: Option<Vec<u8>>,
     swaps: u64,
+    is_away: bool,
 }
 
 impl MemoryOffSite {
@@ -30,6 +31,22 @@ impl MemoryOffSite {
         }
     }
 
+    /// Another target that begins as this one is now.
+    pub fn fork(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.lock().clone())))
+    }
+
+    /// From now on it does not answer; or it does again.
+    pub fn be_away(&self, is_away: bool) {
+        self.lock().is_away = is_away;
+    }
+
+    /// What is there, unless it is away.
+    fn answer(&self) -> Result<MutexGuard<'_, Kept>, Failure> {
+        let kept = self.lock();
+        if kept.is_away { Err(Failure::unavailable(TARGET, "it is away")) } else { Ok(kept) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Kept> {
         // Every change is complete at once, so a poisoned map is a whole one.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -39,12 +56,12 @@ impl MemoryOffSite {
 #[async_trait]
 impl OffSite for MemoryOffSite {
     async fn head(&self) -> Result<Option<(Vec<u8>, HeadTag)>, Failure> {
-        let kept = self.lock();
+        let kept = self.answer()?;
         Ok(kept.head.clone().map(|head| (head, HeadTag(kept.swaps.to_string()))))
     }
 
     async fn swap_head(&self, expected: Option<&HeadTag>, bytes: &[u8]) -> Result<HeadTag, SwapError> {
-        let mut kept = self.lock();
+        let mut kept = self.answer()?;
         let stands = kept.head.is_some().then(|| kept.swaps.to_string());
         if stands.as_ref() != expected.map(|tag| &tag.0) {
             return Err(SwapError::Moved);
@@ -56,7 +73,7 @@ impl OffSite for MemoryOffSite {
 
     async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         check_name(name)?;
-        let mut kept = self.lock();
+        let mut kept = self.answer()?;
         match kept.objects.get(name) {
             Some(there) => same(name, there, bytes),
             None => {
@@ -68,11 +85,11 @@ impl OffSite for MemoryOffSite {
 
     async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
         check_name(name)?;
-        Ok(self.lock().objects.get(name).cloned())
+        Ok(self.answer()?.objects.get(name).cloned())
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, Failure> {
-        Ok(self.lock().objects.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
+        Ok(self.answer()?.objects.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
 
     fn describe(&self) -> String {

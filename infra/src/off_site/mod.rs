@@ -27,7 +27,7 @@ use domain::port::Failure;
 pub(crate) use head::{hex, sha256_hex};
 
 pub use folder::FolderOffSite;
-pub use ledger::{CopiedLedger, LedgerStream, NoLedger, put_back, read_ledger};
+pub use ledger::{CopiedLedger, LedgerStream, NoLedger, PutBack, put_back, read_ledger};
 pub use memory::MemoryOffSite;
 pub use place::{Place, PlaceError};
 pub use s3::{Credentials, S3OffSite, S3Place};

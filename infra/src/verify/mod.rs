@@ -5,9 +5,13 @@
 //! key that no erasure touches and covers every byte of the commit. Of every journal stream: the root of its Merkle log
 //! at each signed checkpoint. What is damaged is noted, and reading goes on.
 //!
+//! Where a journal stream has several replicas, each of them is read, one after the other: whatever a read meets by
+//! chance is not all that there is.
+//!
 //! Memory: one entry for each stream.
 
 mod message;
+mod replicas;
 mod report;
 
 use std::collections::BTreeMap;
@@ -21,6 +25,7 @@ use crate::log::checkpoint::Checkpoint;
 use crate::log::merkle::Peaks;
 
 use message::Messages;
+pub use replicas::{ReplicaReport, journals_and_replicas};
 pub use report::{Damage, JournalReport, Report};
 
 /// What is read, and what it is compared with.

@@ -168,7 +168,7 @@ impl At {
         let trust = match self.trust {
             Some(trust) => trust,
             None => {
-                let vault = self.place.elsewhere(&self.place.data_dir()?).open(&self.tenant).await?;
+                let vault = self.place.elsewhere(&self.place.data_dir()?)?.open(&self.tenant).await?;
                 vault.kms.signer.public_key().await.map_err(StartError::from)?
             }
         };
@@ -180,8 +180,8 @@ impl At {
         if let Some(id) = given {
             return Ok(id);
         }
-        let newest = infra::backup::newest(place, trust).await.map_err(CliError::input)?;
-        newest.ok_or_else(|| CliError::input(format!("there is no backup of {} at {}", self.tenant, self.from)))
+        let newest = infra::backup::newest(place, trust).await?;
+        newest.ok_or_else(|| CliError::not_found(format!("there is no backup of {} at {}", self.tenant, self.from)))
     }
 
     async fn list(self, json: bool) -> Result<(), CliError> {
@@ -217,7 +217,7 @@ impl At {
         let told = |progress| bar.show(progress);
         let verified = infra::backup::verify(Arc::clone(&place), &id, &trust, identity.as_ref(), &told).await;
         bar.end();
-        let verified = verified.map_err(CliError::input)?;
+        let verified = verified?;
         let faults: Vec<String> = verified.faults.iter().map(ToString::to_string).collect();
         if json {
             out!(
@@ -243,13 +243,13 @@ impl At {
         let (place, trust) = self.open().await?;
         let id = self.id(id, &place, &trust).await?;
         let identity = read_identity(&identity).map_err(CliError::input)?;
-        let backup = infra::backup::Backup::open(place, &id, &trust).await.map_err(CliError::input)?;
+        let backup = infra::backup::Backup::open(place, &id, &trust).await?;
         std::fs::create_dir_all(&to).map_err(|error| CliError::failed(format!("{}", to.display()), error))?;
         let bar = Bar::new("extracting");
         let told = |progress| bar.show(progress);
         let written = infra::backup::extract(&backup, &identity, &to, &told).await;
         bar.end();
-        written.map_err(CliError::input)?.iter().for_each(|file| out!("{}", file.display()));
+        written?.iter().for_each(|file| out!("{}", file.display()));
         Ok(())
     }
 }

@@ -56,6 +56,11 @@ impl ApiError {
     pub(crate) fn local(message: String) -> Self {
         Self { status: None, code: "local".into(), faults: Vec::new(), message }
     }
+
+    /// The same with the status that it would have as an answer.
+    pub(crate) fn as_status(self, status: u16) -> Self {
+        Self { status: Some(status), ..self }
+    }
 }
 
 impl Client {

@@ -36,7 +36,7 @@ impl Demo {
         let data_dir = self.data_dir()?;
         let kms_dir = self.place.kms_dir(&data_dir);
         let options = Options::new(&data_dir, &kms_dir)
-            .elsewhere(self.place.elsewhere(&data_dir))
+            .elsewhere(self.place.elsewhere(&data_dir)?)
             .listen(self.listen)
             .install_nats_server()
             .metrics(telemetry.metrics());

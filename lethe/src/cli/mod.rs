@@ -12,10 +12,13 @@ mod drill;
 mod erase;
 mod exit;
 mod kms;
+mod nats;
 mod options;
+mod orders;
 mod progress;
 mod rebuild;
 mod restore;
+mod retention;
 mod serve;
 mod soak;
 mod study;
@@ -47,7 +50,7 @@ struct Arguments {
 enum Command {
     /// Shows the whole way: starts a platform, enrols invented participants, erases one.
     Demo(demo::Demo),
-    /// Serves the platform: one process and a supervised nats-server.
+    /// Serves the platform: one process, and a supervised nats-server or a NATS cluster.
     Serve(serve::Serve),
     /// Tenants: the customers, each with its own keys, journal and account.
     #[command(subcommand)]
@@ -64,6 +67,15 @@ enum Command {
     /// Erases a participant: asked for by one person, approved by another.
     #[command(subcommand)]
     Erase(erase::Erase),
+    /// How long a study must keep which data.
+    #[command(subcommand)]
+    Retention(retention::Retention),
+    /// Legal holds: data that is kept, whoever asks for its erasure.
+    #[command(subcommand)]
+    Hold(orders::Hold),
+    /// Restrictions (GDPR Art 18): data that is stored and not processed.
+    #[command(subcommand)]
+    Restrict(orders::Restrict),
     /// Builds the read models anew from the journal, compares and switches.
     Rebuild(rebuild::Rebuild),
     /// Backups: made, listed, checked.
@@ -74,6 +86,9 @@ enum Command {
     /// The KMS that holds the root keys.
     #[command(subcommand)]
     Kms(kms::Kms),
+    /// A NATS that others run: the accounts that it must have.
+    #[command(subcommand)]
+    Nats(nats::Nats),
     /// Checks a certificate offline, the whole record, or that an erasure holds.
     Verify(verify::Verify),
     /// Rehearsals on a scratch instance, with figures.
@@ -111,10 +126,14 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Token(token) => token.run().await,
         Command::Data(data) => data.run().await,
         Command::Erase(erase) => erase.run().await,
+        Command::Retention(retention) => retention.run().await,
+        Command::Hold(hold) => hold.run().await,
+        Command::Restrict(restrict) => restrict.run().await,
         Command::Rebuild(rebuild) => rebuild.run().await,
         Command::Backup(backup) => backup.run().await,
         Command::Restore(restore) => restore.run().await,
         Command::Kms(kms) => kms.run().await,
+        Command::Nats(nats) => nats.run(),
         Command::Verify(verify) => verify.run().await,
         Command::Drill(drill) => drill.run().await,
         Command::Soak(soak) => soak.run().await,
@@ -149,5 +168,50 @@ async fn until_told_to_stop() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_subcommand_stumbles_over_its_own_options() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_keeps_data_is_ordered_in_words() {
+        let person = "9f0c2e8c-6d7a-4b51-9a3e-1d2c4b5a6978";
+        for line in [
+            format!("hold place {person} --study cardio --authority court --review-on 2027-01-31 --reason why"),
+            format!("hold lift {person} {person} --study cardio"),
+            "hold list --study cardio --json".to_owned(),
+            format!("restrict place {person} --study cardio --ground legal-claims"),
+            format!("restrict lift {person} --study cardio"),
+            "retention set r-1 --study cardio --scope health.clinical --trigger last-visit --months 12 --ground research \
+             --legal-basis law"
+                .to_owned(),
+            "retention end r-1 --study cardio".to_owned(),
+        ] {
+            let parsed = Arguments::try_parse_from(std::iter::once("lethe").chain(line.split_whitespace()));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.err().map_or_else(String::new, |error| error.to_string()));
+        }
+        for (line, says) in [
+            (
+                "retention set r-1 --study cardio --scope health.clinical --trigger birth --months 12 --ground research --legal-basis law",
+                "last-visit",
+            ),
+            ("hold list --study CARDIO", "--study"),
+            (
+                "retention set r-1 --study cardio --scope health.clinical --trigger last-visit --months 0 --ground research --legal-basis law",
+                "--months",
+            ),
+        ] {
+            let error = Arguments::try_parse_from(std::iter::once("lethe").chain(line.split_whitespace())).err();
+            let error = error.expect(line).to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use infra::keys::kms::KmsConfig;
+use infra::nats_server::NatsElsewhere;
 
 use super::CliError;
 use crate::platform::{Elsewhere, Options};
@@ -25,6 +26,39 @@ pub struct Place {
     /// `s3://bucket/prefix?endpoint=…` (docs/backup.md). Without it an erasure asks for --accept-single-copy.
     #[arg(long, env = "LETHE_OFF_SITE", value_name = "PLACE", value_parser = place)]
     off_site: Option<infra::off_site::Place>,
+    #[command(flatten)]
+    nats: Nats,
+}
+
+/// A NATS that others run.
+#[derive(Args, Debug, Clone)]
+struct Nats {
+    /// The NATS cluster that holds the journals, with commas between its servers: `tls://a:4222,tls://b:4222`
+    /// (docs/cluster.md). Default: a nats-server of its own, in the data directory.
+    #[arg(long = "nats", env = "LETHE_NATS", value_name = "URL", value_delimiter = ',', requires = "nats_credentials")]
+    urls: Vec<String>,
+    /// The file of Lethe's logins there (`lethe nats accounts` writes it).
+    #[arg(long = "nats-credentials", env = "LETHE_NATS_CREDENTIALS", value_name = "FILE")]
+    nats_credentials: Option<PathBuf>,
+    /// The certificate of who signed the servers' certificates, if the system does not know it.
+    #[arg(long = "nats-ca", env = "LETHE_NATS_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// How many servers hold each new journal stream there.
+    #[arg(long = "nats-replicas", env = "LETHE_NATS_REPLICAS", value_name = "NUMBER", default_value_t = 3)]
+    replicas: usize,
+}
+
+impl Nats {
+    fn elsewhere(&self) -> Result<Option<NatsElsewhere>, CliError> {
+        match &self.nats_credentials {
+            Some(credentials) if !self.urls.is_empty() => {
+                NatsElsewhere::new(&self.urls, credentials, self.ca.as_deref(), self.replicas)
+                    .map(Some)
+                    .map_err(CliError::input)
+            }
+            _ => Ok(None),
+        }
+    }
 }
 
 /// A place for copies: a path that is not absolute is meant from here.
@@ -33,6 +67,11 @@ pub(super) fn place(text: &str) -> Result<infra::off_site::Place, String> {
         return text.parse().map_err(|error: infra::off_site::PlaceError| error.to_string());
     }
     std::path::absolute(text).map(infra::off_site::Place::Folder).map_err(|error| error.to_string())
+}
+
+/// A word or a day as the API writes it.
+pub(super) fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::from(text)).map_err(|error| error.to_string())
 }
 
 impl Place {
@@ -57,18 +96,21 @@ impl Place {
     }
 
     /// What stands outside the data directory.
-    pub fn elsewhere(&self, data_dir: &Path) -> Elsewhere {
+    ///
+    /// # Errors
+    /// The NATS elsewhere cannot be used.
+    pub fn elsewhere(&self, data_dir: &Path) -> Result<Elsewhere, CliError> {
         let kms = self.kms.clone().unwrap_or_else(|| KmsConfig::File { dir: self.kms_dir(data_dir) });
-        Elsewhere { kms, off_site: self.off_site.clone() }
+        Ok(Elsewhere { kms, off_site: self.off_site.clone(), nats: self.nats.elsewhere()? })
     }
 
     /// A platform on this data directory.
     ///
     /// # Errors
-    /// No data directory is known.
+    /// No data directory is known, or the NATS elsewhere cannot be used.
     pub fn options(&self) -> Result<Options, CliError> {
         let data_dir = self.data_dir()?;
-        Ok(Options::new(&data_dir, &self.kms_dir(&data_dir)).elsewhere(self.elsewhere(&data_dir)))
+        Ok(Options::new(&data_dir, &self.kms_dir(&data_dir)).elsewhere(self.elsewhere(&data_dir)?))
     }
 
     /// The folder of root keys, for this data directory.

@@ -46,13 +46,39 @@ pub(super) async fn watch(
             bar.show(Progress { messages: number("done"), of_messages: number("total"), bytes: number("bytes") });
         }
         Some("report") => report = Some(line["report"].clone()),
-        _ => failed = Some(line["detail"].as_str().unwrap_or("it ended early").to_owned()),
+        _ => failed = Some(ended(what, &line)),
     };
     let done = operator.lines(path, body, take).await;
     bar.end();
     done?;
     match (report, failed) {
         (Some(report), None) => Ok(report),
-        (_, failed) => Err(CliError::failed(what, failed.unwrap_or_else(|| "it ended early".to_owned()))),
+        (_, failed) => Err(failed.unwrap_or_else(|| CliError::failed(what, ENDED_EARLY))),
+    }
+}
+
+const ENDED_EARLY: &str = "it ended early";
+
+/// What the last line of a long work says that failed, with the code that it would have as the answer of a request.
+pub(super) fn ended(what: &str, line: &Value) -> CliError {
+    let status = line["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or(500);
+    CliError::answered(Some(status), format!("{what}: {}", line["detail"].as_str().unwrap_or(ENDED_EARLY)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn long_work_ends_with_the_code_of_what_failed() {
+        for (line, code) in [
+            (json!({"kind": "failed", "status": 503, "detail": "the journal is away"}), 6),
+            (json!({"kind": "failed", "status": 404, "detail": "no such tenant"}), 4),
+            (json!({"kind": "failed", "detail": "an older platform"}), 1),
+            (json!(null), 1),
+        ] {
+            assert_eq!(ended("verifying", &line).code(), code, "{line}");
+        }
     }
 }

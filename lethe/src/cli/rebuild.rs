@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::CliError;
 use super::options::Place;
+use super::progress::ended;
 use crate::platform::Operator;
 
 /// Builds the read models anew from the journal, beside the live ones; compares them and switches.
@@ -41,14 +42,14 @@ impl Rebuild {
                     bar.set_message(line["projection"].as_str().unwrap_or_default().to_owned());
                 }
                 Some("report") => reports.push(line),
-                _ => failed = Some(line["detail"].as_str().unwrap_or("it ended early").to_owned()),
+                _ => failed = Some(ended("the rebuild did not finish, the old read models go on", &line)),
             })
             .await;
         bar.finish_and_clear();
         operator.leave().await;
         done?;
-        if let Some(why) = failed {
-            return Err(CliError::failed("the rebuild did not finish, the old read models go on", why));
+        if let Some(failed) = failed {
+            return Err(failed);
         }
         self.print(&reports);
         Ok(())

@@ -59,7 +59,7 @@ impl Restore {
             self.confirm(&data_dir)?;
         }
         let order = Order {
-            elsewhere: self.place.elsewhere(&data_dir),
+            elsewhere: self.place.elsewhere(&data_dir)?,
             tenant: self.tenant,
             from: self.from,
             backup: self.id,

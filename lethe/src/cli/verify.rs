@@ -41,6 +41,9 @@ pub(super) struct Verify {
 enum What {
     /// Reads every commit of a tenant: hash chains, contiguity, headers, tags, against the signed checkpoints. Names what
     /// is damaged.
+    ///
+    /// On a cluster it reads every replica of every journal: each leads for as long as it is read, then the one that led
+    /// before. Whoever writes meanwhile waits a moment at each change.
     Journal {
         /// Whose.
         #[arg(long)]
@@ -139,16 +142,34 @@ async fn journal(tenant: &TenantId, json: bool, place: &options::Place) -> Resul
                 number("checkpoints")
             );
         }
+        replicas(&report);
         for damage in report["named"].as_array().into_iter().flatten() {
             out!("DAMAGED: {}", damage.as_str().unwrap_or_default());
         }
     }
+    let unread = report["unread"].as_u64().unwrap_or_default();
     match damaged {
+        0 if unread > 0 => {
+            Err(CliError::unavailable(format!("{unread} replicas could not be read; what could be read is whole")))
+        }
         0 => {
             note!("The record is whole.");
             Ok(())
         }
         count => Err(CliError::failed("the record", format!("{count} damages"))),
+    }
+}
+
+/// One line a replica, where there are several.
+fn replicas(report: &serde_json::Value) {
+    for row in report["replicas"].as_array().into_iter().flatten() {
+        let (server, study) = (row["server"].as_str().unwrap_or_default(), row["journal"]["study"].as_str());
+        let journal = format!("{}/{}", row["journal"]["tenant"].as_str().unwrap_or_default(), study.unwrap_or("_"));
+        match (row["unread"].as_str(), row["sound"].as_bool()) {
+            (Some(reason), _) => out!("{journal:<24} on {server}: NOT READ: {reason}"),
+            (None, Some(true)) => out!("{journal:<24} on {server}: sound"),
+            (None, _) => out!("{journal:<24} on {server}: {} damages", row["damaged"]),
+        }
     }
 }
 

@@ -116,7 +116,7 @@ impl Ground {
             }
         };
         let (copy, backups, s3) = places(&folder.join("elsewhere"), off_site).await?;
-        let elsewhere = Elsewhere { kms, off_site: Some(copy) };
+        let elsewhere = Elsewhere { kms, off_site: Some(copy), nats: None };
         let (folder, identity) = (folder.to_owned(), Identity::generate());
         Ok(Self { folder, elsewhere, identity, backups, _servers: (server, s3) })
     }
@@ -154,7 +154,7 @@ impl Ground {
     pub(super) async fn back_up(&self, platform: &Platform) -> Result<Backup, CliError> {
         let recipients = [self.identity.to_public()];
         let made = platform.back_up(&tenant(), &self.backups, &recipients).await;
-        Ok(Backup(made.map_err(|error| CliError::failed("a backup", error))?.id))
+        Ok(Backup(made?.id))
     }
 
     /// Nothing of the site is left.

@@ -2,23 +2,25 @@
 //! KMS and an off-site folder. The time spent in the KMS and off-site is told apart: it is theirs. `docs/shred-cost.md`
 //! has figures, and what each of them means.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod meter;
+mod raw;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use domain::history::DataSubject;
 use domain::ids::TenantId;
-use domain::port::{Destruction, Failure, HeadTag, Keys, Kms, KmsDescription, KmsError, OffSite, SwapError, Target};
+use domain::port::{Keys as _, Kms, OffSite, Target};
 use domain::scope::{Part, Scope};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use infra::journal::{JetStreamNodes, Provisioner, connect};
-use infra::keys::{KeyTree, NodeStore, NodeWrite, NodeWriteError, Options, StoredNode};
+use infra::keys::{KeyTree, Options};
 use infra::nats_server::{NatsServer, NatsServerOptions, TenantAccount, locate_or_install};
 use serde_json::{Value, json};
 
+use self::meter::{Meter, Timed, Told, by_kind};
+use self::raw::Raw;
 use super::ground::Ground;
 use crate::cli::CliError;
 use crate::platform::random_id;
@@ -34,7 +36,7 @@ const SHREDS: usize = 21;
 /// # Errors
 /// Whatever keeps it from going on.
 pub async fn run(sizes: &[usize], ground: &Ground, quiet: bool) -> Result<Value, CliError> {
-    let bench = Bench::start(ground).await?;
+    let mut bench = Bench::start(ground).await?;
     let bar = bar(sizes.last().copied().unwrap_or_default(), quiet);
     let (mut people, mut rows) = (Vec::new(), Vec::new());
     for size in sizes {
@@ -43,37 +45,36 @@ pub async fn run(sizes: &[usize], ground: &Ground, quiet: bool) -> Result<Value,
     }
     bar.finish_and_clear();
     bench.nats.shutdown().await;
-    Ok(json!({"results": rows, "sync": "always", "shreds_each": SHREDS}))
+    Ok(json!({"results": rows, "sync": "always", "shreds_each": SHREDS, "load": load()}))
 }
 
 struct Bench {
     nats: NatsServer,
     tree: Arc<KeyTree>,
-    kms: Arc<Timed<dyn Kms>>,
-    off_site: Arc<Timed<dyn OffSite>>,
-    nodes: Arc<Told>,
+    meter: Arc<Meter>,
+    raw: Raw,
 }
 
 impl Bench {
     async fn start(ground: &Ground) -> Result<Self, CliError> {
-        let tenant: TenantId = "bench".parse().expect("a valid tenant id");
+        let [tenant, beside]: [TenantId; 2] = ["bench", "raw"].map(|id| id.parse().expect("a valid tenant id"));
         let binary = tokio::task::spawn_blocking(|| locate_or_install(|step| note!("{step}")));
         let binary = binary.await.map_err(CliError::unavailable)?.map_err(CliError::unavailable)?;
-        let account = TenantAccount::new(tenant.as_str()).map_err(CliError::unavailable)?;
-        let options = NatsServerOptions::within(binary, ground.data_dir().join("nats"), vec![account]);
+        let accounts = [&tenant, &beside].map(|tenant| TenantAccount::new(tenant.as_str()));
+        let accounts: Result<Vec<_>, _> = accounts.into_iter().collect();
+        let accounts = accounts.map_err(CliError::unavailable)?;
+        let options = NatsServerOptions::within(binary, ground.data_dir().join("nats"), accounts);
         let nats = NatsServer::start(options).await.map_err(CliError::unavailable)?;
-        let logins = nats.credentials(tenant.as_str()).ok_or_else(|| CliError::unavailable("no account"))?;
-        let client = connect(logins.provisioner.connect_options(), nats.url(), "lethe-drill").await;
-        let provisioner = client.map_err(CliError::unavailable)?;
-        Provisioner::new(provisioner, 1).tenant(&tenant).await.map_err(CliError::unavailable)?;
-        let client = connect(logins.service.connect_options(), nats.url(), "lethe-drill").await;
-        let nodes = Arc::new(Told::new(JetStreamNodes::new(client.map_err(CliError::unavailable)?, &tenant)));
+        let meter = Meter::new();
+        let nodes = Arc::new(Told(meter.clone(), nodes(&nats, &tenant).await?));
+        let raw = Raw::new(self::nodes(&nats, &beside).await?, ground.folder())?;
         let (kms, off_site) = ground.elsewhere(&tenant).await?;
-        let (kms, off_site) = (Arc::new(Timed::new(kms)), Arc::new(Timed::new(off_site)));
-        let options = Options { off_site: Some(off_site.clone()), ..Options::default() };
-        let tree = Arc::new(KeyTree::new(tenant, nodes.clone(), kms.clone(), options));
+        let kms: Arc<Timed<dyn Kms>> = Arc::new(Timed(meter.clone(), kms));
+        let off_site: Arc<Timed<dyn OffSite>> = Arc::new(Timed(meter.clone(), off_site));
+        let options = Options { off_site: Some(off_site), ..Options::default() };
+        let tree = Arc::new(KeyTree::new(tenant, nodes, kms, options));
         tree.create().await.map_err(CliError::unavailable)?;
-        Ok(Self { nats, tree, kms, off_site, nodes })
+        Ok(Self { nats, tree, meter, raw })
     }
 
     /// Gives keys to as many new people as are lacking. Says how long it took.
@@ -96,7 +97,7 @@ impl Bench {
         Ok(took)
     }
 
-    async fn measure(&self, people: &mut Vec<DataSubject>, size: usize) -> Result<Figures, CliError> {
+    async fn measure(&mut self, people: &mut Vec<DataSubject>, size: usize) -> Result<Figures, CliError> {
         let mut figures = Figures::default();
         for _ in 0..SHREDS {
             let Some(data_subject) = people.pop() else { break };
@@ -104,26 +105,37 @@ impl Bench {
             let begun = Instant::now();
             self.tree.fence(&target).await.map_err(CliError::unavailable)?;
             figures.fence.push(begun.elapsed());
-            let (kms, off_site) = (self.kms.spent(), self.off_site.spent());
-            let (asks, asking, write) = self.nodes.spent();
+            drop(self.meter.take());
             let begun = Instant::now();
             let receipt = self.tree.shred(&target).await.map_err(CliError::unavailable)?;
             let whole = begun.elapsed();
             if receipt.keys_destroyed() != 1 {
                 return Err(CliError::failed("a shred", "it did not destroy the one key that there was"));
             }
-            let (kms, off_site) = (self.kms.spent() - kms, self.off_site.spent() - off_site);
-            let spent = self.nodes.spent();
-            figures.own.push(whole.saturating_sub(kms + off_site));
-            figures.kms.push(kms);
-            figures.off_site.push(off_site);
-            figures.asks.push(spent.0 - asks);
-            figures.asking.push(spent.1 - asking);
-            figures.write.push(spent.2 - write);
+            let spent = self.meter.take();
+            figures.own.push(whole.saturating_sub(spent.kms + spent.off_site));
+            figures.kms.push(spent.kms);
+            figures.off_site.push(spent.off_site);
+            figures.asks.push(spent.questions.len());
+            figures.asking.push(spent.asking);
+            figures.write.push(spent.writing);
+            figures.questions.extend(spent.questions);
+            figures.raw_write.push(self.raw.write(&spent.written).await?);
+            figures.sync.push(self.raw.sync()?);
         }
         (figures.keys, figures.resident) = (size, resident());
         Ok(figures)
     }
+}
+
+/// The nodes of a new tenant.
+async fn nodes(nats: &NatsServer, tenant: &TenantId) -> Result<JetStreamNodes, CliError> {
+    let logins = nats.credentials(tenant.as_str()).ok_or_else(|| CliError::unavailable("no account"))?;
+    let client = connect(logins.provisioner.connect_options(), nats.url(), "lethe-drill").await;
+    let provisioner = client.map_err(CliError::unavailable)?;
+    Provisioner::new(provisioner, 1).tenant(tenant).await.map_err(CliError::unavailable)?;
+    let client = connect(logins.service.connect_options(), nats.url(), "lethe-drill").await;
+    Ok(JetStreamNodes::new(client.map_err(CliError::unavailable)?, tenant))
 }
 
 /// What was measured at one size, shred by shred.
@@ -135,26 +147,47 @@ struct Figures {
     kms: Vec<Duration>,
     off_site: Vec<Duration>,
     /// How often the store was asked.
-    asks: Vec<u64>,
-    /// The time in which at least one question was open: part of `own`.
+    asks: Vec<usize>,
+    /// Each question of all shreds.
+    questions: Vec<(&'static str, Duration)>,
+    /// The time in which at least one was open: part of `own`.
     asking: Vec<Duration>,
     /// The one atomic write: part of `own`.
     write: Vec<Duration>,
+    /// Another of the same shape, to a journal stream that holds nothing else.
+    raw_write: Vec<Duration>,
+    /// One block of a file, synced.
+    sync: Vec<Duration>,
     resident: Option<u64>,
 }
 
 impl Figures {
     fn json(mut self, enrolled: Duration) -> Value {
         self.asks.sort_unstable();
+        let shreds = self.own.len().max(1) as f64;
+        let kinds = by_kind(self.questions);
+        let kinds = kinds.into_iter().map(|(kind, (times, each))| {
+            (kind.to_owned(), json!({"a_shred": tenths(times as f64 / shreds), "each": ms(&each)}))
+        });
+        let kinds: serde_json::Map<String, Value> = kinds.collect();
         json!({
             "name": format!("shred.{}", self.keys), "keys": self.keys, "unit": "ms",
             "own": median(&mut self.own), "own_min": self.own.first().map(ms), "own_max": self.own.last().map(ms),
-            "write": median(&mut self.write), "store_asks": self.asks.get(self.asks.len() / 2),
-            "asking": median(&mut self.asking),
+            "write": median(&mut self.write), "raw_write": median(&mut self.raw_write), "sync": median(&mut self.sync),
+            "store_asks": self.asks.get(self.asks.len() / 2), "asking": median(&mut self.asking), "asked": kinds,
             "fence": median(&mut self.fence), "kms": median(&mut self.kms), "off_site": median(&mut self.off_site),
-            "resident_kib": self.resident, "enrolled_s": (enrolled.as_secs_f64() * 10.0).round() / 10.0,
+            "resident_kib": self.resident, "enrolled_s": tenths(enrolled.as_secs_f64()),
         })
     }
+}
+
+/// How busy the machine is, where the system tells: processes that run or wait, over the last minute.
+fn load() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
 }
 
 /// The memory of this process in KiB, where the system tells.
@@ -178,141 +211,4 @@ fn bar(keys: usize, quiet: bool) -> ProgressBar {
     }
     let style = ProgressStyle::with_template("creating {bar:40} {pos}/{len} keys, {eta} left: {msg}");
     ProgressBar::new(keys as u64).with_style(style.expect("the template is constant"))
-}
-
-/// A port that counts the time spent in it. Nothing here is asked for twice at once.
-struct Timed<T: ?Sized> {
-    nanos: AtomicU64,
-    inner: Arc<T>,
-}
-
-impl<T: ?Sized> Timed<T> {
-    fn new(inner: Arc<T>) -> Self {
-        Self { nanos: AtomicU64::new(0), inner }
-    }
-
-    fn spent(&self) -> Duration {
-        Duration::from_nanos(self.nanos.load(Ordering::SeqCst))
-    }
-
-    async fn timed<R>(&self, work: impl Future<Output = R>) -> R {
-        let begun = Instant::now();
-        let result = work.await;
-        self.nanos.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::SeqCst);
-        result
-    }
-}
-
-#[async_trait]
-impl Kms for Timed<dyn Kms> {
-    async fn create_root(&self, version: u64) -> Result<(), Failure> {
-        self.timed(self.inner.create_root(version)).await
-    }
-    async fn wrap(&self, version: u64, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, KmsError> {
-        self.timed(self.inner.wrap(version, context, plain)).await
-    }
-    async fn unwrap(&self, version: u64, context: &[u8], wrapped: &[u8]) -> Result<Vec<u8>, KmsError> {
-        self.timed(self.inner.unwrap(version, context, wrapped)).await
-    }
-    async fn versions(&self) -> Result<BTreeSet<u64>, Failure> {
-        self.timed(self.inner.versions()).await
-    }
-    async fn destroy(&self, version: u64) -> Result<Destruction, Failure> {
-        self.timed(self.inner.destroy(version)).await
-    }
-    fn describe(&self) -> KmsDescription {
-        self.inner.describe()
-    }
-}
-
-#[async_trait]
-impl OffSite for Timed<dyn OffSite> {
-    async fn head(&self) -> Result<Option<(Vec<u8>, HeadTag)>, Failure> {
-        self.timed(self.inner.head()).await
-    }
-    async fn swap_head(&self, expected: Option<&HeadTag>, bytes: &[u8]) -> Result<HeadTag, SwapError> {
-        self.timed(self.inner.swap_head(expected, bytes)).await
-    }
-    async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        self.timed(self.inner.put(name, bytes)).await
-    }
-    async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
-        self.timed(self.inner.get(name)).await
-    }
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, Failure> {
-        self.timed(self.inner.list(prefix)).await
-    }
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-}
-
-/// A store that counts what it is asked, and times what is written.
-struct Told {
-    inner: JetStreamNodes,
-    asking: Mutex<Asking>,
-    writing: AtomicU64,
-}
-
-/// Questions, many side by side.
-#[derive(Clone, Copy, Default)]
-struct Asking {
-    asked: u64,
-    open: u64,
-    since: Option<Instant>,
-    /// The time in which at least one was open.
-    spent: Duration,
-}
-
-impl Told {
-    fn new(inner: JetStreamNodes) -> Self {
-        Self { inner, asking: Mutex::default(), writing: AtomicU64::new(0) }
-    }
-
-    fn asking(&self) -> MutexGuard<'_, Asking> {
-        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Questions so far with their time, and the time of all writes.
-    fn spent(&self) -> (u64, Duration, Duration) {
-        let asking = *self.asking();
-        (asking.asked, asking.spent, Duration::from_nanos(self.writing.load(Ordering::SeqCst)))
-    }
-
-    async fn asked<R>(&self, question: impl Future<Output = R>) -> R {
-        {
-            let mut asking = self.asking();
-            asking.asked += 1;
-            asking.open += 1;
-            asking.since.get_or_insert_with(Instant::now);
-        }
-        let answer = question.await;
-        let mut asking = self.asking();
-        asking.open -= 1;
-        if asking.open == 0
-            && let Some(since) = asking.since.take()
-        {
-            asking.spent += since.elapsed();
-        }
-        answer
-    }
-}
-
-#[async_trait]
-impl NodeStore for Told {
-    async fn read(&self, place: &str) -> Result<Option<(Vec<u8>, u64)>, Failure> {
-        self.asked(self.inner.read(place)).await
-    }
-    async fn write(&self, writes: Vec<NodeWrite>) -> Result<Vec<u64>, NodeWriteError> {
-        let begun = Instant::now();
-        let written = self.inner.write(writes).await;
-        self.writing.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::SeqCst);
-        written
-    }
-    async fn changed_since(&self, after: u64) -> Result<Vec<StoredNode>, Failure> {
-        self.asked(self.inner.changed_since(after)).await
-    }
-    async fn head(&self) -> Result<u64, Failure> {
-        self.asked(self.inner.head()).await
-    }
 }

@@ -1,4 +1,5 @@
-//! What stands outside the data directory, and must not be lost with it: the KMS and the off-site copy.
+//! What stands outside the data directory, and must not be lost with it: the KMS and the off-site copy. And the NATS, where
+//! others run it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use domain::port::OffSite;
 use infra::journal::{Client, JetStreamNodes, NatsAnnouncements};
 use infra::keys::kms::{KmsConfig, OpenKms};
 use infra::keys::{KeyTree, Options};
+use infra::nats_server::NatsElsewhere;
 use infra::off_site::Place;
 
 use super::StartError;
@@ -19,6 +21,8 @@ pub struct Elsewhere {
     pub kms: KmsConfig,
     /// The off-site target; none: the platform's is the only copy of the key tree.
     pub off_site: Option<Place>,
+    /// The NATS that others run; none: the platform runs a server of its own, in the data directory.
+    pub nats: Option<NatsElsewhere>,
 }
 
 /// One tenant's part of what stands elsewhere.
@@ -31,7 +35,7 @@ pub(crate) struct Vault {
 impl Elsewhere {
     /// Root keys in files below `dir`, and nothing off-site.
     pub fn files(dir: &Path) -> Self {
-        Self { kms: KmsConfig::File { dir: dir.to_owned() }, off_site: None }
+        Self { kms: KmsConfig::File { dir: dir.to_owned() }, off_site: None, nats: None }
     }
 
     /// Refuses what a copy of the data directory would copy with it.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use domain::ids::TenantId;
 use domain::port::Failure;
 use infra::keys::kms::{KmsDirError, KmsOpenError};
-use infra::nats_server::NatsServerError;
+use infra::nats_server::{ElsewhereError, NatsServerError};
 
 use crate::cli::{ApiError, CliError};
 
@@ -46,6 +46,9 @@ pub enum StartError {
     /// The nats-server cannot be found or started.
     #[error(transparent)]
     Nats(#[from] NatsServerError),
+    /// The NATS that others run cannot be used.
+    #[error(transparent)]
+    NatsElsewhere(#[from] ElsewhereError),
     /// There is no such tenant.
     #[error("there is no tenant {tenant} here: create it with `lethe tenant create {tenant}`")]
     NoSuchTenant {
@@ -86,8 +89,9 @@ impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
         match error {
             StartError::InUse { .. } | StartError::Refused { .. } => Self::conflict(error),
+            StartError::NoSuchTenant { .. } => Self::not_found(error),
             StartError::NotLoopback { .. }
-            | StartError::NoSuchTenant { .. }
+            | StartError::NatsElsewhere(_)
             | StartError::KmsDir(_)
             | StartError::OffSiteInside => Self::input(error),
             StartError::DataDir { .. }
@@ -101,6 +105,7 @@ impl From<StartError> for CliError {
 
 impl From<StartError> for ApiError {
     fn from(error: StartError) -> Self {
-        Self::local(error.to_string())
+        let message = error.to_string();
+        Self::local(message).as_status(CliError::from(error).status())
     }
 }

@@ -10,8 +10,7 @@ use domain::ids::{Environment, Label, StudyId, TenantId, TokenId, UserId};
 use domain::port::{Clock, Dice, Failure};
 use domain::user::AccountKind;
 use infra::chance::SystemClock;
-use infra::journal::{Provisioner, connect};
-use infra::nats_server::{NatsServer, TenantAccount};
+use infra::journal::Provisioner;
 use infra::telemetry::Metrics;
 use projection_svc::rebuild::{self, Which};
 use projection_svc::{JournalHealth, JournalState};
@@ -23,8 +22,10 @@ use tokio::task::JoinHandle;
 use super::backup_watch::BackupWatch;
 use super::data_dir::DataDir;
 use super::elsewhere::Elsewhere;
+use super::nats::Nats;
 use super::registry::{Open, Registry};
 use super::{NewToken, StartError, open};
+use crate::cli::CliError;
 
 /// How long the operator's commands wait for the read models to take in what they wrote.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Inner {
     pub(super) data_dir: DataDir,
     pub(super) elsewhere: Elsewhere,
-    pub(super) nats: NatsServer,
+    pub(super) nats: Nats,
     pub(super) registry: Arc<Registry>,
     pub(super) commands: Arc<Commands>,
     pub(super) queries: Arc<Queries>,
@@ -53,9 +54,7 @@ impl Inner {
     /// What is wrong right now; empty: ready.
     pub(super) async fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        if self.nats.pid().is_none() {
-            faults.push("the nats-server is not running".to_owned());
-        }
+        faults.extend(self.nats.fault());
         let refused = self.registry.refused().into_iter();
         faults.extend(refused.map(|(id, reason)| format!("tenant {id} is not served: {reason}")));
         for open in self.registry.open() {
@@ -73,13 +72,10 @@ impl Inner {
         if let Some((_, reason)) = self.registry.refused().into_iter().find(|(refused, _)| refused == id) {
             return Err(StartError::Refused { code: "tenant-not-served", detail: reason });
         }
-        let logins = match self.nats.credentials(id.as_str()) {
-            Some(logins) => logins,
-            None => self.nats.add_tenant(TenantAccount::new(id.as_str())?).await?,
-        };
-        let provisioner = connect(logins.provisioner.connect_options(), self.nats.url(), "lethe-provision").await?;
-        Provisioner::new(provisioner, 1).tenant(id).await.map_err(refused)?;
-        let client = open::service_client(&self.nats, id).await?;
+        self.nats.admit(id).await?;
+        let provisioner = self.nats.provisioner(id, "lethe-provision").await?;
+        Provisioner::new(provisioner, self.nats.replicas()).tenant(id).await.map_err(refused)?;
+        let client = self.nats.service(id).await?;
         let keys = self.elsewhere.open(id).await?.key_tree(&client, id, &self.data_dir.tenant(id));
         // It is there already if this was interrupted just after.
         if keys.structure_key().await.is_err() {
@@ -99,11 +95,9 @@ impl Inner {
         environment: Environment,
     ) -> Result<(), StartError> {
         let open = self.open(id)?;
-        let logins =
-            self.nats.credentials(id.as_str()).ok_or_else(|| StartError::NoSuchTenant { tenant: id.clone() })?;
-        let provisioner = connect(logins.provisioner.connect_options(), self.nats.url(), "lethe-provision").await?;
+        let provisioner = self.nats.provisioner(id, "lethe-provision").await?;
         let journal = open::journal_of(id, study);
-        Provisioner::new(provisioner, 1).journal(&journal).await.map_err(refused)?;
+        Provisioner::new(provisioner, self.nats.replicas()).journal(&journal).await.map_err(refused)?;
         self.data_dir.remember_study(id, study)?;
         open.runner.add_journal(journal).await?;
         let done = self.commands.create_study(&open.ports, study, name, environment).await.map_err(rejected)?;
@@ -168,7 +162,9 @@ impl Inner {
                     }
                 }
                 Err(failure) => {
-                    let _ = lines.send(json!({"kind": "failed", "detail": failure.to_string()}).to_string()).await;
+                    let error = CliError::from(failure);
+                    let line = json!({"kind": "failed", "status": error.status(), "detail": error.to_string()});
+                    let _ = lines.send(line.to_string()).await;
                 }
             }
         });

@@ -1,4 +1,4 @@
-//! One process with all services and a supervised nats-server.
+//! One process with all services, and a supervised nats-server or a NATS that others run.
 
 mod admin;
 mod backup;
@@ -9,6 +9,7 @@ mod elsewhere;
 mod error;
 mod http;
 mod inner;
+mod nats;
 mod open;
 mod operator;
 mod reauthentication;
@@ -151,7 +152,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Takes the data directory, starts the nats-server, opens every tenant, listens.
+    /// Takes the data directory, starts the nats-server if it is to be its own, opens every tenant, listens.
     ///
     /// # Errors
     /// Whatever is missing or damaged, by name. Nothing is served then.
@@ -202,7 +203,7 @@ impl Platform {
         &*self.inner.dice
     }
 
-    /// The process id of the nats-server: for fault tests.
+    /// The process id of its own nats-server, if it has one: for fault tests.
     pub fn nats_server_pid(&self) -> Option<u32> {
         self.inner.nats.pid()
     }

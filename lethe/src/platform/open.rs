@@ -1,4 +1,4 @@
-//! Opening what is there: the nats-server, then each tenant. Creates nothing.
+//! Opening what is there: the NATS, then each tenant. Creates nothing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use domain::ids::{StudyId, TenantId};
 use domain::permit::Sites;
 use domain::port::{Cells, Dice, Failure, Journal, Ledger, Progress, ReadStore, Tenant, Tenants};
 use infra::chance::{SystemClock, SystemDice};
-use infra::journal::{JetStreamJournal, connect};
+use infra::journal::JetStreamJournal;
 use infra::nats_server::{NatsServer, NatsServerOptions, TenantAccount, locate, locate_or_install};
 use infra::off_site::{CopiedLedger, NoLedger};
 use infra::seal::Sealer;
@@ -23,6 +23,7 @@ use super::backup_watch::BackupWatch;
 use super::data_dir::DataDir;
 use super::elsewhere::{Elsewhere, Vault};
 use super::inner::Inner;
+use super::nats::Nats;
 use super::reauthentication::TokenReauthentication;
 use super::record::Record;
 use super::registry::{Open, Registry};
@@ -37,7 +38,7 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     options.elsewhere.refuse_inside(&options.data_dir)?;
     let data_dir = DataDir::take(&options.data_dir)?;
     let tenants = data_dir.tenants()?;
-    let nats = nats_server(options.install_nats_server, &data_dir, &tenants).await?;
+    let nats = nats(&options.elsewhere, options.install_nats_server, &data_dir, &tenants).await?;
     let registry = Arc::new(Registry::default());
     for id in &tenants {
         RestoreNote::refuse_half(&data_dir, id)?;
@@ -75,33 +76,33 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     Ok(inner)
 }
 
-pub(super) async fn nats_server(
+/// The NATS that others run, or one's own, started.
+pub(super) async fn nats(
+    elsewhere: &Elsewhere,
     install: bool,
     data_dir: &DataDir,
     tenants: &[TenantId],
-) -> Result<NatsServer, StartError> {
+) -> Result<Nats, StartError> {
+    if let Some(elsewhere) = &elsewhere.nats {
+        return Ok(Nats::Elsewhere(elsewhere.clone()));
+    }
     let found =
         tokio::task::spawn_blocking(move || if install { locate_or_install(|step| note!("{step}")) } else { locate() });
     let binary = found.await.map_err(|error| Failure::unavailable("the nats-server", error))??;
     let accounts = tenants.iter().map(|tenant| TenantAccount::new(tenant.as_str())).collect::<Result<_, _>>()?;
-    Ok(NatsServer::start(NatsServerOptions::within(binary, data_dir.folder("nats"), accounts)).await?)
-}
-
-/// A connection with a tenant's service login.
-pub(super) async fn service_client(nats: &NatsServer, id: &TenantId) -> Result<infra::journal::Client, StartError> {
-    let logins = nats.credentials(id.as_str()).ok_or_else(|| StartError::NoSuchTenant { tenant: id.clone() })?;
-    Ok(connect(logins.service.connect_options(), nats.url(), "lethe").await?)
+    let options = NatsServerOptions::within(binary, data_dir.folder("nats"), accounts);
+    Ok(Nats::Own(NatsServer::start(options).await?))
 }
 
 /// Opens one tenant: its journal must hold every study that was created, and everything that its read models have seen.
 pub(super) async fn tenant(
-    nats: &NatsServer,
+    nats: &Nats,
     data_dir: &DataDir,
     elsewhere: &Elsewhere,
     id: &TenantId,
     studies: &[StudyId],
 ) -> Result<Open, StartError> {
-    let client = service_client(nats, id).await?;
+    let client = nats.service(id).await?;
     let vault = elsewhere.open(id).await?;
     let keys = vault.key_tree(&client, id, &data_dir.tenant(id));
     // A site that was left behind, or a root key that is lost, is found out now, not at the first read.

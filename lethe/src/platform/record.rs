@@ -10,10 +10,10 @@ use domain::ids::{ErasureId, StudyId, TenantId};
 use domain::port::{Failure, Target};
 use infra::certificate::{CertificateParts, Certificates};
 use infra::chance::SystemClock;
-use infra::journal::{Client, LiveJournals};
+use infra::journal::{Client, LiveJournals, Replicas};
 use infra::keys::KeyTree;
 use infra::log::{CheckpointParts, Checkpoints};
-use infra::verify::{self, Journals};
+use infra::verify::{self, Journals, ReplicaReport, Report};
 use projection_svc::{Visible, erasures, studies};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -110,6 +110,30 @@ fn targets(erasure: &erasures::Erasure) -> Vec<Target> {
     scopes.chain(values).collect()
 }
 
+/// The report as it is told: damages by name, those of replicas with their servers.
+fn told(report: &Report, replicas: &[ReplicaReport]) -> Value {
+    let names = |report: &Report| report.damages.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let of_replicas = replicas.iter().filter_map(|one| one.report.as_ref());
+    let damaged = report.damaged + of_replicas.map(|report| report.damaged).sum::<u64>();
+    let mut named = names(report);
+    let mut each = Vec::new();
+    for one in replicas {
+        let own = one.report.as_ref().map(names).unwrap_or_default();
+        named.extend(own.iter().map(|name| format!("on {}: {name}", one.server)));
+        each.push(json!({
+            "journal": one.journal, "server": one.server, "sound": one.is_sound(), "unread": one.unread,
+            "damaged": one.report.as_ref().map(|report| report.damaged), "named": own,
+            "checkpoints": one.report.as_ref().and_then(|report| report.journals.first()).map(|row| row.checkpoints),
+        }));
+    }
+    let mut told = json!(report);
+    told["damaged"] = damaged.into();
+    told["unread"] = replicas.iter().filter(|one| one.unread.is_some()).count().into();
+    told["named"] = named.into();
+    told["replicas"] = each.into();
+    told
+}
+
 impl Inner {
     /// Reads the whole record of a tenant and says what is damaged.
     pub(super) async fn verify(
@@ -125,16 +149,17 @@ impl Inner {
             std::iter::once(own).chain(studies.iter().map(|study| journal_of(id, study))).collect();
         let checkpoints = open.record.checkpoints.signed(&expected).await?;
         let what = Journals { source: &open.record.journals, expected, checkpoints, keys: Some(&open.keys) };
+        let asking = self.nats.provisioner(id, "lethe-verify").await;
+        let asking = asking.map_err(|error| Failure::unavailable("the NATS server", error))?;
+        let replicas = Replicas::new(open.client.clone(), asking, id);
         let mut read: BTreeMap<JournalId, (u64, u64)> = BTreeMap::new();
         let mut tell = |journal: &JournalId, done: u64, total: u64| {
             read.insert(journal.clone(), (done, total));
             let sums = read.values().fold((0, 0), |sums, one| (sums.0 + one.0, sums.1 + one.1));
             progress(sums.0, sums.1);
         };
-        let report = verify::journals(&what, &mut tell).await?;
-        let mut told = json!(report);
-        told["named"] = report.damages.iter().map(ToString::to_string).collect();
-        Ok(told)
+        let (report, replicas) = verify::journals_and_replicas(&what, &replicas, &mut tell).await?;
+        Ok(told(&report, &replicas))
     }
 
     /// What an erasure destroyed, or will.

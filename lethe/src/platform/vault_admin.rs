@@ -21,6 +21,7 @@ use super::admin::{BODY_MAX, problem};
 use super::inner::Inner;
 use super::restore::tree_copies;
 use super::{StartError, read_identity};
+use crate::cli::CliError;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,7 +93,7 @@ pub(super) async fn back_up(
                 }))
                 .await;
             }
-            Err(error) => tell.failed(&error.to_string()).await,
+            Err(error) => tell.failed(&error.into()).await,
         }
     }))
 }
@@ -141,7 +142,7 @@ pub(super) async fn verify(
             move |messages: u64, of_messages: u64| told.progress(Progress { messages, of_messages, bytes: 0 });
         match inner.verify(&open, &progress).await {
             Ok(report) => tell.report(report).await,
-            Err(failure) => tell.failed(&failure.to_string()).await,
+            Err(failure) => tell.failed(&failure.into()).await,
         }
     }))
 }
@@ -164,8 +165,9 @@ impl Tell {
         let _ = self.0.send(json!({"kind": "report", "report": report})).await;
     }
 
-    async fn failed(&self, detail: &str) {
-        let _ = self.0.send(json!({"kind": "failed", "detail": detail})).await;
+    async fn failed(&self, error: &CliError) {
+        let line = json!({"kind": "failed", "status": error.status(), "detail": error.to_string()});
+        let _ = self.0.send(line).await;
     }
 }
 

@@ -95,13 +95,14 @@ impl Ground {
     }
 }
 
-/// Carries the plan out on a ground that holds no platform yet. `each` hears the number of each round that is over.
+/// Carries the plan out on a ground that holds no platform yet. `each` hears what came of the rounds so far after each
+/// of them, and says whether there is time for another; if not, the end is as after the last round.
 ///
 /// What was lost, doubled or half-done is in the outcome, not an error.
 ///
 /// # Errors
 /// Whatever keeps the rounds from going on: a platform that does not start, a refusal of what should be accepted.
-pub async fn run(plan: &Plan, ground: &Ground, mut each: impl FnMut(u32)) -> Result<Outcome, CliError> {
+pub async fn run(plan: &Plan, ground: &Ground, mut each: impl FnMut(&Outcome) -> bool) -> Result<Outcome, CliError> {
     if ground.data_dir().exists() {
         let message = format!("{} holds data already: give an empty folder", ground.data_dir().display());
         return Err(CliError::conflict(message));
@@ -122,9 +123,9 @@ pub async fn run(plan: &Plan, ground: &Ground, mut each: impl FnMut(u32)) -> Res
     };
     for round in 0..plan.rounds {
         soak.round(plan, round).await?;
-        each(round + 1);
+        let goes_on = each(&soak.outcome);
         // What is wrong is looked at as it is, not after more kills.
-        if !soak.outcome.faults.is_empty() {
+        if !goes_on || !soak.outcome.faults.is_empty() {
             break;
         }
     }

@@ -33,7 +33,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn of(plan: &Plan) -> Self {
+    /// Nothing done yet.
+    pub(crate) fn of(plan: &Plan) -> Self {
         Self {
             seed: plan.seed,
             rounds: 0,

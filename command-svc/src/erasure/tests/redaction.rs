@@ -39,3 +39,23 @@ async fn one_value_goes_its_whole_way_and_its_neighbours_stay() {
     let saved = clinic.http.send("investigator", &path, &[("if-match", &tag)], late.to_string().into_bytes()).await;
     assert_eq!(saved.status, 200, "a new value of the same item is taken: {}", saved.body);
 }
+
+#[tokio::test]
+async fn a_value_that_nothing_of_the_person_has_is_refused_before_anything_is_stored() {
+    let clinic = Clinic::with(&[ADA, EVE]).await;
+    let keys = clinic.world.keys_of(subject(ADA));
+    let (scope, part) = keys.iter().find(|(_, part)| *part != Part::all()).expect("a text has a key of its own");
+    let ask = async |person: u128, value: serde_json::Value| {
+        let ask = json!({"type": "request-erasure", "erasure": erasure(person), "values": [value], "justification": "objection"});
+        let answer = clinic.send("dpo", person, "/privacy", ask).await;
+        (answer.status, answer.body["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let refused = (404, "no-such-value".to_owned());
+    for nonsense in ["nonsense", &format!("{part}0")] {
+        assert_eq!(ask(ADA, json!({"scope": scope, "part": nonsense})).await, refused, "{nonsense}");
+    }
+    assert_eq!(ask(ADA, json!({"scope": "health.clinical", "part": part})).await, refused, "in another scope");
+    assert_eq!(ask(EVE, json!({"scope": scope, "part": part})).await, refused, "another person's");
+    assert_eq!(clinic.way(ADA), Vec::<String>::new());
+    assert_eq!(ask(ADA, json!({"scope": scope, "part": part})).await.0, 201);
+}

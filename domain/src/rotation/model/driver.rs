@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::rotation::{Answer, Ask, End, Head, Rotation, SiteId, Step, Tree};
+use crate::rotation::{Answer, Ask, End, Head, InstallationId, Rotation, Step, Tree};
 
 /// A known mistake. The world makes some of them, the driver of the machine the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,7 +58,7 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn begin(site: SiteId, mistake: Mistake) -> Self {
+    pub(super) fn begin(site: InstallationId, mistake: Mistake) -> Self {
         Self { machine: Rotation::begin(site), mistake, early: None, own: None }
     }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::driver::Driver;
 use super::explore::Scenario;
-use crate::rotation::{Head, SiteId};
+use crate::rotation::{Head, InstallationId};
 
 /// A set of people, one bit each.
 pub(super) type People = u8;
@@ -95,7 +95,7 @@ pub(super) struct Copied {
 /// A site: its live tree and whose commits its journal holds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Site {
-    pub(super) id: SiteId,
+    pub(super) id: InstallationId,
     pub(super) tree: KeyTree,
     pub(super) journal: People,
     /// The root of the tree that was loaded into a restored or promoted site: it must be replaced.
@@ -154,7 +154,7 @@ pub(super) enum Restore {
     Idle,
     Wanted,
     Listed(BTreeSet<u64>),
-    Taken(SiteId),
+    Taken(InstallationId),
 }
 
 /// What a process has done of the last thing that its rotation asked for.
@@ -235,8 +235,8 @@ pub(super) struct World {
     pub(super) faults: Faults,
 }
 
-pub(super) fn site_id(number: u8) -> SiteId {
-    SiteId(Uuid::from_u128(u128::from(number)))
+pub(super) fn site_id(number: u8) -> InstallationId {
+    InstallationId(Uuid::from_u128(u128::from(number)))
 }
 
 impl World {

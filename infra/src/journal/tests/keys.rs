@@ -11,8 +11,8 @@ use super::proxy::Proxy;
 use super::world::{HANGS, START, World, cardio, consent, consented, facts, participant, tenant};
 use crate::journal::{JetStreamJournal, JetStreamNodes, NatsAnnouncements};
 use crate::keys::kms::MemoryKms;
-use crate::keys::memory::MemoryOffSite;
 use crate::keys::{KeyId, KeyState, KeyTree, NodeStore as _, NodeWrite, NodeWriteError, Options, PersonKey};
+use crate::off_site::MemoryOffSite;
 use crate::seal::Sealer;
 
 fn write(place: &str, bytes: &str, expected_sequence: u64) -> NodeWrite {

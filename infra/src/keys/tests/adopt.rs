@@ -5,8 +5,8 @@ use std::sync::Arc;
 use domain::port::{Failure, Keys as _, OffSite as _};
 
 use super::world::{CLINICAL, CONTACT, Fuse, Seen, World, all_of, key, look, world};
-use crate::keys::memory::MemoryOffSite;
 use crate::keys::{KeyTree, PersonKey};
+use crate::off_site::MemoryOffSite;
 
 struct Given {
     world: World,

@@ -7,8 +7,9 @@ use domain::port::{Failure, HeadTag, Keys as _, Kms as _, OffSite, SwapError};
 use tokio::sync::Mutex;
 
 use super::world::{CLINICAL, Seen, World, all_of, key, look, shipped_world, tree_on};
-use crate::keys::memory::{MemoryNodes, MemoryOffSite};
+use crate::keys::memory::MemoryNodes;
 use crate::keys::{HeadRecord, NodeStore as _, NodeWrite, Options, PersonKey};
+use crate::off_site::MemoryOffSite;
 
 struct Given {
     world: World,
@@ -141,7 +142,10 @@ async fn an_altered_pack_is_refused_by_name_and_the_other_site_goes_on() {
     let given = given().await;
     let there = given.world.off_site.clone().expect("a target");
     let pack = record(&there).await.packs[0].name.clone();
-    there.alter(&pack, |bytes| bytes[1000] ^= 1);
+    there.damage(&pack, |mut bytes| {
+        bytes[1000] ^= 1;
+        Some(bytes)
+    });
     let refused = given.world.elsewhere().tree.claim(&[]).await.expect_err("altered").to_string();
     assert!(refused.contains(&pack), "{refused}");
     assert_eq!(given.world.another_process().attach().await.map_err(|failure| failure.to_string()), Ok(()));

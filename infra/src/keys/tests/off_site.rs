@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use domain::port::{Failure, HeadTag, Keys as _, OffSite, SwapError, TreeCopies};
 
 use super::world::{CLINICAL, CONTACT, Seen, World, all_of, key, look, shipped_world, tree_on, world};
-use crate::keys::memory::MemoryOffSite;
 use crate::keys::{HeadRecord, Options};
+use crate::off_site::MemoryOffSite;
 
 /// A target that takes no objects while told so.
 struct Refusing {

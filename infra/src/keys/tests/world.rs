@@ -15,12 +15,13 @@ use uuid::Uuid;
 
 use crate::chance::LeaseClock;
 use crate::keys::kms::MemoryKms;
-use crate::keys::memory::{MemoryNodes, MemoryOffSite};
+use crate::keys::memory::MemoryNodes;
 use crate::keys::store::BucketPlace;
 use crate::keys::{
     Key, KeyError, KeyId, KeyState, KeyTree, NodeStore, NodeWrite, NodeWriteError, Options, PersonKey, StoredNode,
     TreeCopy,
 };
+use crate::off_site::MemoryOffSite;
 
 pub(super) const CLINICAL: Scope = Scope::HealthClinical;
 pub(super) const CONTACT: Scope = Scope::IdentityContact;
@@ -355,6 +356,7 @@ impl NodeStore for Watched {
         self.nodes.write(writes).await
     }
     async fn changed_since(&self, after: u64) -> Result<Vec<StoredNode>, Failure> {
+        self.reads.lock().expect("not poisoned").push("changes".to_owned());
         self.nodes.changed_since(after).await
     }
     async fn head(&self) -> Result<u64, Failure> {

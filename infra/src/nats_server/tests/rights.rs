@@ -56,7 +56,9 @@ async fn the_service_appends_and_reads_and_may_do_nothing_else() {
         assert!(answer["error"].is_null(), "{subject}: {answer}");
     }
 
-    for subject in REFUSED_TO_ALL.into_iter().chain(["$JS.API.STREAM.CREATE.EVT_new"]) {
+    for subject in
+        REFUSED_TO_ALL.into_iter().chain(["$JS.API.STREAM.CREATE.EVT_new", "$JS.API.STREAM.LEADER.STEPDOWN.EVT_acme"])
+    {
         refused(&client, &mut events, subject).await;
     }
     assert_eq!(messages(&client, "EVT_acme").await, 1);

@@ -30,16 +30,16 @@ pub async fn tree_copies(
     let place = place.open(tenant).map_err(CliError::unavailable)?;
     let trust = vault.kms.signer.public_key().await.map_err(CliError::unavailable)?;
     for listed in infra::backup::list(&place, &trust).await.map_err(CliError::unavailable)? {
-        let backup = Backup::open(place.clone(), &listed.id, &trust).await.map_err(CliError::input)?;
+        let backup = Backup::open(place.clone(), &listed.id, &trust).await.map_err(CliError::from)?;
         copies.push(tree_of(&backup, identity, tenant).await?);
     }
     Ok(copies)
 }
 
 async fn tree_of(backup: &Backup, identity: &Identity, tenant: &TenantId) -> Result<TreeCopy, CliError> {
-    let mut messages = backup.read(&Origin::Keys(tenant.clone()), identity).map_err(CliError::input)?;
+    let mut messages = backup.read(&Origin::Keys(tenant.clone()), identity).map_err(CliError::from)?;
     let mut copy = TreeCopy::new();
-    while let Some(chunk) = messages.next().await.map_err(CliError::input)? {
+    while let Some(chunk) = messages.next().await.map_err(CliError::from)? {
         let node = |message: infra::journal::raw::RawMessage| {
             Some((node_place(tenant, &message.subject)?, message.payload.to_vec()))
         };

@@ -24,13 +24,13 @@ impl Restoring<'_> {
         let manifest = &backup.manifest;
         let mut restored =
             Restored { backup: manifest.id.clone(), created: Some(manifest.created), ..Restored::default() };
-        if let Some(Imported { messages, signed_until, lost }) = note.imported() {
+        if let Some(Imported { messages, signed_until, lost, ends }) = note.imported() {
             let (messages, signed_until) = (*messages, *signed_until);
-            return Ok(Restored { messages, signed_until, lost: lost.clone(), ..restored });
+            return Ok(Restored { messages, signed_until, lost: lost.clone(), ends: ends.clone(), ..restored });
         }
         for origin in backup.origins() {
             let Origin::Events(journal) = &origin else { continue };
-            let mut messages = backup.read(&origin, &self.order.identity).map_err(CliError::input)?;
+            let mut messages = backup.read(&origin, &self.order.identity).map_err(CliError::from)?;
             let (through, mut lives) = (messages.journal().through, Vec::new());
             lives.extend(messages.journal().incarnations.iter().map(|life| (life.incarnation, life.from)));
             let signed = self.newest_signed(journal).await?;
@@ -40,9 +40,10 @@ impl Restoring<'_> {
             provisioner
                 .restored(journal, &lives)
                 .await
-                .map_err(|error| CliError::failed(origin.stream_name(), error))?;
+                .map_err(|error| CliError::unavailable(format!("{}: {error}", origin.stream_name())))?;
             let told = |progress| (self.told)(&format!("writing {} back", origin.stream_name()), progress);
-            let imported = import(client, &mut messages, &told).await.map_err(CliError::input)?;
+            let imported = import(client, &mut messages, &told).await.map_err(CliError::from)?;
+            restored.ends.insert(name(journal), through);
             restored.messages += imported.found + imported.written;
             restored.signed_until = restored.signed_until.max(signed.iter().map(|signed| signed.time).max());
             for signed in signed.iter().filter(|signed| signed.incarnations.newest() >= own) {
@@ -54,8 +55,8 @@ impl Restoring<'_> {
                 restored.lost.extend(had.and_then(|had| lost(journal, signed, had)));
             }
         }
-        let Restored { messages, signed_until, ref lost, .. } = restored;
-        note.note_imported(Imported { messages, signed_until, lost: lost.clone() })?;
+        let Restored { messages, signed_until, ref lost, ref ends, .. } = restored;
+        note.note_imported(Imported { messages, signed_until, lost: lost.clone(), ends: ends.clone() })?;
         Ok(restored)
     }
 
@@ -95,12 +96,18 @@ fn restored_name(journal: &JournalId, life: u64) -> String {
     format!("restores/{study}/{life:06}")
 }
 
+/// `tenant/study`, or `tenant/_`.
+pub(super) fn name(journal: &JournalId) -> String {
+    infra::log::origin(journal).trim_start_matches("lethe/").to_owned()
+}
+
 fn lost(journal: &JournalId, signed: &Checkpoint, through: u64) -> Option<Lost> {
     (signed.size > through).then(|| Lost {
-        journal: infra::log::origin(journal).trim_start_matches("lethe/").to_owned(),
+        journal: name(journal),
         from: through + 1,
         through: signed.size,
         until: signed.time,
+        brought_back: 0,
     })
 }
 
@@ -111,10 +118,10 @@ pub(super) async fn nodes(
     tenant: &TenantId,
     client: &Client,
 ) -> Result<(), CliError> {
-    let mut messages = backup.read(&Origin::Keys(tenant.clone()), identity).map_err(CliError::input)?;
+    let mut messages = backup.read(&Origin::Keys(tenant.clone()), identity).map_err(CliError::from)?;
     let mut all = Vec::new();
-    while let Some(chunk) = messages.next().await.map_err(CliError::input)? {
+    while let Some(chunk) = messages.next().await.map_err(CliError::from)? {
         all.extend(chunk);
     }
-    import_nodes(client, tenant, all).await.map(drop).map_err(CliError::input)
+    import_nodes(client, tenant, all).await.map(drop).map_err(CliError::from)
 }

@@ -12,20 +12,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use command_svc::Commands;
 use command_svc::erasure::{ErasureTrigger, reinstate};
+use command_svc::{Commands, Refusal};
 use domain::ids::TenantId;
-use domain::port::{Clock, PublicKey, Tenants};
+use domain::port::{Clock, Failure, PublicKey, Tenants};
 use infra::archive::Origin;
 use infra::backup::{Backup, Identity};
 use infra::chance::{SystemClock, SystemDice};
-use infra::journal::{Client, Provisioner, connect};
+use infra::journal::{Client, Provisioner};
 use infra::keys::KeyTree;
-use infra::nats_server::NatsServer;
 use infra::off_site::{LedgerStream, Place, put_back, read_ledger};
 
 use super::data_dir::DataDir;
 use super::elsewhere::{Elsewhere, Vault};
+use super::nats::Nats;
 use super::record::Record;
 use super::registry::Registry;
 use super::{StartError, open};
@@ -74,7 +74,7 @@ pub async fn run(order: &Order, told: OnStep<'_>) -> Result<Restored, CliError> 
     let data_dir = DataDir::take(&order.data_dir)?;
     let mut note = RestoreNote::begin(&data_dir, &order.tenant, &backup.manifest.id)?;
     // The others that are here keep their accounts.
-    let nats = open::nats_server(order.install_nats_server, &data_dir, &data_dir.tenants()?).await?;
+    let nats = open::nats(&order.elsewhere, order.install_nats_server, &data_dir, &data_dir.tenants()?).await?;
     let restoring = Restoring { order, told, vault, trust, nats: &nats, data_dir: &data_dir };
     let done = restoring.run(&backup, &mut note).await;
     nats.shutdown().await;
@@ -88,12 +88,12 @@ pub async fn run(order: &Order, told: OnStep<'_>) -> Result<Restored, CliError> 
 async fn find(order: &Order, trust: &PublicKey) -> Result<Backup, CliError> {
     let place = order.from.open(&order.tenant).map_err(StartError::from)?;
     if let Some(id) = &order.backup {
-        return Backup::open(place, id, trust).await.map_err(CliError::input);
+        return Backup::open(place, id, trust).await.map_err(CliError::from);
     }
-    let newest = infra::backup::newest(&place, trust).await.map_err(CliError::input)?;
-    let newest =
-        newest.ok_or_else(|| CliError::input(format!("there is no backup of {} at {}", order.tenant, order.from)))?;
-    Backup::open(place, &newest, trust).await.map_err(CliError::input)
+    let newest = infra::backup::newest(&place, trust).await.map_err(CliError::from)?;
+    let newest = newest
+        .ok_or_else(|| CliError::not_found(format!("there is no backup of {} at {}", order.tenant, order.from)))?;
+    Backup::open(place, &newest, trust).await.map_err(CliError::from)
 }
 
 struct Restoring<'a> {
@@ -101,22 +101,18 @@ struct Restoring<'a> {
     told: OnStep<'a>,
     vault: Vault,
     trust: PublicKey,
-    nats: &'a NatsServer,
+    nats: &'a Nats,
     data_dir: &'a DataDir,
 }
 
 impl Restoring<'_> {
     async fn run(&self, backup: &Backup, note: &mut RestoreNote) -> Result<Restored, CliError> {
-        let logins = self.nats.credentials(self.order.tenant.as_str());
-        let logins = logins.ok_or_else(|| CliError::failed("the nats-server", "it has no account for the tenant"))?;
-        let provisioner = connect(logins.provisioner.connect_options(), self.nats.url(), "lethe-restore").await;
-        let provisioner = Provisioner::new(provisioner.map_err(CliError::unavailable)?, 1);
-        let client = open::service_client(self.nats, &self.order.tenant).await?;
+        let provisioner = self.nats.provisioner(&self.order.tenant, "lethe-restore").await?;
+        let provisioner = Provisioner::new(provisioner, self.nats.replicas());
+        let client = self.nats.service(&self.order.tenant).await?;
         let mut restored = self.journals(backup, note, &provisioner, &client).await?;
-        provisioner
-            .tenant(&self.order.tenant)
-            .await
-            .map_err(|error| CliError::failed("the key tree's stream", error))?;
+        let stream = provisioner.tenant(&self.order.tenant).await;
+        stream.map_err(|error| CliError::unavailable(format!("the key tree's stream: {error}")))?;
         self.tell("taking the key tree over");
         let dir = self.data_dir.tenant(&self.order.tenant);
         let keys = self.vault.key_tree(&client, &self.order.tenant, &dir);
@@ -127,7 +123,9 @@ impl Restoring<'_> {
         restored.persons = ledger.len() as u64;
         self.tell("bringing back the orders that the backup does not know");
         for person in &ledger {
-            restored.orders_brought_back += put_back(&client, person).await.map_err(StartError::from)? as u64;
+            let back = put_back(&client, person).await.map_err(StartError::from)?;
+            restored.orders_brought_back += back.written as u64;
+            restored.take_back(&journals::name(&person.stream.journal), &back);
         }
         for study in &backup.manifest.studies {
             self.data_dir.remember_study(&self.order.tenant, &study.study)?;
@@ -217,7 +215,11 @@ impl Restoring<'_> {
             open.stop().await;
         }
         registry.close();
-        outcome.map_err(|refusal| CliError::failed("an erasure could not be put into force again", refusal))
+        const WHAT: &str = "an erasure could not be put into force again";
+        outcome.map_err(|refusal| match refusal {
+            Refusal::Failed(Failure::Unavailable { .. }) => CliError::unavailable(format!("{WHAT}: {refusal}")),
+            other => CliError::failed(WHAT, other),
+        })
     }
 
     fn tell(&self, what: &str) {

@@ -1,5 +1,6 @@
 //! The note that a restore is under way: nothing is served while it lies there.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -22,6 +23,9 @@ pub(super) struct Imported {
     #[serde(with = "time::serde::rfc3339::option")]
     pub(super) signed_until: Option<OffsetDateTime>,
     pub(super) lost: Vec<Lost>,
+    /// Where the backup of each journal ends.
+    #[serde(default)]
+    pub(super) ends: BTreeMap<String, u64>,
 }
 
 /// A restore under way.

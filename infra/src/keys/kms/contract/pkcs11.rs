@@ -84,6 +84,59 @@ async fn another_process_sees_what_this_one_did_and_the_other_way_round() {
 }
 
 #[tokio::test]
+async fn processes_that_make_a_root_at_once_open_what_each_other_wrapped() {
+    const NAME: &str = "processes_that_make_a_root_at_once_open_what_each_other_wrapped";
+    const ROOTS: std::ops::RangeInclusive<u64> = 1..=3;
+    const POLL: std::time::Duration = std::time::Duration::from_millis(2);
+    let Some(token) = token(NAME) else { return };
+    let kms = open(&token.config(), "acme").await;
+    let until = |file: std::path::PathBuf| {
+        while !file.exists() {
+            std::thread::sleep(POLL);
+        }
+    };
+    if let Some(out) = std::env::var_os(INNER) {
+        std::fs::write(std::path::Path::new(&out).join("open"), "").expect("written");
+        until(std::path::Path::new(&out).join("go"));
+        for version in ROOTS {
+            kms.kms.create_root(version).await.expect("a root");
+            let wrapped = kms.kms.wrap(version, b"here", b"plain").await.expect("wrapped");
+            std::fs::write(std::path::Path::new(&out).join(version.to_string()), wrapped).expect("written");
+        }
+        return;
+    }
+    let folder = std::env::var_os(FOLDER).expect("in the child");
+    let scratches = [Scratch::new(), Scratch::new(), Scratch::new()];
+    let start = |scratch: &Scratch| child(NAME, &token, folder.as_ref()).env(INNER, scratch.path()).spawn();
+    // One opens after the other: SoftHSM may read a token half while another process logs in.
+    let mut running = Vec::new();
+    for scratch in &scratches {
+        let mut process = start(scratch).expect("a process");
+        while !scratch.path().join("open").exists() {
+            assert!(process.try_wait().expect("its state").is_none(), "it ended before it was open");
+            std::thread::sleep(POLL);
+        }
+        running.push(process);
+    }
+    scratches.iter().for_each(|scratch| std::fs::write(scratch.path().join("go"), "").expect("written"));
+    for mut process in running {
+        assert!(process.wait().expect("its end").success());
+    }
+    for version in ROOTS {
+        let wrapped =
+            scratches.each_ref().map(|it| std::fs::read(it.path().join(version.to_string())).expect("wrapped"));
+        for wrapped in &wrapped {
+            assert_eq!(kms.kms.unwrap(version, b"here", wrapped).await.expect("unwrapped"), b"plain");
+        }
+        kms.kms.destroy(version).await.expect("destroyed");
+        for wrapped in &wrapped {
+            let gone = kms.kms.unwrap(version, b"here", wrapped).await;
+            assert!(matches!(gone, Err(KmsError::NoSuchVersion(it)) if it == version), "{gone:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_token_whose_objects_are_away_is_no_answer() {
     const NAME: &str = "a_token_whose_objects_are_away_is_no_answer";
     let Some(token) = token(NAME) else { return };

@@ -11,7 +11,7 @@ use cryptoki::types::Ulong;
 use domain::port::{Failure, KmsError};
 
 use super::super::{aad, root_name, stranger, version_in, wrapped_by};
-use super::session::{Fault, Token, lock};
+use super::session::{Fault, PAUSES, Token};
 use crate::chance::fill_random;
 
 /// The first byte of what is wrapped, then the id of the key, the nonce, and ciphertext with tag.
@@ -33,29 +33,57 @@ const GUARDS: [AttributeType; 5] = [
 type Id = [u8; ID_LENGTH];
 
 impl Token {
+    /// Makes a root if there is none that works. A key without a value is one that another process is still making;
+    /// if it stays so, that process died over it, and the root becomes a key beside it.
     pub(super) fn create_root(&self, version: u64) -> Result<(), Failure> {
-        let _one_at_a_time = lock(&self.creating);
-        // First the key that says that this tenant is at home here.
-        self.ensure_signing_key()?;
-        let created = self.with(|session| {
+        for pause in PAUSES {
+            if self.makes_root(version, false)? {
+                return Ok(());
+            }
+            std::thread::sleep(pause);
+        }
+        match self.makes_root(version, true)? {
+            true => Ok(()),
+            false => Err(Failure::missing(format!("{} right after it was made", root_name(&self.tenant, version)))),
+        }
+    }
+
+    /// Whether there is a root that works afterwards. `beside`: makes one although there is one that does not work.
+    fn makes_root(&self, version: u64, beside: bool) -> Result<bool, Failure> {
+        let made = self.writing(|session| {
+            // First the key that says that this tenant is at home here.
+            self.ensure_signing_key(session)?;
             let mut there = self.find_root(session, version)?;
-            if there.is_empty() {
-                tracing::trace!(target: "failpoint", at = "kms-pkcs11-before-create");
-                let key = session.generate_key(&Mechanism::AesKeyGen, &self.root_template(version))?;
-                tracing::trace!(target: "failpoint", at = "kms-pkcs11-created");
-                if is_exportable(session, key)? {
-                    session.destroy_object(key)?;
-                    let detail = "the token made it so that it can be copied out; it was destroyed again";
+            if there.is_empty() || (beside && !any_works(session, &there)) {
+                self.generate_root(session, version)?;
+                there = self.find_root(session, version)?;
+                if there.len() > 1 {
+                    // Each may have wrapped something by now, so each stays until the root is destroyed.
+                    tracing::warn!(tenant = %self.tenant, version, keys = there.len(), "several keys are one root");
+                }
+            }
+            // Of one that another process made, or this one before the token failed to answer, it is not known yet.
+            for (_, key) in there.iter().filter(|(id, key)| works(session, id, *key)) {
+                if is_exportable(session, *key)? {
+                    let detail = "the token would let it be copied out: destroy it there";
                     return Err(Failure::damaged(root_name(&self.tenant, version), detail).into());
                 }
-                there = self.find_root(session, version)?;
             }
-            Ok(there.is_empty())
+            Ok(any_works(session, &there))
         });
-        match created.map_err(only_failure)? {
-            false => Ok(()),
-            true => Err(Failure::missing(format!("{} right after it was made", root_name(&self.tenant, version)))),
+        made.map_err(only_failure)
+    }
+
+    fn generate_root(&self, session: &Session, version: u64) -> Result<(), Fault> {
+        tracing::trace!(target: "failpoint", at = "kms-pkcs11-before-create");
+        let key = session.generate_key(&Mechanism::AesKeyGen, &self.root_template(version))?;
+        tracing::trace!(target: "failpoint", at = "kms-pkcs11-created");
+        if is_exportable(session, key)? {
+            session.destroy_object(key)?;
+            let detail = "the token made it so that it can be copied out; it was destroyed again";
+            return Err(Failure::damaged(root_name(&self.tenant, version), detail).into());
         }
+        Ok(())
     }
 
     fn root_template(&self, version: u64) -> Vec<Attribute> {
@@ -75,15 +103,22 @@ impl Token {
     }
 
     pub(super) fn wrap(&self, version: u64, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, KmsError> {
-        self.with(|session| match self.find_root(session, version)?.first() {
-            Some((id, key)) => Ok(encrypt(session, id, *key, &aad(&self.tenant, version, context), plain)?),
-            None => Err(self.no_such(session, version)),
+        self.reading(|session| {
+            let mut failed = None;
+            // The first, as everybody: another only where the first was never written to its end.
+            for (id, key) in self.find_root(session, version)? {
+                match encrypt(session, &id, key, &aad(&self.tenant, version, context), plain) {
+                    Ok(wrapped) => return Ok(wrapped),
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+            Err(failed.map_or_else(|| self.no_such(session, version), Fault::from))
         })
     }
 
     pub(super) fn unwrap(&self, version: u64, context: &[u8], wrapped: &[u8]) -> Result<Vec<u8>, KmsError> {
         let damaged = |detail: &str| Fault::from(Failure::damaged(wrapped_by(version), detail));
-        self.with(|session| {
+        self.reading(|session| {
             let roots = self.find_root(session, version)?;
             if roots.is_empty() {
                 return Err(self.no_such(session, version));
@@ -105,7 +140,7 @@ impl Token {
     }
 
     pub(super) fn versions(&self) -> Result<BTreeSet<u64>, Failure> {
-        let versions = self.with(|session| {
+        let versions = self.reading(|session| {
             let mut versions = BTreeSet::new();
             for key in session.find_objects(&secret_keys())? {
                 if let Some(Attribute::Label(label)) = session.get_attributes(key, &[AttributeType::Label])?.first() {
@@ -122,7 +157,7 @@ impl Token {
     }
 
     pub(super) fn destroy(&self, version: u64) -> Result<(), Failure> {
-        let left = self.with(|session| {
+        let left = self.writing(|session| {
             let dying = self.find_root(session, version)?;
             if dying.is_empty() && !self.is_at_home(session)? {
                 return Err(stranger("pkcs11", &self.tenant).into());
@@ -272,6 +307,10 @@ fn works(session: &Session, id: &Id, key: ObjectHandle) -> bool {
         decrypt(session, key, nonce, probe, sealed).ok()
     });
     opened.as_deref() == Some(probe)
+}
+
+fn any_works(session: &Session, roots: &[(Id, ObjectHandle)]) -> bool {
+    roots.iter().any(|(id, key)| works(session, id, *key))
 }
 
 /// For calls in which nobody asks for a version.

@@ -1,9 +1,13 @@
 //! The way into a token: modules that are loaded once, sessions that are used again.
+//!
+//! Who writes is alone at a module in this process: SoftHSM shows other threads what it has only half written. Against
+//! other processes nothing can be locked, so an answer that may be another one in a moment is asked for again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Function, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -17,10 +21,20 @@ use zeroize::Zeroizing;
 
 use super::super::config::KmsOpenError;
 use super::super::secret::SecretSource;
+use super::roots::only_failure;
 use super::{Pkcs11Module, TokenChoice};
 
 /// Every module that this process has loaded. A module may be initialised once in a process and is never let go.
-static MODULES: Mutex<BTreeMap<PathBuf, Pkcs11>> = Mutex::new(BTreeMap::new());
+static MODULES: Mutex<BTreeMap<PathBuf, Module>> = Mutex::new(BTreeMap::new());
+
+/// How long to wait before a token is asked again what it could not say because somebody else is writing.
+pub(super) const PAUSES: [Duration; 5] = [
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(40),
+    Duration::from_millis(80),
+    Duration::from_millis(160),
+];
 
 /// What a token must be able to do.
 const NEEDED: [(MechanismType, &str); 4] = [
@@ -30,12 +44,18 @@ const NEEDED: [(MechanismType, &str); 4] = [
     (MechanismType::EDDSA, "CKM_EDDSA"),
 ];
 
+/// A module that is loaded.
+#[derive(Clone)]
+struct Module {
+    library: Pkcs11,
+    /// Whose turn it is: one that writes, or any number that read.
+    turn: Arc<RwLock<()>>,
+}
+
 pub(super) struct Token {
     pub(super) tenant: TenantId,
     pub(super) device: String,
-    /// One creation at a time in this process.
-    pub(super) creating: Mutex<()>,
-    module: Pkcs11,
+    module: Module,
     choice: TokenChoice,
     pin: SecretSource,
     /// A PIN that was refused. It is not tried again: a token locks itself after a few.
@@ -50,6 +70,8 @@ pub(super) struct Token {
 pub(super) enum Fault {
     /// The token said so.
     Token(Error),
+    /// It may be otherwise in a moment.
+    Passing(Failure),
     /// Another reason, final.
     Other(KmsError),
 }
@@ -70,6 +92,7 @@ impl From<Fault> for KmsError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Token(error) => unavailable(error).into(),
+            Fault::Passing(failure) => failure.into(),
             Fault::Other(error) => error,
         }
     }
@@ -77,11 +100,10 @@ impl From<Fault> for KmsError {
 
 impl Token {
     pub(super) fn open(module: Pkcs11Module, tenant: TenantId) -> Result<Self, KmsOpenError> {
-        let loaded = load(&module.path)?;
+        let loaded = load(&module.path, &module.token)?;
         let mut token = Self {
             tenant,
             device: String::new(),
-            creating: Mutex::default(),
             module: loaded,
             choice: module.token,
             pin: module.pin,
@@ -100,28 +122,24 @@ impl Token {
                 "check that the token is there, that its PIN is right, and its configuration (docs/kms.md)",
             )
         };
-        let device = token.describe_device().map_err(failed)?;
-        token.device = device;
-        let exportable = token.with(|session| {
+        let device = token.patiently(|| token.describe_device());
+        token.device = device.map_err(|error| failed(only_failure(error)))?;
+        let exportable = token.writing(|session| {
             token.is_at_home(session)?;
             token.any_is_exportable(session)
         });
-        let exportable = exportable.map_err(|error| match error {
-            KmsError::Failed(failure) => failed(failure),
-            KmsError::NoSuchVersion(_) => failed(Failure::missing("a root")),
-        })?;
-        token.exportable = AtomicBool::new(exportable);
+        token.exportable = AtomicBool::new(exportable.map_err(|error| failed(only_failure(error)))?);
         Ok(token)
     }
 
-    fn describe_device(&self) -> Result<String, Failure> {
+    fn describe_device(&self) -> Result<String, Fault> {
         let slot = self.slot()?;
-        let able = self.module.get_mechanism_list(slot).map_err(unavailable)?;
+        let able = self.module.library.get_mechanism_list(slot)?;
         let missing: Vec<&str> = NEEDED.iter().filter(|(it, _)| !able.contains(it)).map(|(_, name)| *name).collect();
         if !missing.is_empty() {
-            return Err(Failure::unavailable("PKCS#11 token", format!("it cannot do {}", missing.join(", "))));
+            return Err(Failure::unavailable("PKCS#11 token", format!("it cannot do {}", missing.join(", "))).into());
         }
-        let info = self.module.get_token_info(slot).map_err(unavailable)?;
+        let info = self.module.library.get_token_info(slot)?;
         let [maker, model, serial, label] =
             [info.manufacturer_id(), info.model(), info.serial_number(), info.label()].map(str::trim);
         Ok(format!("{model} of {maker}, serial number {serial}, token {label}"))
@@ -139,8 +157,38 @@ impl Token {
         self.known.store(true, Ordering::Relaxed);
     }
 
-    /// Does something in a session that is logged in. A session that has died is opened anew, once.
-    pub(super) fn with<T>(&self, work: impl Fn(&Session) -> Result<T, Fault>) -> Result<T, KmsError> {
+    /// Does something in a session that is logged in, beside others that only read.
+    pub(super) fn reading<T>(&self, work: impl Fn(&Session) -> Result<T, Fault>) -> Result<T, KmsError> {
+        self.patiently(|| {
+            let _shared = self.module.turn.read().unwrap_or_else(PoisonError::into_inner);
+            self.once(&work)
+        })
+    }
+
+    /// Does something that makes or destroys objects, alone at the module. It may be done again from its start.
+    pub(super) fn writing<T>(&self, work: impl Fn(&Session) -> Result<T, Fault>) -> Result<T, KmsError> {
+        self.patiently(|| {
+            let _alone = self.module.turn.write().unwrap_or_else(PoisonError::into_inner);
+            self.once(&work)
+        })
+    }
+
+    /// Looks again while the answer is one that passes, with the turn given up in between.
+    fn patiently<T>(&self, look: impl Fn() -> Result<T, Fault>) -> Result<T, KmsError> {
+        for pause in PAUSES {
+            let why = match look() {
+                Err(Fault::Token(error)) if is_passing(&error) => error.to_string(),
+                Err(Fault::Passing(failure)) => failure.to_string(),
+                result => return Ok(result?),
+            };
+            tracing::debug!(tenant = %self.tenant, why, "the token is asked again");
+            std::thread::sleep(pause);
+        }
+        Ok(look()?)
+    }
+
+    /// A session that has died is opened anew, once.
+    fn once<T>(&self, work: impl Fn(&Session) -> Result<T, Fault>) -> Result<T, Fault> {
         let idle = lock(&self.idle).pop();
         if let Some(session) = idle {
             match work(&session) {
@@ -162,23 +210,24 @@ impl Token {
         let mut idle = lock(&self.idle);
         let count = idle.len();
         idle.clear();
-        let slot = self.slot().expect("a slot");
-        idle.extend((0..count).map(|_| self.module.open_rw_session(slot).expect("a session")));
+        let slot = slot_of(&self.module.library, &self.choice).ok().flatten().expect("a slot");
+        idle.extend((0..count).map(|_| self.module.library.open_rw_session(slot).expect("a session")));
     }
 
-    fn put_back<T>(&self, session: Session, result: Result<T, Fault>) -> Result<T, KmsError> {
+    fn put_back<T>(&self, session: Session, result: Result<T, Fault>) -> Result<T, Fault> {
         // A session that failed may still be in the middle of something.
-        if !matches!(result, Err(Fault::Token(_))) {
+        if !matches!(result, Err(Fault::Token(_) | Fault::Passing(_))) {
             lock(&self.idle).push(session);
         }
-        Ok(result?)
+        result
     }
 
-    fn enter(&self) -> Result<Session, Failure> {
-        let session = self.module.open_rw_session(self.slot()?).map_err(unavailable)?;
+    fn enter(&self) -> Result<Session, Fault> {
+        let session = self.module.library.open_rw_session(self.slot()?)?;
         let pin = self.pin.read().map_err(|error| Failure::unavailable("PKCS#11 token", error))?;
         if lock(&self.refused).as_ref() == Some(&pin) {
-            return Err(Failure::unavailable("PKCS#11 token", format!("it has refused the PIN in {}", self.pin)));
+            let detail = format!("it has refused the PIN in {}", self.pin);
+            return Err(Failure::unavailable("PKCS#11 token", detail).into());
         }
         match session.login(UserType::User, Some(&AuthPin::from(pin.as_str()))) {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
@@ -186,28 +235,45 @@ impl Token {
                 if matches!(error, Error::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange, _)) {
                     *lock(&self.refused) = Some(pin);
                 }
-                Err(unavailable(error))
+                Err(error.into())
             }
         }
     }
 
-    fn slot(&self) -> Result<Slot, Failure> {
-        for slot in self.module.get_slots_with_token().map_err(unavailable)? {
-            let found = match &self.choice {
-                TokenChoice::Slot(number) => slot.id() == *number,
-                TokenChoice::Label(label) => {
-                    self.module.get_token_info(slot).map_err(unavailable)?.label().trim() == label
-                }
-            };
-            if found {
-                return Ok(slot);
-            }
-        }
-        Err(Failure::unavailable("PKCS#11 token", format!("the module has no token with {}", self.choice)))
+    fn slot(&self) -> Result<Slot, Fault> {
+        // While another process writes to a token, SoftHSM shows it without its label.
+        let none = || Failure::unavailable("PKCS#11 token", format!("the module has no token with {}", self.choice));
+        slot_of(&self.module.library, &self.choice)?.ok_or_else(|| Fault::Passing(none()))
     }
 }
 
-fn load(path: &Path) -> Result<Pkcs11, KmsOpenError> {
+/// The slot of a token. One beside it that cannot be read does not matter.
+fn slot_of(library: &Pkcs11, choice: &TokenChoice) -> Result<Option<Slot>, Error> {
+    let mut unread = None;
+    for slot in library.get_slots_with_token()? {
+        match choice {
+            TokenChoice::Slot(number) if slot.id() == *number => return Ok(Some(slot)),
+            TokenChoice::Slot(_) => {}
+            TokenChoice::Label(label) => match library.get_token_info(slot) {
+                Ok(info) if info.label().trim() == label => return Ok(Some(slot)),
+                Ok(_) => {}
+                Err(error) => unread = Some(error),
+            },
+        }
+    }
+    unread.map_or(Ok(None), Err)
+}
+
+/// Whether the token is there with all that it says of itself.
+fn is_whole(library: &Pkcs11, choice: &TokenChoice) -> bool {
+    let info = slot_of(library, choice).ok().flatten().and_then(|slot| library.get_token_info(slot).ok());
+    info.is_some_and(|info| info.user_pin_initialized())
+}
+
+/// Loads a module, once. SoftHSM reads its tokens when it is initialised, and keeps what it found of one to which
+/// another process wrote just then (each login does): nothing, or the half of it. So a module in which the token is not
+/// whole is initialised again.
+fn load(path: &Path, choice: &TokenChoice) -> Result<Module, KmsOpenError> {
     let bad = |error: &dyn std::fmt::Display| {
         let next = "give the path of the vendor's PKCS#11 library (for SoftHSM install Debian's package softhsm2)";
         KmsOpenError::new(format!("cannot load the module {}: {error}", path.display()), next)
@@ -217,11 +283,22 @@ fn load(path: &Path) -> Result<Pkcs11, KmsOpenError> {
     if let Some(module) = modules.get(&path) {
         return Ok(module.clone());
     }
-    let module = Pkcs11::new(&path).map_err(|error| bad(&error))?;
-    match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-        Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
+    let library = Pkcs11::new(&path).map_err(|error| bad(&error))?;
+    let initialise = || library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK));
+    match initialise() {
+        Ok(()) => {
+            for pause in PAUSES {
+                if is_whole(&library, choice) {
+                    break;
+                }
+                std::thread::sleep(pause);
+                library.clone().finalize().and_then(|()| initialise()).map_err(|error| bad(&error))?;
+            }
+        }
+        Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
         Err(error) => return Err(bad(&error)),
     }
+    let module = Module { library, turn: Arc::default() };
     modules.insert(path, module.clone());
     Ok(module)
 }
@@ -246,6 +323,21 @@ fn is_dead(error: &Error) -> bool {
             | RvError::DeviceRemoved
             | RvError::DeviceError
             | RvError::OperationActive
+    )
+}
+
+/// Whether it may go otherwise in a moment: an object that another process destroyed between finding and reading it,
+/// or has not written to its end; the token itself, which each login writes to.
+fn is_passing(error: &Error) -> bool {
+    let Error::Pkcs11(error, _) = error else { return false };
+    matches!(
+        error,
+        RvError::ObjectHandleInvalid
+            | RvError::KeyHandleInvalid
+            | RvError::GeneralError
+            | RvError::FunctionFailed
+            | RvError::UserPinNotInitialized
+            | RvError::TokenNotRecognized
     )
 }
 

@@ -9,7 +9,7 @@ use domain::port::{Failure, PublicKey, Signature};
 
 use super::super::signing_name;
 use super::roots::only_failure;
-use super::session::{Fault, Token, is_logged_in, lock};
+use super::session::{Fault, Token, is_logged_in};
 use crate::chance::fill_random;
 
 /// The curve by its name, as PKCS#11 3.0 has it; then by its object identifier, which some tokens want.
@@ -19,7 +19,7 @@ const POINT_LENGTH: usize = 32;
 impl Token {
     pub(super) fn public_key(&self) -> Result<PublicKey, Failure> {
         self.signing_key_exists()?;
-        let key = self.with(|session| {
+        let key = self.reading(|session| {
             let public = self.pair(session)?.map(|(_, public)| public).ok_or_else(|| self.gone())?;
             let attributes = session.get_attributes(public, &[AttributeType::EcPoint])?;
             let Some(Attribute::EcPoint(point)) = attributes.first() else {
@@ -35,7 +35,7 @@ impl Token {
 
     pub(super) fn sign(&self, message: &[u8]) -> Result<Signature, Failure> {
         self.signing_key_exists()?;
-        let bytes = self.with(|session| {
+        let bytes = self.reading(|session| {
             let private = self.pair(session)?.map(|(private, _)| private).ok_or_else(|| self.gone())?;
             let scheme = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519));
             let signature = session.sign(&scheme, private, message)?;
@@ -60,41 +60,37 @@ impl Token {
     }
 
     fn signing_key_exists(&self) -> Result<(), Failure> {
-        if self.with(|session| self.is_at_home(session)).map_err(only_failure)? {
+        if self.reading(|session| self.is_at_home(session)).map_err(only_failure)? {
             return Ok(());
         }
-        let _one_at_a_time = lock(&self.creating);
-        self.ensure_signing_key()
+        self.writing(|session| self.ensure_signing_key(session)).map_err(only_failure)
     }
 
     /// Makes the pair if there is none. If another process made one at the same moment, the one with the smaller id
     /// stays, so that both end with the same.
-    pub(super) fn ensure_signing_key(&self) -> Result<(), Failure> {
-        let made = self.with(|session| {
-            if self.is_at_home(session)? {
-                return self.pair(session).map(drop);
-            }
-            let mut id = [0; 16];
-            fill_random(&mut id);
-            tracing::trace!(target: "failpoint", at = "kms-pkcs11-before-signing-key");
-            let (public, private) = self.generate(session, &id)?;
-            tracing::trace!(target: "failpoint", at = "kms-pkcs11-signing-key");
-            let attributes = session.get_attributes(private, &[AttributeType::NeverExtractable])?;
-            if attributes != [Attribute::NeverExtractable(true)] {
-                session.destroy_object(private)?;
-                session.destroy_object(public)?;
-                let detail = "the token made it so that it can be copied out; it was destroyed again";
-                return Err(Failure::damaged(signing_name(&self.tenant), detail).into());
-            }
-            let smallest = self.find(session, ObjectClass::PRIVATE_KEY)?.into_iter().next();
-            if smallest.is_some_and(|(first, _)| first != id) {
-                session.destroy_object(private)?;
-                session.destroy_object(public)?;
-            }
-            self.be_known();
-            Ok(())
-        });
-        made.map_err(only_failure)
+    pub(super) fn ensure_signing_key(&self, session: &Session) -> Result<(), Fault> {
+        if self.is_at_home(session)? {
+            return self.pair(session).map(drop);
+        }
+        let mut id = [0; 16];
+        fill_random(&mut id);
+        tracing::trace!(target: "failpoint", at = "kms-pkcs11-before-signing-key");
+        let (public, private) = self.generate(session, &id)?;
+        tracing::trace!(target: "failpoint", at = "kms-pkcs11-signing-key");
+        let attributes = session.get_attributes(private, &[AttributeType::NeverExtractable])?;
+        if attributes != [Attribute::NeverExtractable(true)] {
+            session.destroy_object(private)?;
+            session.destroy_object(public)?;
+            let detail = "the token made it so that it can be copied out; it was destroyed again";
+            return Err(Failure::damaged(signing_name(&self.tenant), detail).into());
+        }
+        let smallest = self.find(session, ObjectClass::PRIVATE_KEY)?.into_iter().next();
+        if smallest.is_some_and(|(first, _)| first != id) {
+            session.destroy_object(private)?;
+            session.destroy_object(public)?;
+        }
+        self.be_known();
+        Ok(())
     }
 
     fn generate(&self, session: &Session, id: &[u8]) -> Result<(ObjectHandle, ObjectHandle), Error> {

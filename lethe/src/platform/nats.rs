@@ -1,0 +1,88 @@
+//! The NATS that a platform runs on: a server of its own, or one that others run.
+
+use domain::ids::TenantId;
+use infra::journal::{Client, connect};
+use infra::nats_server::{NatsElsewhere, NatsServer, TenantAccount, TenantLogins};
+
+use super::StartError;
+
+/// On one server of one's own there is one of everything.
+const OWN: usize = 1;
+
+/// Where the journals are.
+pub(super) enum Nats {
+    /// A child process.
+    Own(NatsServer),
+    /// A cluster, most often.
+    Elsewhere(NatsElsewhere),
+}
+
+impl Nats {
+    /// A connection with a tenant's service login.
+    pub(super) async fn service(&self, id: &TenantId) -> Result<Client, StartError> {
+        let logins = self.logins(id)?;
+        Ok(connect(logins.service.connect_options(), &self.url(), "lethe").await?)
+    }
+
+    /// A connection with a tenant's provisioner login, for one explicit command.
+    pub(super) async fn provisioner(&self, id: &TenantId, name: &str) -> Result<Client, StartError> {
+        let logins = self.logins(id)?;
+        Ok(connect(logins.provisioner.connect_options(), &self.url(), name).await?)
+    }
+
+    /// Sees to it that a tenant has an account. On servers of others it must be there.
+    pub(super) async fn admit(&self, id: &TenantId) -> Result<(), StartError> {
+        match self {
+            Self::Own(server) if server.credentials(id.as_str()).is_none() => {
+                server.add_tenant(TenantAccount::new(id.as_str())?).await?;
+                Ok(())
+            }
+            Self::Own(_) | Self::Elsewhere(_) => self.logins(id).map(drop),
+        }
+    }
+
+    /// How many replicas a new journal stream gets.
+    pub(super) fn replicas(&self) -> usize {
+        match self {
+            Self::Own(_) => OWN,
+            Self::Elsewhere(elsewhere) => elsewhere.replicas(),
+        }
+    }
+
+    /// The process id of one's own server, while it runs.
+    pub(super) fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Own(server) => server.pid(),
+            Self::Elsewhere(_) => None,
+        }
+    }
+
+    /// What is wrong with one's own server.
+    pub(super) fn fault(&self) -> Option<String> {
+        let is_down = matches!(self, Self::Own(server) if server.pid().is_none());
+        is_down.then(|| "the nats-server is not running".to_owned())
+    }
+
+    /// Ends one's own server.
+    pub(super) async fn shutdown(&self) {
+        if let Self::Own(server) = self {
+            server.shutdown().await;
+        }
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Own(server) => server.url().to_owned(),
+            Self::Elsewhere(elsewhere) => elsewhere.url(),
+        }
+    }
+
+    fn logins(&self, id: &TenantId) -> Result<TenantLogins, StartError> {
+        match self {
+            Self::Own(server) => {
+                server.credentials(id.as_str()).ok_or_else(|| StartError::NoSuchTenant { tenant: id.clone() })
+            }
+            Self::Elsewhere(elsewhere) => Ok(elsewhere.credentials(id.as_str())?),
+        }
+    }
+}
