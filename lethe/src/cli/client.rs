@@ -58,7 +58,7 @@ impl ApiError {
     }
 
     /// The same with the status that it would have as an answer.
-    pub(crate) fn as_status(self, status: u16) -> Self {
+    pub(crate) fn with_status(self, status: u16) -> Self {
         Self { status: Some(status), ..self }
     }
 }

@@ -17,9 +17,9 @@ use crate::platform::random_id;
 #[derive(Subcommand)]
 pub(super) enum Hold {
     /// Orders that data be kept, whoever asks for its erasure (role dpo or controller). Prints the hold's id.
-    // Not only "Place": the options of that name would be its namesake in the parser.
+    // Not "Place": the options of that name would be its namesake in the parser.
     #[command(name = "place")]
-    PlaceHold {
+    Order {
         /// The participant.
         participant: uuid::Uuid,
         /// The study.
@@ -71,7 +71,7 @@ pub(super) enum Hold {
 impl Hold {
     pub(super) async fn run(self) -> Result<(), CliError> {
         match self {
-            Self::PlaceHold { participant, study, scopes, authority, review_on, reason, access } => {
+            Self::Order { participant, study, scopes, authority, review_on, reason, access } => {
                 let hold = random_id();
                 let mut body =
                     json!({"type": "place-hold", "hold": hold, "authority": authority, "review_on": review_on});
@@ -103,7 +103,7 @@ impl Hold {
 pub(super) enum Restrict {
     /// Orders that data be stored and not processed (role dpo or controller).
     #[command(name = "place")]
-    PlaceRestriction {
+    Order {
         /// The participant.
         participant: uuid::Uuid,
         /// The study.
@@ -147,7 +147,7 @@ pub(super) enum Restrict {
 impl Restrict {
     pub(super) async fn run(self) -> Result<(), CliError> {
         match self {
-            Self::PlaceRestriction { participant, study, ground, reason, access } => {
+            Self::Order { participant, study, ground, reason, access } => {
                 let body = json!({"type": "place-restriction", "ground": ground});
                 order(&access, &study, participant, body, reason).await?;
                 note!("The data is stored and not processed, until the restriction is lifted.");

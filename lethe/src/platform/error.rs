@@ -106,6 +106,6 @@ impl From<StartError> for CliError {
 impl From<StartError> for ApiError {
     fn from(error: StartError) -> Self {
         let message = error.to_string();
-        Self::local(message).as_status(CliError::from(error).status())
+        Self::local(message).with_status(CliError::from(error).status())
     }
 }
