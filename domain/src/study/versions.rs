@@ -88,7 +88,8 @@ impl Study {
             return Ok(vec![]);
         }
         let content = content.filter(|content| content.hash() == *design).ok_or(Refused::OtherContent)?;
-        let lowered: Vec<_> = setup.versions.contents.values().flat_map(|before| content.lowered_from(before)).collect();
+        let lowered: Vec<_> =
+            setup.versions.contents.values().flat_map(|before| content.lowered_from(before)).collect();
         if !lowered.is_empty() {
             return Err(Refused::Lowered(once_each(lowered)));
         }
