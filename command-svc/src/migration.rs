@@ -44,6 +44,8 @@ impl Commands {
         self.check_environment(&tenant, &governing, command, caller).await?;
         let governing = self.governing.current::<Study>(&tenant, &governing).await?;
         let stream = StreamId::in_study(&tenant.id, study, Aggregate::Participant, participant);
+        // Asked first: what is read then reflects at least this.
+        let position = tenant.journal.head(&stream.journal).await.map_err(Refusal::from)?;
         let mut state = Participant::default();
         let commits = tenant.journal.load(&stream, Tail::default()).await.map_err(Refusal::from)?;
         for commit in commits.iter() {
@@ -53,7 +55,6 @@ impl Commands {
         let record = record.ok_or(NoReport::NoSuchParticipant)?;
         let from = governing.state.design_of(record).ok_or(NoReport::NoSuchDesign)?;
         let to = governing.state.content(to).ok_or(NoReport::NoSuchDesign)?;
-        let position = commits.last().map(|last| last.position.clone()).ok_or(NoReport::NoSuchParticipant)?;
         Ok((MigrationReport::of(record, from, to), position))
     }
 }

@@ -164,7 +164,8 @@ fn holds_of_data() -> impl Strategy<Value = study::Command> {
     };
     let places = select(vec![None, Some("oslo"), Some("paris")]);
     let checked = option::of((0..2_u64).prop_map(|blockers| study::Checked { blockers, ..Default::default() }));
-    let command = (0..8_u8, places, checked).prop_map(|(which, at, checked)| {
+    
+    (0..8_u8, places, checked).prop_map(|(which, at, checked)| {
         let (site, reason) = (at.map(site), label("for the analysis"));
         match which {
             0 => FreezeData { site, reason: Some(reason) },
@@ -176,8 +177,7 @@ fn holds_of_data() -> impl Strategy<Value = study::Command> {
             6 => AskDatabaseUnlock { reason },
             _ => UnlockDatabase {},
         }
-    });
-    command
+    })
 }
 
 impl World for Study {

@@ -27,7 +27,7 @@ fn a_complete_form_of_which_nothing_more_is_asked_hinders_nothing() {
 fn a_query_hinders_until_it_is_settled() {
     let open = Blocker::OpenQuery { query: query(), place: at_item() };
     let asked = || [saved("120"), completed(), opened(Role::Monitor)];
-    assert_eq!(blockers(asked(), |_| {}), [open.clone()]);
+    assert_eq!(blockers(asked(), |_| {}), std::slice::from_ref(&open));
     assert_eq!(blockers(asked().into_iter().chain([answered()]), |_| {}), [open]);
     assert_eq!(blockers(asked().into_iter().chain([super::queries::closed(false)]), |_| {}), []);
 }
@@ -36,7 +36,7 @@ fn a_query_hinders_until_it_is_settled() {
 fn what_must_be_there_is_missed_in_each_group_that_was_begun() {
     let must = |design: &mut StudyDesign| design.item_groups[0].items.iter_mut().for_each(|item| item.mandatory = true);
     let missing = Blocker::MissingItem { form: form(), item: item("AETERM") };
-    assert_eq!(blockers([saved("120"), completed()], must), [missing.clone()]);
+    assert_eq!(blockers([saved("120"), completed()], must), std::slice::from_ref(&missing));
     let not_done = |value: Option<ItemValue>, not_done| Event::ItemsSaved {
         form: form(),
         items: vec![SavedItem {
@@ -81,7 +81,7 @@ fn the_plan_says_what_is_compared_with_its_source() {
     let unverified = Blocker::UnverifiedItem { form: form(), item: item("SYSBP") };
     assert_eq!(blockers(done(), plan(SdvPlan::None, true)), []);
     assert_eq!(blockers(done(), plan(SdvPlan::Part, false)), []);
-    assert_eq!(blockers(done(), plan(SdvPlan::Part, true)), [unverified.clone()]);
+    assert_eq!(blockers(done(), plan(SdvPlan::Part, true)), std::slice::from_ref(&unverified));
     assert_eq!(blockers(done(), plan(SdvPlan::All, false)), [unverified]);
     let verified = Event::Verified { form: form(), items: vec![item("SYSBP")] };
     assert_eq!(blockers(done().into_iter().chain([verified]), plan(SdvPlan::All, false)), []);
@@ -91,7 +91,7 @@ fn the_plan_says_what_is_compared_with_its_source() {
 fn a_form_that_is_to_be_signed_is_signed_and_stays_so() {
     let to_sign = |design: &mut StudyDesign| design.forms[0].signature = true;
     let unsigned = Blocker::UnsignedForm { form: form() };
-    assert_eq!(blockers([saved("120"), completed()], to_sign), [unsigned.clone()]);
+    assert_eq!(blockers([saved("120"), completed()], to_sign), std::slice::from_ref(&unsigned));
     let signed = super::sign::signed(form());
     let dropped = Event::SignatureDropped { signature: super::sign::signature(), form: form() };
     assert_eq!(blockers([saved("120"), completed(), signed.clone()], to_sign), []);

@@ -57,7 +57,7 @@ impl Migrate {
         note!("{done} of {} participants {}.", participants.len(), if self.dry_run { "looked at" } else { "migrated" });
         match refused {
             0 => Ok(()),
-            _ => Err(CliError::conflict(&format!("{refused} participants were not migrated: see above"))),
+            _ => Err(CliError::conflict(format!("{refused} participants were not migrated: see above"))),
         }
     }
 }
