@@ -59,7 +59,9 @@ impl Import {
         if self.strict && !survey.broken.rows.is_empty() {
             survey.broken.rows.iter().for_each(|row| out!("{row}"));
             let count = survey.broken.rows.len();
-            return Err(self.unreadable(&format!("{count} faults against what ODM demands; without --strict it is read")));
+            return Err(
+                self.unreadable(&format!("{count} faults against what ODM demands; without --strict it is read"))
+            );
         }
         let client = Client::of(&self.access)?;
         let run = Run::prepare(&self, &client).await?;
