@@ -30,8 +30,9 @@ pub struct Manifest {
     pub position: u64,
     /// When it was made.
     pub created_at: Moment,
-    /// By whom.
-    pub created_by: UserId,
+    /// By whom; none: whoever exported by a token does not know its holder's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<UserId>,
     /// Who gets it: an organisation or an office, not the name of a person.
     pub recipient: String,
     /// What for.
@@ -41,6 +42,9 @@ pub struct Manifest {
     pub instruction: Option<InstructionId>,
     /// When the files are deleted.
     pub expires_at: Moment,
+    /// Kinds of data that whoever exported had no right to read: none of it is in the files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_permitted: Vec<String>,
     /// The files.
     pub files: Vec<FileEntry>,
     /// What is in them, and what is not.
@@ -91,6 +95,9 @@ pub struct Counts {
     pub restricted: u64,
     /// Items withheld because the recipient has no right to them.
     pub no_right: u64,
+    /// Items that the design of this export has no place for: they are left out.
+    #[serde(default)]
+    pub not_in_design: u64,
     /// Changes of items.
     pub changes: u64,
     /// Queries.

@@ -44,7 +44,7 @@ pub struct Subject {
     pub item: Option<ItemKey>,
     /// The field of an identity.
     pub field: Option<String>,
-    /// The rest of the fact.
+    /// The rest of the fact; of an item, why it has no value, that it was computed, and what else than a person entered it.
     pub details: Value,
 }
 
@@ -107,7 +107,7 @@ pub struct Audit;
 
 impl Projection for Audit {
     const NAME: &'static str = "audit";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     type Row = AuditRow;
 
     fn takes(aggregate: Aggregate) -> bool {

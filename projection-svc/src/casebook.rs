@@ -1,17 +1,20 @@
-//! The casebook: every current value of one participant, form by form, sealed at rest.
+//! The casebook: every current value of one participant, visit by visit and form by form, sealed at rest.
 
+use std::collections::BTreeSet;
+
+use domain::Day;
 use domain::design::ItemValue;
 use domain::history::{Aggregate, Commit, Revision};
-use domain::ids::{Oid, ParticipantId, StudyId};
-use domain::participant::{Event, FormKey, ItemKey, SavedItem};
+use domain::ids::{Label, Oid, ParticipantId, StudyId};
+use domain::participant::{Event, FormKey, FreeText, Held, ItemKey, NotDone, Place, SavedItem, Source, VisitKey};
 use domain::port::{Failure, Tenant};
-use domain::scope::{DesignScoped, OneValue};
+use domain::scope::{DesignScoped, OneValue, Personal, tag};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::cells::OpenRow;
+use crate::cells::{Cell, OpenRow};
 use crate::projection::{Projection, Rows, Stop};
-use crate::row::{Act, Named, RowKey, Tag, person};
+use crate::row::{Act, Named, RowKey, Tag, kinds, person};
 use crate::shown::{Shown, Visible};
 use crate::view;
 
@@ -22,8 +25,14 @@ domain::fields! {
     pub struct FormRow {
         /// Which form of which visit.
         pub form: FormKey,
-        /// The last revision that touched it.
+        /// The last revision that touched its values.
         pub tag: Tag,
+        /// Everything that is known was entered.
+        pub completed: bool,
+        /// It does not belong here.
+        pub removed: bool,
+        /// The groups of reviewers who have looked at it as it stands.
+        pub reviewed: Vec<Label>,
         /// Its values, by group, repeat and item.
         pub items: Named<ItemRow>,
     }
@@ -34,10 +43,64 @@ domain::fields! {
     pub struct ItemRow {
         /// Which item.
         pub item: ItemKey,
-        /// Its value; none: cleared.
+        /// Its value; none: cleared, or not done.
         pub value: Option<DesignScoped<ItemValue>>,
+        /// Why there is none.
+        pub not_done: Option<NotDone>,
+        /// The platform computed it.
+        pub computed: bool,
+        /// What entered it.
+        pub source: Source,
+        /// It agrees with its source.
+        pub verified: bool,
         /// Who saved it and when.
         pub act: Act,
+    }
+}
+
+domain::fields! {
+    /// Whether a visit took place.
+    pub struct VisitRow {
+        /// Which visit.
+        pub visit: VisitKey,
+        /// On which day it took place, or began; none: it did not.
+        pub on: Option<Personal<Day, tag::HealthClinical>>,
+        /// Why not, or why on another day.
+        pub reason: Option<FreeText>,
+        /// Who said so and when.
+        pub act: Act,
+    }
+}
+
+domain::fields! {
+    /// What of a record is frozen or locked.
+    pub struct HeldRow {
+        /// Each place with how firmly.
+        pub places: Vec<HeldPlace>,
+    }
+}
+
+/// A place that is frozen or locked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeldPlace {
+    /// What is held.
+    pub place: Place,
+    /// How firmly.
+    pub held: Held,
+}
+
+domain::structural!(HeldPlace);
+
+kinds! {
+    /// What the table holds.
+    #[expect(clippy::large_enum_variant, reason = "rows are handled one by one, never in arrays")]
+    pub enum CasebookRow {
+        /// A form.
+        "form" Form(FormRow),
+        /// A visit.
+        "visit" Visit(VisitRow),
+        /// What is frozen or locked.
+        "held" Held(HeldRow),
     }
 }
 
@@ -49,27 +112,83 @@ pub struct Casebooks;
 
 impl Projection for Casebooks {
     const NAME: &'static str = "casebook";
-    const VERSION: u32 = 1;
-    type Row = FormRow;
+    const VERSION: u32 = 2;
+    type Row = CasebookRow;
 
     fn takes(aggregate: Aggregate) -> bool {
         aggregate == Aggregate::Participant
     }
 
-    fn apply(commit: &Commit, rows: &mut Rows<'_, FormRow>) -> Result<(), Stop> {
+    fn apply(commit: &Commit, rows: &mut Rows<'_, CasebookRow>) -> Result<(), Stop> {
         let stream = &commit.header.stream;
         let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else {
             return Ok(());
         };
+        let key = |path: String| RowKey::about(Some(study), person, path);
         for event in commit.facts::<Event>()? {
-            if let Event::ItemsSaved { form, items, .. } = event {
-                let key = RowKey::about(Some(study), person, form_path(&form));
-                let row = rows.get(&key)?.cloned().unwrap_or_else(|| empty(form));
-                rows.put(key, row.saved(items, commit));
+            match event {
+                Event::VisitStarted { visit, on, reason } => {
+                    let row = VisitRow { visit, on: Some(on), reason, act: Act::of(commit) };
+                    rows.put(key(visit_path(&row.visit)), CasebookRow::Visit(row));
+                }
+                Event::VisitMissed { visit, reason } => {
+                    let row = VisitRow { visit, on: None, reason: Some(reason), act: Act::of(commit) };
+                    rows.put(key(visit_path(&row.visit)), CasebookRow::Visit(row));
+                }
+                Event::Frozen { place, .. } => hold(rows, key(HELD.into()), place, Some(Held::Frozen))?,
+                Event::Locked { place, .. } => hold(rows, key(HELD.into()), place, Some(Held::Locked))?,
+                Event::Unfrozen { place, .. } | Event::Unlocked { place, .. } => {
+                    hold(rows, key(HELD.into()), place, None)?;
+                }
+                event => {
+                    if let Some(form) = form_of(&event).cloned() {
+                        let key = key(form_path(&form));
+                        let row = match rows.get(&key)?.cloned() {
+                            Some(CasebookRow::Form(row)) => row,
+                            Some(_) | None => empty(form),
+                        };
+                        rows.put(key, CasebookRow::Form(row.after(event, commit)));
+                    }
+                }
             }
         }
         Ok(())
     }
+}
+
+/// The row of what is held. Visits have two steps in their path and forms four, so it is neither's.
+const HELD: &str = "held";
+
+fn hold(rows: &mut Rows<'_, CasebookRow>, key: RowKey, place: Place, held: Option<Held>) -> Result<(), Stop> {
+    let mut places = match rows.get(&key)?.cloned() {
+        Some(CasebookRow::Held(row)) => row.places,
+        Some(_) | None => Vec::new(),
+    };
+    places.retain(|one| one.place != place);
+    places.extend(held.map(|held| HeldPlace { place, held }));
+    rows.put(key, CasebookRow::Held(HeldRow { places }));
+    Ok(())
+}
+
+/// The form whose row a fact changes.
+fn form_of(event: &Event) -> Option<&FormKey> {
+    match event {
+        Event::ItemsSaved { form, .. }
+        | Event::FormCompleted { form }
+        | Event::FormReopened { form, .. }
+        | Event::FormRemoved { form, .. }
+        | Event::FormRestored { form, .. }
+        | Event::Verified { form, .. }
+        | Event::VerificationWithdrawn { form, .. }
+        | Event::VerificationReset { form, .. }
+        | Event::Reviewed { form, .. }
+        | Event::ReviewReset { form, .. } => Some(form),
+        _ => None,
+    }
+}
+
+fn visit_path(visit: &VisitKey) -> String {
+    format!("{}/{:010}", visit.visit, visit.visit_repeat)
 }
 
 /// The form as a path of ids. Repeats have leading zeros, so that the tenth comes after the ninth.
@@ -83,17 +202,47 @@ pub(crate) fn item_path(item: &ItemKey) -> String {
 }
 
 fn empty(form: FormKey) -> FormRow {
-    FormRow { form, tag: Tag(Revision::NONE), items: Named::default() }
+    let (completed, removed, reviewed) = (false, false, Vec::new());
+    FormRow { form, tag: Tag(Revision::NONE), completed, removed, reviewed, items: Named::default() }
 }
 
 impl FormRow {
-    fn saved(mut self, items: Vec<SavedItem>, commit: &Commit) -> Self {
-        self.tag = Tag(commit.header.revision);
-        for SavedItem { item, value, .. } in items {
-            let row = ItemRow { item, value, act: Act::of(commit) };
-            self.items.0.insert(item_path(&row.item), row);
+    fn after(mut self, event: Event, commit: &Commit) -> Self {
+        match event {
+            Event::ItemsSaved { items, source, .. } => return self.saved(items, source, commit),
+            Event::FormCompleted { .. } => self.completed = true,
+            Event::FormReopened { .. } => self.completed = false,
+            Event::FormRemoved { .. } => self.removed = true,
+            Event::FormRestored { .. } => self.removed = false,
+            Event::Verified { items, .. } => self.verify(&items, true),
+            Event::VerificationWithdrawn { items, .. } | Event::VerificationReset { items, .. } => {
+                self.verify(&items, false);
+            }
+            Event::Reviewed { group, .. } if !self.reviewed.contains(&group) => self.reviewed.push(group),
+            Event::ReviewReset { groups, .. } => self.reviewed.retain(|group| !groups.contains(group)),
+            _ => {}
         }
         self
+    }
+
+    fn saved(mut self, items: Vec<SavedItem>, source: Source, commit: &Commit) -> Self {
+        self.tag = Tag(commit.header.revision);
+        for SavedItem { item, value, not_done, computed, .. } in items {
+            let path = item_path(&item);
+            // Whether a change ends a verification is a fact of its own.
+            let verified = self.items.0.get(&path).is_some_and(|before| before.verified);
+            let row = ItemRow { item, value, not_done, computed, source, verified, act: Act::of(commit) };
+            self.items.0.insert(path, row);
+        }
+        self
+    }
+
+    fn verify(&mut self, items: &[ItemKey], verified: bool) {
+        for item in items {
+            if let Some(row) = self.items.0.get_mut(&item_path(item)) {
+                row.verified = verified;
+            }
+        }
     }
 }
 
@@ -102,8 +251,29 @@ impl FormRow {
 /// Every form of a participant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Casebook {
-    /// The forms that were saved, by visit and form.
+    /// The visits of which something is known.
+    #[serde(default)]
+    pub visits: Vec<Visit>,
+    /// The forms of which something is known, by visit and form.
     pub forms: Vec<Form>,
+    /// What is frozen or locked.
+    #[serde(default)]
+    pub held: Vec<HeldPlace>,
+}
+
+/// Whether a visit took place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = CasebookVisit)]
+pub struct Visit {
+    /// Which visit.
+    #[serde(flatten)]
+    pub visit: VisitKey,
+    /// On which day it took place, or began; null: it did not.
+    pub on: Option<Shown<Day>>,
+    /// Why not, or why on another day.
+    pub reason: Option<Shown<String>>,
+    /// Who said so and when.
+    pub act: Act,
 }
 
 /// A form with its values.
@@ -112,9 +282,18 @@ pub struct Form {
     /// Which form of which visit.
     #[serde(flatten)]
     pub form: FormKey,
-    /// The last revision that touched it: its `ETag`.
+    /// The last revision that touched its values: its `ETag`.
     #[schema(value_type = u64)]
     pub tag: Revision,
+    /// Everything that is known was entered.
+    #[serde(default)]
+    pub completed: bool,
+    /// It does not belong here: its values count no more.
+    #[serde(default)]
+    pub removed: bool,
+    /// The groups of reviewers who have looked at it as it stands.
+    #[serde(default)]
+    pub reviewed: Vec<Label>,
     /// Its values, by group and item.
     pub items: Vec<Item>,
 }
@@ -128,8 +307,20 @@ pub struct Item {
     pub group_repeat: u32,
     /// The item's OID.
     pub item: Oid,
-    /// The value; null: it was cleared.
+    /// The value; null: it was cleared, or not done.
     pub value: Option<Shown<ItemValue>>,
+    /// Why there is none.
+    #[serde(default)]
+    pub not_done: Option<NotDone>,
+    /// The platform computed it.
+    #[serde(default)]
+    pub computed: bool,
+    /// What entered it.
+    #[serde(default)]
+    pub source: Source,
+    /// It agrees with its source.
+    #[serde(default)]
+    pub verified: bool,
     /// How an erasure names this value, if it can be redacted alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redactable: Option<OneValue>,
@@ -149,7 +340,15 @@ pub async fn show(
 ) -> Result<Casebook, Failure> {
     let prefix = RowKey::about(Some(study), person(*participant), "");
     let rows = view::scan::<Casebooks>(tenant, &prefix, None, usize::MAX, visible).await?;
-    Ok(Casebook { forms: rows.into_iter().map(|(_, open)| shown(open)).collect() })
+    let mut casebook = Casebook { visits: Vec::new(), forms: Vec::new(), held: Vec::new() };
+    for (_, OpenRow { row, withheld, .. }) in rows {
+        match row {
+            CasebookRow::Form(row) => casebook.forms.push(shown(row, &withheld)),
+            CasebookRow::Visit(row) => casebook.visits.push(shown_visit(row, &withheld)),
+            CasebookRow::Held(row) => casebook.held = row.places,
+        }
+    }
+    Ok(casebook)
 }
 
 /// One form of a participant.
@@ -164,20 +363,33 @@ pub async fn form(
     visible: &Visible,
 ) -> Result<Option<Form>, Failure> {
     let key = RowKey::about(Some(study), person(*participant), form_path(form));
-    Ok(view::get_visible::<Casebooks>(tenant, &key, visible).await?.map(shown))
+    Ok(match view::get_visible::<Casebooks>(tenant, &key, visible).await? {
+        Some(OpenRow { row: CasebookRow::Form(row), withheld, .. }) => Some(shown(row, &withheld)),
+        Some(_) | None => None,
+    })
 }
 
-fn shown(open: OpenRow<FormRow>) -> Form {
-    let OpenRow { row: FormRow { form, tag, items }, withheld, .. } = open;
-    let item = |ItemRow { item, value, act }: ItemRow| Item {
-        group: item.group,
-        group_repeat: item.group_repeat,
-        item: item.item,
-        redactable: value.as_ref().and_then(|value| OneValue::of(value.scope, &value.part)),
-        value: value.map(|value| Shown::of_scoped(value, &withheld)),
-        act,
+fn shown(row: FormRow, withheld: &BTreeSet<Cell>) -> Form {
+    let FormRow { form, tag, completed, removed, reviewed, items } = row;
+    let item = |row: ItemRow| Item {
+        group: row.item.group,
+        group_repeat: row.item.group_repeat,
+        item: row.item.item,
+        redactable: row.value.as_ref().and_then(|value| OneValue::of(value.scope, &value.part)),
+        value: row.value.map(|value| Shown::of_scoped(value, withheld)),
+        not_done: row.not_done,
+        computed: row.computed,
+        source: row.source,
+        verified: row.verified,
+        act: row.act,
     };
-    Form { form, tag: tag.0, items: items.0.into_values().map(item).collect() }
+    Form { form, tag: tag.0, completed, removed, reviewed, items: items.0.into_values().map(item).collect() }
+}
+
+fn shown_visit(row: VisitRow, withheld: &BTreeSet<Cell>) -> Visit {
+    let VisitRow { visit, on, reason, act } = row;
+    let on = on.map(|on| Shown::of_personal(on, withheld));
+    Visit { visit, on, reason: reason.map(|reason| Shown::of_personal(reason, withheld)), act }
 }
 
 #[cfg(test)]
@@ -264,6 +476,87 @@ mod tests {
         let world = World::of::<Casebooks>(&story()).await;
         let withheld = json!({"withheld": "health.free-text"});
         assert_eq!(values(&world, 2, &Visible::none()).await, named([("TERM", withheld)]));
+    }
+
+    /// Everything that can be said of a form beside its values, and of a visit.
+    fn told() -> Story {
+        let mut story = story();
+        let item = |item: &str| ItemKey {
+            group: "G".parse().expect("valid"),
+            group_repeat: 1,
+            item: item.parse().expect("valid"),
+        };
+        let vs = || Story::form("VS");
+        let saved =
+            |item: ItemKey, value, not_done, computed| SavedItem { item, value, not_done, computed, reason: None };
+        let bmi = DesignScoped {
+            scope: Scope::HealthClinical,
+            part: domain::scope::Part::all(),
+            value: domain::scope::Erasable::Known(ItemValue("21".into())),
+        };
+        let items =
+            vec![saved(item("TEMP"), None, Some(NotDone::Refused), false), saved(item("BMI"), Some(bmi), None, true)];
+        let missed = VisitKey { visit: "V2".parse().expect("valid"), visit_repeat: 1 };
+        for event in [
+            Event::VisitStarted {
+                visit: vs().visit(),
+                on: Personal::new(Day(time::macros::date!(2026 - 11 - 20))),
+                reason: None,
+            },
+            Event::VisitMissed { visit: missed, reason: Personal::new("on holiday".to_owned()) },
+            Event::ItemsSaved { form: vs(), items, source: Source::Device },
+            Event::Verified { form: vs(), items: vec![item("SYSBP"), item("BMI")] },
+            Event::VerificationReset { form: vs(), items: vec![item("BMI")] },
+            Event::Reviewed { form: vs(), group: crate::testing::label("medical") },
+            Event::FormCompleted { form: vs() },
+            Event::FormRemoved { form: Story::form("AE"), reason: Personal::new("another's".to_owned()) },
+            Event::Frozen { place: Place::Participant, reason: None },
+            Event::Locked { place: Place::Form(vs()), reason: None },
+            Event::Unfrozen { place: Place::Participant, reason: Personal::new("a correction".to_owned()) },
+        ] {
+            story.participant(1, event);
+        }
+        story
+    }
+
+    #[tokio::test]
+    async fn it_says_what_stands_beside_the_values() {
+        let world = World::of::<Casebooks>(&told()).await;
+        let all = show(&world.tenant, &Story::study_id(), &participant(1), &Visible::all()).await.expect("reads");
+        let [ae, vs] = all.forms.as_slice() else { panic!("{:?}", all.forms) };
+        assert_eq!((ae.completed, ae.removed, vs.completed, vs.removed), (false, true, true, false));
+        assert_eq!(json(&vs.reviewed), json!(["medical"]));
+        let said: Vec<_> =
+            vs.items.iter().map(|one| (one.item.as_str(), one.not_done, one.computed, one.verified)).collect();
+        assert_eq!(
+            said,
+            [
+                ("BMI", None, true, false),
+                ("PULSE", None, false, false),
+                ("SYSBP", None, false, true),
+                ("TEMP", Some(NotDone::Refused), false, false),
+            ]
+        );
+        assert_eq!((vs.items[0].source, vs.items[2].source), (Source::Device, Source::User));
+        assert_eq!(vs.tag, vs.items[0].act.revision, "what is said of a form is no new tag of its values");
+        let [first, second] = all.visits.as_slice() else { panic!("{:?}", all.visits) };
+        assert_eq!(
+            (json(&first.on), json(&second.on), json(&second.reason)),
+            (json!("2026-11-20"), json!(null), json!("on holiday"))
+        );
+        assert_eq!(
+            json(&all.held),
+            json!([{"place": {"level": "form", "visit": "V1", "visit_repeat": 1, "form": "VS", "form_repeat": 1}, "held": "locked"}])
+        );
+    }
+
+    #[tokio::test]
+    async fn the_day_of_a_visit_goes_with_its_scope() {
+        let mut world = World::of::<Casebooks>(&told()).await;
+        world.erase::<Casebooks>(1, &[Scope::HealthClinical]).await;
+        let all = show(&world.tenant, &Story::study_id(), &participant(1), &Visible::all()).await.expect("reads");
+        assert_eq!(json(&all.visits[0].on), json!({"erased": "health.clinical"}));
+        assert_eq!(all.forms[1].items[3].not_done, Some(NotDone::Refused), "why nothing was measured is structure");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use domain::ids::{ConsentVersion, SiteId, StudyId};
 use super::CliError;
 use super::options::Access;
 
+mod export;
 pub(super) mod import;
 
 /// Participants' data.
@@ -15,6 +16,8 @@ pub(super) mod import;
 pub(super) enum Data {
     /// Sends the participants and values of an ODM 1.3.2 file through the ordinary commands.
     Import(Box<Import>),
+    /// Writes a study's data as ODM, CSV, Dataset-JSON or SAS transport files, as far as the token's holder may see it.
+    Export(Box<export::Export>),
 }
 
 /// Imports participants' data.
@@ -48,6 +51,7 @@ impl Data {
     pub(super) async fn run(self) -> Result<(), CliError> {
         match self {
             Self::Import(import) => import.run().await,
+            Self::Export(export) => export.run().await,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::field::{Field, Malformed, PERSONAL};
 use domain::history::{Aggregate, Commit, OpenEvent};
 use domain::identity::{self, Detail, Details};
-use domain::participant::{self, SavedItem};
+use domain::participant::{self, SavedItem, Source};
 use domain::scope::{DesignScoped, Part, Personal, tag};
 use domain::upcast::upcast;
 use serde_json::{Map, Value};
@@ -23,8 +23,8 @@ pub(super) fn of_commit(commit: &Commit) -> Result<Vec<EntryRow>, Malformed> {
         Aggregate::Participant => {
             for (event, fact) in commit.events.iter().zip(commit.facts::<participant::Event>()?) {
                 match fact {
-                    participant::Event::ItemsSaved { form, items, .. } => {
-                        entries.extend(items.into_iter().map(|saved| of_item(commit, event, &form, saved)));
+                    participant::Event::ItemsSaved { form, items, source } => {
+                        entries.extend(items.into_iter().map(|saved| of_item(commit, event, (&form, source), saved)));
                     }
                     _ => entries.push(of_fact(commit, event)?),
                 }
@@ -65,9 +65,22 @@ fn blank(commit: &Commit, event: &OpenEvent) -> EntryRow {
     EntryRow { subject, act: Act::of(commit), value: None, previous: None, reason: None, values: Named::default() }
 }
 
-fn of_item(commit: &Commit, event: &OpenEvent, form: &participant::FormKey, saved: SavedItem) -> EntryRow {
-    let SavedItem { item, value, reason, .. } = saved;
+fn of_item(
+    commit: &Commit,
+    event: &OpenEvent,
+    (form, source): (&participant::FormKey, Source),
+    saved: SavedItem,
+) -> EntryRow {
+    let SavedItem { item, value, not_done, computed, reason } = saved;
     let mut entry = blank(commit, event);
+    // Said only where it is not the ordinary case: a person entered a value, or cleared it.
+    let mut details = Map::new();
+    details.extend(not_done.map(|why| ("not_done".to_owned(), why.write())));
+    details.extend(computed.then(|| ("computed".to_owned(), Value::Bool(true))));
+    details.extend((source != Source::User).then(|| ("source".to_owned(), source.write())));
+    if !details.is_empty() {
+        entry.subject.details = Value::Object(details);
+    }
     entry.subject.form = Some(form.clone());
     entry.subject.item = Some(item);
     entry.value = value.map(|value| DesignScoped {

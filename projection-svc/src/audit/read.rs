@@ -43,7 +43,8 @@ pub struct AuditEntry {
     pub new: Option<Shown<Value>>,
     /// Why; null: no reason was asked for.
     pub reason: Option<Shown<String>>,
-    /// Of a fact that is not about a field: what it says, its personal places left out.
+    /// Of a fact that is not about a field: what it says, its personal places left out. Of an item: `not_done`, `computed`,
+    /// and `source` if it was not a person; null if there is nothing of these.
     pub details: Value,
     /// Of a fact that is not about a field: its personal places, by their path.
     pub values: BTreeMap<String, Shown<Value>>,
