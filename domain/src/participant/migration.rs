@@ -22,7 +22,9 @@ pub enum MigrationRefused {
     #[error("no design version is active at this site: record its approval, or activate one that it has approved")]
     NoDesignAtSite,
     /// Not the site's.
-    #[error("this design version is neither active at the participant's site nor approved by it: have it approved first")]
+    #[error(
+        "this design version is neither active at the participant's site nor approved by it: have it approved first"
+    )]
     NotActiveAtSite,
     /// Locked.
     #[error("this participant is locked: have it unlocked first")]

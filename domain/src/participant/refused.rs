@@ -1,8 +1,6 @@
 //! Why a command to a participant's record is refused.
 
-use super::{
-    ConsentRefused, LockRefused, MigrationRefused, QueryRefused, SignRefused, VerifyRefused, VisitRefused,
-};
+use super::{ConsentRefused, LockRefused, MigrationRefused, QueryRefused, SignRefused, VerifyRefused, VisitRefused};
 use crate::history::Revision;
 use crate::rejection::{Fault, Kind, Rejection};
 use crate::scope::Scope;

@@ -68,14 +68,6 @@ impl Study {
         self.content(&self.version_of(record)?)
     }
 
-    /// The live design of the study as a whole, if its parts were read.
-    pub fn live_design(&self) -> Option<&Arc<StudyDesign>> {
-        match self {
-            Self::Live { design, .. } => self.content(design),
-            Self::Absent | Self::Configured(_) => None,
-        }
-    }
-
     pub(super) fn publish(
         &self,
         design: &CommitHash,
@@ -88,7 +80,8 @@ impl Study {
             return Ok(vec![]);
         }
         let content = content.filter(|content| content.hash() == *design).ok_or(Refused::OtherContent)?;
-        let lowered: Vec<_> = setup.versions.contents.values().flat_map(|before| content.lowered_from(before)).collect();
+        let lowered: Vec<_> =
+            setup.versions.contents.values().flat_map(|before| content.lowered_from(before)).collect();
         if !lowered.is_empty() {
             return Err(Refused::Lowered(once_each(lowered)));
         }

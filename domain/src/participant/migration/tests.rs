@@ -49,10 +49,7 @@ fn saved(item: &str, scope: Scope, value: &str) -> SavedItem {
 
 /// Registered under the first version, with two values.
 fn history() -> Vec<Event> {
-    let items = vec![
-        saved("SYSBP", Scope::HealthClinical, "120"),
-        saved("AETERM", Scope::HealthFreeText, "headache"),
-    ];
+    let items = vec![saved("SYSBP", Scope::HealthClinical, "120"), saved("AETERM", Scope::HealthFreeText, "headache")];
     vec![
         Event::Registered { site: site("oslo"), subject_number: "001".parse().expect("valid") },
         Event::DesignAssigned { design: design().hash() },
