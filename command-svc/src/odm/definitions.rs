@@ -18,9 +18,9 @@ mod expressions;
 mod nested;
 mod references;
 
-pub(super) use references::Kind;
 use aliases::Aliases;
 use nested::Nested;
+pub(super) use references::Kind;
 use references::Pending;
 
 /// A `MetaDataVersion` while it is read.

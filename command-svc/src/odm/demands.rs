@@ -187,7 +187,10 @@ mod tests {
             assert_eq!(table.len(), size);
             for (name, demand) in table {
                 for child in demand.parts.iter().flat_map(|part| part.branches.iter().flatten()) {
-                    assert!(table.contains_key(child) || *child == "div" || child.starts_with("ds"), "{child} in {name}");
+                    assert!(
+                        table.contains_key(child) || *child == "div" || child.starts_with("ds"),
+                        "{child} in {name}"
+                    );
                 }
             }
         }

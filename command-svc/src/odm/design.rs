@@ -6,8 +6,8 @@ use domain::design::{Labels, StudyDesign};
 use exchange::odm::OdmVersion;
 use exchange::odm::metadata::alias;
 
-use super::definitions::aliases::Aliases;
 use super::definitions::Draft;
+use super::definitions::aliases::Aliases;
 use super::error::{OdmError, Place, shown};
 use super::limits::{Limits, Mode};
 use super::reader::{Element, Xml};

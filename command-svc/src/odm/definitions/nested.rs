@@ -81,7 +81,8 @@ impl Draft {
             }
         }
         let Some(oid) = self.defines(&element, Kind::ItemGroup) else { return Ok(()) };
-        let is_form = element.attribute("Type").is_some_and(|kinds| kinds.split_whitespace().any(|kind| kind == "Form"));
+        let is_form =
+            element.attribute("Type").is_some_and(|kinds| kinds.split_whitespace().any(|kind| kind == "Form"));
         let (name, labels) = (Self::name_of(&aliases, &element), self.labels_of(&aliases, labels, &element));
         let parts = in_order(parts);
         self.nested.push(Nested { element, oid, name, labels, aliases, is_form, parts });

@@ -24,7 +24,9 @@ pub(super) fn check(root: Element) -> Result<(Element, OdmVersion), OdmError> {
     if root.name != "ODM" || !namespace.starts_with(ODM_ANY) {
         let what = match namespace.starts_with(ODM_ANY) {
             true => format!("its root element is {}, not ODM", shown(&root.name)),
-            false => format!("its root element is {} in another namespace than {ODM_1_3} and {ODM_2_0}", shown(&root.name)),
+            false => {
+                format!("its root element is {} in another namespace than {ODM_1_3} and {ODM_2_0}", shown(&root.name))
+            }
         };
         return Err(OdmError::NotOdm { at: root.at, what });
     }

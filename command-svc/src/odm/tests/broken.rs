@@ -11,7 +11,8 @@ const HEAD: &str = r#"<ODM xmlns="http://www.cdisc.org/ns/odm/v1.3" ODMVersion="
 
 #[track_caller]
 fn refused(text: &str, expected: &str) {
-    let design = read_design(text.as_bytes(), &Limits::default(), Mode::Lenient).map(|_| ()).expect_err("a design").to_string();
+    let design =
+        read_design(text.as_bytes(), &Limits::default(), Mode::Lenient).map(|_| ()).expect_err("a design").to_string();
     let data = survey(text.as_bytes(), &Limits::default()).map(|_| ()).expect_err("data").to_string();
     assert!(design.contains(expected), "{text:.60}: {design}");
     assert!(data.contains(expected), "{text:.60}: {data}");
@@ -37,7 +38,8 @@ fn what_is_not_odm_is_refused() {
     let wide: Vec<u8> = DESIGN.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let error = read_design(wide.as_slice(), &Limits::default(), Mode::Lenient).expect_err("UTF-16").to_string();
     assert!(error.contains("it is not in UTF-8"), "{error}");
-    let error = read_design(&[0xE4, 0xF6, 0xFC][..], &Limits::default(), Mode::Lenient).expect_err("no text").to_string();
+    let error =
+        read_design(&[0xE4, 0xF6, 0xFC][..], &Limits::default(), Mode::Lenient).expect_err("no text").to_string();
     assert!(error.contains("it is not in UTF-8"), "{error}");
 }
 
@@ -116,7 +118,8 @@ fn a_design_over_the_limit_is_refused_before_anything_is_built() {
     let limits = Limits { design_bytes: DESIGN.len() as u64, ..Limits::default() };
     read_design(DESIGN.as_bytes(), &limits, Mode::Lenient).expect("it just fits");
     let mut endless = std::io::repeat(b'<');
-    let error = read_design(BufReader::new(&mut endless), &limits, Mode::Lenient).expect_err("it never ends").to_string();
+    let error =
+        read_design(BufReader::new(&mut endless), &limits, Mode::Lenient).expect_err("it never ends").to_string();
     assert!(error.starts_with("the study design is larger than"), "{error}");
     let limits = Limits { design_bytes: DESIGN.len() as u64 - 1, ..Limits::default() };
     let error = read_design(DESIGN.as_bytes(), &limits, Mode::Lenient).expect_err("one byte too many");

@@ -28,7 +28,8 @@ fn file(test: &str, name: &str) -> Option<Vec<u8>> {
 }
 
 fn design(bytes: &[u8]) -> (StudyDesign, Report) {
-    let (design, report) = read_design(bytes, &Limits::default(), Mode::Lenient).unwrap_or_else(|error| panic!("{error}"));
+    let (design, report) =
+        read_design(bytes, &Limits::default(), Mode::Lenient).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(design.faults(), []);
     (design, report)
 }
@@ -153,10 +154,7 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
         sites: [(site, name)].into(),
         retention: BTreeMap::new(),
         completed: None,
-        versions: Versions {
-            contents: [(design.hash(), Arc::new(design.clone()))].into(),
-            ..Versions::default()
-        },
+        versions: Versions { contents: [(design.hash(), Arc::new(design.clone()))].into(), ..Versions::default() },
         locks: Default::default(),
         consents: Default::default(),
     };

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use domain::design::{
-    CheckDef, Code, CodeListDef, DataType, Expression, ExpressionDef, FormDef, ItemDef, ItemGroupDef, Labels, RangeCheck,
-    Ref, SdvPlan, StudyDesign, VisitDef, Window,
+    CheckDef, Code, CodeListDef, DataType, Expression, ExpressionDef, FormDef, ItemDef, ItemGroupDef, Labels,
+    RangeCheck, Ref, SdvPlan, StudyDesign, VisitDef, Window,
 };
 use domain::ids::Oid;
 use domain::scope::Scope;
@@ -147,7 +147,11 @@ pub(super) fn rich() -> StudyDesign {
             ("U.NONE".to_owned(), Labels::new()),
         ]
         .into(),
-        conditions: vec![ExpressionDef { oid: "C1".into(), name: "Not now".into(), expressions: vec![expression.clone()] }],
+        conditions: vec![ExpressionDef {
+            oid: "C1".into(),
+            name: "Not now".into(),
+            expressions: vec![expression.clone()],
+        }],
         methods: vec![
             ExpressionDef {
                 oid: "M1".into(),
@@ -212,7 +216,9 @@ fn the_designs_of_other_systems_come_back_with_the_same_hash() {
     for name in ["odm132_study_ces_metadata.xml", "odm132_openedc_metadata.xml"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(name);
         let Ok(bytes) = std::fs::read(path) else {
-            println!("skipped: the_designs_of_other_systems_come_back_with_the_same_hash (there is no ../shared/data/{name})");
+            println!(
+                "skipped: the_designs_of_other_systems_come_back_with_the_same_hash (there is no ../shared/data/{name})"
+            );
             continue;
         };
         comes_back(&read(&bytes, Mode::Lenient).0);
@@ -227,7 +233,9 @@ fn what_is_written_is_valid_against_the_schemas() {
     let python = std::env::var("LETHE_JUDGE_PYTHON").unwrap_or_else(|_| "python3".into());
     let able = std::process::Command::new(&python).args(["-c", "import xmlschema, odmlib"]).output();
     if !schemas.is_dir() || !able.is_ok_and(|said| said.status.success()) {
-        println!("skipped: what_is_written_is_valid_against_the_schemas (no ../shared/schemas, or no xmlschema and odmlib)");
+        println!(
+            "skipped: what_is_written_is_valid_against_the_schemas (no ../shared/schemas, or no xmlschema and odmlib)"
+        );
         return;
     }
     for (version, schema) in VERSIONS.into_iter().zip(["odm132/ODM1-3-2.xsd", "odm20/ODM.xsd"]) {
@@ -263,7 +271,9 @@ fn a_strict_reading_names_line_and_element_of_every_fault() {
     assert_eq!(rules, [found("no-place"), found("unknown-element"), found("missing-attribute")]);
     let (design, report) = read(bad.as_bytes(), Mode::Lenient);
     assert_eq!(design.hash(), rich().hash(), "a lenient reading survives them");
-    assert!(["no-place", "unknown-element", "missing-attribute"].iter().all(|rule| report.by_rule().contains_key(rule)));
+    assert!(
+        ["no-place", "unknown-element", "missing-attribute"].iter().all(|rule| report.by_rule().contains_key(rule))
+    );
 }
 
 #[test]
