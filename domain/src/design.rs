@@ -15,9 +15,9 @@ use crate::rejection::Fault;
 use crate::scope::Scope;
 
 pub mod difference;
+pub mod expression;
 mod place;
 mod protection;
-pub mod expression;
 mod value;
 
 pub use difference::Difference;

@@ -138,7 +138,9 @@ fn definitions(design: &StudyDesign) -> BTreeMap<(Kind, String), Value> {
         for (place, definition) in whole[list].as_array().into_iter().flatten().enumerate() {
             let oid = definition["oid"].as_str().unwrap_or_default().to_owned();
             let mut definition = keyed(definition);
-            if kind == Kind::Visit && let Some(fields) = definition.as_object_mut() {
+            if kind == Kind::Visit
+                && let Some(fields) = definition.as_object_mut()
+            {
                 // Visits follow each other: their order says something. That of definitions does not.
                 fields.insert("place".into(), (place + 1).into());
             }
@@ -166,7 +168,9 @@ fn keyed(value: &Value) -> Value {
             };
             Value::Object(list.iter().enumerate().map(one).collect())
         }
-        Value::Object(fields) => Value::Object(fields.iter().map(|(name, field)| (name.clone(), keyed(field))).collect()),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, field)| (name.clone(), keyed(field))).collect())
+        }
         other => other.clone(),
     }
 }

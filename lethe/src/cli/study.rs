@@ -214,7 +214,12 @@ fn odm_version(text: &str) -> Result<OdmVersion, String> {
 }
 
 /// Reads the whole file first: a damaged one changes nothing.
-async fn import((file, mode): (PathBuf, odm::Mode), study: &StudyId, json: bool, access: &Access) -> Result<(), CliError> {
+async fn import(
+    (file, mode): (PathBuf, odm::Mode),
+    study: &StudyId,
+    json: bool,
+    access: &Access,
+) -> Result<(), CliError> {
     let client = Client::of(access)?;
     let name = file.display().to_string();
     let (design, report) = tokio::task::spawn_blocking(move || read_design(&file, mode))
@@ -260,11 +265,7 @@ fn read_design(file: &std::path::Path, mode: odm::Mode) -> Result<(StudyDesign, 
     })
 }
 
-async fn go_live(
-    study: &StudyId,
-    design: Option<CommitHash>,
-    access: &Access,
-) -> Result<(), CliError> {
+async fn go_live(study: &StudyId, design: Option<CommitHash>, access: &Access) -> Result<(), CliError> {
     let client = Client::of(access)?;
     let path = format!("/v1/studies/{study}");
     let design = match design {

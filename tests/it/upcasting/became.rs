@@ -38,8 +38,7 @@ pub(super) fn why(value: &str) -> Option<Personal<String, tag::HealthFreeText>> 
 pub(super) fn study() -> Vec<(&'static str, study::Event)> {
     use study::Event::{
         ApprovalsDemanded, Completed, ConsentApproved, ConsentPublished, ConsentRequired, Created, DesignActivated,
-        DesignApproved, DesignPublished, RetentionEnded,
-        RetentionSet, SiteOpened, WentLive,
+        DesignApproved, DesignPublished, RetentionEnded, RetentionSet, SiteOpened, WentLive,
     };
     let set = RetentionSet {
         rule: text("ctr-58"),
@@ -57,7 +56,10 @@ pub(super) fn study() -> Vec<(&'static str, study::Event)> {
         ("site-opened.1", SiteOpened { site: text("oslo"), name: text("Oslo University Hospital") }),
         ("study-went-live.1", WentLive { design: text(HASH) }),
         ("approvals-demanded.1", ApprovalsDemanded {}),
-        ("design-approved.1", DesignApproved { design: text(HASH), site: text("oslo"), reference: text("REK 2026/17") }),
+        (
+            "design-approved.1",
+            DesignApproved { design: text(HASH), site: text("oslo"), reference: text("REK 2026/17") },
+        ),
         ("design-activated.1", DesignActivated { design: text(HASH), site: text("oslo") }),
         ("consent-published.1", ConsentPublished { version: text("2.0"), months: Some(24) }),
         (

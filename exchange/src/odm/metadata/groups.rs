@@ -15,7 +15,11 @@ impl<W: Write> Metadata<'_, W> {
         self.xml.tag("Protocol").start()?;
         if self.is_v2() {
             if !self.design.visits.is_empty() {
-                self.xml.tag("StudyEventGroupRef").attr("StudyEventGroupOID", VISITS).attr("Mandatory", "Yes").empty()?;
+                self.xml
+                    .tag("StudyEventGroupRef")
+                    .attr("StudyEventGroupOID", VISITS)
+                    .attr("Mandatory", "Yes")
+                    .empty()?;
             }
         } else {
             self.visit_refs()?;

@@ -37,7 +37,12 @@ impl<W: Write> Metadata<'_, W> {
         if !self.is_v2() || self.design.units.is_empty() {
             return Ok(());
         }
-        self.xml.tag("CodeList").attr("OID", UNITS).attr("Name", "Units of measurement").attr("DataType", "text").start()?;
+        self.xml
+            .tag("CodeList")
+            .attr("OID", UNITS)
+            .attr("Name", "Units of measurement")
+            .attr("DataType", "text")
+            .start()?;
         for (oid, symbol) in &self.design.units {
             self.code(oid, symbol, true)?;
         }

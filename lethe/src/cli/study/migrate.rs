@@ -48,7 +48,10 @@ impl Migrate {
                 refused += 1;
                 note!("{participant}: {error}");
             }
-            out!("{}", json!({"participant": participant, "migrated": sent.is_ok() && !self.dry_run, "report": report}));
+            out!(
+                "{}",
+                json!({"participant": participant, "migrated": sent.is_ok() && !self.dry_run, "report": report})
+            );
         }
         let done = participants.len() - refused;
         note!("{done} of {} participants {}.", participants.len(), if self.dry_run { "looked at" } else { "migrated" });
@@ -72,4 +75,3 @@ async fn of_site(client: &Client, study: &StudyId, site: &SiteId) -> Result<Vec<
         }
     }
 }
-

@@ -15,7 +15,6 @@ use serde_json::Value;
 use crate::cli::options::Access;
 use crate::cli::{CliError, Client};
 
-
 pub(super) async fn export(
     study: &StudyId,
     (odm, design): (OdmVersion, Option<CommitHash>),
