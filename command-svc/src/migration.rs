@@ -2,7 +2,7 @@
 //! it depends on the values, and no read model opens those for this.
 
 use domain::decider::Fold as _;
-use domain::history::{Aggregate, CommitHash, StreamId, Tail};
+use domain::history::{Aggregate, CommitHash, Position, StreamId, Tail};
 use domain::ids::{ParticipantId, StudyId};
 use domain::participant::{MigrationReport, Participant};
 use domain::permit::{Principal, may_command};
@@ -34,7 +34,7 @@ impl Commands {
         caller: &Principal,
         (study, participant): (&StudyId, ParticipantId),
         to: &CommitHash,
-    ) -> Result<MigrationReport, NoReport> {
+    ) -> Result<(MigrationReport, Position), NoReport> {
         let command = "participant.migrate";
         if !may_command(caller.actor.role, command) {
             return Err(Refusal::Forbidden(command.to_owned()).into());
@@ -53,6 +53,7 @@ impl Commands {
         let record = record.ok_or(NoReport::NoSuchParticipant)?;
         let from = governing.state.design_of(record).ok_or(NoReport::NoSuchDesign)?;
         let to = governing.state.content(to).ok_or(NoReport::NoSuchDesign)?;
-        Ok(MigrationReport::of(record, from, to))
+        let position = commits.last().map(|last| last.position.clone()).ok_or(NoReport::NoSuchParticipant)?;
+        Ok((MigrationReport::of(record, from, to), position))
     }
 }

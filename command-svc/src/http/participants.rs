@@ -12,8 +12,10 @@ use domain::ids::{ParticipantId, StudyId};
 use domain::participant::{self, Participant};
 use domain::port::ReauthenticationError;
 use domain::privacy;
-use edge::{Caller, Ids, JsonBody, Problem};
+use edge::{Caller, Ids, JsonBody, Parameters, Problem, headers};
+use serde::Deserialize;
 use tracing::Instrument;
+use utoipa::IntoParams;
 
 use super::call::{Call, CommandHeaders};
 use super::reply::{Answers, Problems, crashed};
@@ -120,6 +122,15 @@ pub(super) async fn privacy(
     Ok(done?)
 }
 
+/// From when on an answer is good enough.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Since {
+    /// A `Lethe-Position`: the answer reflects at least this, as every answer from the journal does.
+    min_position: Option<String>,
+}
+
 /// What the command `migrate` would change for one participant: which values become read-only, which would not be taken
 /// by the other version as they are, which items are new. It changes nothing and shows no value.
 #[utoipa::path(
@@ -131,16 +142,26 @@ pub(super) async fn privacy(
         ("study" = StudyId, Path, description = "the study"),
         ("participant" = ParticipantId, Path, description = "the participant"),
         ("design" = String, Path, description = "content hash of the other version"),
+        Since,
     ),
-    responses((status = 200, body = participant::MigrationReport), Problems)
+    responses(
+        (status = 200, description = "As the record stands in the journal at this moment.", body = participant::MigrationReport),
+        Problems
+    )
 )]
 pub(super) async fn migration_report(
     State(commands): State<Arc<Commands>>,
     Caller(caller): Caller,
     Ids((study, participant, design)): Ids<(StudyId, ParticipantId, CommitHash)>,
+    Parameters(Since { min_position }): Parameters<Since>,
 ) -> Result<Response, Problem> {
+    min_position.as_deref().map(headers::parse_positions).transpose()?;
     match commands.migration_report(&caller, (&study, participant), &design).await {
-        Ok(report) => Ok(([(header::CACHE_CONTROL, "no-store")], Json(report)).into_response()),
+        Ok((report, position)) => {
+            let mut response = ([(header::CACHE_CONTROL, "no-store")], Json(report)).into_response();
+            response.headers_mut().insert(headers::LETHE_POSITION, headers::positions_value(&[position]));
+            Ok(response)
+        }
         Err(NoReport::Refused(refusal)) => Err(refusal.into()),
         Err(NoReport::NoSuchParticipant) => {
             Err(Problem::not_found("no-such-participant", "there is no such participant at a site of this credential"))

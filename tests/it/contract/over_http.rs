@@ -47,7 +47,7 @@ async fn problem(response: Response, status: u16, code: &str, what: &str) {
 }
 
 /// Every described view: its path, this test's address for it, and who may ask.
-fn views(person: uuid::Uuid, erasure: uuid::Uuid) -> Vec<(&'static str, String, Role)> {
+fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str) -> Vec<(&'static str, String, Role)> {
     use Role::{DataManager, Dpo, Investigator};
     let (study, person) = ("/v1/studies/cardio-1", participant(person));
     let of_person = |view: &str| format!("{person}{view}");
@@ -57,6 +57,12 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid) -> Vec<(&'static str, String, 
         ("/v1/studies", "/v1/studies".to_owned(), Investigator),
         ("/v1/studies/{study}", of_study(""), Investigator),
         ("/v1/studies/{study}/design", of_study("/design"), Investigator),
+        ("/v1/studies/{study}/designs/{design}", of_study(&format!("/designs/{design}")), Investigator),
+        (
+            "/v1/studies/{study}/designs/{design}/difference/{other}",
+            of_study(&format!("/designs/{design}/difference/{design}")),
+            Investigator,
+        ),
         ("/v1/studies/{study}/erasures", of_study("/erasures"), Dpo),
         ("/v1/studies/{study}/holds", of_study("/holds"), Dpo),
         ("/v1/studies/{study}/lock-readiness", of_study("/lock-readiness"), DataManager),
@@ -66,6 +72,11 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid) -> Vec<(&'static str, String, 
         ("/v1/studies/{study}/participants/{participant}/audit", of_person("/audit"), Investigator),
         ("/v1/studies/{study}/participants/{participant}/casebook", of_person("/casebook"), Investigator),
         ("/v1/studies/{study}/participants/{participant}/identity", of_person("/identity"), Investigator),
+        (
+            "/v1/studies/{study}/participants/{participant}/migration/{design}",
+            of_person(&format!("/migration/{design}")),
+            DataManager,
+        ),
         ("/v1/studies/{study}/participants/{participant}/signatures", of_person("/signatures"), Investigator),
         ("/v1/studies/{study}/queries", of_study("/queries"), Investigator),
         ("/v1/studies/{study}/restrictions", of_study("/restrictions"), Dpo),
@@ -88,7 +99,10 @@ async fn every_view_answers_as_described() {
 
     let (investigator, dpo) = (Caller::new(&home, Role::Investigator).await, Caller::new(&home, Role::Dpo).await);
     let manager = Caller::new(&home, Role::DataManager).await;
-    let views = views(person, erasure);
+    let study = investigator.get(&format!("/v1/studies/cardio-1?min_position={last}")).await;
+    let study: Value = study.json().await.expect("JSON");
+    let design = study["designs"][0]["design"].as_str().expect("a published design");
+    let views = views(person, erasure, design);
     let described = super::description();
     let described = super::operations(&described).into_keys();
     let mut described: BTreeSet<String> =
