@@ -8,7 +8,7 @@ use domain::decider::Fold;
 use domain::design::content_hash;
 use domain::history::{Aggregate, CommitHash, Position, StreamId, Tail};
 use domain::ids::{ParticipantId, SiteId, StudyId, SubjectNumber};
-use domain::participant::{Blocker, Participant, readiness};
+use domain::participant::{Blocker, Participant, hindrances};
 use domain::permit::{Principal, may_command, may_query};
 use domain::port::{Failure, Tenant};
 use domain::rejection::Fault;
@@ -153,15 +153,11 @@ async fn look_into(tenant: &Tenant, stream: StreamId, study: &Study) -> Result<L
     }
     let head = commits.last().map_or_else(CommitHash::default, |last| last.hash);
     let id = stream.data_subject().ok_or_else(|| Failure::damaged(&stream, "its id is no participant's"))?;
-    let design = state.record().and_then(|record| study.design_of(record).or_else(|| study.live_design()));
-    let hindered = match (state.record(), design) {
-        (Some(record), Some(design)) => {
-            let blockers = readiness(record, design);
-            let (subject_number, site) = (record.subject_number.clone(), record.site.clone());
-            (!blockers.is_empty()).then(|| Hindered::new(ParticipantId(id.0), subject_number, site, blockers))
-        }
-        (Some(_), None) | (None, _) => None,
-    };
+    let hindered = state.record().and_then(|record| {
+        let blockers = hindrances(record, study);
+        let (subject_number, site) = (record.subject_number.clone(), record.site.clone());
+        (!blockers.is_empty()).then(|| Hindered::new(ParticipantId(id.0), subject_number, site, blockers))
+    });
     Ok(Looked { stream, head, hindered })
 }
 

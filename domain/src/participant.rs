@@ -37,7 +37,7 @@ pub use locks::{Held, LockRefused, Locks};
 pub use migration::{MigrationRefused, MigrationReport, Unfit};
 pub use place::{FormKey, ItemKey, ItemPlace, Place, VisitKey};
 pub use queries::{Queries, Query, QueryKind, QueryRefused, QueryState};
-pub use readiness::{Blocker, readiness, required_items};
+pub use readiness::{Blocker, hindrances, readiness, required_items};
 pub use refused::Refused;
 pub use save::{NotDone, Source};
 pub use sign::{

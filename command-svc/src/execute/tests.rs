@@ -67,7 +67,8 @@ async fn an_append_whose_answer_was_lost_is_found_again_by_its_command_id() {
         if world.heal() {
             assert_eq!(
                 result.map(|done| (done.revision.0, done.events)).map_err(|refusal| refusal.to_string()),
-                Ok((1, 1))
+                Ok((1, 2)),
+                "registered, and a design assigned"
             );
             break;
         }

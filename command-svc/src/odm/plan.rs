@@ -1,10 +1,13 @@
 //! A participant's values as commands. Each value is held against the design first, because a command is taken as a
 //! whole: one value that does not fit would cost the whole form.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use domain::design::{ItemDef, StudyDesign};
+use domain::ids::Oid;
 use domain::participant::{Command, FormKey, ItemToSave, Source};
+use exchange::odm::metadata::Oids;
 
 use super::clinical::{ClinicalForm, ClinicalItem, ParticipantData};
 use super::report::{Report, Row, Severity};
@@ -53,7 +56,9 @@ impl Save {
 /// OID and rule.
 pub fn plan(participant: &ParticipantData, design: &StudyDesign) -> Plan {
     let mut plan = Plan::default();
+    let oids = Oids::of(design);
     for form in &participant.forms {
+        let form = &*in_words_of(design, form, &oids);
         if form.items.is_empty() {
             continue;
         }
@@ -120,6 +125,28 @@ impl Plan {
         let (element, oid) = (element.to_owned(), Some(oid.to_owned()));
         self.report.rows.push(Row { line: Some(line), element, oid, severity, rule, what: what.into() });
     }
+}
+
+/// The form with the OIDs of the design. In a file that we wrote, others may stand where two definitions share one.
+fn in_words_of<'a>(design: &StudyDesign, form: &'a ClinicalForm, oids: &Oids) -> Cow<'a, ClinicalForm> {
+    if oids.are_all_own() {
+        return Cow::Borrowed(form);
+    }
+    let put = |oid: &mut Oid, known: bool, own: Option<&str>| {
+        if let Some(own) = own.filter(|_| !known).and_then(|own| own.parse().ok()) {
+            *oid = own;
+        }
+    };
+    let mut form = form.clone();
+    let (visit, of_form) = (form.key.visit.clone(), form.key.form.clone());
+    put(&mut form.key.visit, design.visit(&visit).is_some(), oids.of_visit(visit.as_str()));
+    put(&mut form.key.form, design.form(&of_form).is_some(), oids.of_form(of_form.as_str()));
+    for one in &mut form.items {
+        let (group, item) = (one.group.clone(), one.item.clone());
+        put(&mut one.group, design.item_group(&group).is_some(), oids.of_item_group(group.as_str()));
+        put(&mut one.item, design.item(&item).is_some(), oids.of_item(item.as_str()));
+    }
+    Cow::Owned(form)
 }
 
 fn form_fault(key: &FormKey, design: &StudyDesign) -> Option<String> {

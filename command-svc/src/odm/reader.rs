@@ -158,6 +158,11 @@ impl<R: BufRead> Xml<R> {
 
     /// All text within `element`, up to its end, without blanks around it.
     pub(super) fn text(&mut self, element: &Element) -> Result<String, OdmError> {
+        Ok(self.verbatim(element)?.trim().to_owned())
+    }
+
+    /// All text within `element`, up to its end, blanks and all.
+    pub(super) fn verbatim(&mut self, element: &Element) -> Result<String, OdmError> {
         let mut text = String::new();
         while self.open.len() >= element.depth {
             if let Token::Text(piece) = self.next()? {
@@ -167,7 +172,7 @@ impl<R: BufRead> Xml<R> {
                 return Err(OdmError::TooLarge { at: self.place(), what: "a text", limit: self.piece_limit });
             }
         }
-        Ok(text.trim().to_owned())
+        Ok(text)
     }
 
     /// Reads to the end of the file: nothing but blanks and comments may follow the root.

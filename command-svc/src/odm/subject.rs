@@ -4,6 +4,7 @@ use std::io::BufRead;
 
 use domain::design::ItemValue;
 use domain::ids::{Oid, SubjectNumber};
+use exchange::odm::OdmVersion;
 
 use super::clinical::{Audit, ClinicalFile, ParticipantData, place};
 use super::error::{OdmError, Place};
@@ -33,6 +34,13 @@ struct RawForm {
     visit: Keyed,
     form: Keyed,
     items: Vec<RawItem>,
+}
+
+/// The attributes of `ItemGroupData` with its OID and its repeat key.
+const GROUP: (&str, &str) = ("ItemGroupOID", "ItemGroupRepeatKey");
+
+fn is_v2<R: BufRead>(file: &ClinicalFile<R>) -> bool {
+    file.xml.version() == OdmVersion::V2_0
 }
 
 /// A `SubjectData` while it is read.
@@ -87,8 +95,10 @@ impl Draft {
             return Ok(());
         };
         while let Some(inner) = file.xml.child(element)? {
-            match inner.name.as_str() {
-                "FormData" => self.form(file, &inner, &visit)?,
+            match (file.xml.version(), inner.name.as_str()) {
+                (OdmVersion::V1_3_2, "FormData") => self.form(file, &inner, &visit, ("FormOID", "FormRepeatKey"))?,
+                // ODM 2.0 has no forms: the item groups of a visit are forms, as in the design.
+                (OdmVersion::V2_0, "ItemGroupData") => self.form(file, &inner, &visit, GROUP)?,
                 _ => file.not_kept.inside("StudyEventData", &inner),
             }
         }
@@ -100,15 +110,19 @@ impl Draft {
         file: &mut ClinicalFile<R>,
         element: &Element,
         visit: &Keyed,
+        (oid_of, key_of): (&str, &str),
     ) -> Result<(), OdmError> {
-        let Some(form) = keyed(file, element, "FormOID", "FormRepeatKey") else {
+        let Some(form) = keyed(file, element, oid_of, key_of) else {
             return Ok(());
         };
         let mut items = Vec::new();
+        let v2 = is_v2(file);
         while let Some(inner) = file.xml.child(element)? {
             match inner.name.as_str() {
                 "ItemGroupData" => group(file, &inner, &mut items)?,
-                _ => file.not_kept.inside("FormData", &inner),
+                // In the design, an item group of the form's OID.
+                "ItemData" if v2 => items.extend(item(file, &inner, "", &Keyed { key: None, ..form.clone() })?),
+                _ => file.not_kept.inside(&element.name, &inner),
             }
         }
         self.forms.push(RawForm { visit: visit.clone(), form, items });
@@ -134,12 +148,15 @@ impl Draft {
 }
 
 fn group<R: BufRead>(file: &mut ClinicalFile<R>, element: &Element, items: &mut Vec<RawItem>) -> Result<(), OdmError> {
-    let Some(group) = keyed(file, element, "ItemGroupOID", "ItemGroupRepeatKey") else {
+    let Some(of_group) = keyed(file, element, GROUP.0, GROUP.1) else {
         return Ok(());
     };
+    let v2 = is_v2(file);
     while let Some(inner) = file.xml.child(element)? {
         match inner.name.strip_prefix("ItemData").filter(|_| is_known(&inner.name)) {
-            Some(kind) => items.extend(item(file, &inner, kind, &group)?),
+            Some(kind) => items.extend(item(file, &inner, kind, &of_group)?),
+            // At any depth a group of the form, as in the design.
+            None if v2 && inner.name == "ItemGroupData" => group(file, &inner, items)?,
             None => file.not_kept.inside("ItemGroupData", &inner),
         }
     }
@@ -157,15 +174,26 @@ fn item<R: BufRead>(
     };
     let mut value = element.attribute("Value").map(str::to_owned);
     let mut unit = element.attribute("MeasurementUnitOID").map(str::to_owned);
+    let v2 = is_v2(file);
+    let mut values = 0;
     if kind.is_empty() {
         while let Some(inner) = file.xml.child(element)? {
             match inner.name.as_str() {
+                "Value" if v2 => {
+                    value = Some(file.xml.verbatim(&inner)?);
+                    values += 1;
+                }
                 "MeasurementUnitRef" => unit = inner.attribute("MeasurementUnitOID").map(str::to_owned),
                 _ => file.not_kept.inside("ItemData", &inner),
             }
         }
     } else {
         value = Some(file.xml.text(element)?);
+    }
+    if values > 1 {
+        let what = "it has several values, and an item has one: none of them was taken";
+        file.row(Severity::Refused, (element.at.line, "ItemData", Some(&item)), "several-values", what);
+        return Ok(None);
     }
     let null = element.attribute("IsNull") == Some("Yes");
     let value = value.filter(|value| !null && !value.is_empty()).map(ItemValue);

@@ -2,6 +2,7 @@
 
 mod broken;
 mod clinical;
+mod clinical_two;
 mod design;
 mod real;
 mod repeats;

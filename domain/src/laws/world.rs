@@ -419,6 +419,9 @@ impl World for Participant {
         if let Some((place, _)) = record.locks.0.iter().find(|(_, held)| **held == participant::Held::Locked) {
             return Some(participant::Command::Unlock { place: place.clone(), reason: "CANARY".into() });
         }
+        if let Some((place, _)) = record.locks.0.iter().find(|(_, held)| **held == participant::Held::Frozen) {
+            return Some(participant::Command::Unfreeze { place: place.clone(), reason: "CANARY".into() });
+        }
         let form = record.forms.get(&the_form());
         if form.is_some_and(|form| form.removed) {
             return Some(participant::Command::RestoreForm { form: the_form(), reason: "CANARY".into() });
@@ -426,7 +429,12 @@ impl World for Participant {
         if form.is_some_and(|form| form.completed) {
             return Some(participant::Command::ReopenForm { form: the_form(), reason: "CANARY".into() });
         }
-        let (query, found) = record.queries.0.iter().find(open)?;
+        let Some((query, found)) = record.queries.0.iter().find(open) else {
+            let item = ItemKey { group: oid("G"), group_repeat: 1, item: oid("SYSBP") };
+            let (form, items, reason) = (the_form(), vec![], "CANARY".into());
+            let verified = record.verifications.has(&form, &item);
+            return verified.then_some(participant::Command::WithdrawVerification { form, items, reason });
+        };
         let (query, text) = (query.clone(), Plain::from("CANARY"));
         Some(match found.state {
             QueryState::Candidate => RaiseQuery { query },

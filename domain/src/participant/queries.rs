@@ -111,7 +111,7 @@ pub enum QueryRefused {
     #[error("there is no such query in this participant's record")]
     NoSuchQuery,
     /// Not in the design.
-    #[error("there is no such place in the live design, nor in this record")]
+    #[error("there is no such place in the design version of this participant, nor in this record")]
     NoSuchPlace,
     /// Only a check asks so.
     #[error("a query of this kind is not opened by this role: system queries by edit checks, source data by monitors")]

@@ -9,11 +9,14 @@ use super::checks::{View, is_skipped};
 use super::{Form, FormKey, ItemKey, ItemPlace, Place, Record, Visit, VisitKey};
 use crate::design::{FormDef, ItemGroupDef, Ref, SdvPlan, StudyDesign};
 use crate::ids::{Oid, QueryId};
+use crate::study::Study;
 
 /// One thing that hinders a lock.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "blocker", rename_all = "kebab-case")]
 pub enum Blocker {
+    /// The record has no design version, and none is in force at its site: nobody can say what is missing.
+    NoDesign {},
     /// A query is not settled.
     OpenQuery {
         /// Which one.
@@ -56,6 +59,7 @@ impl Blocker {
     /// What kind of thing it is, for counting.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::NoDesign {} => "no-design",
             Self::OpenQuery { .. } => "open-query",
             Self::FormNotStarted { .. } => "form-not-started",
             Self::FormNotComplete { .. } => "form-not-complete",
@@ -68,7 +72,12 @@ impl Blocker {
 
 structural!(Blocker);
 
-/// Everything that hinders a lock of this record. A form that was removed is asked for nothing but its open queries.
+/// Everything that hinders a lock of this record, under the version that its data is entered under and no other.
+pub fn hindrances(record: &Record, study: &Study) -> Vec<Blocker> {
+    study.design_of(record).map_or_else(|| vec![Blocker::NoDesign {}], |design| readiness(record, design))
+}
+
+/// Everything that hinders a lock of this record under this design. A form that was removed is asked for nothing but its open queries.
 ///
 /// A visit counts once it took place: because somebody said so, or because something of it was saved. What is computed, or
 /// left out under a condition as things stand, is nobody's to enter; a form that a condition may leave out is not missed.

@@ -304,7 +304,10 @@ impl Saving<'_> {
         }
         let group = self.design.item_group(&item.group);
         let (Some(group), Some(definition)) = (group, self.design.item(&item.item)) else {
-            return Err(ItemRefused::Fault("/item", "there is no such item in the live design".into()));
+            return Err(ItemRefused::Fault(
+                "/item",
+                "there is no such item in the design version of this participant".into(),
+            ));
         };
         let Some(reference) = group.items.iter().find(|reference| reference.oid == item.item) else {
             return Err(ItemRefused::Fault("/item", format!("item group {} has no such item", group.oid)));
@@ -345,7 +348,7 @@ impl Saving<'_> {
 pub(super) fn form_fault(design: &StudyDesign, key: &FormKey) -> Option<Fault> {
     let fault = |pointer: &str, detail: String| Some(Fault { pointer: pointer.into(), detail });
     let Some(visit) = design.visit(&key.visit) else {
-        return fault("/visit", "there is no such visit in the live design".into());
+        return fault("/visit", "there is no such visit in the design version of this participant".into());
     };
     if !visit.forms.iter().any(|form| form.oid == key.form) {
         return fault("/form", format!("visit {} has no such form", visit.oid));

@@ -25,7 +25,7 @@ pub enum Visit {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VisitRefused {
     /// Not in the design.
-    #[error("there is no such visit in the live design, or it does not repeat")]
+    #[error("there is no such visit in the design version of this participant, or it does not repeat")]
     NoSuchVisit,
 }
 

@@ -68,14 +68,6 @@ impl Study {
         self.content(&self.version_of(record)?)
     }
 
-    /// The live design of the study as a whole, if its parts were read.
-    pub fn live_design(&self) -> Option<&Arc<StudyDesign>> {
-        match self {
-            Self::Live { design, .. } => self.content(design),
-            Self::Absent | Self::Configured(_) => None,
-        }
-    }
-
     pub(super) fn publish(
         &self,
         design: &CommitHash,

@@ -16,7 +16,8 @@ pub(super) fn under_their_keys<R: BufRead>(file: &mut ClinicalFile<R>, raw: Vec<
     let visits = Counted::of("StudyEventData", raw.iter().map(|form| ((), &form.visit)));
     visits.report(file);
     let in_visit = |form: &RawForm| (form.visit.oid.clone(), visits.number(&(), &form.visit));
-    let repeats = Counted::of("FormData", raw.iter().map(|form| (in_visit(form), &form.form)));
+    let form_data = if super::is_v2(file) { "ItemGroupData" } else { "FormData" };
+    let repeats = Counted::of(form_data, raw.iter().map(|form| (in_visit(form), &form.form)));
     repeats.report(file);
     let key = |form: &RawForm| {
         let (visit, visit_repeat) = in_visit(form);

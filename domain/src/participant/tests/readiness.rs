@@ -12,6 +12,30 @@ fn blockers(news: impl IntoIterator<Item = Event>, change: impl FnOnce(&mut Stud
     readiness(state.record().expect("registered"), &design)
 }
 
+#[test]
+fn a_record_is_held_against_its_own_version() {
+    let mut later = StudyDesign { version: "2".into(), ..design() };
+    later.visits[0].forms[0].mandatory = true;
+    later.forms[0].signature = true;
+    let mut study = crate::testing::live_study_under(later.clone());
+    let Study::Live { setup, .. } = &mut study else { panic!("a live study") };
+    setup.versions.contents.insert(design().hash(), std::sync::Arc::new(design()));
+    let found = |study: &Study, assigned: Option<&StudyDesign>| {
+        let mut state = Participant::default();
+        let assigned = assigned.map(|design| Event::DesignAssigned { design: design.hash() });
+        let facts = [registered(), consented()].into_iter().chain(assigned).chain([saved("120"), completed()]);
+        facts.enumerate().for_each(|(n, event)| state.evolve(&event, Revision(n as u64 + 1).into()));
+        hindrances(state.record().expect("registered"), study)
+    };
+    assert_eq!(found(&study, Some(&design())), [], "the live one asks for more");
+    assert_eq!(found(&study, Some(&later)), [Blocker::UnsignedForm { form: form() }]);
+    assert_eq!(found(&study, None), [Blocker::UnsignedForm { form: form() }], "that of its site");
+    let Study::Live { setup, .. } = &mut study else { panic!("a live study") };
+    setup.versions.approvals_demanded = true;
+    assert_eq!(found(&study, Some(&design())), []);
+    assert_eq!(found(&study, None), [Blocker::NoDesign {}], "its site has approved none");
+}
+
 fn completed() -> Event {
     Event::FormCompleted { form: form() }
 }

@@ -39,30 +39,61 @@ impl Kind {
 }
 
 impl Oids {
-    /// The OIDs of this design. The same design gets the same ones in every file.
+    /// The OIDs of this design. The same design gets the same ones in every file, and none of those that are not its own
+    /// is one that the design has anywhere: so they can be told apart when the file is read.
     pub fn of(design: &StudyDesign) -> Self {
-        let mut oids = Self::default();
+        let all = [
+            (Kind::ItemGroup, design.item_groups.iter().map(|one| one.oid.as_str()).collect::<Vec<_>>()),
+            (Kind::Item, design.items.iter().map(|one| one.oid.as_str()).collect()),
+            (Kind::Form, design.forms.iter().map(|one| one.oid.as_str()).collect()),
+            (Kind::Visit, design.visits.iter().map(|one| one.oid.as_str()).collect()),
+            (Kind::CodeList, design.code_lists.iter().map(|one| one.oid.as_str()).collect()),
+            (Kind::Condition, design.conditions.iter().map(|one| one.oid.as_str()).collect()),
+            (Kind::Method, design.methods.iter().map(|one| one.oid.as_str()).collect()),
+        ];
+        let own: BTreeSet<&str> = all.iter().flat_map(|(_, oids)| oids.iter().copied()).collect();
         let mut taken = BTreeSet::from([VISITS.to_owned()]);
-        oids.take(Kind::ItemGroup, design.item_groups.iter().map(|one| one.oid.as_str()), &mut taken);
-        oids.take(Kind::Item, design.items.iter().map(|one| one.oid.as_str()), &mut taken);
-        oids.take(Kind::Form, design.forms.iter().map(|one| one.oid.as_str()), &mut taken);
-        oids.take(Kind::Visit, design.visits.iter().map(|one| one.oid.as_str()), &mut taken);
-        oids.take(Kind::CodeList, design.code_lists.iter().map(|one| one.oid.as_str()), &mut taken);
-        oids.take(Kind::Condition, design.conditions.iter().map(|one| one.oid.as_str()), &mut taken);
-        oids.take(Kind::Method, design.methods.iter().map(|one| one.oid.as_str()), &mut taken);
-        oids
-    }
-
-    fn take<'a>(&mut self, kind: Kind, all: impl Iterator<Item = &'a str>, taken: &mut BTreeSet<String>) {
-        for oid in all {
+        let mut oids = Self::default();
+        for (kind, oid) in all.iter().flat_map(|(kind, all)| all.iter().map(|oid| (*kind, *oid))) {
             let mut written = oid.to_owned();
-            while !taken.insert(written.clone()) {
+            while (written != oid && own.contains(written.as_str())) || !taken.insert(written.clone()) {
                 written.insert_str(0, kind.prefix());
             }
             if written != oid {
-                self.others.insert((kind, oid.to_owned()), written);
+                oids.others.insert((kind, oid.to_owned()), written);
             }
         }
+        oids
+    }
+
+    /// Whether every definition has its own OID in the file.
+    pub fn are_all_own(&self) -> bool {
+        self.others.is_empty()
+    }
+
+    fn back(&self, kind: Kind, written: &str) -> Option<&str> {
+        let found = self.others.iter().find(|((of, _), other)| *of == kind && *other == written);
+        found.map(|((_, own), _)| own.as_str())
+    }
+
+    /// The OID of the visit for which another one is written.
+    pub fn of_visit(&self, written: &str) -> Option<&str> {
+        self.back(Kind::Visit, written)
+    }
+
+    /// The OID of the form for which another one is written.
+    pub fn of_form(&self, written: &str) -> Option<&str> {
+        self.back(Kind::Form, written)
+    }
+
+    /// The OID of the item group for which another one is written.
+    pub fn of_item_group(&self, written: &str) -> Option<&str> {
+        self.back(Kind::ItemGroup, written)
+    }
+
+    /// The OID of the item for which another one is written.
+    pub fn of_item(&self, written: &str) -> Option<&str> {
+        self.back(Kind::Item, written)
     }
 
     pub(super) fn get(&self, kind: Kind, oid: &str) -> String {

@@ -1,12 +1,11 @@
 //! Imports the participants of an ODM file: each through the ordinary commands, with a row for whatever was refused.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::sync::{Mutex, PoisonError};
 
 use command_svc::odm::{self, ParticipantData, Report, Row, Severity};
-use domain::design::StudyDesign;
 use domain::ids::{SiteId, SubjectNumber};
 use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -17,6 +16,10 @@ use super::Import;
 use crate::cli::study::counted;
 use crate::cli::{ApiError, CliError, Client};
 use crate::platform::random_id;
+
+mod versions;
+
+use versions::Versions;
 
 /// How many participants are sent side by side.
 const SIDE_BY_SIDE: usize = 8;
@@ -46,10 +49,17 @@ enum Sent {
 struct Run<'a> {
     import: &'a Import,
     client: &'a Client,
-    design: StudyDesign,
-    /// Subject number → id: an import matches people by subject number, those of earlier runs too.
-    known: Mutex<BTreeMap<String, uuid::Uuid>>,
-    sites: BTreeSet<SiteId>,
+    versions: Versions,
+    /// By subject number: an import matches people by it, those of earlier runs too.
+    known: Mutex<BTreeMap<String, Known>>,
+}
+
+/// A participant who has an id.
+#[derive(Clone)]
+struct Known {
+    id: uuid::Uuid,
+    /// Address of the design version under which the participant was registered, if it was before this run.
+    design: Option<String>,
 }
 
 impl Import {
@@ -146,16 +156,14 @@ fn progress(participants: u64) -> ProgressBar {
 impl<'a> Run<'a> {
     async fn prepare(import: &'a Import, client: &'a Client) -> Result<Self, CliError> {
         let study = format!("/v1/studies/{}", import.study);
-        let design = client.get(&format!("{study}/design")).await?.body;
-        let design = serde_json::from_value(design).map_err(|error| CliError::failed("the live design", error))?;
-        let sites = sites(&client.get(&study).await?.body);
-        Ok(Self { import, client, design, known: Mutex::new(known(client, &study).await?), sites })
+        let versions = Versions::of(client, &study, &client.get(&study).await?.body).await?;
+        Ok(Self { import, client, versions, known: Mutex::new(known(client, &study).await?) })
     }
 
     /// One participant: refusals become rows; no answer ends the import.
     async fn participant(&self, data: &ParticipantData) -> Result<Tally, CliError> {
         let mut tally = Tally::default();
-        let id = self.id_of(&data.subject_number);
+        let Known { id, design } = self.known(&data.subject_number);
         let captured_at = data.audit.as_ref().and_then(|audit| audit.at).and_then(|at| at.format(&Rfc3339).ok());
         let captured_at = captured_at.as_deref();
         let path = format!("/v1/studies/{}/participants/{id}", self.import.study);
@@ -173,7 +181,8 @@ impl<'a> Run<'a> {
             }
         }
         tally.participants = 1;
-        let plan = odm::plan(data, &self.design);
+        let design = self.versions.design(self.client, design.as_deref(), &site).await?;
+        let plan = odm::plan(data, &design);
         tally.report.append(plan.report);
         for save in plan.saves {
             self.form(&path, captured_at, save, &mut tally).await?;
@@ -224,14 +233,13 @@ impl<'a> Run<'a> {
 
     /// The file's site if the study has it; otherwise the one given, or the only one there is.
     fn site_of(&self, data: &ParticipantData) -> Option<SiteId> {
-        let named = data.site.as_ref().and_then(|site| site.parse().ok()).filter(|site| self.sites.contains(site));
-        let only = if self.sites.len() == 1 { self.sites.first().cloned() } else { None };
-        named.or_else(|| self.import.site.clone()).or(only)
+        let named = data.site.as_ref().and_then(|site| site.parse().ok()).filter(|site| self.versions.has(site));
+        named.or_else(|| self.import.site.clone()).or_else(|| self.versions.only_site())
     }
 
-    fn id_of(&self, number: &SubjectNumber) -> uuid::Uuid {
+    fn known(&self, number: &SubjectNumber) -> Known {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        *known.entry(number.to_string()).or_insert_with(random_id)
+        known.entry(number.to_string()).or_insert_with(|| Known { id: random_id(), design: None }).clone()
     }
 
     async fn send(
@@ -279,13 +287,8 @@ impl Tally {
     }
 }
 
-fn sites(study: &Value) -> BTreeSet<SiteId> {
-    let sites = study["sites"].as_array().into_iter().flatten();
-    sites.filter_map(|site| site["site"].as_str()?.parse().ok()).collect()
-}
-
-/// Subject number → participant id, of everybody who is there.
-async fn known(client: &Client, study: &str) -> Result<BTreeMap<String, uuid::Uuid>, CliError> {
+/// Everybody who is there, by subject number.
+async fn known(client: &Client, study: &str) -> Result<BTreeMap<String, Known>, CliError> {
     let mut known = BTreeMap::new();
     let mut cursor = String::new();
     loop {
@@ -293,7 +296,8 @@ async fn known(client: &Client, study: &str) -> Result<BTreeMap<String, uuid::Uu
         for item in page["items"].as_array().into_iter().flatten() {
             let text = |key: &str| item[key].as_str().unwrap_or_default();
             if let Ok(id) = text("participant").parse() {
-                known.insert(text("subject_number").to_owned(), id);
+                let design = item["design"].as_str().map(str::to_owned);
+                known.insert(text("subject_number").to_owned(), Known { id, design });
             }
         }
         match page["next"].as_str() {
