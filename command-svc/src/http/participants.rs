@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use domain::history::{Aggregate, StreamId};
 use domain::identity::{self, Identity};
 use domain::ids::{ParticipantId, StudyId};
-use domain::participant::{self, Participant};
+use domain::participant;
 use domain::port::ReauthenticationError;
 use domain::privacy;
 use edge::{Ids, JsonBody, Problem};
@@ -17,6 +19,7 @@ use super::call::{Call, CommandHeaders};
 use super::reply::{Answers, Problems, crashed};
 use crate::commands::Commands;
 use crate::execute::Done;
+use crate::randomise::AllocationShown;
 
 type Person = Ids<(StudyId, ParticipantId)>;
 
@@ -48,7 +51,10 @@ pub(super) async fn record(
         *signer = Some(who_signs(&commands, &call, credential).await?);
     }
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Participant, participant);
-    Ok(commands.execute::<Participant>(&call.tenant, &stream, &command, &call.request).await?)
+    // A task of its own: a randomisation that is asked for goes on, whether or not the client waits for it.
+    let carried_out = async move { commands.execute_participant(&call.tenant, &stream, command, &call.request).await };
+    let done = tokio::spawn(carried_out.in_current_span()).await.map_err(|_| crashed())?;
+    Ok(done?)
 }
 
 /// Asks anew who it is. A credential that is not theirs ends here; one that was not sent is refused by the record.
@@ -62,6 +68,30 @@ async fn who_signs(commands: &Commands, call: &Call, credential: &str) -> Result
         }
         ReauthenticationError::Failed(failure) => failure.into(),
     })
+}
+
+/// A participant's allocation: its number, and the arm for those who may know it.
+///
+/// Whoever asked for an unblinding that another person has approved is told the arm; that they are is on record before.
+#[utoipa::path(
+    get,
+    path = "/v1/studies/{study}/participants/{participant}/allocation",
+    operation_id = "show_allocation",
+    tag = "queries",
+    params(
+        ("study" = StudyId, Path, description = "the study"),
+        ("participant" = ParticipantId, Path, description = "the participant"),
+    ),
+    responses((status = 200, body = AllocationShown), Problems)
+)]
+pub(super) async fn allocation(
+    State(commands): State<Arc<Commands>>,
+    call: Call,
+    Ids((study, participant)): Person,
+) -> Result<Response, Problem> {
+    let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Participant, participant);
+    let shown = commands.allocation(&call.tenant, &stream, &call.request).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(shown)).into_response())
 }
 
 /// Records or rectifies who the participant is.

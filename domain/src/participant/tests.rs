@@ -151,3 +151,5 @@ mod queries;
 mod readiness;
 mod sign;
 mod verify;
+
+mod randomise;
