@@ -14,9 +14,10 @@ use axum::http::{HeaderMap, Request as HttpRequest};
 use domain::body::{self, Sections};
 use domain::design::content_hash;
 use domain::history::{
-    Commit, CommitHash, DataSubject, Header, History, JournalId, OpenEvent, Position, StreamId, Tail,
+    Aggregate, Commit, CommitHash, DataSubject, Header, History, JournalId, OpenEvent, Position, StreamId, Tail,
 };
 use domain::ids::{Environment, ErasureId, StudyId, TenantId, UserId};
+use domain::participant::{Factor, Signer};
 use domain::permit::{Principal, Role, Sites};
 use domain::port::*;
 use domain::scope::{Part, Scope};
@@ -667,6 +668,13 @@ impl Http {
             request = request.header(*name, *value);
         }
         self.ask(request.body(Body::from(body)).expect("a request")).await
+    }
+
+    /// Asks below `/v1/studies/cardio`.
+    pub(crate) async fn get(&self, token: &str, path: &str) -> Answer {
+        let request = HttpRequest::get(format!("/v1/studies/cardio{path}"));
+        let request = request.header("authorization", format!("Bearer {token}"));
+        self.ask(request.body(Body::empty()).expect("a request")).await
     }
 
     pub(crate) async fn ask(&self, request: HttpRequest<Body>) -> Answer {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use domain::decider::{Context, Decider};
 use domain::design::StudyDesign;
-use domain::history::{Actor, ActorKind, Aggregate, Revision, StreamId};
+use domain::history::{Actor, ActorKind, Aggregate, Revision, StreamId, Tail};
 use domain::ids::{CommandId, Environment, SiteId, TenantId, UserId};
 use domain::participant::{CheckOutcome, Command, Event, Participant};
 use domain::permit::{Principal, Role, Sites};
