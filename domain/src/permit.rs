@@ -150,7 +150,8 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("participant.withdraw-consent", &[Investigator, Coordinator, Integrator]),
     ("participant.start-visit", &[Investigator, Coordinator, Integrator]),
     ("participant.miss-visit", &[Investigator, Coordinator, Integrator]),
-    ("participant.save-items", &[Investigator, Coordinator, Integrator]),
+    // Blinded items are for the unblinded alone: see `participant/save.rs`.
+    ("participant.save-items", &[Investigator, Coordinator, Integrator, Unblinded]),
     ("participant.complete-form", &[Investigator, Coordinator, Integrator]),
     ("participant.reopen-form", &[Investigator, Coordinator, Integrator]),
     ("participant.remove-form", &[Investigator, Coordinator, DataManager]),

@@ -133,3 +133,25 @@ fn whoever_learned_the_arm_by_accident_is_on_record() {
     let slip = Command::RecordInadvertentUnblinding { reason: "an overdose".into() };
     record(before).when(slip).then([Event::InadvertentUnblinding { reason: why() }]);
 }
+
+#[test]
+fn a_blinded_item_is_entered_by_the_unblinded_and_compared_for_nobody_else() {
+    let mut design = crate::testing::design();
+    design.items[0].blinded = true;
+    let study = || crate::testing::live_study_under(design.clone());
+    let mut before = saved("120");
+    if let Event::ItemsSaved { items, .. } = &mut before {
+        items.iter_mut().flat_map(|item| &mut item.value).for_each(|value| value.scope = Scope::HealthBlinded);
+    }
+    let send = |role, item, value| {
+        let given = given::<Participant>([registered(), consented(), before.clone()]).governed(study());
+        given.by(principal(role, 1)).when(save(vec![to_save(item, Some(value), None)]))
+    };
+    for value in ["120", "121"] {
+        let refused = send(Role::Investigator, "SYSBP", value).refusal();
+        assert_eq!(refused.faults()[0].pointer, "/items/0/item", "the same value or another: the same answer");
+    }
+    send(Role::Unblinded, "SYSBP", "120").then([]);
+    assert_eq!(send(Role::Unblinded, "SYSBP", "121").refusal().faults()[0].pointer, "/items/0/reason");
+    send(Role::Unblinded, "AETERM", "headache").rejected("invalid-items");
+}
