@@ -7,6 +7,8 @@
 //! Nothing but the sealed allocation joins the two streams. So the list's commit is the platform's own: its command id and its
 //! correlation are the allocation's, it names no cause, and its trace begins with it.
 
+use std::time::Duration;
+
 use domain::decider::Fold;
 use domain::history::{Aggregate, Commit, CommitHash, JournalId, StreamId, Tail};
 use domain::ids::{AllocationId, CommandId, CorrelationId, Environment, ListId, RandomisationNumber, StudyId};
@@ -26,6 +28,10 @@ use crate::commands::Commands;
 use crate::execute::{Done, Request};
 use crate::follow_up::derived;
 use crate::refusal::{Answer, Refusal};
+
+/// The first pause before what failed at the start is tried again, and the longest.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// What numbers are made of: no letter that is taken for a digit.
 const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -309,6 +315,20 @@ impl Commands {
             }
         }
         Ok(resumed)
+    }
+}
+
+impl Commands {
+    /// Does so for every tenant, once; what fails is tried again, later each time. For the start of a process.
+    pub async fn finish_randomisations(&self) {
+        for tenant in self.tenants.all() {
+            let mut pause = RETRY_AFTER;
+            while let Err(refusal) = self.resume_randomisations(&tenant).await {
+                tracing::warn!(tenant = %tenant.id, %refusal, "a randomisation is not at its end yet; trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY_AFTER_MAX);
+            }
+        }
     }
 }
 

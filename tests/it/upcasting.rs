@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use domain::field::{Fact, PERSONAL};
 use domain::history::{EventType, OpenEvent};
 use domain::upcast::upcast;
-use domain::{body, design_part, identity, participant, permit, privacy, scope, study, user};
+use domain::{body, design_part, identity, participant, permit, privacy, randomisation, scope, study, user};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -149,6 +149,7 @@ fn every_fixture_reads_whole_and_erased() {
     check(&fixtures, became::identity());
     check(&fixtures, became::privacy());
     check(&fixtures, became::user());
+    check(&fixtures, became::randomisation());
 }
 
 /// The words of a list, each of which must read and be written as it stands.

@@ -14,6 +14,7 @@ mod exit;
 mod kms;
 mod options;
 mod progress;
+mod randomisation;
 mod rebuild;
 mod restore;
 mod serve;
@@ -55,6 +56,9 @@ enum Command {
     /// Studies and their designs.
     #[command(subcommand)]
     Study(study::Study),
+    /// Randomisation lists: sealed before the first participant, shown to nobody while they are used.
+    #[command(subcommand)]
+    Randomisation(randomisation::Randomisation),
     /// Bearer tokens of people and programs.
     #[command(subcommand)]
     Token(admin::Token),
@@ -108,6 +112,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Serve(serve) => serve.run().await,
         Command::Tenant(tenant) => tenant.run().await,
         Command::Study(study) => study.run().await,
+        Command::Randomisation(randomisation) => randomisation.run().await,
         Command::Token(token) => token.run().await,
         Command::Data(data) => data.run().await,
         Command::Erase(erase) => erase.run().await,
