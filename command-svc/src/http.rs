@@ -6,6 +6,7 @@ mod description;
 mod designs;
 mod lines;
 mod participants;
+mod randomisation;
 mod reply;
 mod studies;
 
@@ -30,6 +31,10 @@ pub fn router(commands: Arc<Commands>) -> Router {
         .route("/v1/studies/{study}/participants/{participant}/migration/{design}", get(participants::migration_report))
         .route("/v1/studies/{study}/participants/{participant}/identity", post(participants::identity))
         .route("/v1/studies/{study}/participants/{participant}/privacy", post(participants::privacy))
+        .route("/v1/studies/{study}/participants/{participant}/allocation", get(participants::allocation))
+        .route("/v1/studies/{study}/randomisation", get(randomisation::list))
+        .route("/v1/studies/{study}/randomisation/{list}", post(randomisation::command))
+        .route("/v1/studies/{study}/randomisation/{list}/reveal", get(randomisation::reveal))
         .with_state(commands)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - [`execute`]: the one loop through which every command goes. [`governing`]: the state of the stream that governs.
 //! - [`router`]: the addresses, one file a resource; [`openapi`]: their description.
+//! - `randomise`: has the next slot of a list given to a participant, across two streams.
 //! - `lock`: goes through every record of a study before its database is locked.
 //! - [`erasure`]: carries out what was approved, step by step, and goes on after a crash.
 //! - [`admin`]: what only the platform does. [`odm`]: reads ODM 1.3.2 files.
@@ -16,6 +17,7 @@ mod http;
 mod lock;
 mod migration;
 pub mod odm;
+mod randomise;
 pub mod refusal;
 #[cfg(test)]
 mod testing;

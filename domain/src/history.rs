@@ -32,12 +32,21 @@ pub enum Aggregate {
     Privacy,
     /// A user or service account and its tokens.
     User,
+    /// A sealed randomisation list and which of its slots are taken.
+    Randomisation,
 }
 
 impl Aggregate {
     /// Every aggregate.
-    pub const ALL: [Self; 6] =
-        [Self::Study, Self::DesignPart, Self::Participant, Self::Identity, Self::Privacy, Self::User];
+    pub const ALL: [Self; 7] = [
+        Self::Study,
+        Self::DesignPart,
+        Self::Participant,
+        Self::Identity,
+        Self::Privacy,
+        Self::User,
+        Self::Randomisation,
+    ];
 
     /// The name used in stream ids.
     pub fn as_str(self) -> &'static str {
@@ -48,6 +57,7 @@ impl Aggregate {
             Self::Identity => "identity",
             Self::Privacy => "privacy",
             Self::User => "user",
+            Self::Randomisation => "randomisation",
         }
     }
 }
@@ -100,13 +110,13 @@ impl StreamId {
         Self { journal: self.journal.clone(), aggregate, id: self.id.clone() }
     }
 
-    /// The person whose data a stream holds: its id, where that is a UUID. Studies and design parts hold none.
+    /// The person whose data a stream holds: its id, where that is a UUID. Studies, design parts and randomisation lists hold none.
     pub fn data_subject(&self) -> Option<DataSubject> {
         match self.aggregate {
             Aggregate::Participant | Aggregate::Identity | Aggregate::Privacy | Aggregate::User => {
                 Uuid::parse_str(&self.id).ok().map(DataSubject)
             }
-            Aggregate::Study | Aggregate::DesignPart => None,
+            Aggregate::Study | Aggregate::DesignPart | Aggregate::Randomisation => None,
         }
     }
 }

@@ -105,6 +105,8 @@ uuid_ids! {
     ErasureId = "erasure id";
     /// One legal hold.
     HoldId = "hold id";
+    /// What joins a participant to a slot of a randomisation list: drawn at random, and sealed where the person is named.
+    AllocationId = "allocation id";
 }
 
 text_ids! {
@@ -130,6 +132,14 @@ text_ids! {
     QueryId = "query id", 64, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-', "1 to 64 of a-z, 0-9 and -";
     /// A signature: the command that made it.
     SignatureId = "signature id", 64, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-', "1 to 64 of a-z, 0-9 and -";
+    /// A request to be shown an arm: the command that made it.
+    UnblindingId = "unblinding id", 64, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-', "1 to 64 of a-z, 0-9 and -";
+    /// A randomisation list of a study.
+    ListId = "randomisation list id", 32, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-', "1 to 32 of a-z, 0-9 and -";
+    /// An arm, a stratification factor or one of its levels. Not for words about a person.
+    Code = "code", 64, |c| c.is_ascii_graphic() && !matches!(c, '"' | ',' | '\\'), "1 to 64 visible ASCII characters without quotes, commas and backslashes";
+    /// What a participant's allocation is called where the arm is not told: on a kit, on the telephone.
+    RandomisationNumber = "randomisation number", 32, |c| c.is_ascii_alphanumeric() || c == '-', "1 to 32 letters, digits and -";
     /// A retention rule of a study, as the study numbers it.
     RuleId = "rule id", 32, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-', "1 to 32 of a-z, 0-9 and -";
     /// The version of a consent form that was signed.
@@ -140,6 +150,13 @@ impl QueryId {
     /// The `n`th query that a command opened.
     pub fn of_command(command: CommandId, n: usize) -> Self {
         Self(format!("{}-{n}", command.0.simple()))
+    }
+}
+
+impl UnblindingId {
+    /// What a command asked for.
+    pub fn of_command(command: CommandId) -> Self {
+        Self(command.0.simple().to_string())
     }
 }
 

@@ -13,7 +13,7 @@ use time::macros::datetime;
 use uuid::Uuid;
 
 use crate::body;
-use crate::decider::{Command as _, Context, Decider};
+use crate::decider::{Command as _, Context, Decider, Recorded};
 use crate::field::Fact;
 use crate::history::{Aggregate, Revision, Tail};
 use crate::ids::CommandId;
@@ -50,7 +50,7 @@ fn acts<W: World>() -> impl Strategy<Value = (Above<W>, Vec<Act<W::Command>>)> {
     let command = prop_oneof![2 => W::commands().prop_map(Some), 1 => Just(None)];
     let act =
         (world::principals(), command, any::<bool>()).prop_map(|(who, command, tagged)| Act { who, command, tagged });
-    ((W::governing(), W::rules()), prop::collection::vec(act, 1..40))
+    ((W::governing(), W::rules()), prop::collection::vec(act, 1..60))
 }
 
 /// Runs `ask` with the context in which the `n`th command is decided.
@@ -82,8 +82,9 @@ fn play<W: World>(above: Above<W>, acts: Vec<Act<W::Command>>) -> Played<W> {
             continue;
         };
         let revision = Revision(n as u64 + 1);
+        let recorded = Recorded { actor: act.who.actor.id, ..revision.into() };
         for event in answer.into_iter().flatten() {
-            state.evolve(&event, revision.into());
+            state.evolve(&event, recorded);
             facts.push((revision, event));
         }
         sent.push((n, Act { command: Some(command), ..act }));
@@ -157,7 +158,8 @@ fn no_command_is_carried_out_twice<W: World>(played: &Played<W>) {
         let Some((Ok(facts), command)) = ask(&state, *n, act, &played.above) else {
             continue;
         };
-        facts.iter().for_each(|fact| state.evolve(fact, Revision(*n as u64 + 1).into()));
+        let recorded = Recorded { actor: act.who.actor.id, ..Revision(*n as u64 + 1).into() };
+        facts.iter().for_each(|fact| state.evolve(fact, recorded));
         // What was refused, and stored as that, may be tried again: each attempt is one.
         if W::refusal(&facts).is_some() {
             continue;
@@ -202,7 +204,7 @@ fn a_command_is_named_as_it_is_sent<W: World>(played: &Played<W>) {
 fn the_histories_leave_nothing_out<W: World>() {
     let mut runner = TestRunner::deterministic();
     let (mut facts, mut commands) = (BTreeSet::new(), BTreeSet::new());
-    for _ in 0..1000 {
+    for _ in 0..4000 {
         let (above, acts) = acts::<W>().new_tree(&mut runner).expect("a history").current();
         let played = play::<W>(above, acts);
         facts.extend(played.facts.iter().map(|(_, fact)| (fact.name(), fact.version())));
@@ -256,6 +258,7 @@ laws! {
     identity: crate::identity::Identity;
     privacy: crate::privacy::Privacy;
     user: crate::user::User;
+    randomisation: crate::randomisation::Randomisation;
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 //! - The frame: [`decider`] (state and command in, facts out), [`history`] (streams and commits), [`scope`] and
 //!   [`field`] (personal data is tagged by type), [`body`] (structure apart from values), [`upcast`] (old shapes).
 //! - The aggregates, one file each in one order (facts, state, evolve, commands, decide, rejections, tests):
-//!   [`study`], [`design_part`], [`participant`], [`identity`], [`privacy`], [`user`].
+//!   [`study`], [`design_part`], [`participant`], [`identity`], [`privacy`], [`user`], [`randomisation`].
 //! - [`permit`]: who may do what. [`policy`]: whenever this, then that. [`port`]: what we ask of the world.
 
 #[macro_use]
@@ -23,6 +23,7 @@ pub mod permit;
 pub mod policy;
 pub mod port;
 pub mod privacy;
+pub mod randomisation;
 pub mod rejection;
 pub mod rotation;
 pub mod scope;
@@ -51,6 +52,9 @@ structural!(
     ids::CheckId,
     ids::QueryId,
     ids::SignatureId,
+    ids::ListId,
+    ids::AllocationId,
+    ids::UnblindingId,
     ids::Environment,
     scope::Scope,
     scope::Part,
@@ -76,6 +80,7 @@ pub fn data_map() -> Vec<field::DataMapRow> {
         identity::Event::data_map(),
         privacy::Event::data_map(),
         user::Event::data_map(),
+        randomisation::Event::data_map(),
     ]
     .concat()
 }

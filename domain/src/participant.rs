@@ -10,8 +10,12 @@ use crate::Day;
 use crate::decider::{Context, Decider, Recorded};
 use crate::design::ItemValue;
 use crate::history::{Aggregate, CommitHash, Revision, StreamId};
-use crate::ids::{CheckId, ConsentVersion, ErasureId, Label, QueryId, SignatureId, SiteId, SubjectNumber};
+use crate::ids::{
+    AllocationId, CheckId, Code, ConsentVersion, ErasureId, Label, ListId, QueryId, RandomisationNumber, SignatureId,
+    SiteId, SubjectNumber, UnblindingId,
+};
 use crate::permit::Role;
+use crate::randomisation::Levels;
 use crate::scope::{DesignScoped, Erasable, Extent, OneValue, Part, Personal, Plain, Scope, tag};
 use crate::study::Study;
 
@@ -23,6 +27,7 @@ mod locks;
 mod migration;
 mod place;
 mod queries;
+mod randomise;
 mod readiness;
 mod refused;
 mod save;
@@ -37,6 +42,7 @@ pub use locks::{Held, LockRefused, Locks};
 pub use migration::{MigrationRefused, MigrationReport, Unfit};
 pub use place::{FormKey, ItemKey, ItemPlace, Place, VisitKey};
 pub use queries::{Queries, Query, QueryKind, QueryRefused, QueryState};
+pub use randomise::{Allocation, Asked, Blinding, Given, Lot, RandomiseRefused, Unblinding};
 pub use readiness::{Blocker, hindrances, readiness, required_items};
 pub use refused::Refused;
 pub use save::{NotDone, Source};
@@ -120,6 +126,20 @@ facts! {
         "record-signed" 1 Signed { signature: SignatureId, place: Place, meaning: Meaning, forms: Vec<SignedForm>, design: CommitHash, digest: CommitHash, factors: Vec<Factor>, printed_name: Personal<String, tag::UserSignature> },
         /// What was signed changed in this commit.
         "signature-dropped" 1 SignatureDropped { signature: SignatureId, form: FormKey },
+        /// A slot of a list is asked for. What joins the two is sealed with what tells the arm.
+        "randomisation-asked" 1 RandomisationAsked { list: ListId, strata: Personal<Levels, tag::HealthClinical>, allocation: Personal<AllocationId, tag::HealthBlinded>, number: Personal<RandomisationNumber, tag::HealthClinical> },
+        /// The list gave one.
+        "participant-randomised" 1 Randomised { list: ListId, number: Personal<RandomisationNumber, tag::HealthClinical>, stratum: Personal<u32, tag::HealthBlinded>, slot: Personal<u32, tag::HealthBlinded>, arm: Personal<Code, tag::HealthBlinded> },
+        /// The list had none left, or was closed meanwhile: another list may be asked.
+        "randomisation-failed" 1 RandomisationFailed { list: ListId },
+        /// Somebody asks to be told the arm.
+        "unblinding-asked" 1 UnblindingAsked { unblinding: UnblindingId, emergency: bool, reason: FreeText },
+        /// Another person agrees.
+        "unblinding-approved" 1 UnblindingApproved { unblinding: UnblindingId },
+        /// The arm is told to the one who asked.
+        "unblinded" 1 Unblinded { unblinding: UnblindingId },
+        /// Somebody learned the arm who should not have.
+        "inadvertent-unblinding" 1 InadvertentUnblinding { reason: FreeText },
         /// The participant left. What was collected before stays.
         "participant-withdrawn" 1 Withdrawn { reason: Option<FreeText> },
         /// Marker of an erasure: nothing of these scopes is taken any more, and these values are gone.
@@ -188,6 +208,8 @@ pub struct Record {
     pub locks: Locks,
     /// Who has signed what.
     pub signatures: Signatures,
+    /// Randomisation, and who was told the arm.
+    pub blinding: Blinding,
     /// The scopes that an erasure fenced.
     pub fenced: BTreeSet<Scope>,
     /// The single values that an erasure took.
@@ -289,6 +311,12 @@ impl Decider for Participant {
                 sign::decide(self.processable(context)?, place, *meaning, signer.as_ref(), context)
             }
             Command::Migrate { to } => migration::decide(self.processable(context)?, to, context),
+            Command::Randomise { .. }
+            | Command::RecordRandomisation { .. }
+            | Command::AskUnblinding { .. }
+            | Command::ApproveUnblinding { .. }
+            | Command::RecordUnblinding { .. }
+            | Command::RecordInadvertentUnblinding { .. } => self.blinding(command, context),
             Command::Withdraw { reason } => match self.visible(context)? {
                 (Self::Withdrawn(_), _) => Ok(vec![]),
                 (_, record) => {
@@ -354,6 +382,7 @@ impl Record {
             verifications: Verifications::default(),
             locks: Locks::default(),
             signatures: Signatures::default(),
+            blinding: Blinding::default(),
             fenced: BTreeSet::new(),
             redacted: BTreeSet::new(),
             restricted: false,
@@ -391,6 +420,13 @@ impl Record {
                 self.locks.evolve(event);
             }
             Event::Signed { .. } | Event::SignatureDropped { .. } => self.signatures.evolve(event, recorded),
+            Event::RandomisationAsked { .. }
+            | Event::Randomised { .. }
+            | Event::RandomisationFailed { .. }
+            | Event::UnblindingAsked { .. }
+            | Event::UnblindingApproved { .. }
+            | Event::Unblinded { .. }
+            | Event::InadvertentUnblinding { .. } => self.blinding.evolve(event, recorded),
             Event::Fenced { scopes, values, .. } => {
                 self.fenced.extend(scopes);
                 self.redacted.extend(values.iter().cloned());

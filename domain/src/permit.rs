@@ -50,6 +50,8 @@ roles! {
     Dpo = "dpo";
     /// Acts for the data controller: approves erasures, issues tokens.
     Controller = "controller";
+    /// Is told which arm who has: a pharmacist, an unblinded statistician, a safety board.
+    Unblinded = "unblinded";
     /// A program that enters data.
     Integrator = "integrator";
     /// The platform, carrying out what was decided. No token can have it.
@@ -117,7 +119,7 @@ impl Principal {
 
 use Role::{
     Auditor, Controller, Coordinator, DataManager, Dpo, Integrator, Investigator, Monitor, SponsorViewer,
-    StudyDesigner, System,
+    StudyDesigner, System, Unblinded,
 };
 
 /// Role × command. The key is `aggregate.command`, the command's name as in the API.
@@ -151,7 +153,8 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("participant.withdraw-consent", &[Investigator, Coordinator, Integrator]),
     ("participant.start-visit", &[Investigator, Coordinator, Integrator]),
     ("participant.miss-visit", &[Investigator, Coordinator, Integrator]),
-    ("participant.save-items", &[Investigator, Coordinator, Integrator]),
+    // Blinded items are for the unblinded alone: see `participant/save.rs`.
+    ("participant.save-items", &[Investigator, Coordinator, Integrator, Unblinded]),
     ("participant.complete-form", &[Investigator, Coordinator, Integrator]),
     ("participant.reopen-form", &[Investigator, Coordinator, Integrator]),
     ("participant.remove-form", &[Investigator, Coordinator, DataManager]),
@@ -171,6 +174,13 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("participant.lock", &[DataManager]),
     ("participant.unlock", &[DataManager]),
     ("participant.sign", &[Investigator]),
+    ("participant.randomise", &[Investigator, Coordinator, Integrator]),
+    ("participant.record-randomisation", &[System]),
+    // Two persons: one asks, another approves. Whoever may ask is told; the platform records it before.
+    ("participant.ask-unblinding", &[Investigator, DataManager]),
+    ("participant.approve-unblinding", &[Investigator, DataManager, Controller, Unblinded]),
+    ("participant.record-unblinding", &[Investigator, DataManager]),
+    ("participant.record-inadvertent-unblinding", &[Investigator, Coordinator, Monitor, DataManager, Unblinded]),
     ("participant.withdraw", &[Investigator, Coordinator, Integrator]),
     ("participant.migrate", &[StudyDesigner, DataManager]),
     ("participant.fence", &[System]),
@@ -191,6 +201,10 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("privacy.refuse-erasure", &[Controller]),
     ("privacy.accept-single-copy", &[Controller]),
     ("privacy.record-progress", &[System]),
+    ("randomisation.seal", &[Unblinded]),
+    ("randomisation.import", &[Unblinded]),
+    ("randomisation.assign-slot", &[System]),
+    ("randomisation.close", &[Unblinded, Controller]),
     ("user.register", &[System]),
     ("user.issue-token", &[System]),
     ("user.revoke-token", &[System, Controller]),
@@ -211,9 +225,10 @@ pub const QUERIES: &[(&str, &[Role])] = &[
             Dpo,
             Controller,
             Integrator,
+            Unblinded,
         ],
     ),
-    ("study.design", &[StudyDesigner, Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
+    ("study.design", &[Unblinded, StudyDesigner, Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
     (
         "study.overview",
         &[
@@ -227,12 +242,24 @@ pub const QUERIES: &[(&str, &[Role])] = &[
             Dpo,
             Controller,
             Integrator,
+            Unblinded,
         ],
     ),
-    ("participant.list", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Dpo, Controller, Integrator]),
-    ("participant.casebook", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
+    (
+        "participant.list",
+        &[Unblinded, Investigator, Coordinator, Monitor, DataManager, Auditor, Dpo, Controller, Integrator],
+    ),
+    ("participant.casebook", &[Unblinded, Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
     ("participant.identity", &[Investigator, Coordinator]),
-    ("participant.audit", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Dpo]),
+    ("participant.audit", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Dpo, Unblinded]),
+    // What tells the arm, wherever it stands: in the casebook, in the audit trail, in answers about an allocation.
+    ("participant.arm", &[Unblinded]),
+    ("participant.allocation", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Unblinded]),
+    (
+        "randomisation.list",
+        &[StudyDesigner, Investigator, Coordinator, Monitor, DataManager, Auditor, Controller, Unblinded],
+    ),
+    ("randomisation.reveal", &[Unblinded]),
     ("participant.signatures", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Controller]),
     ("query.list", &[Investigator, Coordinator, Monitor, DataManager, Auditor]),
     ("study.lock-readiness", &[DataManager, Auditor, Controller]),

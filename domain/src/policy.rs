@@ -48,9 +48,12 @@ pub fn follow_ups(commit: &Commit) -> Result<Vec<FollowUp>, Malformed> {
             let facts = commit.facts::<privacy::Event>()?;
             Ok(facts.iter().flat_map(|fact| after_privacy(stream, fact)).collect())
         }
-        Aggregate::Study | Aggregate::DesignPart | Aggregate::Participant | Aggregate::Identity | Aggregate::User => {
-            Ok(vec![])
-        }
+        Aggregate::Study
+        | Aggregate::DesignPart
+        | Aggregate::Participant
+        | Aggregate::Identity
+        | Aggregate::User
+        | Aggregate::Randomisation => Ok(vec![]),
     }
 }
 

@@ -29,8 +29,9 @@ pub mod runner;
 pub mod shown;
 pub mod studies;
 pub mod tables;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+#[expect(missing_docs, reason = "for tests, here and of those who show the read models")]
+pub mod testing;
 pub mod tokens;
 mod view;
 

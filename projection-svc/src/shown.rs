@@ -82,11 +82,14 @@ impl Visible {
     }
 
     /// What a role may see, by the table of queries: identities if it may ask for an identity, values if it may ask
-    /// for a casebook. So the audit trail shows nobody more than the other queries do.
+    /// for a casebook, what tells the arm only if it may know arms too. So the audit trail shows nobody more than the
+    /// other queries do.
     pub fn of(role: Role) -> Self {
         let identity = may_query(role, "participant.identity");
         let health = may_query(role, "participant.casebook");
+        let arm = health && may_query(role, "participant.arm");
         let visible = |scope: &Scope| match scope.as_str().split_once('.') {
+            Some(_) if *scope == Scope::HealthBlinded => arm,
             Some(("identity", _)) => identity,
             Some(("health", _)) => health,
             Some(_) | None => false,
@@ -135,5 +138,6 @@ mod tests {
         assert!(!sees(Role::Monitor, Scope::IdentityContact) && sees(Role::Monitor, Scope::HealthClinical));
         assert!(!sees(Role::Dpo, Scope::IdentityContact) && !sees(Role::Dpo, Scope::HealthClinical));
         assert!(Role::ALL.iter().all(|role| !sees(*role, Scope::UserProfile)));
+        assert!(Role::ALL.iter().all(|role| sees(*role, Scope::HealthBlinded) == (*role == Role::Unblinded)));
     }
 }

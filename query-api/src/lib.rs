@@ -4,6 +4,8 @@
 
 mod answer;
 mod audit;
+#[cfg(test)]
+mod blinding;
 mod casebook;
 mod description;
 mod desk;

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use domain::history::{Aggregate, StreamId};
 use domain::identity::Identity;
 use domain::ids::{CommandId, ParticipantId, StudyId};
-use domain::participant::Participant;
+
 use domain::port::Tenant;
 use edge::headers::{etag_text, parse_captured_at, parse_etag, parse_idempotency_key};
 use edge::{Caller, Ids, Problem, ProblemBody, json};
@@ -191,7 +191,7 @@ impl Bulk {
         match command.aggregate {
             BulkAggregate::Participant => {
                 let (stream, command) = (stream(Aggregate::Participant), json::shape(command.command)?);
-                Ok(commands.execute::<Participant>(tenant, &stream, &command, request).await?)
+                Ok(commands.execute_participant(tenant, &stream, command, request).await?)
             }
             BulkAggregate::Identity => {
                 let (stream, command) = (stream(Aggregate::Identity), json::shape(command.command)?);

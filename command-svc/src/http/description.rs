@@ -4,7 +4,7 @@ use domain::ids::{ParticipantId, StudyId};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{bulk, designs, participants, studies};
+use super::{bulk, designs, participants, randomisation, studies};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,6 +17,10 @@ use super::{bulk, designs, participants, studies};
         participants::migration_report,
         participants::identity,
         participants::privacy,
+        participants::allocation,
+        randomisation::list,
+        randomisation::command,
+        randomisation::reveal,
     ),
     components(schemas(StudyId, ParticipantId, edge::ProblemBody)),
     tags((name = "commands", description = "What is to happen. Every command is stored durably before it is answered.")),

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use domain::history::{Aggregate, CommitHash, StreamId};
 use domain::identity::{self, Identity};
 use domain::ids::{ParticipantId, StudyId};
-use domain::participant::{self, Participant};
+use domain::participant;
 use domain::port::ReauthenticationError;
 use domain::privacy;
 use edge::{Caller, Ids, JsonBody, Parameters, Problem, headers};
@@ -22,6 +22,7 @@ use super::reply::{Answers, Problems, crashed};
 use crate::commands::Commands;
 use crate::execute::Done;
 use crate::migration::NoReport;
+use crate::randomise::AllocationShown;
 
 type Person = Ids<(StudyId, ParticipantId)>;
 
@@ -53,7 +54,10 @@ pub(super) async fn record(
         *signer = Some(who_signs(&commands, &call, credential).await?);
     }
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Participant, participant);
-    Ok(commands.execute::<Participant>(&call.tenant, &stream, &command, &call.request).await?)
+    // A task of its own: a randomisation that is asked for goes on, whether or not the client waits for it.
+    let carried_out = async move { commands.execute_participant(&call.tenant, &stream, command, &call.request).await };
+    let done = tokio::spawn(carried_out.in_current_span()).await.map_err(|_| crashed())?;
+    Ok(done?)
 }
 
 /// Asks anew who it is. A credential that is not theirs ends here; one that was not sent is refused by the record.
@@ -67,6 +71,30 @@ async fn who_signs(commands: &Commands, call: &Call, credential: &str) -> Result
         }
         ReauthenticationError::Failed(failure) => failure.into(),
     })
+}
+
+/// A participant's allocation: its number, and the arm for those who may know it.
+///
+/// Whoever asked for an unblinding that another person has approved is told the arm; that they are is on record before.
+#[utoipa::path(
+    get,
+    path = "/v1/studies/{study}/participants/{participant}/allocation",
+    operation_id = "show_allocation",
+    tag = "queries",
+    params(
+        ("study" = StudyId, Path, description = "the study"),
+        ("participant" = ParticipantId, Path, description = "the participant"),
+    ),
+    responses((status = 200, body = AllocationShown), Problems)
+)]
+pub(super) async fn allocation(
+    State(commands): State<Arc<Commands>>,
+    call: Call,
+    Ids((study, participant)): Person,
+) -> Result<Response, Problem> {
+    let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Participant, participant);
+    let shown = commands.allocation(&call.tenant, &stream, &call.request).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(shown)).into_response())
 }
 
 /// Records or rectifies who the participant is.

@@ -426,9 +426,13 @@ fn the_description_names_every_address_and_resolves() {
         &format!("{base}/designs"),
         &format!("{base}/lock-readiness"),
         person,
+        &format!("{person}/allocation"),
         &format!("{person}/identity"),
         &format!("{person}/migration/{{design}}"),
         &format!("{person}/privacy"),
+        &format!("{base}/randomisation"),
+        &format!("{base}/randomisation/{{list}}"),
+        &format!("{base}/randomisation/{{list}}/reveal"),
     ];
     assert_eq!(paths, expected);
     let text = description.to_string();

@@ -171,6 +171,13 @@ impl Http {
         self.ask(request.body(Body::from(body)).expect("a request")).await
     }
 
+    /// Asks below `/v1/studies/cardio`.
+    pub(crate) async fn get(&self, token: &str, path: &str) -> Answer {
+        let request = HttpRequest::get(format!("/v1/studies/cardio{path}"));
+        let request = request.header("authorization", format!("Bearer {token}"));
+        self.ask(request.body(Body::empty()).expect("a request")).await
+    }
+
     pub(crate) async fn ask(&self, request: HttpRequest<Body>) -> Answer {
         let (parts, body) = self.0.clone().oneshot(request).await.expect("infallible").into_parts();
         let bytes = to_bytes(body, usize::MAX).await.expect("in memory").to_vec();

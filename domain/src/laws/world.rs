@@ -13,11 +13,12 @@ use crate::design::{ItemValue, StudyDesign, content_hash};
 use crate::design_part::{self, DesignPart, PartText};
 use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::identity::{self, Detail, Identity, PlainDetails};
-use crate::ids::{CommandId, Environment, ErasureId, HoldId, QueryId, StudyId, TokenId};
+use crate::ids::{AllocationId, CommandId, Environment, ErasureId, HoldId, QueryId, StudyId, TokenId, UnblindingId};
 use crate::participant::{self, FormKey, ItemKey, ItemPlace, ItemToSave, Participant, Place, QueryKind, QueryState};
 use crate::permit::{Principal, Role, Sites};
 use crate::port::TreeCopies;
 use crate::privacy::{self, Justification, Next, Person, Privacy, RefusalGround, RestrictionGround, Step, TargetKeys};
+use crate::randomisation::{self, Levels, Randomisation, Slot};
 use crate::scope::{OneValue, Part, Plain, Scope};
 use crate::study::{self, Milestones, Rule, Study, Trigger};
 use crate::testing::{design, label, live_study, oid, principal, site, tenant};
@@ -164,7 +165,7 @@ fn holds_of_data() -> impl Strategy<Value = study::Command> {
     };
     let places = select(vec![None, Some("oslo"), Some("paris")]);
     let checked = option::of((0..2_u64).prop_map(|blockers| study::Checked { blockers, ..Default::default() }));
-    
+
     (0..8_u8, places, checked).prop_map(|(which, at, checked)| {
         let (site, reason) = (at.map(site), label("for the analysis"));
         match which {
@@ -377,6 +378,49 @@ fn wholes() -> impl Strategy<Value = participant::Command> {
     })
 }
 
+fn levels() -> impl Strategy<Value = Levels> {
+    let code = |text: &str| text.parse().expect("valid");
+    select(vec!["CANARY-low", "CANARY-high"]).prop_map(move |level| Levels([(code("risk"), code(level))].into()))
+}
+
+fn code(text: &str) -> crate::ids::Code {
+    text.parse().expect("valid")
+}
+
+/// Randomisation, and those who want to be told the arm.
+fn blinding() -> impl Strategy<Value = participant::Command> {
+    use participant::Command::{
+        ApproveUnblinding, AskUnblinding, Randomise, RecordInadvertentUnblinding, RecordRandomisation, RecordUnblinding,
+    };
+    let slot = option::weighted(
+        0.8,
+        (0..4_u32, any::<bool>()).prop_map(|(slot, numbered)| Slot {
+            stratum: 0,
+            slot,
+            arm: code("CANARY-arm"),
+            number: numbered.then(|| "CANARY-1".parse().expect("valid")),
+        }),
+    );
+    let ids = (1..40_u128).prop_map(|n| UnblindingId::of_command(CommandId(Uuid::from_u128(n))));
+    (0..12_u8, select(vec!["main", "main", "other"]), levels(), slot, ids, text(), any::<bool>()).prop_map(
+        |(which, list, strata, slot, unblinding, reason, yes)| {
+            let list = list.parse().expect("valid");
+            let lot = participant::Lot {
+                allocation: AllocationId(Uuid::from_u128(98765)),
+                number: "CANARY-2".parse().expect("valid"),
+            };
+            match which {
+                0..=2 => Randomise { list, strata, drawn: (yes || which > 0).then_some(lot) },
+                3 | 4 => RecordRandomisation { list, slot },
+                5 | 9..=11 => AskUnblinding { reason, emergency: yes },
+                6 => ApproveUnblinding { unblinding },
+                7 => RecordUnblinding { unblinding },
+                _ => RecordInadvertentUnblinding { reason },
+            }
+        },
+    )
+}
+
 impl World for Participant {
     fn commands() -> BoxedStrategy<participant::Command> {
         use participant::Command::{
@@ -402,8 +446,9 @@ impl World for Participant {
             }),
             2 => select(vec![design().hash(), second_design().hash()]).prop_map(|to| Migrate { to }),
             5 => queries(),
-            8 => looks(),
+            10 => looks(),
             5 => wholes(),
+            9 => blinding(),
             1 => reason().prop_map(|reason| Withdraw { reason }),
             1 => fence,
             1 => Just(Restrict {}),
@@ -422,12 +467,21 @@ impl World for Participant {
         if let Some((place, _)) = record.locks.0.iter().find(|(_, held)| **held == participant::Held::Frozen) {
             return Some(participant::Command::Unfreeze { place: place.clone(), reason: "CANARY".into() });
         }
+        // What is signed is changed, so that the signature is dropped.
+        let signed = record.signatures.0.values().any(participant::Signature::holds);
+        let told = next_of_blinding(&record.blinding).filter(|_| !signed);
+        if told.is_some() {
+            return told;
+        }
         let form = record.forms.get(&the_form());
         if form.is_some_and(|form| form.removed) {
             return Some(participant::Command::RestoreForm { form: the_form(), reason: "CANARY".into() });
         }
         if form.is_some_and(|form| form.completed) {
             return Some(participant::Command::ReopenForm { form: the_form(), reason: "CANARY".into() });
+        }
+        if signed && record.consent.is_some() {
+            return Some(another_value(record));
         }
         let Some((query, found)) = record.queries.0.iter().find(open) else {
             let item = ItemKey { group: oid("G"), group_repeat: 1, item: oid("SYSBP") };
@@ -457,9 +511,65 @@ impl World for Participant {
     }
 
     fn compares_values(command: &participant::Command) -> bool {
-        use participant::Command::{CompleteForm, MissVisit, SaveItems, StartVisit};
-        // What is computed, checked or left out hangs on values.
-        matches!(command, SaveItems { .. } | StartVisit { .. } | MissVisit { .. } | CompleteForm { .. })
+        use participant::Command::{CompleteForm, MissVisit, Randomise, RecordRandomisation, SaveItems, StartVisit};
+        // What is computed, checked or left out hangs on values; so does whether the same randomisation is asked for,
+        // and the number that was drawn is recorded.
+        let blinding = matches!(command, Randomise { .. } | RecordRandomisation { .. });
+        blinding || matches!(command, SaveItems { .. } | StartVisit { .. } | MissVisit { .. } | CompleteForm { .. })
+    }
+}
+
+/// Brings a randomisation forward, and whoever asked about it.
+fn next_of_blinding(blinding: &participant::Blinding) -> Option<participant::Command> {
+    use participant::Command::{ApproveUnblinding, RecordRandomisation, RecordUnblinding};
+    if let Some(participant::Allocation::Asked(asked)) = &blinding.allocation {
+        let slot = Slot { stratum: 0, slot: 1, arm: code("CANARY-arm"), number: None };
+        let slot = (asked.list.as_str() == "main").then_some(slot);
+        return Some(RecordRandomisation { list: asked.list.clone(), slot });
+    }
+    let (unblinding, found) = blinding.unblindings.iter().find(|(_, found)| found.told.is_none())?;
+    let unblinding = unblinding.clone();
+    Some(match found.approved {
+        None => ApproveUnblinding { unblinding },
+        Some(_) => RecordUnblinding { unblinding },
+    })
+}
+
+impl World for Randomisation {
+    fn commands() -> BoxedStrategy<randomisation::Command> {
+        use randomisation::Command::{AssignSlot, Close, Import, Seal};
+        let arm = |arm: &str, weight| randomisation::Arm { arm: code(arm), weight };
+        let drawn = |n: u8| {
+            let seed = |n| randomisation::Seed(CommitHash([n; 32]));
+            (n > 0).then(|| randomisation::Drawn { seed: seed(n), salt: seed(n + 1) })
+        };
+        let seal = (0..3_u8, select(vec![vec![3], vec![3, 6], vec![4], vec![]]), 0..4_u32).prop_map(
+            move |(n, block_sizes, slots)| {
+                let levels = ["low", "high"].map(code).into();
+                let factors = vec![randomisation::Factor { factor: code("risk"), levels }];
+                Seal { arms: vec![arm("A", 2), arm("B", 1)], factors, block_sizes, slots, drawn: drawn(n) }
+            },
+        );
+        let csv = select(vec!["number,arm,risk\n1,A,low\n2,B,high\n", "number,arm,risk\n1,A,low\n", "A,1\n"]);
+        let import = (0..3_u8, csv).prop_map(move |(n, csv)| Import { csv: csv.into(), drawn: drawn(n) });
+        let levels = select(vec!["low", "high", "none"]);
+        let assign = (1..9_u128, levels).prop_map(|(n, level)| AssignSlot {
+            allocation: AllocationId(Uuid::from_u128(n)),
+            levels: Levels([(code("risk"), code(level))].into()),
+        });
+        prop_oneof![3 => seal, 2 => import, 8 => assign, 1 => Just(Close {})].boxed()
+    }
+
+    fn governing() -> BoxedStrategy<Study> {
+        prop_oneof![9 => Just(live_study()), 1 => Just(Study::Absent)].boxed()
+    }
+
+    fn stream() -> StreamId {
+        in_study(Aggregate::Randomisation, "main")
+    }
+
+    fn compares_values(_: &randomisation::Command) -> bool {
+        false
     }
 }
 

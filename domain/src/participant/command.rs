@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::place::one;
-use super::{FormKey, ItemKey, Meaning, NotDone, Place, QueryKind, Signer, Source, VisitKey};
+use super::{FormKey, ItemKey, Lot, Meaning, NotDone, Place, QueryKind, Signer, Source, VisitKey};
 use crate::Day;
 use crate::decider;
 use crate::design::ItemValue;
 use crate::history::CommitHash;
-use crate::ids::{ConsentVersion, ErasureId, Label, Oid, QueryId, SiteId, SubjectNumber};
+use crate::ids::{ConsentVersion, ErasureId, Label, ListId, Oid, QueryId, SiteId, SubjectNumber, UnblindingId};
 use crate::permit::Role;
+use crate::randomisation::{Levels, Slot};
 use crate::scope::{OneValue, Plain, Scope};
 
 /// What somebody wants of a participant's record.
@@ -235,6 +236,47 @@ pub enum Command {
         /// Content hash of that version.
         to: CommitHash,
     },
+    /// Has the next slot of a list given to the participant.
+    Randomise {
+        /// Which list.
+        list: ListId,
+        /// For each of the list's factors the participant's level.
+        #[serde(default)]
+        strata: Levels,
+        /// What was drawn for it. Never from a body.
+        #[serde(skip)]
+        drawn: Option<Lot>,
+    },
+    /// Records which slot was given; none: there was none left. The platform's own.
+    RecordRandomisation {
+        /// Which list.
+        list: ListId,
+        /// The slot.
+        slot: Option<Slot>,
+    },
+    /// Asks to be told the arm. Another person has to approve it.
+    AskUnblinding {
+        /// Why.
+        reason: Plain,
+        /// Somebody's health hangs on it.
+        #[serde(default)]
+        emergency: bool,
+    },
+    /// Agrees that whoever asked is told.
+    ApproveUnblinding {
+        /// Which request.
+        unblinding: UnblindingId,
+    },
+    /// Records that the one who asked is told: done before the arm is shown.
+    RecordUnblinding {
+        /// Which request.
+        unblinding: UnblindingId,
+    },
+    /// Records that somebody learned the arm who should not have.
+    RecordInadvertentUnblinding {
+        /// How it came about.
+        reason: Plain,
+    },
     /// Records that the participant left.
     Withdraw {
         /// Why, if the participant said so.
@@ -315,6 +357,12 @@ impl decider::Command for Command {
             Self::Unlock { .. } => "unlock",
             Self::Sign { .. } => "sign",
             Self::Migrate { .. } => "migrate",
+            Self::Randomise { .. } => "randomise",
+            Self::RecordRandomisation { .. } => "record-randomisation",
+            Self::AskUnblinding { .. } => "ask-unblinding",
+            Self::ApproveUnblinding { .. } => "approve-unblinding",
+            Self::RecordUnblinding { .. } => "record-unblinding",
+            Self::RecordInadvertentUnblinding { .. } => "record-inadvertent-unblinding",
             Self::Withdraw { .. } => "withdraw",
             Self::Fence { .. } => "fence",
             Self::Restrict {} => "restrict",

@@ -1,6 +1,9 @@
 //! Why a command to a participant's record is refused.
 
-use super::{ConsentRefused, LockRefused, MigrationRefused, QueryRefused, SignRefused, VerifyRefused, VisitRefused};
+use super::{
+    ConsentRefused, LockRefused, MigrationRefused, QueryRefused, RandomiseRefused, SignRefused, VerifyRefused,
+    VisitRefused,
+};
 use crate::history::Revision;
 use crate::rejection::{Fault, Kind, Rejection};
 use crate::scope::Scope;
@@ -80,6 +83,9 @@ pub enum Refused {
     /// Of a signature.
     #[error(transparent)]
     Sign(#[from] SignRefused),
+    /// Of randomisation or unblinding.
+    #[error(transparent)]
+    Randomise(#[from] RandomiseRefused),
 }
 
 impl Rejection for Refused {
@@ -109,6 +115,7 @@ impl Rejection for Refused {
             Self::Verify(refused) => refused.code(),
             Self::Lock(refused) => refused.code(),
             Self::Sign(refused) => refused.code(),
+            Self::Randomise(refused) => refused.code(),
         }
     }
 
@@ -136,6 +143,7 @@ impl Rejection for Refused {
             Self::Verify(refused) => refused.kind(),
             Self::Lock(refused) => refused.kind(),
             Self::Sign(refused) => refused.kind(),
+            Self::Randomise(refused) => refused.kind(),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::decider::Context;
 use crate::design::expression::Seen;
 use crate::design::{ItemDef, Ref, StudyDesign};
 use crate::history::{ActorKind, Revision};
+use crate::permit::Role;
 use crate::rejection::Fault;
 use crate::scope::{DesignScoped, Erasable, Part, Personal, Plain, Scope};
 use crate::study::Study;
@@ -252,6 +253,9 @@ impl Saving<'_> {
 
     fn item(&self, key: &FormKey, n: usize, item: &ItemToSave) -> Result<Outcome, ItemRefused> {
         let (reference, definition) = self.definition(key, item)?;
+        let scope = self.design.scope_of(definition);
+        // Before anything is compared: that would tell.
+        blinding(self.context.principal.actor.role, scope)?;
         if item.value.is_some() && item.not_done.is_some() {
             return Err(ItemRefused::Fault(
                 "/not_done",
@@ -266,7 +270,6 @@ impl Saving<'_> {
         if before.map_or(nothing, |before| same(before, item)) {
             return Ok(Outcome::Unchanged);
         }
-        let scope = self.design.scope_of(definition);
         if self.record.fenced.contains(&scope) {
             return Err(ItemRefused::Erased(scope));
         }
@@ -364,6 +367,18 @@ pub(super) fn form_fault(design: &StudyDesign, key: &FormKey) -> Option<Fault> {
             fault("/form_repeat", format!("form {} does not repeat", key.form))
         }
         _ => None,
+    }
+}
+
+/// What tells the arm is entered by those who may know it, and by programs. Anybody else would learn from the answer whether
+/// the value is there already. Whoever knows the arm enters nothing else.
+fn blinding(role: Role, scope: Scope) -> Result<(), ItemRefused> {
+    let refuse = |why: &str| Err(ItemRefused::Fault("/item", why.into()));
+    match (role, scope == Scope::HealthBlinded) {
+        (Role::Unblinded, true) | (Role::Integrator | Role::System, _) => Ok(()),
+        (Role::Unblinded, false) => refuse("this role enters blinded items only"),
+        (_, true) => refuse("this item is blinded: the role unblinded enters it"),
+        (_, false) => Ok(()),
     }
 }
 

@@ -152,3 +152,5 @@ mod queries;
 mod readiness;
 mod sign;
 mod verify;
+
+mod randomise;

@@ -96,6 +96,12 @@ impl Client {
         self.send(self.request(Method::GET, path)).await
     }
 
+    /// Asks for a text, as it is.
+    pub async fn text(&self, path: &str) -> Result<String, ApiError> {
+        let response = refuse(self.request(Method::GET, path).send().await.map_err(no_answer)?).await?;
+        response.text().await.map_err(no_answer)
+    }
+
     /// Sends a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Reply, ApiError> {
         self.send(self.request(Method::POST, path).json(body)).await

@@ -16,6 +16,7 @@ mod nats;
 mod options;
 mod orders;
 mod progress;
+mod randomisation;
 mod rebuild;
 mod restore;
 mod retention;
@@ -58,6 +59,9 @@ enum Command {
     /// Studies and their designs.
     #[command(subcommand)]
     Study(study::Study),
+    /// Randomisation lists: sealed before the first participant, shown to nobody while they are used.
+    #[command(subcommand)]
+    Randomisation(randomisation::Randomisation),
     /// Bearer tokens of people and programs.
     #[command(subcommand)]
     Token(admin::Token),
@@ -123,6 +127,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Serve(serve) => serve.run().await,
         Command::Tenant(tenant) => tenant.run().await,
         Command::Study(study) => study.run().await,
+        Command::Randomisation(randomisation) => randomisation.run().await,
         Command::Token(token) => token.run().await,
         Command::Data(data) => data.run().await,
         Command::Erase(erase) => erase.run().await,

@@ -59,6 +59,7 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     let asked = Arc::new(TokenReauthentication::new(Arc::clone(&registry), Arc::new(SystemClock)));
     let commands = Commands::asking(Arc::clone(&tenants), Arc::new(SystemClock), Arc::clone(&dice), trigger, asked);
     let worker = ErasureWorker::new(Arc::clone(&commands), Arc::new(ProjectedErasures));
+    let randomising = Arc::clone(&commands);
     let operator_token = dice.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let inner = Inner {
         data_dir,
@@ -71,7 +72,9 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
         backups: options.schedule.as_ref().map(|schedule| BackupWatch::new(schedule.every)),
         operator_token,
         dice,
-        erasing: tokio::spawn(async move { worker.run().await }),
+        erasing: tokio::spawn(async move {
+            tokio::join!(worker.run(), randomising.finish_randomisations());
+        }),
     };
     Ok(inner)
 }

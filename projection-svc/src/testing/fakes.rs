@@ -17,10 +17,10 @@ use tokio::sync::watch;
 
 /// What of whom is erased: whole scopes, and single parts.
 #[derive(Debug, Default)]
-pub(crate) struct FakeKeys(Mutex<BTreeSet<Target>>);
+pub struct FakeKeys(Mutex<BTreeSet<Target>>);
 
 impl FakeKeys {
-    pub(crate) fn erase(&self, data_subject: DataSubject, extent: &Extent) {
+    pub fn erase(&self, data_subject: DataSubject, extent: &Extent) {
         let target = |(scope, part): (Scope, Option<&Part>)| Target { data_subject, scope, part: part.cloned() };
         lock(&self.0).extend(extent.each().map(target));
     }
@@ -49,18 +49,18 @@ impl Keys for FakeKeys {
 }
 
 /// "Seals" by turning every bit and binding the place; every sealing differs, as with a nonce.
-pub(crate) struct FakeCells {
+pub struct FakeCells {
     keys: Arc<FakeKeys>,
     sealed: Mutex<u64>,
 }
 
 impl FakeCells {
-    pub(crate) fn new(keys: Arc<FakeKeys>) -> Self {
+    pub fn new(keys: Arc<FakeKeys>) -> Self {
         Self { keys, sealed: Mutex::new(0) }
     }
 
     /// How often something was sealed.
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         *lock(&self.sealed)
     }
 
@@ -98,7 +98,7 @@ impl Cells for FakeCells {
 
 /// Journal streams in memory. What it reads of an erased scope is erased, as in the real one.
 #[derive(Clone)]
-pub(crate) struct FakeJournal(Arc<Told>);
+pub struct FakeJournal(Arc<Told>);
 
 struct Told {
     keys: Arc<FakeKeys>,
@@ -110,7 +110,7 @@ struct Told {
 }
 
 impl FakeJournal {
-    pub(crate) fn new(keys: Arc<FakeKeys>) -> Self {
+    pub fn new(keys: Arc<FakeKeys>) -> Self {
         Self(Arc::new(Told {
             keys,
             journals: Mutex::new(BTreeMap::new()),
@@ -121,7 +121,7 @@ impl FakeJournal {
     }
 
     /// Appends what a story tells.
-    pub(crate) fn tell(&self, commits: &[Commit]) {
+    pub fn tell(&self, commits: &[Commit]) {
         for commit in commits {
             let journal = commit.header.stream.journal.clone();
             lock(&self.0.journals).entry(journal).or_default().push(commit.clone());
@@ -130,22 +130,22 @@ impl FakeJournal {
     }
 
     /// Loses all but the first `left` commits, as a server may after a crash.
-    pub(crate) fn cut(&self, journal: &JournalId, left: usize) {
+    pub fn cut(&self, journal: &JournalId, left: usize) {
         lock(&self.0.journals).entry(journal.clone()).or_default().truncate(left);
     }
 
     /// Loses a whole journal stream.
-    pub(crate) fn lose(&self, journal: &JournalId) {
+    pub fn lose(&self, journal: &JournalId) {
         lock(&self.0.journals).remove(journal);
     }
 
     /// Is restored from a backup.
-    pub(crate) fn restore(&self) {
+    pub fn restore(&self) {
         *lock(&self.0.incarnation) += 1;
     }
 
     /// Does not answer this many times.
-    pub(crate) fn fail(&self, times: u32) {
+    pub fn fail(&self, times: u32) {
         *lock(&self.0.failures) = times;
     }
 }
@@ -246,20 +246,20 @@ impl Feed for FakeFeed {
 
 /// Tables in memory.
 #[derive(Debug, Default)]
-pub(crate) struct MemoryStore(Mutex<Tables>);
+pub struct MemoryStore(Mutex<Tables>);
 
 /// Rows by key, by table.
 type Tables = BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
 
 impl MemoryStore {
     /// Whether these bytes stand anywhere, keys included.
-    pub(crate) fn contains_bytes(&self, bytes: &[u8]) -> bool {
+    pub fn contains_bytes(&self, bytes: &[u8]) -> bool {
         let within = |whole: &[u8]| whole.windows(bytes.len()).any(|window| window == bytes);
         lock(&self.0).values().flatten().any(|(key, value)| within(key) || within(value))
     }
 
     /// Everything in it.
-    pub(crate) fn dump(&self) -> Tables {
+    pub fn dump(&self) -> Tables {
         lock(&self.0).clone()
     }
 }
@@ -305,7 +305,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// No erasure is carried out on the read side.
-pub(crate) struct NoErasures;
+pub struct NoErasures;
 
 #[async_trait]
 impl Ledger for NoErasures {

@@ -4,11 +4,11 @@ mod fakes;
 mod story;
 mod world;
 
-pub(crate) use fakes::{FakeCells, FakeJournal, FakeKeys, MemoryStore, NoErasures};
-pub(crate) use story::{Story, details, label, participant, site, tenant};
-pub(crate) use world::World;
+pub use fakes::{FakeCells, FakeJournal, FakeKeys, MemoryStore, NoErasures};
+pub use story::{Story, details, label, participant, site, tenant};
+pub use world::World;
 
 /// A value as the API would write it.
-pub(crate) fn json(value: &impl serde::Serialize) -> serde_json::Value {
+pub fn json(value: &impl serde::Serialize) -> serde_json::Value {
     serde_json::to_value(value).expect("plain data with text keys")
 }

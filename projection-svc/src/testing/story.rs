@@ -20,31 +20,31 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 use uuid::Uuid;
 
-pub(crate) fn tenant() -> TenantId {
+pub fn tenant() -> TenantId {
     "acme".parse().expect("valid")
 }
 
-pub(crate) fn site(id: &str) -> SiteId {
+pub fn site(id: &str) -> SiteId {
     id.parse().expect("valid")
 }
 
-pub(crate) fn label(text: &str) -> Label {
+pub fn label(text: &str) -> Label {
     text.parse().expect("valid")
 }
 
-pub(crate) fn participant(n: u128) -> ParticipantId {
+pub fn participant(n: u128) -> ParticipantId {
     ParticipantId(Uuid::from_u128(n))
 }
 
-pub(crate) fn details<const N: usize>(known: [(Detail, &str); N]) -> Details {
+pub fn details<const N: usize>(known: [(Detail, &str); N]) -> Details {
     Details::of(known.into_iter().map(|(detail, text)| (detail, text.to_owned())).collect())
 }
 
 /// What happened in one study, commit by commit.
 #[derive(Debug, Clone)]
-pub(crate) struct Story {
+pub struct Story {
     /// Every commit, in order.
-    pub(crate) commits: Vec<Commit>,
+    pub commits: Vec<Commit>,
     now: OffsetDateTime,
     tails: BTreeMap<StreamId, Tail>,
     sequences: BTreeMap<JournalId, u64>,
@@ -53,12 +53,12 @@ pub(crate) struct Story {
 
 impl Story {
     /// Before anything has happened.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::of_study("cardio")
     }
 
     /// The same of another study.
-    pub(crate) fn of_study(study: &str) -> Self {
+    pub fn of_study(study: &str) -> Self {
         Self {
             commits: Vec::new(),
             now: datetime!(2026-11-22 12:00 UTC),
@@ -68,54 +68,54 @@ impl Story {
         }
     }
 
-    pub(crate) fn study_id() -> StudyId {
+    pub fn study_id() -> StudyId {
         "cardio".parse().expect("valid")
     }
 
     /// The journal stream of the study.
-    pub(crate) fn journal(&self) -> JournalId {
+    pub fn journal(&self) -> JournalId {
         JournalId { tenant: tenant(), study: Some(self.study.clone()) }
     }
 
     /// From now on, things are captured at this time.
-    pub(crate) fn at(&mut self, now: OffsetDateTime) {
+    pub fn at(&mut self, now: OffsetDateTime) {
         self.now = now;
     }
 
-    pub(crate) fn study(&mut self, event: study::Event) {
+    pub fn study(&mut self, event: study::Event) {
         let stream = StreamId::in_study(&tenant(), &self.study, Aggregate::Study, &self.study);
         self.commit(stream, &[event]);
     }
 
-    pub(crate) fn participant(&mut self, n: u128, event: participant::Event) {
+    pub fn participant(&mut self, n: u128, event: participant::Event) {
         self.commit(self.stream(Aggregate::Participant, n), &[event]);
     }
 
-    pub(crate) fn identity(&mut self, n: u128, event: identity::Event) {
+    pub fn identity(&mut self, n: u128, event: identity::Event) {
         self.commit(self.stream(Aggregate::Identity, n), &[event]);
     }
 
-    pub(crate) fn privacy(&mut self, n: u128, events: &[privacy::Event]) {
+    pub fn privacy(&mut self, n: u128, events: &[privacy::Event]) {
         self.commit(self.stream(Aggregate::Privacy, n), events);
     }
 
-    pub(crate) fn user(&mut self, n: u128, event: user::Event) {
+    pub fn user(&mut self, n: u128, event: user::Event) {
         self.commit(StreamId::in_tenant(&tenant(), Aggregate::User, Uuid::from_u128(n)), &[event]);
     }
 
     /// Registered under the subject number `S-00n`.
-    pub(crate) fn registered(&mut self, n: u128, at: &str) {
+    pub fn registered(&mut self, n: u128, at: &str) {
         let subject_number = format!("S-{n:03}").parse().expect("valid");
         self.participant(n, participant::Event::Registered { site: site(at), subject_number });
     }
 
-    pub(crate) fn consented(&mut self, n: u128) {
+    pub fn consented(&mut self, n: u128) {
         let version = "v1".parse().expect("valid");
         self.participant(n, participant::Event::ConsentGiven { version, reference: None });
     }
 
     /// One form of visit V1.
-    pub(crate) fn form(form: &str) -> FormKey {
+    pub fn form(form: &str) -> FormKey {
         FormKey {
             visit: "V1".parse().expect("valid"),
             visit_repeat: 1,
@@ -125,7 +125,7 @@ impl Story {
     }
 
     /// Values saved without a reason.
-    pub(crate) fn saved(&mut self, n: u128, form: &str, items: &[(&str, Scope, &str)]) {
+    pub fn saved(&mut self, n: u128, form: &str, items: &[(&str, Scope, &str)]) {
         let items = items.iter().map(|(item, scope, value)| self.item(item, Some((*scope, value)), None)).collect();
         self.participant(
             n,
@@ -134,7 +134,7 @@ impl Story {
     }
 
     /// A value changed with a reason.
-    pub(crate) fn changed(&mut self, n: u128, form: &str, item: (&str, Scope, &str), reason: &str) {
+    pub fn changed(&mut self, n: u128, form: &str, item: (&str, Scope, &str), reason: &str) {
         let items = vec![self.item(item.0, Some((item.1, item.2)), Some(reason))];
         self.participant(
             n,
@@ -143,7 +143,7 @@ impl Story {
     }
 
     /// A value cleared.
-    pub(crate) fn cleared(&mut self, n: u128, form: &str, item: &str) {
+    pub fn cleared(&mut self, n: u128, form: &str, item: &str) {
         let items = vec![self.item(item, None, Some("entered by mistake"))];
         self.participant(
             n,
@@ -152,7 +152,7 @@ impl Story {
     }
 
     /// The markers of an erasure, in both streams that get them.
-    pub(crate) fn fenced(&mut self, n: u128, extent: &Extent) {
+    pub fn fenced(&mut self, n: u128, extent: &Extent) {
         let erasure = ErasureId(Uuid::from_u128(1000 + n));
         let (scopes, values): (Vec<_>, Vec<_>) =
             (extent.scopes.iter().copied().collect(), extent.values.iter().cloned().collect());
@@ -181,7 +181,7 @@ impl Story {
     }
 
     /// Appends one commit.
-    pub(crate) fn commit<F: Fact>(&mut self, stream: StreamId, facts: &[F]) {
+    pub fn commit<F: Fact>(&mut self, stream: StreamId, facts: &[F]) {
         let command = self.next_command();
         let tail = self.tails.entry(stream.clone()).or_default();
         let sequence = self.sequences.entry(stream.journal.clone()).or_default();

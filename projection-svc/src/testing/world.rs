@@ -14,27 +14,41 @@ use crate::projection::Projection;
 use crate::runner::Runner;
 use crate::tables;
 
-pub(crate) struct World {
-    pub(crate) keys: Arc<FakeKeys>,
-    pub(crate) cells: Arc<FakeCells>,
-    pub(crate) journal: FakeJournal,
-    pub(crate) store: Arc<MemoryStore>,
-    pub(crate) tenant: Tenant,
-    pub(crate) runner: Arc<Runner>,
+pub struct World {
+    pub keys: Arc<FakeKeys>,
+    pub cells: Arc<FakeCells>,
+    pub journal: FakeJournal,
+    pub store: Arc<MemoryStore>,
+    pub tenant: Tenant,
+    pub runner: Arc<Runner>,
     story: Story,
 }
 
 impl World {
     /// A tenant to whom all this happened, and whose read models have seen nothing of it.
-    pub(crate) fn told(story: &Story) -> Self {
+    pub fn told(story: &Story) -> Self {
         let keys = Arc::new(FakeKeys::default());
         let journal = FakeJournal::new(Arc::clone(&keys));
         journal.tell(&story.commits);
         Self::with_store(story, keys, journal, Arc::new(MemoryStore::default()))
     }
 
+    /// A tenant to whom all this happened, with every read model up to date.
+    pub async fn folded(story: &Story) -> Self {
+        let world = Self::told(story);
+        for model in crate::projections() {
+            let table = tables::live_table(world.store.as_ref(), model.name()).expect("was prepared");
+            let mut fold = model.fold(&world.stores(), table, &story.journal()).expect("reads");
+            for commit in &story.commits {
+                fold.take(commit).await.expect("folds");
+            }
+            fold.flush().await.expect("writes");
+        }
+        world
+    }
+
     /// The same world with another read store: what a process finds that starts again.
-    pub(crate) fn restarted(&self, store: Arc<MemoryStore>) -> Self {
+    pub fn restarted(&self, store: Arc<MemoryStore>) -> Self {
         Self::with_store(&self.story, Arc::clone(&self.keys), self.journal.clone(), store)
     }
 
@@ -57,7 +71,7 @@ impl World {
 
     /// Folds a story into one projection. Holds every projection to three laws on the way: a commit that is delivered
     /// twice counts once, how commits fall into batches does not matter, and a row reads back as it was written.
-    pub(crate) async fn of<P: Projection>(story: &Story) -> Self {
+    pub async fn of<P: Projection>(story: &Story) -> Self {
         let world = Self::told(story);
         world.fold::<P>(&story.commits, 1).await;
         let once = world.store.dump();
@@ -69,12 +83,12 @@ impl World {
 
     /// Forgets scopes of a participant: fences the keys, folds the markers. What is left must be what a rebuild from
     /// nothing would give, and no sealed cell of an erased scope may stay behind.
-    pub(crate) async fn erase<P: Projection>(&mut self, n: u128, scopes: &[Scope]) {
+    pub async fn erase<P: Projection>(&mut self, n: u128, scopes: &[Scope]) {
         self.forget::<P>(n, Extent::of_scopes(scopes.iter().copied())).await;
     }
 
     /// The same of single values.
-    pub(crate) async fn redact<P: Projection>(&mut self, n: u128, values: &[OneValue]) {
+    pub async fn redact<P: Projection>(&mut self, n: u128, values: &[OneValue]) {
         self.forget::<P>(n, Extent::of(&[], values)).await;
     }
 

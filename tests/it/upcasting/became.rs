@@ -2,14 +2,14 @@
 
 use domain::design::ItemValue;
 use domain::identity::{Detail, Details};
-use domain::ids::{CommandId, Environment, ErasureId, HoldId, TokenId, UserId};
+use domain::ids::{AllocationId, CommandId, Environment, ErasureId, HoldId, TokenId, UnblindingId, UserId};
 use domain::participant::{FormKey, ItemKey, ItemPlace, SavedItem};
 use domain::permit::{Role, Sites};
 use domain::port::TreeCopies;
 use domain::privacy::{Justification, RefusalGround, RefusedScope, RestrictionGround, TargetKeys};
 use domain::scope::{DesignScoped, Erasable, OneValue, Part, Personal, Scope, ScopeTag, tag};
 use domain::user::{AccountKind, Grant};
-use domain::{design_part, identity, participant, privacy, study, user};
+use domain::{design_part, identity, participant, privacy, randomisation, study, user};
 use serde::de::DeserializeOwned;
 use uuid::{Uuid, uuid};
 
@@ -131,6 +131,7 @@ pub(super) fn participant() -> Vec<(&'static str, participant::Event)> {
     ]
     .into_iter()
     .chain(captured())
+    .chain(blinded())
     .chain(super::workflow::participant())
     .collect()
 }
@@ -316,5 +317,56 @@ pub(super) fn user() -> Vec<(&'static str, user::Event)> {
         ("user-registered.1", Registered { kind: AccountKind::ServiceAccount, organisation, name }),
         ("token-issued.1", TokenIssued { token: TOKEN, grant }),
         ("token-revoked.1", TokenRevoked { token: TOKEN }),
+    ]
+}
+
+const ALLOCATION: AllocationId = AllocationId(uuid!("11111111-2222-4333-8444-555555555505"));
+
+/// Randomisation, and who was told the arm.
+fn blinded() -> Vec<(&'static str, participant::Event)> {
+    use participant::Event::{
+        InadvertentUnblinding, RandomisationAsked, RandomisationFailed, Randomised, Unblinded, UnblindingApproved,
+        UnblindingAsked,
+    };
+    let unblinding = || UnblindingId::of_command(CommandId(COMMAND));
+    let strata = Personal::new(randomisation::Levels([(text("sex"), text("f"))].into()));
+    let number = || Personal::new(text("7K3QX-P9D2M"));
+    let reason = |value| why(value).expect("a reason");
+    let (stratum, slot, arm) = (Personal::new(1), Personal::new(12), Personal::new(text("B")));
+    vec![
+        (
+            "randomisation-asked.1",
+            RandomisationAsked { list: text("main"), strata, allocation: Personal::new(ALLOCATION), number: number() },
+        ),
+        ("participant-randomised.1", Randomised { list: text("main"), number: number(), stratum, slot, arm }),
+        ("randomisation-failed.1", RandomisationFailed { list: text("main") }),
+        (
+            "unblinding-asked.1",
+            UnblindingAsked { unblinding: unblinding(), emergency: true, reason: reason("an overdose") },
+        ),
+        ("unblinding-approved.1", UnblindingApproved { unblinding: unblinding() }),
+        ("unblinded.1", Unblinded { unblinding: unblinding() }),
+        ("inadvertent-unblinding.1", InadvertentUnblinding { reason: reason("a label was left on") }),
+    ]
+}
+
+pub(super) fn randomisation() -> Vec<(&'static str, randomisation::Event)> {
+    use randomisation::{Arm, Content, Event, Factor, Origin, Seed, Stratum};
+    let arm = |arm, weight| Arm { arm: text(arm), weight };
+    let numbers = |from: u32| (from..from + 3).map(|n| text(&n.to_string())).collect();
+    let content = Content {
+        arms: vec![arm("A", 2), arm("B", 1)],
+        factors: vec![Factor { factor: text("sex"), levels: vec![text("f"), text("m")] }],
+        origin: Origin::Generated { seed: Seed(text(HASH)), block_sizes: vec![3], slots: 3 },
+        strata: vec![
+            Stratum { arms: vec![0, 1, 0], numbers: numbers(1) },
+            Stratum { arms: vec![1, 0, 0], numbers: numbers(4) },
+        ],
+        salt: Seed(text(OTHER_HASH)),
+    };
+    vec![
+        ("list-sealed.1", Event::Sealed { content, digest: text(HASH) }),
+        ("slot-assigned.1", Event::SlotAssigned { allocation: ALLOCATION, stratum: 1, slot: 12 }),
+        ("list-closed.1", Event::Closed {}),
     ]
 }

@@ -1,0 +1,160 @@
+//! Whoever is blinded: no answer differs between two histories that differ in the arm alone.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use domain::history::{Aggregate, CommitHash, StreamId};
+use domain::ids::{AllocationId, Environment, ErasureId, TenantId};
+use domain::participant::Event;
+use domain::permit::{Principal, QUERIES, Role, may_query};
+use domain::port::{Credentials, Failure, Tenant, Tenants, WaitingOn, Waits};
+use domain::randomisation::{self, Arm, Content, Origin, Seed, Stratum};
+use domain::scope::{Personal, Scope};
+use domain::study;
+use projection_svc::testing::{Story, World, label, site, tenant};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+/// The same story but for the arms: what tells them is `told`, in the list, the allocation and a blinded item.
+fn story(told: &str, other: &str, place: u32) -> Story {
+    let mut story = Story::new();
+    story.study(study::Event::Created { name: label("Cardio"), environment: Environment::Test });
+    story.study(study::Event::SiteOpened { site: site("oslo"), name: label("Oslo") });
+    let arm = |arm: &str| Arm { arm: arm.parse().expect("valid"), weight: 1 };
+    let content = Content {
+        arms: vec![arm(told), arm(other)],
+        factors: vec![],
+        origin: Origin::Imported,
+        strata: vec![Stratum { arms: vec![place, 1 - place], numbers: vec![] }],
+        salt: Seed(CommitHash([1; 32])),
+    };
+    let list = StreamId::in_study(&tenant(), &Story::study_id(), Aggregate::Randomisation, "main");
+    // The digest is a commitment: the salt hides what it is over. Here both have the same.
+    story.commit(list.clone(), &[randomisation::Event::Sealed { content, digest: CommitHash([2; 32]) }]);
+    story.registered(1, "oslo");
+    story.consented(1);
+    let allocation = AllocationId(Uuid::from_u128(77));
+    story.participant(
+        1,
+        Event::RandomisationAsked {
+            list: "main".parse().expect("valid"),
+            strata: Personal::new(randomisation::Levels::default()),
+            allocation: Personal::new(allocation),
+            number: Personal::new("N-1".parse().expect("valid")),
+        },
+    );
+    story.commit(list, &[randomisation::Event::SlotAssigned { allocation, stratum: 0, slot: place }]);
+    story.participant(
+        1,
+        Event::Randomised {
+            list: "main".parse().expect("valid"),
+            number: Personal::new("N-1".parse().expect("valid")),
+            stratum: Personal::new(0),
+            slot: Personal::new(place),
+            arm: Personal::new(told.parse().expect("valid")),
+        },
+    );
+    story.saved(1, "VS", &[("SYSBP", Scope::HealthClinical, "120"), ("KIT", Scope::HealthBlinded, told)]);
+    story.changed(1, "VS", ("KIT", Scope::HealthBlinded, &format!("{told}{told}")), "read again");
+    story
+}
+
+struct One(Arc<Tenant>);
+
+impl Tenants for One {
+    fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        (*id == self.0.id).then(|| self.0.clone())
+    }
+    fn all(&self) -> Vec<Arc<Tenant>> {
+        vec![self.0.clone()]
+    }
+}
+
+impl Waits for One {
+    fn waits_on(&self, _: &TenantId, _: ErasureId) -> Option<(WaitingOn, time::OffsetDateTime)> {
+        None
+    }
+}
+
+struct Roles;
+
+#[async_trait]
+impl Credentials for Roles {
+    async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Failure> {
+        let mut principal = Principal::system(tenant(), Environment::Test);
+        Ok(token.parse().ok().map(|role| {
+            principal.actor.role = role;
+            principal
+        }))
+    }
+}
+
+/// Where a query is asked; none: on the write side, which has a test of its own.
+fn address(query: &str) -> Option<&'static str> {
+    const PERSON: &str = "/v1/studies/cardio/participants/00000000-0000-0000-0000-000000000001";
+    Some(match query {
+        "study.list" => "/v1/studies",
+        "study.design" => "/v1/studies/cardio/designs/0202020202020202020202020202020202020202020202020202020202020202",
+        "study.overview" => "/v1/studies/cardio/overview",
+        "participant.list" => "/v1/studies/cardio/participants",
+        "participant.casebook" => const_format(PERSON, "casebook"),
+        "participant.identity" => const_format(PERSON, "identity"),
+        "participant.audit" => const_format(PERSON, "audit"),
+        "participant.signatures" => const_format(PERSON, "signatures"),
+        "query.list" => "/v1/studies/cardio/queries",
+        "erasure.list" => "/v1/erasures",
+        "erasure.show" => "/v1/erasures/00000000-0000-0000-0000-000000000009",
+        "participant.arm"
+        | "participant.allocation"
+        | "randomisation.list"
+        | "randomisation.reveal"
+        | "study.lock-readiness" => return None,
+        other => panic!("{other}: say where it is asked, so that it is held to this law"),
+    })
+}
+
+fn const_format(person: &str, view: &str) -> &'static str {
+    Box::leak(format!("{person}/{view}").into_boxed_str())
+}
+
+/// Every answer of every view to `role`, byte by byte.
+async fn answers(world: &World, role: Role) -> Vec<(String, Vec<u8>)> {
+    let one = Arc::new(One(Arc::new(world.tenant.clone())));
+    let views = edge::authenticated(crate::router(crate::Queries::new(one.clone(), one)), Arc::new(Roles));
+    let mut answers = Vec::new();
+    let addresses: BTreeSet<&str> = QUERIES.iter().filter_map(|(query, _)| address(query)).collect();
+    for address in addresses {
+        let request = Request::get(address).header("authorization", format!("Bearer {role}"));
+        let request = request.body(Body::empty()).expect("a request");
+        let (parts, body) = views.clone().oneshot(request).await.expect("infallible").into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.expect("in memory").to_vec();
+        answers.push((format!("{address} {} {:?}", parts.status, parts.headers), bytes));
+    }
+    answers
+}
+
+#[tokio::test]
+async fn no_answer_to_a_blinded_role_hangs_on_the_arm() {
+    let first = World::folded(&story("A", "B", 0)).await;
+    for (told, other, place) in [("B", "A", 0), ("placebo-of-another-length", "verum", 0), ("A", "B", 1)] {
+        let second = World::folded(&story(told, other, place)).await;
+        for role in Role::ALL.iter().copied().filter(|role| *role != Role::System) {
+            let (one, two) = (answers(&first, role).await, answers(&second, role).await);
+            if may_query(role, "participant.arm") {
+                assert_ne!(one, two, "{role}: the histories do differ");
+                continue;
+            }
+            for ((what, one), (other, two)) in one.iter().zip(&two) {
+                assert_eq!(what, other, "{role}");
+                let text = |bytes| String::from_utf8_lossy(bytes);
+                assert_eq!(text(one), text(two), "{role}: {what}");
+            }
+            let reads = one.iter().filter(|(what, _)| what.contains(" 200 ")).count();
+            let may = QUERIES.iter().filter(|(query, roles)| roles.contains(&role) && address(query).is_some()).count();
+            assert!(may < 2 || reads > 0, "{role} is answered something");
+        }
+    }
+}
