@@ -382,12 +382,12 @@ impl Export {
         );
         if counts.restricted_participants > 0 {
             note!(
-                "Of {} participants processing is restricted: nothing of them is there.",
+                "Participants whose processing is restricted: {}. Nothing of them is there.",
                 counts.restricted_participants
             );
         }
         if counts.erased_participants > 0 {
-            note!("Of {} participants all data is erased.", counts.erased_participants);
+            note!("Participants all of whose data is erased: {}.", counts.erased_participants);
         }
         if counts.not_in_design > 0 {
             note!(
