@@ -79,6 +79,9 @@ pub struct Counts {
     pub participants: u64,
     /// Participants whose processing is restricted: they are named, and nothing else of them is there.
     pub restricted_participants: u64,
+    /// Participants all of whose data is erased: what they had is there as far as the audit trail could be read.
+    #[serde(default)]
+    pub erased_participants: u64,
     /// Forms.
     pub forms: u64,
     /// Items with a value.

@@ -168,3 +168,35 @@ async fn the_trail_names_what_can_be_redacted_alone_and_shows_it_gone_on_both_si
     assert_eq!(seen[9], json!(["items-saved", "changed", "NOTE", gone, "rested", "asked again", {}]));
     assert_eq!(seen[4], json!(["items-saved", "changed", "SYSBP", "120", "125", "misread", {}]));
 }
+
+#[tokio::test]
+async fn a_value_that_is_not_there_or_was_not_typed_in_says_so() {
+    let mut story = Story::new();
+    story.registered(1, "oslo");
+    story.saved(1, "VS", &[("SYSBP", Scope::HealthClinical, "120")]);
+    let item = |item: &str, not_done, computed| domain::participant::SavedItem {
+        item: domain::participant::ItemKey {
+            group: "G".parse().expect("valid"),
+            group_repeat: 1,
+            item: item.parse().expect("valid"),
+        },
+        value: None,
+        not_done,
+        computed,
+        reason: None,
+    };
+    let items = vec![item("PULSE", Some(domain::participant::NotDone::Refused), false), item("BMI", None, true)];
+    let source = domain::participant::Source::Import;
+    story.participant(1, Event::ItemsSaved { form: Story::form("VS"), items, source });
+    let world = World::of::<Audit>(&story).await;
+    let page = page(&world.tenant, &Story::study_id(), &participant(1), &Visible::all(), None, 9).await.expect("reads");
+    let details: Vec<_> = page.items.iter().skip(1).map(|entry| entry.details.clone()).collect();
+    assert_eq!(
+        details,
+        [
+            json!(null),
+            json!({"not_done": "refused", "source": "import"}),
+            json!({"computed": true, "source": "import"})
+        ]
+    );
+}

@@ -32,6 +32,7 @@ mod record;
 mod source;
 
 use files::{Bounded, Folder, Written};
+use record::Missed;
 use source::Source;
 
 /// Exports participants' data. The files hold personal data: they are readable by their owner only, and everything that
@@ -230,7 +231,7 @@ impl Export {
         &self,
         source: &mut Source<'_>,
         frame: &Frame,
-        mut each: impl FnMut(ParticipantRecord, u64) -> Result<(), ExchangeError>,
+        mut each: impl FnMut(ParticipantRecord, Missed) -> Result<(), ExchangeError>,
     ) -> Result<(), CliError> {
         let history = self.has_odm() && self.history != HistoryWanted::None;
         let mut cursor = None;
@@ -244,8 +245,8 @@ impl Export {
                         "this role may not read audit trails, which --history asks for: leave it out",
                     ));
                 }
-                let (record, left_out) = record::record(loaded, &frame.design);
-                each(record, left_out).map_err(failed)?;
+                let (record, missed) = record::record(loaded, &frame.design);
+                each(record, missed).map_err(failed)?;
             }
             match next {
                 Some(next) => cursor = Some(next),
@@ -284,9 +285,10 @@ impl Export {
             .then(|| Spooled::begin(&self.study, &frame.design, frame.by, |_| Ok(Bounded::new(&left, bound))));
         let mut spooled = spooled.transpose().map_err(failed)?;
         let mut counts = Counts::default();
-        self.participants(source, frame, |record, left_out| {
+        self.participants(source, frame, |record, missed| {
             counts.add(&record);
-            counts.not_in_design += left_out;
+            counts.not_in_design += missed.not_in_design;
+            counts.erased_participants += u64::from(missed.erased);
             odm.iter_mut().try_for_each(|(_, writer)| writer.participant(&record))?;
             spooled.as_mut().map_or(Ok(()), |spooled| spooled.participant(&record))
         })
@@ -380,9 +382,12 @@ impl Export {
         );
         if counts.restricted_participants > 0 {
             note!(
-                "Of {} participants processing is restricted: nothing of them is there.",
+                "Participants whose processing is restricted: {}. Nothing of them is there.",
                 counts.restricted_participants
             );
+        }
+        if counts.erased_participants > 0 {
+            note!("Participants all of whose data is erased: {}.", counts.erased_participants);
         }
         if counts.not_in_design > 0 {
             note!(

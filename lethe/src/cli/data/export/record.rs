@@ -44,19 +44,33 @@ struct Draft {
     visits: BTreeMap<VisitKey, Visit>,
 }
 
-/// The record of one participant, and how many of its items this design has no place for: those are not in it.
-pub(super) fn record(loaded: Loaded, design: &StudyDesign) -> (ParticipantRecord, u64) {
+/// What a record cannot say of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Missed {
+    /// So many of its items this design has no place for: they are not in it.
+    pub(super) not_in_design: u64,
+    /// All of its data is erased.
+    pub(super) erased: bool,
+}
+
+/// The record of one participant.
+pub(super) fn record(loaded: Loaded, design: &StudyDesign) -> (ParticipantRecord, Missed) {
     let Loaded { participant, history, casebook, audit, queries, signatures } = loaded;
     let mut draft = Draft { gone: casebook.is_none(), history, ..Draft::default() };
     if let Some(casebook) = casebook {
         draft.casebook(casebook);
     }
-    audit.into_iter().for_each(|entry| draft.change(entry));
+    for entry in audit.into_iter().filter(|entry| entry.aggregate == Aggregate::Participant) {
+        if draft.gone {
+            draft.fact(&entry);
+        }
+        draft.change(entry);
+    }
     queries.into_iter().for_each(|query| draft.query(query));
     signatures.into_iter().for_each(|signature| draft.signature(signature));
-    let mut left_out = 0;
-    let visits = draft.ordered(design, &mut left_out);
-    (participant_record(participant, visits, draft.notes), left_out)
+    let mut missed = Missed { not_in_design: 0, erased: draft.gone && !participant.restricted };
+    let visits = draft.ordered(design, &mut missed.not_in_design);
+    (participant_record(participant, visits, draft.notes), missed)
 }
 
 fn participant_record(participant: Participant, visits: Vec<VisitRecord>, notes: Notes) -> ParticipantRecord {
@@ -98,6 +112,35 @@ impl Draft {
             if let Some(notes) = self.exactly_at(&place) {
                 notes.marks.push(mark);
             }
+        }
+    }
+
+    /// A fact about a visit or a whole form, where the casebook cannot say it any more.
+    fn fact(&mut self, entry: &AuditEntry) {
+        let place = |name: &str| entry.details.get(name).cloned().unwrap_or_default();
+        let personal = |name: &str| {
+            let found = entry.values.get(name).cloned();
+            found.map_or(Shown::Erased, |found| shown(found, |text| text.as_str().unwrap_or_default().to_owned()))
+        };
+        let state = match entry.event.as_str() {
+            "visit-started" => Some(VisitState::Started(personal("on"))),
+            "visit-missed" => Some(VisitState::Missed(personal("reason"))),
+            _ => None,
+        };
+        if let (Some(state), Ok(visit)) = (state, serde_json::from_value::<VisitKey>(place("visit"))) {
+            self.visits.entry(visit).or_default().state = Some(state);
+        }
+        let mark = match entry.event.as_str() {
+            "form-completed" => (Mark::Completed, true),
+            "form-reopened" => (Mark::Completed, false),
+            "form-removed" => (Mark::Removed, true),
+            "form-restored" => (Mark::Removed, false),
+            _ => return,
+        };
+        if let Ok(form) = serde_json::from_value::<FormKey>(place("form")) {
+            let marks = &mut self.form(&form).notes.marks;
+            marks.retain(|one| *one != mark.0);
+            marks.extend(mark.1.then_some(mark.0));
         }
     }
 
@@ -295,3 +338,6 @@ fn step(step: queries::Step) -> Step {
         queries::Step::DataChanged => Step::DataChanged,
     }
 }
+
+#[cfg(test)]
+mod tests;
