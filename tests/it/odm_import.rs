@@ -131,12 +131,45 @@ async fn real_designs_and_the_ninety_participants_of_one_are_imported() {
     }
     assert!(fired > 20, "absurd values are saved and asked about: {fired}");
 
+    exported(&folder, &investigator, saved);
+
     // Again: the same people, nothing twice.
     let (code, out, err) = run(&folder, &integrator, &import);
     assert_eq!((code, &out["participants"]), (Some(0), &json!(90)), "{err}");
     let again = reader.get("/v1/studies/openedc/overview").await.expect("counts").body;
     assert_eq!(overview["total"], again["total"]);
     assert_eq!(audit, reader.get(&format!("{at}/audit")).await.expect("a trail").body.to_string());
+}
+
+/// Every value that was saved leaves again, in a file of rows and in one with its history and what is asked about it.
+fn exported(folder: &Folder, token: &str, saved: u64) {
+    let out = folder.path().join("exports");
+    std::fs::create_dir(&out).expect("a folder");
+    let to = out.to_str().expect("a path");
+    let export = ["data", "export", "--study", "openedc", "--format", "odm20,csv", "--history", "whole", "--to", to]
+        .into_iter()
+        .chain(["--recipient", "Statistics", "--purpose", "A test"])
+        .collect::<Vec<_>>();
+    let (code, _, err) = run(folder, token, &export);
+    assert_eq!(code, Some(0), "{err}");
+    let read = |name: &str| std::fs::read_to_string(out.join(name)).expect("a file");
+    let manifest: Value = serde_json::from_str(&read("openedc.manifest.json")).expect("a manifest");
+    let counts = &manifest["counts"];
+    assert_eq!(
+        (&counts["participants"], &counts["values"], &counts["changes"]),
+        (&json!(90), &json!(saved), &json!(saved))
+    );
+    let queries = counts["queries"].as_u64().expect("a number");
+    assert!(queries > 20, "absurd values are asked about: {counts}");
+    let odm = read("openedc.odm20.xml");
+    assert_eq!(odm.matches("<Query ").count() as u64, queries);
+    let values = odm.matches("<Value").count() as u64;
+    assert_eq!(values, saved + queries, "a query has one too; no value was changed, so each is there once");
+    let tables = manifest["files"].as_array().expect("files").iter().filter(|file| file["media_type"] == "text/csv");
+    let rows: usize = tables.map(|file| read(file["name"].as_str().expect("a name")).lines().count() - 1).sum();
+    assert!(rows > 90, "{rows}");
+    let (code, _, err) = run(folder, token, &export);
+    assert_eq!(code, Some(3), "no file is written over: {err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
