@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use domain::decider::Fold;
-use domain::history::{Aggregate, Commit, CommitHash, JournalId, StreamId, Tail};
+use domain::history::{Aggregate, Commit, CommitHash, JournalId, Position, StreamId, Tail};
 use domain::ids::{AllocationId, CommandId, CorrelationId, Environment, ListId, RandomisationNumber, StudyId};
 use domain::participant::{self, Allocation, Asked, Event, Lot, Participant, RandomiseRefused};
 use domain::permit::{Principal, may_command, may_query};
@@ -252,8 +252,10 @@ impl Commands {
         caller: &Principal,
         tenant: &Tenant,
         study: &StudyId,
-    ) -> Result<Vec<ListShown>, Refusal> {
+    ) -> Result<(Vec<ListShown>, Position), Refusal> {
         let of = self.may_ask(caller, tenant, study, "randomisation.list").await?;
+        // Asked first: what is read then reflects at least this.
+        let position = tenant.journal.head(&of.journal).await?;
         let mut lists = Vec::new();
         for stream in tenant.journal.streams(&of.journal, Aggregate::Randomisation).await? {
             let folded = self.governing.current::<Randomisation>(tenant, &stream).await?;
@@ -262,7 +264,7 @@ impl Commands {
             let closed = matches!(folded.state, Randomisation::Closed(_));
             lists.push(ListShown { list: id, digest: list.digest, closed });
         }
-        Ok(lists)
+        Ok((lists, position))
     }
 
     /// All of a list, as the bytes that its digest is over: for those who may know the arms, once it is not in use.

@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use domain::ids::CommandId;
 use domain::port::Tenant;
 use edge::{Caller, Problem, headers};
+use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -42,6 +43,23 @@ impl Call {
     /// The id of a command that this request sets off by itself: the same again when it is sent again.
     pub(super) fn part_of(&self, what: &str) -> CommandId {
         derived(self.request.command, what)
+    }
+}
+
+/// From when on an answer is good enough.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Since {
+    /// A `Lethe-Position`: the answer reflects at least this, as every answer from the journal does.
+    min_position: Option<String>,
+}
+
+impl Since {
+    /// Refuses what is no position.
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        self.min_position.as_deref().map(headers::parse_positions).transpose()?;
+        Ok(())
     }
 }
 

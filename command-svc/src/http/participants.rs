@@ -13,11 +13,9 @@ use domain::participant;
 use domain::port::ReauthenticationError;
 use domain::privacy;
 use edge::{Caller, Ids, JsonBody, Parameters, Problem, headers};
-use serde::Deserialize;
 use tracing::Instrument;
-use utoipa::IntoParams;
 
-use super::call::{Call, CommandHeaders};
+use super::call::{Call, CommandHeaders, Since};
 use super::reply::{Answers, Problems, crashed};
 use crate::commands::Commands;
 use crate::execute::Done;
@@ -85,7 +83,7 @@ async fn who_signs(commands: &Commands, call: &Call, credential: &str) -> Result
         ("study" = StudyId, Path, description = "the study"),
         ("participant" = ParticipantId, Path, description = "the participant"),
     ),
-    responses((status = 200, body = AllocationShown), Problems)
+    responses((status = 200, description = "As it stands in the journal at this moment.", body = AllocationShown), Problems)
 )]
 pub(super) async fn allocation(
     State(commands): State<Arc<Commands>>,
@@ -150,15 +148,6 @@ pub(super) async fn privacy(
     Ok(done?)
 }
 
-/// From when on an answer is good enough.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Since {
-    /// A `Lethe-Position`: the answer reflects at least this, as every answer from the journal does.
-    min_position: Option<String>,
-}
-
 /// What the command `migrate` would change for one participant: which values become read-only, which would not be taken
 /// by the other version as they are, which items are new. It changes nothing and shows no value.
 #[utoipa::path(
@@ -181,9 +170,9 @@ pub(super) async fn migration_report(
     State(commands): State<Arc<Commands>>,
     Caller(caller): Caller,
     Ids((study, participant, design)): Ids<(StudyId, ParticipantId, CommitHash)>,
-    Parameters(Since { min_position }): Parameters<Since>,
+    Parameters(since): Parameters<Since>,
 ) -> Result<Response, Problem> {
-    min_position.as_deref().map(headers::parse_positions).transpose()?;
+    since.check()?;
     match commands.migration_report(&caller, (&study, participant), &design).await {
         Ok((report, position)) => {
             let mut response = ([(header::CACHE_CONTROL, "no-store")], Json(report)).into_response();

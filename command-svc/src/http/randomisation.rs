@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use domain::history::{Aggregate, StreamId};
 use domain::ids::{ListId, StudyId};
 use domain::randomisation::{Command, Randomisation};
-use edge::{Caller, Ids, JsonBody, Problem};
+use edge::{Caller, Ids, JsonBody, Parameters, Problem, headers};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::call::{Call, CommandHeaders};
+use super::call::{Call, CommandHeaders, Since};
 use super::reply::{Answers, Problems, Reply, status, with_headers};
 use crate::commands::Commands;
 use crate::randomise::ListShown;
@@ -66,17 +66,24 @@ pub(super) async fn command(
     path = "/v1/studies/{study}/randomisation",
     operation_id = "list_randomisation",
     tag = "queries",
-    params(("study" = StudyId, Path, description = "the study")),
-    responses((status = 200, body = Vec<ListShown>), Problems)
+    params(("study" = StudyId, Path, description = "the study"), Since),
+    responses(
+        (status = 200, description = "As they stand in the journal at this moment.", body = Vec<ListShown>),
+        Problems
+    )
 )]
 pub(super) async fn list(
     State(commands): State<Arc<Commands>>,
     Caller(caller): Caller,
     Ids(study): Ids<StudyId>,
+    Parameters(since): Parameters<Since>,
 ) -> Result<Response, Problem> {
+    since.check()?;
     let tenant = commands.tenants.tenant(&caller.tenant).ok_or_else(Problem::no_such_study)?;
-    let lists = commands.lists(&caller, &tenant, &study).await?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(lists)).into_response())
+    let (lists, position) = commands.lists(&caller, &tenant, &study).await?;
+    let mut response = ([(header::CACHE_CONTROL, "no-store")], Json(lists)).into_response();
+    response.headers_mut().insert(headers::LETHE_POSITION, headers::positions_value(&[position]));
+    Ok(response)
 }
 
 /// All of a list that is closed, or whose study's database is locked: byte by byte what its digest is over.
@@ -89,7 +96,10 @@ pub(super) async fn list(
         ("study" = StudyId, Path, description = "the study"),
         ("list" = ListId, Path, description = "the list"),
     ),
-    responses((status = 200, content_type = "application/json", body = Object), Problems)
+    responses(
+        (status = 200, description = "All that the digest is over.", content_type = "application/json", body = Object),
+        Problems
+    )
 )]
 pub(super) async fn reveal(
     State(commands): State<Arc<Commands>>,

@@ -79,6 +79,7 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str) -> Vec<(&'static
         ),
         ("/v1/studies/{study}/participants/{participant}/signatures", of_person("/signatures"), Investigator),
         ("/v1/studies/{study}/queries", of_study("/queries"), Investigator),
+        ("/v1/studies/{study}/randomisation", of_study("/randomisation"), DataManager),
         ("/v1/studies/{study}/restrictions", of_study("/restrictions"), Dpo),
     ]
 }
@@ -115,6 +116,21 @@ async fn every_view_answers_as_described() {
         let unknown = format!("/v1/erasures/{}/{form}", random_id());
         problem(dpo.get(&unknown).await, 404, "no-such-erasure", "nobody's certificate").await;
         problem(investigator.get(&format!("/v1/erasures/x/{form}")).await, 400, "invalid-id", "no id").await;
+    }
+    // Nobody is randomised here: see the tests of the write side.
+    for (path, code, asked) in [
+        ("/v1/studies/{study}/participants/{participant}/allocation", "not-randomised", "/allocation"),
+        ("/v1/studies/{study}/randomisation/{list}/reveal", "forbidden", ""),
+    ] {
+        assert!(described.remove(path));
+        let at = match asked {
+            "" => "/v1/studies/cardio-1/randomisation/main/reveal".to_owned(),
+            of_person => format!("{}{of_person}", participant(person)),
+        };
+        let answer = investigator.get(&at).await;
+        let status = answer.status().as_u16();
+        assert!(matches!(status, 403 | 404 | 409), "{path}: {status}");
+        problem(answer, status, code, path).await;
     }
     assert_eq!(views.iter().map(|(path, ..)| (*path).to_owned()).collect::<BTreeSet<_>>(), described);
     for (_, path, role) in &views {
