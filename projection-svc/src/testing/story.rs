@@ -51,6 +51,12 @@ pub struct Story {
     study: StudyId,
 }
 
+impl Default for Story {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Story {
     /// Before anything has happened.
     pub fn new() -> Self {
