@@ -123,6 +123,14 @@ fn steps() -> Vec<Step> {
         (Monitor, "unfreeze", false, held("unfreeze")),
         (DataManager, "lock", false, held("lock")),
         (DataManager, "unlock", false, held("unlock")),
+        (Investigator, "", false, json!({"type": "randomise", "list": "main"})),
+        (Investigator, "ask-unblinding", false, json!({"type": "ask-unblinding", "reason": "WHY"})),
+        (
+            Investigator,
+            "record-inadvertent-unblinding",
+            false,
+            json!({"type": "record-inadvertent-unblinding", "reason": "WHY"}),
+        ),
         (Investigator, "withdraw-consent", false, json!({"type": "withdraw-consent", "reason": "WHY"})),
         (Investigator, "withdraw", false, json!({"type": "withdraw", "reason": "WHY"})),
     ]
@@ -162,6 +170,10 @@ async fn every_reason_is_found_in_the_audit_trail() {
     home.live_study().await;
     let doctor = home.client(Role::Investigator).await;
     let (monitor, manager) = (home.client(Role::Monitor).await, home.client(Role::DataManager).await);
+    let list = json!({"type": "seal", "arms": [{"arm": "A", "weight": 1}, {"arm": "B", "weight": 1}], "block_sizes": [2],
+        "slots": 4});
+    let unblinded = home.client(Role::Unblinded).await;
+    unblinded.post("/v1/studies/cardio-1/randomisation/main", &list).await.expect("sealed");
     let at = enrolled(&doctor).await;
     let mut tag = None;
     for (n, (role, name, tagged, body)) in steps().into_iter().enumerate() {
