@@ -259,6 +259,7 @@ laws! {
     privacy: crate::privacy::Privacy;
     user: crate::user::User;
     randomisation: crate::randomisation::Randomisation;
+    export: crate::export::Export;
 }
 
 proptest! {
