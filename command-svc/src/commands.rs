@@ -10,6 +10,7 @@ use domain::port::{Clock, Dice, Reauthentication, ReauthenticationError, Tenants
 
 use crate::erasure::ErasureTrigger;
 use crate::execute::Request;
+use crate::exports::Exports;
 use crate::governing::GoverningCache;
 
 /// The write side of one process, for all its tenants.
@@ -20,6 +21,7 @@ pub struct Commands {
     pub(crate) erasures: ErasureTrigger,
     pub(crate) governing: GoverningCache,
     pub(crate) reauthentication: Arc<dyn Reauthentication>,
+    pub(crate) exports: Exports,
 }
 
 /// Nobody can be asked anew who they are, so nobody signs.
@@ -51,7 +53,8 @@ impl Commands {
         erasures: ErasureTrigger,
         reauthentication: Arc<dyn Reauthentication>,
     ) -> Arc<Self> {
-        Arc::new(Self { tenants, clock, dice, erasures, governing: GoverningCache::default(), reauthentication })
+        let (governing, exports) = (GoverningCache::default(), Exports::default());
+        Arc::new(Self { tenants, clock, dice, erasures, governing, reauthentication, exports })
     }
 
     /// A request with a new command id, captured now.

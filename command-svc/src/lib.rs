@@ -13,6 +13,7 @@ pub mod erasure;
 pub mod execute;
 pub mod follow_up;
 pub mod governing;
+mod exports;
 mod http;
 mod lock;
 mod migration;

@@ -332,6 +332,12 @@ pub enum Refused {
     /// What it came to must come from outside, and did not.
     #[error("nobody has found out what this order comes to")]
     NotFramed,
+    /// Nothing to write it by.
+    #[error("no design is live in this study, or it has none with this hash: name a published one")]
+    NoDesign,
+    /// Not this one, or not for this credential.
+    #[error("the study has no such site for this credential")]
+    NoSuchSite,
     /// Something is wrong with the order.
     #[error("{} things are wrong with the order, so nothing is exported", .0.len())]
     Faults(Vec<Fault>),
@@ -353,6 +359,8 @@ impl Rejection for Refused {
             Self::NoSuchExport => "no-such-export",
             Self::OrderedOtherwise => "ordered-otherwise",
             Self::NotFramed => "not-framed",
+            Self::NoDesign => "no-design",
+            Self::NoSuchSite => "no-such-site",
             Self::Faults(_) => "invalid-order",
             Self::NotCompleted => "export-not-completed",
             Self::Over => "export-over",
@@ -362,10 +370,10 @@ impl Rejection for Refused {
 
     fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchStudy | Self::NoSuchExport => Kind::NotFound,
+            Self::NoSuchStudy | Self::NoSuchExport | Self::NoSuchSite => Kind::NotFound,
             Self::Faults(_) => Kind::Invalid,
             Self::NotYours => Kind::Forbidden,
-            Self::OrderedOtherwise | Self::NotFramed | Self::NotCompleted | Self::Over => Kind::Conflict,
+            Self::OrderedOtherwise | Self::NoDesign | Self::NotFramed | Self::NotCompleted | Self::Over => Kind::Conflict,
         }
     }
 

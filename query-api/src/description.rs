@@ -5,7 +5,7 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{HeaderBuilder, Object, RefOr, Response, Type};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
-use crate::{audit, casebook, erasures, identity, overview, participants, queries, signatures, studies};
+use crate::{audit, casebook, datasets, erasures, exports, identity, overview, participants, queries, signatures, studies};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +29,16 @@ use crate::{audit, casebook, erasures, identity, overview, participants, queries
         erasures::certificate_page,
         erasures::holds,
         erasures::restrictions,
+        exports::list,
+        exports::show,
+        exports::file,
+        datasets::about,
+        datasets::studies,
+        datasets::study,
+        datasets::snapshots,
+        datasets::list,
+        datasets::dataset,
+        datasets::ndjson,
     ),
     components(schemas(ProblemBody)),
     tags((name = "queries", description = "What dashboards and people ask.")),

@@ -8,8 +8,10 @@ mod audit;
 mod blinding;
 mod casebook;
 mod description;
+mod datasets;
 mod desk;
 mod erasures;
+mod exports;
 mod identity;
 mod overview;
 mod participants;
@@ -36,5 +38,7 @@ pub fn router(queries: Arc<Queries>) -> Router {
         .merge(identity::routes())
         .merge(audit::routes())
         .merge(erasures::routes())
+        .merge(exports::routes())
+        .merge(datasets::routes())
         .with_state(queries)
 }

@@ -128,7 +128,7 @@ async fn content_of(tenant: &Tenant, study: &StudyId, design: &Design) -> Result
     serde_json::from_str(&text).map_err(|_| Failure::damaged(&stream, "a published design is no design"))
 }
 
-async fn text_of(tenant: &Tenant, study: &StudyId, design: &Design) -> Result<String, Failure> {
+pub(crate) async fn text_of(tenant: &Tenant, study: &StudyId, design: &Design) -> Result<String, Failure> {
     let mut text = String::new();
     for part in &design.parts {
         text.push_str(&part_text(tenant, study, part).await?);

@@ -4,7 +4,7 @@ use domain::ids::{ParticipantId, StudyId};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{bulk, designs, participants, randomisation, studies};
+use super::{bulk, designs, exports, participants, randomisation, studies};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,6 +18,7 @@ use super::{bulk, designs, participants, randomisation, studies};
         participants::identity,
         participants::privacy,
         participants::allocation,
+        exports::command,
         randomisation::list,
         randomisation::command,
         randomisation::reveal,

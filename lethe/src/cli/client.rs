@@ -102,6 +102,15 @@ impl Client {
         response.text().await.map_err(no_answer)
     }
 
+    /// Takes a body, as it is, piece by piece.
+    pub async fn download(&self, path: &str, to: &mut impl std::io::Write) -> Result<(), ApiError> {
+        let mut response = refuse(self.request(Method::GET, path).send().await.map_err(no_answer)?).await?;
+        while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
+            to.write_all(&chunk).map_err(|error| ApiError::local(format!("a file cannot be written: {error}")))?;
+        }
+        Ok(())
+    }
+
     /// Sends a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Reply, ApiError> {
         self.send(self.request(Method::POST, path).json(body)).await

@@ -9,6 +9,7 @@ use super::CliError;
 use super::options::Access;
 
 mod export;
+mod exports;
 pub(super) mod import;
 
 /// Participants' data.
@@ -18,6 +19,11 @@ pub(super) enum Data {
     Import(Box<Import>),
     /// Writes a study's data as ODM, CSV, Dataset-JSON or SAS transport files, as far as the token's holder may see it.
     Export(Box<export::Export>),
+    /// The register of exports: who got which data, what for and until when.
+    #[command(subcommand)]
+    Exports(exports::Exports),
+    /// Checks offline that files are those of an export, by its signed manifest.
+    VerifyManifest(exports::VerifyManifest),
 }
 
 /// Imports participants' data.
@@ -52,6 +58,8 @@ impl Data {
         match self {
             Self::Import(import) => import.run().await,
             Self::Export(export) => export.run().await,
+            Self::Exports(exports) => exports.run().await,
+            Self::VerifyManifest(verify) => verify.run(),
         }
     }
 }

@@ -1,159 +1,161 @@
-//! What the platform answers about a study and one participant, through the caller's own rights.
+//! What is known about a study's participants, as far as one caller may see it: the source of every table that leaves.
+//!
+//! It asks what the views ask, with the same rights, so that an export shows nobody more than the views do.
+
+use std::sync::Arc;
 
 use domain::design::StudyDesign;
-use domain::history::CommitHash;
-use domain::ids::{SignatureId, StudyId};
-use domain::participant::{Meaning, Place};
-use projection_svc::Shown;
-use projection_svc::audit::AuditEntry;
-use projection_svc::casebook::Casebook;
-use projection_svc::participants::Participant;
-use projection_svc::queries::Query;
-use projection_svc::row::Act;
-use projection_svc::studies::Study;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use domain::history::{Aggregate, CommitHash, StreamId};
+use domain::ids::{SiteId, StudyId};
+use domain::permit::{Principal, Sites, may_query};
+use domain::port::{Failure, Tenant};
+use domain::scope::Scope;
+use projection_svc::Visible;
+use projection_svc::audit::{self, AuditEntry};
+use projection_svc::casebook::{self, Casebook};
+use projection_svc::participants::{self, Participant};
+use projection_svc::queries::{self, Query};
+use projection_svc::studies::{Design, Study};
 
-use crate::cli::{ApiError, CliError, Client};
+use crate::signatures::{self, SignatureView};
+use crate::studies::text_of;
 
-/// How many entries a page has.
+/// How many entries are read at once.
 const PAGE: usize = 500;
 
-/// A study behind the HTTP API.
-pub(super) struct Source<'a> {
-    client: &'a Client,
-    path: String,
-    /// Who exports may not read the audit trail.
-    pub(super) no_audit: bool,
-    /// Nor the queries.
-    pub(super) no_queries: bool,
-    /// Nor the signatures.
-    pub(super) no_signatures: bool,
+/// The scopes without which a casebook has nothing left.
+const HEALTH: [Scope; 3] = [Scope::HealthClinical, Scope::HealthFreeText, Scope::HealthOptional];
+
+/// A study, with one caller's rights.
+pub(crate) struct Source {
+    tenant: Arc<Tenant>,
+    study: StudyId,
+    sites: Sites,
+    visible: Visible,
+    /// Kinds of data that the caller may not read.
+    pub(crate) not_permitted: Vec<&'static str>,
 }
 
 /// What is known of one participant.
-pub(super) struct Loaded {
-    pub(super) participant: Participant,
+pub(crate) struct Loaded {
+    pub(crate) participant: Participant,
     /// The audit trail was asked for.
-    pub(super) history: bool,
+    pub(crate) history: bool,
     /// None: every value is erased.
-    pub(super) casebook: Option<Casebook>,
+    pub(crate) casebook: Option<Casebook>,
     /// Empty if it was not asked for, or may not be read.
-    pub(super) audit: Vec<AuditEntry>,
-    pub(super) queries: Vec<Query>,
-    pub(super) signatures: Vec<Signature>,
+    pub(crate) audit: Vec<AuditEntry>,
+    pub(crate) queries: Vec<Query>,
+    pub(crate) signatures: Vec<SignatureView>,
 }
 
-/// A signature, as far as an export shows it.
-#[derive(Deserialize)]
-pub(super) struct Signature {
-    pub(super) signature: SignatureId,
-    pub(super) place: Place,
-    pub(super) meaning: Meaning,
-    pub(super) printed_name: Shown<String>,
-    #[serde(flatten)]
-    pub(super) act: Act,
-    pub(super) digest: CommitHash,
-    pub(super) holds: bool,
-}
+const AUDIT: (&str, &str) = ("participant.audit", "audit trails");
+const QUERIES: (&str, &str) = ("query.list", "queries");
+const SIGNATURES: (&str, &str) = ("participant.signatures", "signatures");
 
-impl<'a> Source<'a> {
-    pub(super) fn new(client: &'a Client, study: &StudyId) -> Self {
-        let path = format!("/v1/studies/{study}");
-        Self { client, path, no_audit: false, no_queries: false, no_signatures: false }
+impl Source {
+    /// A study at these of the caller's sites.
+    pub(crate) fn new(tenant: &Arc<Tenant>, caller: &Principal, study: &StudyId, sites: Sites) -> Self {
+        let role = caller.actor.role;
+        let denied = [AUDIT, QUERIES, SIGNATURES].into_iter().filter(|(query, _)| !may_query(role, query));
+        Self {
+            tenant: Arc::clone(tenant),
+            study: study.clone(),
+            sites,
+            visible: Visible::of(role),
+            not_permitted: denied.map(|(_, kind)| kind).collect(),
+        }
     }
 
-    /// The study, and up to where its journal is reflected.
-    pub(super) async fn study(&self) -> Result<(Study, u64), CliError> {
-        let reply = self.client.get(&self.path).await?;
-        let positions = edge::headers::parse_positions(reply.position.as_deref().unwrap_or_default());
-        let position = positions.ok().and_then(|positions| Some(positions.first()?.sequence));
-        let position = position.ok_or_else(|| CliError::failed("the study", "the answer has no Lethe-Position"))?;
-        Ok((typed(reply.body, "the study")?, position))
-    }
-
-    pub(super) async fn design(&self, design: &CommitHash) -> Result<StudyDesign, CliError> {
-        typed(self.client.get(&format!("{}/designs/{design}", self.path)).await?.body, "the design")
+    fn may(&self, (_, kind): (&str, &str)) -> bool {
+        !self.not_permitted.contains(&kind)
     }
 
     /// One page of participants, and where the next one begins.
-    pub(super) async fn participants(
+    pub(crate) async fn participants(
         &self,
-        cursor: Option<&str>,
-    ) -> Result<(Vec<Participant>, Option<String>), CliError> {
-        Ok(self.page(&format!("{}/participants", self.path), "", cursor).await?)
+        after: Option<&str>,
+    ) -> Result<(Vec<Participant>, Option<String>), Failure> {
+        let page = participants::list(&self.tenant, &self.study, &self.sites, after, PAGE).await?;
+        Ok((page.items, page.next))
     }
 
     /// Everything that the caller may see of one participant. Of one whose processing is restricted nothing is asked.
-    pub(super) async fn load(&mut self, participant: Participant, history: bool) -> Result<Loaded, CliError> {
+    pub(crate) async fn load(&self, participant: Participant, wanted: Wanted) -> Result<Loaded, Failure> {
         let (audit, queries, signatures) = (Vec::new(), Vec::new(), Vec::new());
+        let history = wanted == Wanted::History;
         let mut loaded = Loaded { participant, history, casebook: None, audit, queries, signatures };
         if loaded.participant.restricted {
             return Ok(loaded);
         }
         let id = loaded.participant.participant;
-        let path = format!("{}/participants/{id}", self.path);
-        loaded.casebook = match self.client.get(&format!("{path}/casebook")).await {
-            Ok(reply) => Some(typed(reply.body, "a casebook")?),
-            Err(error) if error.status == Some(410) => None,
-            Err(error) => return Err(error.into()),
-        };
+        if !HEALTH.iter().all(|scope| loaded.participant.erased.contains(scope)) {
+            loaded.casebook = Some(casebook::show(&self.tenant, &self.study, &id, &self.visible).await?);
+        }
         // Where everything is erased, the audit trail still says what was there.
-        if history || loaded.casebook.is_none() {
-            (loaded.audit, self.no_audit) = self.all(&format!("{path}/audit"), "").await?;
+        if self.may(AUDIT) && wanted != Wanted::Values && (history || loaded.casebook.is_none()) {
+            loaded.audit = self.audit(&id).await?;
         }
-        if !self.no_queries {
-            let query = format!("&participant={id}");
-            (loaded.queries, self.no_queries) = self.all(&format!("{}/queries", self.path), &query).await?;
+        if self.may(QUERIES) && wanted != Wanted::Values {
+            loaded.queries = self.queries(&id).await?;
         }
-        if !self.no_signatures {
-            (loaded.signatures, self.no_signatures) = match self.client.get(&format!("{path}/signatures")).await {
-                Ok(mut reply) => (typed(reply.body["items"].take(), "the signatures")?, false),
-                Err(error) if error.status == Some(403) => (Vec::new(), true),
-                Err(error) => return Err(error.into()),
-            };
+        if self.may(SIGNATURES) && wanted != Wanted::Values {
+            loaded.signatures = signatures::verified(&self.tenant, &self.study, &id).await?;
         }
         Ok(loaded)
     }
 
-    /// Every entry of a list, or that the caller may not read it.
-    async fn all<T: DeserializeOwned>(&self, path: &str, query: &str) -> Result<(Vec<T>, bool), CliError> {
-        let (mut all, mut cursor) = (Vec::new(), None);
+    async fn audit(&self, id: &domain::ids::ParticipantId) -> Result<Vec<AuditEntry>, Failure> {
+        let (mut all, mut after) = (Vec::new(), None::<String>);
         loop {
-            match self.page(path, query, cursor.as_deref()).await {
-                Ok((items, next)) => {
-                    all.extend(items);
-                    cursor = next;
-                }
-                Err(error) if error.status == Some(403) => return Ok((Vec::new(), true)),
-                Err(error) => return Err(error.into()),
-            }
-            if cursor.is_none() {
-                return Ok((all, false));
+            let page = audit::page(&self.tenant, &self.study, id, &self.visible, after.as_deref(), PAGE).await?;
+            all.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(all);
             }
         }
     }
 
-    async fn page<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        query: &str,
-        cursor: Option<&str>,
-    ) -> Result<(Vec<T>, Option<String>), ApiError> {
-        let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
-        let mut body = self.client.get(&format!("{path}?limit={PAGE}{query}{cursor}")).await?.body;
-        let next = body["next"].as_str().map(str::to_owned);
-        let items = serde_json::from_value(body["items"].take()).map_err(|error| ApiError::local(strange(&error)))?;
-        Ok((items, next))
+    async fn queries(&self, id: &domain::ids::ParticipantId) -> Result<Vec<Query>, Failure> {
+        let wanted = queries::Wanted { state: None, site: None, participant: Some(*id) };
+        let (mut all, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let which = (&self.sites, &wanted);
+            let page = queries::list(&self.tenant, &self.study, which, &self.visible, after.as_deref(), PAGE).await?;
+            all.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
     }
 }
 
-fn typed<T: DeserializeOwned>(body: Value, what: &str) -> Result<T, CliError> {
-    serde_json::from_value(body).map_err(|error| CliError::failed(what, strange(&error)))
+/// How much of a participant is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Current values alone: what tables hold.
+    Values,
+    /// And what is said about them.
+    Notes,
+    /// And all that happened to them.
+    History,
 }
 
-/// What is wrong with an answer. Never the message itself: it may quote a value.
-fn strange(error: &serde_json::Error) -> String {
-    format!("the platform's answer is of another shape ({:?}): is it of another version?", error.classify())
+/// The sites of a study that a caller reaches.
+pub(crate) fn reached(study: &Study, caller: &Principal) -> impl Iterator<Item = SiteId> {
+    study.sites.iter().map(|site| site.site.clone()).filter(|site| caller.sites.contains(site))
+}
+
+/// A published design of a study.
+pub(crate) fn published<'s>(study: &'s Study, design: &CommitHash) -> Option<&'s Design> {
+    study.designs.iter().find(|published| published.design == *design)
+}
+
+/// The content of a published design.
+pub(crate) async fn content(tenant: &Tenant, study: &StudyId, design: &Design) -> Result<StudyDesign, Failure> {
+    let stream = StreamId::in_study(&tenant.id, study, Aggregate::Study, study);
+    let text = text_of(tenant, study, design).await?;
+    serde_json::from_str(&text).map_err(|_| Failure::damaged(&stream, "a published design is no design"))
 }
