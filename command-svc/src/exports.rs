@@ -308,3 +308,6 @@ fn id_of(stream: &StreamId) -> Result<ExportId, Failure> {
 fn study_of(stream: &StreamId) -> Result<domain::ids::StudyId, Failure> {
     stream.journal.study.clone().ok_or_else(|| Failure::damaged(stream, "it is in no study"))
 }
+
+#[cfg(test)]
+mod tests;

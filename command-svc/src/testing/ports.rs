@@ -170,7 +170,9 @@ impl Dice for World {
 #[async_trait]
 impl domain::port::ExportVault for World {
     async fn begin(&self, export: domain::ids::ExportId) -> Result<(), Failure> {
-        self.call(|state| drop(state.held.insert(export)))
+        self.call(|state| {
+            state.held.insert(export);
+        })
     }
 
     async fn create(&self, _: domain::ids::ExportId, _: &str) -> Result<Box<dyn domain::port::HeldFile>, Failure> {
@@ -190,7 +192,9 @@ impl domain::port::ExportVault for World {
     }
 
     async fn destroy(&self, export: domain::ids::ExportId) -> Result<(), Failure> {
-        self.call(|state| drop(state.held.remove(&export)))
+        self.call(|state| {
+            state.held.remove(&export);
+        })
     }
 
     async fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Failure> {

@@ -170,7 +170,8 @@ impl Writing<'_> {
         let mut spooled = spooled.transpose().map_err(failed)?;
         let (mut counts, mut participants) = (Counts::default(), Vec::new());
         self.participants(|id, record, missed| {
-            participants.push(id);
+            // Of one whose processing is restricted nothing but the number is there: that export need not be taken back.
+            participants.extend((!record.restricted).then_some(id));
             counts.add(&record);
             counts.not_in_design += missed.not_in_design;
             counts.erased_participants += u64::from(missed.erased);

@@ -53,6 +53,24 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str) -> Vec<(&'static
     let of_person = |view: &str| format!("{person}{view}");
     let of_study = |view: &str| format!("{study}{view}");
     vec![
+        ("/v1/dataset-json/about", "/v1/dataset-json/about".to_owned(), Investigator),
+        ("/v1/dataset-json/studies", "/v1/dataset-json/studies".to_owned(), Investigator),
+        ("/v1/dataset-json/studies/{study}", "/v1/dataset-json/studies/cardio-1".to_owned(), Investigator),
+        (
+            "/v1/dataset-json/studies/{study}/datasets",
+            "/v1/dataset-json/studies/cardio-1/datasets".to_owned(),
+            Investigator,
+        ),
+        (
+            "/v1/dataset-json/studies/{study}/datasets/{dataset}",
+            "/v1/dataset-json/studies/cardio-1/datasets/VS".to_owned(),
+            Investigator,
+        ),
+        (
+            "/v1/dataset-json/studies/{study}/snapshots",
+            "/v1/dataset-json/studies/cardio-1/snapshots".to_owned(),
+            Investigator,
+        ),
         ("/v1/erasures/{erasure}", format!("/v1/erasures/{erasure}"), Dpo),
         ("/v1/studies", "/v1/studies".to_owned(), Investigator),
         ("/v1/studies/{study}", of_study(""), Investigator),
@@ -64,6 +82,7 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str) -> Vec<(&'static
             Investigator,
         ),
         ("/v1/studies/{study}/erasures", of_study("/erasures"), Dpo),
+        ("/v1/studies/{study}/exports", of_study("/exports"), Dpo),
         ("/v1/studies/{study}/holds", of_study("/holds"), Dpo),
         ("/v1/studies/{study}/lock-readiness", of_study("/lock-readiness"), DataManager),
         ("/v1/studies/{study}/overview", of_study("/overview"), Investigator),
@@ -116,6 +135,13 @@ async fn every_view_answers_as_described() {
         let unknown = format!("/v1/erasures/{}/{form}", random_id());
         problem(dpo.get(&unknown).await, 404, "no-such-erasure", "nobody's certificate").await;
         problem(investigator.get(&format!("/v1/erasures/x/{form}")).await, 400, "invalid-id", "no id").await;
+    }
+    // Nothing is exported here, and NDJSON is no JSON: see the tests of exports and of datasets.
+    assert!(described.remove("/v1/dataset-json/studies/{study}/datasets/{dataset}/ndjson"));
+    for (path, asked) in [("{export}", ""), ("{export}/files/{file}", "/files/cardio-1.VS.csv")] {
+        assert!(described.remove(&format!("/v1/studies/{{study}}/exports/{path}")));
+        let unknown = format!("/v1/studies/cardio-1/exports/{}{asked}", random_id());
+        problem(investigator.get(&unknown).await, 404, "no-such-export", path).await;
     }
     // Nobody is randomised here: see the tests of the write side.
     for (path, code, asked) in [
