@@ -373,7 +373,9 @@ impl Rejection for Refused {
             Self::NoSuchStudy | Self::NoSuchExport | Self::NoSuchSite => Kind::NotFound,
             Self::Faults(_) => Kind::Invalid,
             Self::NotYours => Kind::Forbidden,
-            Self::OrderedOtherwise | Self::NoDesign | Self::NotFramed | Self::NotCompleted | Self::Over => Kind::Conflict,
+            Self::OrderedOtherwise | Self::NoDesign | Self::NotFramed | Self::NotCompleted | Self::Over => {
+                Kind::Conflict
+            }
         }
     }
 
@@ -453,12 +455,7 @@ impl Decider for Export {
 }
 
 impl Export {
-    fn start(
-        &self,
-        order: &Order,
-        frame: Option<&Frame>,
-        context: &Context<'_, Study>,
-    ) -> Result<Vec<Event>, Refused> {
+    fn start(&self, order: &Order, frame: Option<&Frame>, context: &Context<'_, Study>) -> Result<Vec<Event>, Refused> {
         if matches!(context.governing, Study::Absent) {
             return Err(Refused::NoSuchStudy);
         }

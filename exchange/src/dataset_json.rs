@@ -121,7 +121,9 @@ pub fn write_window<S: Spool>(
     }
     let mut records = table.records()?;
     let (mut first, mut n) = (true, 0);
-    while window.rows && let Some(cells) = records.next_record()? {
+    while window.rows
+        && let Some(cells) = records.next_record()?
+    {
         if window.contains(n) {
             let begins = first && (form == DatasetForm::Json || !window.metadata);
             let lead: &[u8] = if form == DatasetForm::Json { b"\n" } else { b"" };

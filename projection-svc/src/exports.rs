@@ -195,11 +195,7 @@ pub async fn show(tenant: &Tenant, study: &StudyId, export: ExportId) -> Result<
 ///
 /// # Errors
 /// What the store says.
-pub async fn of_person(
-    tenant: &Tenant,
-    study: &StudyId,
-    participant: ParticipantId,
-) -> Result<Vec<Export>, Failure> {
+pub async fn of_person(tenant: &Tenant, study: &StudyId, participant: ParticipantId) -> Result<Vec<Export>, Failure> {
     let prefix = RowKey::about(Some(study), person(participant), HOLDS);
     let mut found = Vec::new();
     for (_, open) in view::scan::<Exports>(tenant, &prefix, None, usize::MAX, &Visible::none()).await? {
@@ -264,7 +260,8 @@ mod tests {
             tables: Default::default(),
             guard_formulas: false,
         };
-        let frame = Frame { sites: Default::default(), scopes: Default::default(), design: CommitHash([1; 32]), position: 3 };
+        let frame =
+            Frame { sites: Default::default(), scopes: Default::default(), design: CommitHash([1; 32]), position: 3 };
         let mut story = Story::new();
         let stream = StreamId::in_study(&tenant(), &Story::study_id(), Aggregate::Export, EXPORT);
         story.commit(stream.clone(), &[Event::Started { order, frame }]);
@@ -272,7 +269,10 @@ mod tests {
         story.commit(stream.clone(), &[Event::Listed { participants: people(&[3]) }]);
         story.commit(stream.clone(), &[Event::Completed { manifest: CommitHash([2; 32]), files: vec![] }]);
         let copy = CommandId(Uuid::from_u128(8));
-        story.commit(stream.clone(), &[Event::CopyGiven { copy, recipient: label("Registry"), purpose: label("Safety") }]);
+        story.commit(
+            stream.clone(),
+            &[Event::CopyGiven { copy, recipient: label("Registry"), purpose: label("Safety") }],
+        );
         story.commit(stream, &[Event::Deleted { cause: Cause::Expired }]);
         story
     }

@@ -5,7 +5,9 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{HeaderBuilder, Object, RefOr, Response, Type};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
-use crate::{audit, casebook, datasets, erasures, exports, identity, overview, participants, queries, signatures, studies};
+use crate::{
+    audit, casebook, datasets, erasures, exports, identity, overview, participants, queries, signatures, studies,
+};
 
 #[derive(OpenApi)]
 #[openapi(

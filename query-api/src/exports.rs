@@ -101,7 +101,8 @@ pub(crate) async fn file(
     let unknown = || Problem::not_found("no-such-file", "the export has no file of this name");
     let listed = found.files.iter().find(|file| file.name == name).ok_or_else(unknown)?;
     let from = entered.tenant.exports.open(export, &name).await?.ok_or_else(deleted)?;
-    let headers = [(header::CONTENT_TYPE, listed.media_type.clone()), (header::CONTENT_LENGTH, listed.bytes.to_string())];
+    let headers =
+        [(header::CONTENT_TYPE, listed.media_type.clone()), (header::CONTENT_LENGTH, listed.bytes.to_string())];
     Ok(reflecting(&entered.reflected, (headers, streamed(from))))
 }
 

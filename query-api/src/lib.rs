@@ -7,8 +7,8 @@ mod audit;
 #[cfg(test)]
 mod blinding;
 mod casebook;
-mod description;
 mod datasets;
+mod description;
 mod desk;
 mod erasures;
 mod exports;

@@ -68,7 +68,8 @@ async fn datasets_are_as_the_standard_says_and_hold_what_was_entered() {
         "{studies}"
     );
     let datasets = cdisc.json(&format!("{BASE}/cardio-1/datasets?standard=OTHER")).await;
-    let names: Vec<_> = datasets.as_array().expect("a list").iter().map(|one| (&one["itemGroupOID"], &one["records"])).collect();
+    let names: Vec<_> =
+        datasets.as_array().expect("a list").iter().map(|one| (&one["itemGroupOID"], &one["records"])).collect();
     assert_eq!(names, [(&json!("VS"), &json!(3)), (&json!("AE"), &json!(3))]);
     assert_eq!(cdisc.json(&format!("{BASE}/cardio-1")).await["datasets"], datasets);
     assert_eq!(cdisc.json(&format!("{BASE}/cardio-1/datasets?standard=sdtmig")).await, json!([]));
@@ -104,7 +105,10 @@ async fn parts(cdisc: &Cdisc, href: &str) {
     let page = cdisc.json(&format!("{href}?offset=1&limit=1")).await;
     assert_eq!((&page["rows"], &page["records"]), (&json!([whole["rows"][1]]), &json!(3)));
     let (_, lines) = cdisc.ask(&format!("{href}/ndjson?offset=2&dataonly=true"), None).await;
-    assert_eq!(lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")).collect::<Vec<_>>(), [whole["rows"][2].clone()]);
+    assert_eq!(
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")).collect::<Vec<_>>(),
+        [whole["rows"][2].clone()]
+    );
     assert_eq!(cdisc.ask(&format!("{href}?offset=9"), None).await.0, 200, "a page behind the end is empty");
     for (wrong, status) in [("?metadataonly=true&dataonly=true", 400), ("?limit=-1", 400), ("?colour=red", 400)] {
         assert_eq!(cdisc.ask(&format!("{href}{wrong}"), None).await.0, status, "{wrong}");

@@ -37,7 +37,8 @@ fn taken(folder: &Folder, name: &str, token: &str, expires: &str) -> (PathBuf, O
     let to = folder.path().join(name);
     std::fs::create_dir(&to).expect("a folder");
     let (code, said) = tokio::task::block_in_place(|| {
-        let place = ["--study", "cardio-1", "--format", "csv,odm132,dataset-json", "--to", to.to_str().expect("a path")];
+        let place =
+            ["--study", "cardio-1", "--format", "csv,odm132,dataset-json", "--to", to.to_str().expect("a path")];
         let terms = ["--recipient", "Statistics", "--purpose", "Interim analysis", "--expires", expires];
         run(folder, token, &[&["data", "export"][..], &place, &terms].concat())
     });
@@ -166,8 +167,9 @@ async fn files_expire_across_a_restart_and_by_hand() {
     let delete = json!({"type": "delete"});
     let refused = send(&stranger, &format!("{EXPORTS}/{later}"), delete.clone()).await.expect_err("not theirs");
     assert_eq!(refused.code, "not-yours");
-    let (code, said) =
-        tokio::task::block_in_place(|| run(&home.folder, &token, &["data", "exports", "delete", &later, "--study", "cardio-1"]));
+    let (code, said) = tokio::task::block_in_place(|| {
+        run(&home.folder, &token, &["data", "exports", "delete", &later, "--study", "cardio-1"])
+    });
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(at_stage(&manager, &later, "deleted").await["cause"], "by-hand");
     assert_eq!(files(&home.folder.data().join("tenants/acme/exports")), Vec::<PathBuf>::new());

@@ -179,11 +179,7 @@ impl domain::port::ExportVault for World {
         unimplemented!("the write side writes no files")
     }
 
-    async fn open(
-        &self,
-        _: domain::ids::ExportId,
-        _: &str,
-    ) -> Result<Option<Box<dyn std::io::Read + Send>>, Failure> {
+    async fn open(&self, _: domain::ids::ExportId, _: &str) -> Result<Option<Box<dyn std::io::Read + Send>>, Failure> {
         unimplemented!("the write side reads no files")
     }
 

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::decider::Decider;
 use crate::design::{ItemValue, StudyDesign, content_hash};
 use crate::design_part::{self, DesignPart, PartText};
-use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::export::{self, Export};
+use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::identity::{self, Detail, Identity, PlainDetails};
 use crate::ids::{
     AllocationId, CommandId, Environment, ErasureId, HoldId, ParticipantId, QueryId, StudyId, TokenId, UnblindingId,

@@ -247,7 +247,13 @@ fn tell(done: &Value) {
         note!("Tell those who got data of this person (GDPR Art 19): nothing that they hold is erased by this.");
     }
     for one in recipients {
-        out!("tell: {} ({}), export {}, {}", text(one, "recipient"), text(one, "purpose"), text(one, "export"), text(one, "given_at"));
+        out!(
+            "tell: {} ({}), export {}, {}",
+            text(one, "recipient"),
+            text(one, "purpose"),
+            text(one, "export"),
+            text(one, "given_at")
+        );
     }
 }
 

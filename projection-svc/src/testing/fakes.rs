@@ -9,8 +9,8 @@ use domain::body;
 use domain::history::{Aggregate, Commit, CommitHash, DataSubject, History, JournalId, Position, StreamId, Tail};
 use domain::ids::{ErasureId, ExportId};
 use domain::port::{
-    AppendError, CellPlace, Cells, Certified, Certifier, Change, Draft, ErasureAccount, Failure, Feed, Journal, Keys,
-    Ledger, Opened, ReadStore, Receipt, Row, ShredReceipt, Target, TreeCopies, ExportVault, HeldFile,
+    AppendError, CellPlace, Cells, Certified, Certifier, Change, Draft, ErasureAccount, ExportVault, Failure, Feed,
+    HeldFile, Journal, Keys, Ledger, Opened, ReadStore, Receipt, Row, ShredReceipt, Target, TreeCopies,
 };
 use domain::scope::{Extent, Part, Scope};
 use tokio::sync::watch;

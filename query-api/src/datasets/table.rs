@@ -63,11 +63,7 @@ pub(super) struct Tables<'s> {
 
 impl<'s> Tables<'s> {
     /// All of them, counted.
-    pub(super) async fn counted(
-        tenant: &Arc<Tenant>,
-        caller: &Principal,
-        study: &'s Study,
-    ) -> Result<Self, Problem> {
+    pub(super) async fn counted(tenant: &Arc<Tenant>, caller: &Principal, study: &'s Study) -> Result<Self, Problem> {
         Self::read(tenant, caller, study, |_| Kept::Nothing).await
     }
 

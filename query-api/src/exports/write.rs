@@ -165,8 +165,7 @@ impl Writing<'_> {
         }
         let left = Bounded::bound(TABLES_BYTES);
         let has_tables = self.job.order.formats.iter().any(|format| odm_version(*format).is_none());
-        let spooled =
-            has_tables.then(|| Spooled::begin(study, &self.design, self.by, |_| Ok(Bounded::new(&left))));
+        let spooled = has_tables.then(|| Spooled::begin(study, &self.design, self.by, |_| Ok(Bounded::new(&left))));
         let mut spooled = spooled.transpose().map_err(failed)?;
         let (mut counts, mut participants) = (Counts::default(), Vec::new());
         self.participants(|id, record, missed| {

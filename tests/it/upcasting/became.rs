@@ -386,8 +386,12 @@ pub(super) fn export() -> Vec<(&'static str, export::Event)> {
         tables: TablesBy::ItemGroup,
         guard_formulas: true,
     };
-    let frame =
-        Frame { sites: [text("oslo")].into(), scopes: [Scope::HealthClinical].into(), design: text(HASH), position: 42 };
+    let frame = Frame {
+        sites: [text("oslo")].into(),
+        scopes: [Scope::HealthClinical].into(),
+        design: text(HASH),
+        position: 42,
+    };
     let file = File {
         name: "cardio.VS.csv".into(),
         media_type: "text/csv".into(),
@@ -398,7 +402,10 @@ pub(super) fn export() -> Vec<(&'static str, export::Event)> {
     let (copy, recipient, purpose) = (CommandId(COMMAND), text("Registry"), text("Safety report"));
     vec![
         ("export-started.1", Event::Started { order, frame }),
-        ("participants-listed.1", Event::Listed { participants: vec![ParticipantId(ERASURE.0), ParticipantId(HOLD.0)] }),
+        (
+            "participants-listed.1",
+            Event::Listed { participants: vec![ParticipantId(ERASURE.0), ParticipantId(HOLD.0)] },
+        ),
         ("export-completed.1", Event::Completed { manifest: text(HASH), files: vec![file] }),
         ("export-failed.1", Event::Failed {}),
         ("copy-given.1", Event::CopyGiven { copy, recipient, purpose }),

@@ -104,7 +104,14 @@ async fn list(study: &StudyId, json: bool, access: &Access) -> Result<(), CliErr
         out!("{exports}");
         return Ok(());
     }
-    out!("{:<36} {:<8} {:<25} {:>6} {:>12}  recipient: purpose", "export", "stage", "expires", "copies", "participants");
+    out!(
+        "{:<36} {:<8} {:<25} {:>6} {:>12}  recipient: purpose",
+        "export",
+        "stage",
+        "expires",
+        "copies",
+        "participants"
+    );
     for row in exports.as_array().into_iter().flatten() {
         let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
         out!(
@@ -174,16 +181,20 @@ impl VerifyManifest {
         infra::exports::check_signature(&manifest, &signature, &self.trust).map_err(|fault| vec![fault])?;
         let manifest: Manifest =
             serde_json::from_slice(&manifest).map_err(|_| vec!["a newer program wrote it".to_owned()])?;
-        let faults: Vec<String> = manifest.files.iter().filter_map(|entry| {
-            // A name out of a signed manifest is ours, and still never leaves the folder.
-            let inside = Path::new(&entry.name).components().count() == 1;
-            let found = inside.then(|| hashed(&self.dir.join(&entry.name)))?;
-            match found {
-                Ok(found) if found.sha256 == entry.sha256 && found.bytes == entry.bytes => None,
-                Ok(_) => Some(format!("{} is not what was exported", entry.name)),
-                Err(error) => Some(format!("{}: {error}", entry.name)),
-            }
-        }).collect();
+        let faults: Vec<String> = manifest
+            .files
+            .iter()
+            .filter_map(|entry| {
+                // A name out of a signed manifest is ours, and still never leaves the folder.
+                let inside = Path::new(&entry.name).components().count() == 1;
+                let found = inside.then(|| hashed(&self.dir.join(&entry.name)))?;
+                match found {
+                    Ok(found) if found.sha256 == entry.sha256 && found.bytes == entry.bytes => None,
+                    Ok(_) => Some(format!("{} is not what was exported", entry.name)),
+                    Err(error) => Some(format!("{}: {error}", entry.name)),
+                }
+            })
+            .collect();
         if faults.is_empty() { Ok(manifest.files.len()) } else { Err(faults) }
     }
 }
