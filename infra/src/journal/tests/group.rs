@@ -102,7 +102,7 @@ async fn two_of_one_stream_never_stand_in_one_flight() {
     let mut drafts = new_ones(MANY / 2);
     drafts.extend(drafts.clone());
     let outcomes = all(&journal, &drafts).await;
-    // The same command twice: the second one finds the first.
+    // The same command twice, sealed twice: one of the two is told to load again, and finds the other.
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), MANY / 2);
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(_) | Err(AppendError::Conflict))));
     assert_eq!(journal.head(&cardio()).await.unwrap().sequence, MANY as u64 / 2);
