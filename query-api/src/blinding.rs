@@ -103,6 +103,7 @@ fn address(query: &str) -> Option<&'static str> {
         "participant.casebook" => const_format(PERSON, "casebook"),
         "participant.identity" => const_format(PERSON, "identity"),
         "participant.audit" => const_format(PERSON, "audit"),
+        "study.audit" => "/v1/studies/cardio/audit",
         "participant.signatures" => const_format(PERSON, "signatures"),
         "query.list" => "/v1/studies/cardio/queries",
         "erasure.list" => "/v1/erasures",

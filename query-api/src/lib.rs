@@ -16,6 +16,7 @@ mod participants;
 mod queries;
 mod signatures;
 mod studies;
+mod trail;
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ pub fn router(queries: Arc<Queries>) -> Router {
         .merge(signatures::routes())
         .merge(identity::routes())
         .merge(audit::routes())
+        .merge(trail::routes())
         .merge(erasures::routes())
         .with_state(queries)
 }
