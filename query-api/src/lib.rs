@@ -14,6 +14,7 @@ mod identity;
 mod overview;
 mod participants;
 mod queries;
+pub mod rave;
 mod signatures;
 mod studies;
 mod trail;
