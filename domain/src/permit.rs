@@ -252,6 +252,7 @@ pub const QUERIES: &[(&str, &[Role])] = &[
     ("participant.casebook", &[Unblinded, Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
     ("participant.identity", &[Investigator, Coordinator]),
     ("participant.audit", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Dpo, Unblinded]),
+    ("study.audit", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Dpo, Unblinded]),
     // What tells the arm, wherever it stands: in the casebook, in the audit trail, in answers about an allocation.
     ("participant.arm", &[Unblinded]),
     ("participant.allocation", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Unblinded]),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use domain::history::{Aggregate, CommitHash, StreamId};
 use domain::ids::{AllocationId, Environment, ErasureId, TenantId};
 use domain::participant::Event;
@@ -103,6 +105,7 @@ fn address(query: &str) -> Option<&'static str> {
         "participant.casebook" => const_format(PERSON, "casebook"),
         "participant.identity" => const_format(PERSON, "identity"),
         "participant.audit" => const_format(PERSON, "audit"),
+        "study.audit" => "/v1/studies/cardio/audit",
         "participant.signatures" => const_format(PERSON, "signatures"),
         "query.list" => "/v1/studies/cardio/queries",
         "erasure.list" => "/v1/erasures",
@@ -116,6 +119,15 @@ fn address(query: &str) -> Option<&'static str> {
     })
 }
 
+/// The same queries under other addresses.
+const ELSEWHERE: &[&str] = &[
+    "/v1/studies/cardio/audit?format=odm132",
+    "/v1/studies/cardio/audit?format=odm20",
+    "/RaveWebServices/studies",
+    "/RaveWebServices/studies/cardio(Test)/subjects",
+    "/RaveWebServices/datasets/ClinicalAuditRecords.odm?studyoid=cardio(Test)",
+];
+
 fn const_format(person: &str, view: &str) -> &'static str {
     Box::leak(format!("{person}/{view}").into_boxed_str())
 }
@@ -123,11 +135,17 @@ fn const_format(person: &str, view: &str) -> &'static str {
 /// Every answer of every view to `role`, byte by byte.
 async fn answers(world: &World, role: Role) -> Vec<(String, Vec<u8>)> {
     let one = Arc::new(One(Arc::new(world.tenant.clone())));
-    let views = edge::authenticated(crate::router(crate::Queries::new(one.clone(), one)), Arc::new(Roles));
+    let queries = crate::Queries::new(one.clone(), one);
+    let views = edge::authenticated(crate::router(queries.clone()), Arc::new(Roles));
+    let views = views.merge(crate::rave::router(queries, Arc::new(Roles)));
     let mut answers = Vec::new();
     let addresses: BTreeSet<&str> = QUERIES.iter().filter_map(|(query, _)| address(query)).collect();
-    for address in addresses {
+    for address in addresses.into_iter().chain(ELSEWHERE.iter().copied()) {
         let request = Request::get(address).header("authorization", format!("Bearer {role}"));
+        let request = match address.starts_with("/RaveWebServices") {
+            true => Request::get(address).header("authorization", format!("Basic {}", STANDARD.encode(format!("x:{role}")))),
+            false => request,
+        };
         let request = request.body(Body::empty()).expect("a request");
         let (parts, body) = views.clone().oneshot(request).await.expect("infallible").into_parts();
         let bytes = to_bytes(body, usize::MAX).await.expect("in memory").to_vec();

@@ -5,7 +5,7 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{HeaderBuilder, Object, RefOr, Response, Type};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
-use crate::{audit, casebook, erasures, identity, overview, participants, queries, signatures, studies};
+use crate::{audit, casebook, erasures, identity, overview, participants, queries, signatures, studies, trail};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +23,7 @@ use crate::{audit, casebook, erasures, identity, overview, participants, queries
         signatures::list,
         identity::show,
         audit::page,
+        trail::stream,
         erasures::list,
         erasures::show,
         erasures::certificate,

@@ -14,8 +14,10 @@ mod identity;
 mod overview;
 mod participants;
 mod queries;
+pub mod rave;
 mod signatures;
 mod studies;
+mod trail;
 
 use std::sync::Arc;
 
@@ -35,6 +37,7 @@ pub fn router(queries: Arc<Queries>) -> Router {
         .merge(signatures::routes())
         .merge(identity::routes())
         .merge(audit::routes())
+        .merge(trail::routes())
         .merge(erasures::routes())
         .with_state(queries)
 }
