@@ -12,7 +12,7 @@ use domain::history::{Aggregate, CommitHash, StreamId};
 use domain::ids::{AllocationId, Environment, ErasureId, TenantId};
 use domain::participant::Event;
 use domain::permit::{Principal, QUERIES, Role, may_query};
-use domain::port::{Credentials, Failure, Tenant, Tenants, WaitingOn, Waits};
+use domain::port::{Clock, Credentials, Failure, Tenant, Tenants, WaitingOn, Waits};
 use domain::randomisation::{self, Arm, Content, Origin, Seed, Stratum};
 use domain::scope::{Personal, Scope};
 use domain::study;
@@ -81,6 +81,14 @@ impl Waits for One {
     }
 }
 
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> time::OffsetDateTime {
+        time::macros::datetime!(2026-11-23 12:00 UTC)
+    }
+}
+
 struct Roles;
 
 #[async_trait]
@@ -108,6 +116,7 @@ fn address(query: &str) -> Option<&'static str> {
         "study.audit" => "/v1/studies/cardio/audit",
         "participant.signatures" => const_format(PERSON, "signatures"),
         "query.list" => "/v1/studies/cardio/queries",
+        "study.figures" => "/v1/studies/cardio/figures/queries",
         "erasure.list" => "/v1/erasures",
         "erasure.show" => "/v1/erasures/00000000-0000-0000-0000-000000000009",
         "participant.arm"
@@ -135,7 +144,7 @@ fn const_format(person: &str, view: &str) -> &'static str {
 /// Every answer of every view to `role`, byte by byte.
 async fn answers(world: &World, role: Role) -> Vec<(String, Vec<u8>)> {
     let one = Arc::new(One(Arc::new(world.tenant.clone())));
-    let queries = crate::Queries::new(one.clone(), one);
+    let queries = crate::Queries::new(one.clone(), one, Arc::new(Noon));
     let views = edge::authenticated(crate::router(queries.clone()), Arc::new(Roles));
     let views = views.merge(crate::rave::router(queries, Arc::new(Roles)));
     let mut answers = Vec::new();

@@ -10,6 +10,7 @@ mod casebook;
 mod description;
 mod desk;
 mod erasures;
+mod figures;
 mod identity;
 mod overview;
 mod participants;
@@ -31,6 +32,7 @@ pub fn router(queries: Arc<Queries>) -> Router {
     Router::new()
         .merge(studies::routes())
         .merge(overview::routes())
+        .merge(figures::routes())
         .merge(participants::routes())
         .merge(casebook::routes())
         .merge(queries::routes())

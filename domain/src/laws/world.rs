@@ -185,7 +185,7 @@ impl World for Study {
     fn commands() -> BoxedStrategy<study::Command> {
         use study::Command::{
             ActivateDesign, ApproveConsent, ApproveDesign, Complete, Create, DemandApprovals, EndRetention, GoLive,
-            OpenSite, PublishConsent, PublishDesign, RequireConsent, SetRetention,
+            OpenSite, PublishConsent, PublishDesign, RequireConsent, SetEnrolmentTarget, SetRetention,
         };
         let ids = || select(vec!["ctr-58", "norm"]).prop_map(|id| id.parse().expect("valid"));
         let set = (ids(), rules_of_retention()).prop_map(|(rule, (terms, ground))| {
@@ -219,6 +219,8 @@ impl World for Study {
             1 => select(vec!["oslo", "bergen"]).prop_map(|id| OpenSite { site: site(id), name: label(id) }),
             1 => hashes().prop_map(|design| GoLive { design }),
             1 => days().prop_map(|on| Complete { on }),
+            1 => (select(vec!["oslo", "paris"]), 0..3_u32, days())
+                .prop_map(|(id, participants, by)| SetEnrolmentTarget { site: site(id), participants, by }),
             1 => set,
             1 => ids().prop_map(|rule| EndRetention { rule }),
             4 => holds_of_data(),
