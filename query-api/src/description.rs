@@ -5,7 +5,7 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{HeaderBuilder, Object, RefOr, Response, Type};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
-use crate::{audit, casebook, erasures, identity, overview, participants, queries, signatures, studies};
+use crate::{audit, casebook, erasures, identity, matrix, overview, participants, queries, signatures, studies};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,6 +19,7 @@ use crate::{audit, casebook, erasures, identity, overview, participants, queries
         participants::list,
         participants::show,
         casebook::show,
+        matrix::list,
         queries::list,
         signatures::list,
         identity::show,

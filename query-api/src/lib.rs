@@ -11,6 +11,7 @@ mod description;
 mod desk;
 mod erasures;
 mod identity;
+mod matrix;
 mod overview;
 mod participants;
 mod queries;
@@ -31,6 +32,7 @@ pub fn router(queries: Arc<Queries>) -> Router {
         .merge(overview::routes())
         .merge(participants::routes())
         .merge(casebook::routes())
+        .merge(matrix::routes())
         .merge(queries::routes())
         .merge(signatures::routes())
         .merge(identity::routes())
