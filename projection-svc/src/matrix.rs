@@ -387,8 +387,7 @@ impl Line {
     /// The form, begun if nothing was known of it.
     fn form(&mut self, key: &FormKey) -> &mut Form {
         let visit = self.visit(&key.visit());
-        let place =
-            visit.forms.binary_search_by(|one| (&one.form, one.form_repeat).cmp(&(&key.form, key.form_repeat)));
+        let place = visit.forms.binary_search_by(|one| (&one.form, one.form_repeat).cmp(&(&key.form, key.form_repeat)));
         let at = place.unwrap_or_else(|at| {
             visit.forms.insert(at, Form::begun(key));
             at
@@ -499,7 +498,16 @@ mod tests {
     fn asked(query: usize, place: Place) -> Event {
         let check: Option<CheckId> = None;
         let (by, to) = (Role::Monitor, None);
-        Event::QueryOpened { query: id(query), kind: QueryKind::Manual, place, check, by, to, candidate: false, text: None }
+        Event::QueryOpened {
+            query: id(query),
+            kind: QueryKind::Manual,
+            place,
+            check,
+            by,
+            to,
+            candidate: false,
+            text: None,
+        }
     }
 
     fn id(query: usize) -> QueryId {
