@@ -250,6 +250,8 @@ pub const QUERIES: &[(&str, &[Role])] = &[
         "participant.list",
         &[Unblinded, Investigator, Coordinator, Monitor, DataManager, Auditor, Dpo, Controller, Integrator],
     ),
+    // How far each form is, without values.
+    ("participant.matrix", &[Unblinded, Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
     ("participant.casebook", &[Unblinded, Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
     ("participant.identity", &[Investigator, Coordinator]),
     ("participant.audit", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Dpo, Unblinded]),

@@ -110,6 +110,7 @@ fn address(query: &str) -> Option<&'static str> {
         "study.design" => "/v1/studies/cardio/designs/0202020202020202020202020202020202020202020202020202020202020202",
         "study.overview" => "/v1/studies/cardio/overview",
         "participant.list" => "/v1/studies/cardio/participants",
+        "participant.matrix" => "/v1/studies/cardio/matrix",
         "participant.casebook" => const_format(PERSON, "casebook"),
         "participant.identity" => const_format(PERSON, "identity"),
         "participant.audit" => const_format(PERSON, "audit"),

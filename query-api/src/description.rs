@@ -5,7 +5,7 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{HeaderBuilder, Object, RefOr, Response, Type};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
-use crate::{audit, casebook, erasures, figures, identity, overview, participants, queries, signatures, studies, trail};
+use crate::{audit, casebook, erasures, figures, identity, matrix, overview, participants, queries, signatures, studies, trail};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,6 +27,7 @@ use crate::{audit, casebook, erasures, figures, identity, overview, participants
         participants::list,
         participants::show,
         casebook::show,
+        matrix::list,
         queries::list,
         signatures::list,
         identity::show,

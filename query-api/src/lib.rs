@@ -12,6 +12,7 @@ mod desk;
 mod erasures;
 mod figures;
 mod identity;
+mod matrix;
 mod overview;
 mod participants;
 mod queries;
@@ -35,6 +36,7 @@ pub fn router(queries: Arc<Queries>) -> Router {
         .merge(figures::routes())
         .merge(participants::routes())
         .merge(casebook::routes())
+        .merge(matrix::routes())
         .merge(queries::routes())
         .merge(signatures::routes())
         .merge(identity::routes())
