@@ -21,6 +21,7 @@ use crate::permit::Principal;
 use crate::rejection::Rejection;
 use crate::scope::Scope;
 
+mod blinded;
 mod tables;
 mod world;
 
