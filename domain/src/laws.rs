@@ -260,6 +260,7 @@ laws! {
     privacy: crate::privacy::Privacy;
     user: crate::user::User;
     randomisation: crate::randomisation::Randomisation;
+    subject_number: crate::subject_number::SubjectNumber;
 }
 
 proptest! {

@@ -43,7 +43,12 @@ pub(super) fn of_commit(commit: &Commit) -> Result<Vec<EntryRow>, Malformed> {
                 }
             }
         }
-        Aggregate::Study | Aggregate::DesignPart | Aggregate::Privacy | Aggregate::User | Aggregate::Randomisation => {
+        Aggregate::Study
+        | Aggregate::DesignPart
+        | Aggregate::Privacy
+        | Aggregate::User
+        | Aggregate::Randomisation
+        | Aggregate::SubjectNumber => {
             for event in &commit.events {
                 entries.push(of_fact(commit, event)?);
             }
