@@ -206,6 +206,8 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("randomisation.import", &[Unblinded]),
     ("randomisation.assign-slot", &[System]),
     ("randomisation.close", &[Unblinded, Controller]),
+    ("subject-number.key", &[System]),
+    ("subject-number.claim", &[System]),
     ("user.register", &[System]),
     ("user.issue-token", &[System]),
     ("user.revoke-token", &[System, Controller]),

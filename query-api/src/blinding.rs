@@ -8,13 +8,14 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use domain::design::ItemValue;
 use domain::history::{Aggregate, CommitHash, StreamId};
 use domain::ids::{AllocationId, Environment, ErasureId, TenantId};
-use domain::participant::Event;
+use domain::participant::{CheckOutcome, Event, FormKey, ItemKey, Severity};
 use domain::permit::{Principal, QUERIES, Role, may_query};
 use domain::port::{Clock, Credentials, Failure, Tenant, Tenants, WaitingOn, Waits};
 use domain::randomisation::{self, Arm, Content, Origin, Seed, Stratum};
-use domain::scope::{Personal, Scope};
+use domain::scope::{DesignScoped, Erasable, Part, Personal, Scope};
 use domain::study;
 use projection_svc::testing::{Story, World, label, site, tenant};
 use tower::ServiceExt;
@@ -61,7 +62,25 @@ fn story(told: &str, other: &str, place: u32) -> Story {
     );
     story.saved(1, "VS", &[("SYSBP", Scope::HealthClinical, "120"), ("KIT", Scope::HealthBlinded, told)]);
     story.changed(1, "VS", ("KIT", Scope::HealthBlinded, &format!("{told}{told}")), "read again");
+    story.participant(1, fired_at_the_kit(told));
     story
+}
+
+/// A check that stands at a blinded item, and reads open ones: what stood there is noted beside. That no check reads a
+/// blinded one, and so none fires by it, is the domain's law (`domain/src/laws/blinded.rs`).
+fn fired_at_the_kit(told: &str) -> Event {
+    let oid = |text: &str| text.parse().expect("valid");
+    let value = Erasable::Known(ItemValue(told.to_owned()));
+    Event::CheckFired {
+        form: FormKey { visit: oid("V1"), visit_repeat: 1, form: oid("VS"), form_repeat: 1 },
+        item: ItemKey { group: oid("G"), group_repeat: 1, item: oid("KIT") },
+        check: "CK".parse().expect("valid"),
+        severity: Severity::Soft,
+        outcome: CheckOutcome::Accepted,
+        value: Some(DesignScoped { scope: Scope::HealthBlinded, part: Part::all(), value }),
+        at: None,
+        message: Some(label("given late")),
+    }
 }
 
 struct One(Arc<Tenant>);

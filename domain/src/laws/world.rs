@@ -13,7 +13,9 @@ use crate::design::{ItemValue, StudyDesign, content_hash};
 use crate::design_part::{self, DesignPart, PartText};
 use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::identity::{self, Detail, Identity, PlainDetails};
-use crate::ids::{AllocationId, CommandId, Environment, ErasureId, HoldId, QueryId, StudyId, TokenId, UnblindingId};
+use crate::ids::{
+    AllocationId, CommandId, Environment, ErasureId, HoldId, ParticipantId, QueryId, StudyId, TokenId, UnblindingId,
+};
 use crate::participant::{self, FormKey, ItemKey, ItemPlace, ItemToSave, Participant, Place, QueryKind, QueryState};
 use crate::permit::{Principal, Role, Sites};
 use crate::port::TreeCopies;
@@ -21,6 +23,7 @@ use crate::privacy::{self, Justification, Next, Person, Privacy, RefusalGround, 
 use crate::randomisation::{self, Levels, Randomisation, Slot};
 use crate::scope::{OneValue, Part, Plain, Scope};
 use crate::study::{self, Milestones, Rule, Study, Trigger};
+use crate::subject_number::{self, SubjectNumber};
 use crate::testing::{design, label, live_study, oid, principal, site, tenant};
 use crate::user::{self, AccountKind, Grant, User};
 use crate::{Day, Moment};
@@ -571,6 +574,27 @@ impl World for Randomisation {
     }
 
     fn compares_values(_: &randomisation::Command) -> bool {
+        false
+    }
+}
+
+impl World for SubjectNumber {
+    fn commands() -> BoxedStrategy<subject_number::Command> {
+        use subject_number::Command::{Claim, Key};
+        let key = (1..3_u8).prop_map(|n| Key { key: subject_number::NumberKey(CommitHash([n; 32])) });
+        let claim = (1..4_u128).prop_map(|n| Claim { participant: ParticipantId(Uuid::from_u128(n)) });
+        prop_oneof![1 => key, 2 => claim].boxed()
+    }
+
+    fn governing() -> BoxedStrategy<()> {
+        Just(()).boxed()
+    }
+
+    fn stream() -> StreamId {
+        in_study(Aggregate::SubjectNumber, content_hash(b"a number"))
+    }
+
+    fn compares_values(_: &subject_number::Command) -> bool {
         false
     }
 }
