@@ -19,6 +19,7 @@ mod migration;
 pub mod odm;
 mod randomise;
 pub mod refusal;
+mod rehearse;
 #[cfg(test)]
 mod testing;
 mod values;
