@@ -158,9 +158,10 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("participant.save-items", &[Investigator, Coordinator, Integrator, Unblinded]),
     ("participant.complete-form", &[Investigator, Coordinator, Integrator]),
     ("participant.reopen-form", &[Investigator, Coordinator, Integrator]),
-    ("participant.remove-form", &[Investigator, Coordinator, DataManager]),
-    ("participant.restore-form", &[Investigator, Coordinator, DataManager]),
-    ("participant.open-query", &[Investigator, Coordinator, Monitor, DataManager]),
+    ("participant.remove-form", &[Investigator, Coordinator, DataManager, Integrator]),
+    ("participant.restore-form", &[Investigator, Coordinator, DataManager, Integrator]),
+    // A program brings in remarks, and asks nothing: see `participant/queries.rs`.
+    ("participant.open-query", &[Investigator, Coordinator, Monitor, DataManager, Integrator]),
     ("participant.raise-query", &[Investigator, Coordinator, Monitor, DataManager]),
     ("participant.answer-query", &[Investigator, Coordinator, Monitor, DataManager]),
     ("participant.forward-query", &[Investigator, Coordinator, Monitor, DataManager]),
