@@ -12,6 +12,7 @@ use crate::erasure::ErasureTrigger;
 use crate::execute::Request;
 use crate::exports::Exports;
 use crate::governing::GoverningCache;
+use crate::numbers::NumberKeys;
 
 /// The write side of one process, for all its tenants.
 pub struct Commands {
@@ -20,6 +21,7 @@ pub struct Commands {
     pub(crate) dice: Arc<dyn Dice>,
     pub(crate) erasures: ErasureTrigger,
     pub(crate) governing: GoverningCache,
+    pub(crate) numbers: NumberKeys,
     pub(crate) reauthentication: Arc<dyn Reauthentication>,
     pub(crate) exports: Exports,
 }
@@ -53,8 +55,8 @@ impl Commands {
         erasures: ErasureTrigger,
         reauthentication: Arc<dyn Reauthentication>,
     ) -> Arc<Self> {
-        let (governing, exports) = (GoverningCache::default(), Exports::default());
-        Arc::new(Self { tenants, clock, dice, erasures, governing, reauthentication, exports })
+        let (governing, numbers, exports) = (GoverningCache::default(), NumberKeys::default(), Exports::default());
+        Arc::new(Self { tenants, clock, dice, erasures, governing, numbers, reauthentication, exports })
     }
 
     /// A request with a new command id, captured now.

@@ -70,7 +70,7 @@ impl Commands {
         request: &Request,
     ) -> Result<Done, Refusal> {
         match command {
-            Command::Start { order, .. } => self.start_export(tenant, stream, order, request).await,
+            Command::Start { order, .. } => self.start_export(tenant, stream, *order, request).await,
             Command::Delete {} => {
                 let done = self.execute::<Export>(tenant, stream, &command, request).await?;
                 tenant.exports.destroy(id_of(stream)?).await?;
@@ -91,7 +91,7 @@ impl Commands {
             return Err(Refusal::Forbidden("export.start".into()));
         }
         let frame = self.frame(&request.principal, stream, &order).await?;
-        let command = Command::Start { order: order.clone(), frame: Some(frame.clone()) };
+        let command = Command::Start { order: Box::new(order.clone()), frame: Some(frame.clone()) };
         let done = self.execute::<Export>(tenant, stream, &command, request).await?;
         if done.events > 0 {
             let (export, study) = (id_of(stream)?, study_of(stream)?);

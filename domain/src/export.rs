@@ -266,7 +266,7 @@ pub enum Command {
     /// Orders it.
     Start {
         /// What.
-        order: Order,
+        order: Box<Order>,
         /// What it comes to. Never from a body.
         #[serde(skip)]
         frame: Option<Frame>,

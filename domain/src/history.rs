@@ -34,13 +34,15 @@ pub enum Aggregate {
     User,
     /// A sealed randomisation list and which of its slots are taken.
     Randomisation,
+    /// Who has which subject number.
+    SubjectNumber,
     /// Who got which data, what for and until when.
     Export,
 }
 
 impl Aggregate {
     /// Every aggregate.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Study,
         Self::DesignPart,
         Self::Participant,
@@ -48,6 +50,7 @@ impl Aggregate {
         Self::Privacy,
         Self::User,
         Self::Randomisation,
+        Self::SubjectNumber,
         Self::Export,
     ];
 
@@ -61,6 +64,7 @@ impl Aggregate {
             Self::Privacy => "privacy",
             Self::User => "user",
             Self::Randomisation => "randomisation",
+            Self::SubjectNumber => "subject-number",
             Self::Export => "export",
         }
     }
@@ -114,13 +118,17 @@ impl StreamId {
         Self { journal: self.journal.clone(), aggregate, id: self.id.clone() }
     }
 
-    /// The person whose data a stream holds: its id, where that is a UUID. Studies, design parts, randomisation lists and exports hold none.
+    /// The person whose data a stream holds: its id, where that is a UUID. The others hold none.
     pub fn data_subject(&self) -> Option<DataSubject> {
         match self.aggregate {
             Aggregate::Participant | Aggregate::Identity | Aggregate::Privacy | Aggregate::User => {
                 Uuid::parse_str(&self.id).ok().map(DataSubject)
             }
-            Aggregate::Study | Aggregate::DesignPart | Aggregate::Randomisation | Aggregate::Export => None,
+            Aggregate::Study
+            | Aggregate::DesignPart
+            | Aggregate::Randomisation
+            | Aggregate::SubjectNumber
+            | Aggregate::Export => None,
         }
     }
 }

@@ -54,6 +54,7 @@ pub fn follow_ups(commit: &Commit) -> Result<Vec<FollowUp>, Malformed> {
         | Aggregate::Identity
         | Aggregate::User
         | Aggregate::Randomisation
+        | Aggregate::SubjectNumber
         | Aggregate::Export => Ok(vec![]),
     }
 }

@@ -6,7 +6,8 @@ use utoipa::openapi::{HeaderBuilder, Object, RefOr, Response, Type};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
 use crate::{
-    audit, casebook, datasets, erasures, exports, identity, overview, participants, queries, signatures, studies,
+    audit, casebook, datasets, erasures, exports, figures, identity, matrix, overview, participants, queries,
+    signatures, studies, trail,
 };
 
 #[derive(OpenApi)]
@@ -18,13 +19,23 @@ use crate::{
         studies::version,
         studies::difference,
         overview::show,
+        figures::enrolment,
+        figures::visits,
+        figures::completeness,
+        figures::entry_lag,
+        figures::queries,
+        figures::verification,
+        figures::lock_readiness,
+        figures::signatures,
         participants::list,
         participants::show,
         casebook::show,
+        matrix::list,
         queries::list,
         signatures::list,
         identity::show,
         audit::page,
+        trail::stream,
         erasures::list,
         erasures::show,
         erasures::certificate,

@@ -91,6 +91,8 @@ pub(crate) async fn file(
     let found = exports::show(&entered.tenant, &study, export).await?;
     let found = found.filter(|found| is_own(found, &caller)).ok_or_else(no_such_export)?;
     match found.stage {
+        // What expired is deleted soon, and given to nobody from then on.
+        Stage::Held if found.order.expires_at.0 <= queries.now() => return Err(deleted()),
         Stage::Held => {}
         Stage::Writing => return Err(Problem::not_found("export-not-completed", "its files are still being written")),
         Stage::Failed | Stage::Deleted => return Err(deleted()),

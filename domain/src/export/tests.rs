@@ -26,7 +26,7 @@ fn frame() -> Frame {
 }
 
 fn start(order: Order) -> Command {
-    Command::Start { order, frame: Some(frame()) }
+    Command::Start { order: Box::new(order), frame: Some(frame()) }
 }
 
 fn started() -> Event {
@@ -57,7 +57,7 @@ fn an_export_has_a_recipient_a_purpose_an_expiry_and_a_format() {
     ] {
         export([]).when(start(wrong)).rejected("invalid-order");
     }
-    export([]).when(Command::Start { order: order(), frame: None }).rejected("not-framed");
+    export([]).when(Command::Start { order: Box::new(order()), frame: None }).rejected("not-framed");
 }
 
 #[test]

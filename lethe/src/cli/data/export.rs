@@ -1,6 +1,7 @@
 //! Orders an export, waits until it is written, takes its files into a folder and registers that as a copy.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -143,7 +144,8 @@ impl Export {
         client.command(&path, random_id(), None, None, &copy).await?;
         for listed in &export.files {
             let mut file = folder.create(&listed.name)?;
-            client.download(&format!("{path}/files/{}", listed.name), &mut file).await?;
+            let write = |piece: &[u8]| file.write_all(piece).map_err(|error| CliError::failed(&listed.name, error));
+            client.pieces(&format!("{path}/files/{}", listed.name), write).await?;
             let entry = folder.close(file, &listed.name, &listed.media_type, listed.records)?;
             if entry.sha256 != listed.sha256 {
                 return Err(CliError::failed(&listed.name, "it is not what the platform wrote: take it again"));
