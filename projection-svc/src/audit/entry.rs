@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use domain::field::{Field, Malformed, PERSONAL};
 use domain::history::{Aggregate, Commit, OpenEvent};
 use domain::identity::{self, Detail, Details};
+use domain::ids::CommandId;
 use domain::participant::{self, SavedItem, Source};
 use domain::scope::{DesignScoped, Part, Personal, tag};
 use domain::upcast::upcast;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::{Action, EntryRow, Subject};
 use crate::row::{Act, Named};
@@ -53,6 +55,7 @@ pub(super) fn of_commit(commit: &Commit) -> Result<Vec<EntryRow>, Malformed> {
         Aggregate::DesignPart | Aggregate::Randomisation => {
             for event in &commit.events {
                 let mut entry = blank(commit, event);
+                entry.act = act_of(commit);
                 entry.subject.details = json!({"stream": commit.header.stream.to_string()});
                 entries.push(entry);
             }
@@ -64,6 +67,15 @@ pub(super) fn of_commit(commit: &Commit) -> Result<Vec<EntryRow>, Malformed> {
         }
     }
     Ok(entries)
+}
+
+/// Who and when. The command of a list's commit is the allocation, which alone joins a person to a slot: it stays out.
+pub(super) fn act_of(commit: &Commit) -> Act {
+    let act = Act::of(commit);
+    match commit.header.stream.aggregate {
+        Aggregate::Randomisation => Act { command: CommandId(Uuid::nil()), ..act },
+        _ => act,
+    }
 }
 
 fn blank(commit: &Commit, event: &OpenEvent) -> EntryRow {

@@ -328,6 +328,7 @@ async fn a_reader_of_one_site_learns_nothing_of_another() {
     let all = walked(&world, Filter::default(), Sites::All, TrailPosition::default()).await;
     let last = &all.last().expect("the list's").entry;
     assert_eq!((last.event.as_str(), &last.details), ("list-closed", &json!({"stream": "randomisation/main"})));
+    assert_eq!(last.act.command.0, Uuid::nil(), "the command of a list is an allocation");
 }
 
 #[tokio::test]
