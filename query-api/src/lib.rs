@@ -10,7 +10,9 @@ mod casebook;
 mod description;
 mod desk;
 mod erasures;
+mod figures;
 mod identity;
+mod matrix;
 mod overview;
 mod participants;
 mod queries;
@@ -31,8 +33,10 @@ pub fn router(queries: Arc<Queries>) -> Router {
     Router::new()
         .merge(studies::routes())
         .merge(overview::routes())
+        .merge(figures::routes())
         .merge(participants::routes())
         .merge(casebook::routes())
+        .merge(matrix::routes())
         .merge(queries::routes())
         .merge(signatures::routes())
         .merge(identity::routes())

@@ -141,9 +141,18 @@ impl Client {
     }
 
     /// Sends a body and hands every line of the reply to `each`.
-    pub async fn lines(&self, path: &str, body: &Value, mut each: impl FnMut(Value)) -> Result<(), ApiError> {
-        let response = self.request(Method::POST, path).json(body).send().await.map_err(no_answer)?;
-        let mut response = refuse(response).await?;
+    pub async fn lines(&self, path: &str, body: &Value, each: impl FnMut(Value)) -> Result<(), ApiError> {
+        self.by_line(self.request(Method::POST, path).json(body), each).await
+    }
+
+    /// Sends commands, one a line, and hands each result to `each`.
+    pub async fn bulk(&self, path: &str, lines: String, each: impl FnMut(Value)) -> Result<(), ApiError> {
+        let request = self.request(Method::POST, path).header("Content-Type", "application/x-ndjson");
+        self.by_line(request.body(lines), each).await
+    }
+
+    async fn by_line(&self, request: RequestBuilder, mut each: impl FnMut(Value)) -> Result<(), ApiError> {
+        let mut response = refuse(request.send().await.map_err(no_answer)?).await?;
         let mut pending = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
             pending.extend_from_slice(&chunk);
