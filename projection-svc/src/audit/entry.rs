@@ -50,9 +50,9 @@ pub(super) fn of_commit(commit: &Commit) -> Result<Vec<EntryRow>, Malformed> {
                 entries.push(of_study(commit, event)?);
             }
         }
-        // A list tells the arms, a part is a text of any length: both have views of their own. Here stands which one it
-        // was, who, and when.
-        Aggregate::DesignPart | Aggregate::Randomisation => {
+        // A list tells the arms, a part is a text of any length, and with the key of the numbers they could be tried: here
+        // stands which one it was, who, and when.
+        Aggregate::DesignPart | Aggregate::Randomisation | Aggregate::SubjectNumber => {
             for event in &commit.events {
                 let mut entry = blank(commit, event);
                 entry.act = act_of(commit);
@@ -60,7 +60,7 @@ pub(super) fn of_commit(commit: &Commit) -> Result<Vec<EntryRow>, Malformed> {
                 entries.push(entry);
             }
         }
-        Aggregate::Privacy | Aggregate::User | Aggregate::SubjectNumber => {
+        Aggregate::Privacy | Aggregate::User => {
             for event in &commit.events {
                 entries.push(of_fact(commit, event)?);
             }
