@@ -115,7 +115,8 @@ impl<W: Write> Tag<'_, W> {
 
 /// A text for a CDATA section, whose end it may not hold; what XML cannot hold is replaced.
 fn plain<'a>(text: &'a str, replaced: &mut u64) -> Cow<'a, str> {
-    let taken = |character: char| is_plain(character) || matches!(character, '&' | '<' | '>' | '"' | '\n' | '\r' | '\t');
+    let taken =
+        |character: char| is_plain(character) || matches!(character, '&' | '<' | '>' | '"' | '\n' | '\r' | '\t');
     if text.chars().all(taken) && !text.contains("]]>") {
         return Cow::Borrowed(text);
     }

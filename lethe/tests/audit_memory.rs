@@ -20,8 +20,8 @@ use projection_svc::fold::{Model, Stores, model};
 use projection_svc::participants::Participants;
 use projection_svc::projection::Projection;
 use projection_svc::studies::Studies;
-use projection_svc::testing::{Story, World, label, site, tenant};
 use projection_svc::tables;
+use projection_svc::testing::{Story, World, label, site, tenant};
 
 const ITEMS: usize = 100;
 const PEOPLE: u128 = 200;

@@ -131,7 +131,10 @@ async fn rights_and_sites_are_those_of_every_other_view() {
     let saved = told.lines(&dpo, "&kind=items-saved").await;
     assert!(saved.iter().all(|it| it["new"].get("withheld").is_some()), "a DPO sees no value");
     let monitor = told.lines(&told.monitor, "&kind=identity-recorded").await;
-    assert!(!monitor.is_empty() && monitor.iter().all(|it| it["new"].get("withheld").is_some()), "nor a monitor a name");
+    assert!(
+        !monitor.is_empty() && monitor.iter().all(|it| it["new"].get("withheld").is_some()),
+        "nor a monitor a name"
+    );
     let stranger = told.home.client(Role::SponsorViewer).await;
     assert_eq!(stranger.text(TRAIL).await.expect_err("is denied").status, Some(403));
     for (wrong, code) in [("from=x", "invalid-from"), ("since=yesterday", "invalid-query")] {
