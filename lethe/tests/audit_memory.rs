@@ -14,6 +14,7 @@ use domain::permit::{Principal, Role};
 use domain::port::{Credentials, Failure, Progress, Tenant, Tenants, WaitingOn, Waits};
 use domain::scope::{DesignScoped, Erasable, Part, Scope};
 use domain::study;
+use infra::chance::SystemClock;
 use infra::store::SledStore;
 use projection_svc::audit::Audit;
 use projection_svc::fold::{Model, Stores, model};
@@ -145,7 +146,8 @@ async fn filled(stores: &Stores, entries: usize) -> u64 {
 /// Serves the trail on a port of its own.
 async fn served(tenant: Tenant) -> String {
     let one = Arc::new(One { tenant: Arc::new(tenant) });
-    let views = edge::authenticated(query_api::router(query_api::Queries::new(one.clone(), one)), Arc::new(Reader));
+    let queries = query_api::Queries::new(one.clone(), one, Arc::new(SystemClock));
+    let views = edge::authenticated(query_api::router(queries), Arc::new(Reader));
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     tokio::spawn(async move { axum::serve(listener, views).await });
