@@ -74,6 +74,7 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str) -> Vec<(&'static
         ("/v1/erasures/{erasure}", format!("/v1/erasures/{erasure}"), Dpo),
         ("/v1/studies", "/v1/studies".to_owned(), Investigator),
         ("/v1/studies/{study}", of_study(""), Investigator),
+        ("/v1/studies/{study}/audit", of_study("/audit"), Investigator),
         ("/v1/studies/{study}/design", of_study("/design"), Investigator),
         ("/v1/studies/{study}/designs/{design}", of_study(&format!("/designs/{design}")), Investigator),
         (
@@ -172,7 +173,9 @@ async fn every_view_answers_as_described() {
         let answer = caller.get(&format!("{path}?min_position={last}")).await;
         assert_eq!(answer.status(), 200, "{path}");
         assert_eq!(header(&answer, "cache-control"), "no-store", "{path}");
-        assert!(header(&answer, "content-type").starts_with("application/json"), "{path}");
+        // The audit trail of a study is a stream of lines.
+        let kind = if path.ends_with("cardio-1/audit") { "application/x-ndjson" } else { "application/json" };
+        assert!(header(&answer, "content-type").starts_with(kind), "{path}");
         assert!(reflects(header(&answer, "lethe-position"), &last), "{path}");
         problem(caller.get(&format!("{path}?colour=red")).await, 400, "invalid-query", path).await;
         let wrong = caller.request(Method::DELETE, path).send().await.expect("an answer");
