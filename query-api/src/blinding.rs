@@ -79,6 +79,19 @@ impl Waits for One {
     }
 }
 
+/// The other addresses of `study.figures`.
+const FIGURES: [&str; 9] = [
+    "/v1/studies/cardio/figures/enrolment",
+    "/v1/studies/cardio/figures/visits",
+    "/v1/studies/cardio/figures/completeness",
+    "/v1/studies/cardio/figures/entry-lag",
+    "/v1/studies/cardio/figures/verification",
+    "/v1/studies/cardio/figures/lock-readiness",
+    "/v1/studies/cardio/figures/signatures",
+    "/v1/studies/cardio/figures/queries?as_of=2026-11-22T12:00:00Z",
+    "/v1/studies/cardio/overview?as_of_position=cardio:1:5",
+];
+
 struct Noon;
 
 impl Clock for Noon {
@@ -132,9 +145,11 @@ fn const_format(person: &str, view: &str) -> &'static str {
 /// Every answer of every view to `role`, byte by byte.
 async fn answers(world: &World, role: Role) -> Vec<(String, Vec<u8>)> {
     let one = Arc::new(One(Arc::new(world.tenant.clone())));
-    let views = edge::authenticated(crate::router(crate::Queries::new(one.clone(), one, Arc::new(Noon))), Arc::new(Roles));
+    let views =
+        edge::authenticated(crate::router(crate::Queries::new(one.clone(), one, Arc::new(Noon))), Arc::new(Roles));
     let mut answers = Vec::new();
-    let addresses: BTreeSet<&str> = QUERIES.iter().filter_map(|(query, _)| address(query)).collect();
+    let mut addresses: BTreeSet<&str> = QUERIES.iter().filter_map(|(query, _)| address(query)).collect();
+    addresses.extend(FIGURES);
     for address in addresses {
         let request = Request::get(address).header("authorization", format!("Bearer {role}"));
         let request = request.body(Body::empty()).expect("a request");
