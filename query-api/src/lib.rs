@@ -12,11 +12,14 @@ mod desk;
 mod erasures;
 mod figures;
 mod identity;
+mod matrix;
 mod overview;
 mod participants;
 mod queries;
+pub mod rave;
 mod signatures;
 mod studies;
+mod trail;
 
 use std::sync::Arc;
 
@@ -33,10 +36,12 @@ pub fn router(queries: Arc<Queries>) -> Router {
         .merge(figures::routes())
         .merge(participants::routes())
         .merge(casebook::routes())
+        .merge(matrix::routes())
         .merge(queries::routes())
         .merge(signatures::routes())
         .merge(identity::routes())
         .merge(audit::routes())
+        .merge(trail::routes())
         .merge(erasures::routes())
         .with_state(queries)
 }

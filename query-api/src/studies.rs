@@ -120,7 +120,7 @@ fn as_published(reflected: &[Position], design: &Design, text: String) -> Respon
     reflecting(reflected, (headers, text))
 }
 
-async fn content_of(tenant: &Tenant, study: &StudyId, design: &Design) -> Result<StudyDesign, Failure> {
+pub(crate) async fn content_of(tenant: &Tenant, study: &StudyId, design: &Design) -> Result<StudyDesign, Failure> {
     let stream = StreamId::in_study(&tenant.id, study, Aggregate::Study, study);
     let text = text_of(tenant, study, design).await?;
     serde_json::from_str(&text).map_err(|_| Failure::damaged(&stream, "a published design is no design"))

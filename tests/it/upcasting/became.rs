@@ -9,7 +9,7 @@ use domain::port::TreeCopies;
 use domain::privacy::{Justification, RefusalGround, RefusedScope, RestrictionGround, TargetKeys};
 use domain::scope::{DesignScoped, Erasable, OneValue, Part, Personal, Scope, ScopeTag, tag};
 use domain::user::{AccountKind, Grant};
-use domain::{design_part, identity, participant, privacy, randomisation, study, user};
+use domain::{design_part, identity, participant, privacy, randomisation, study, subject_number, user};
 use serde::de::DeserializeOwned;
 use uuid::{Uuid, uuid};
 
@@ -348,6 +348,15 @@ fn blinded() -> Vec<(&'static str, participant::Event)> {
         ("unblinding-approved.1", UnblindingApproved { unblinding: unblinding() }),
         ("unblinded.1", Unblinded { unblinding: unblinding() }),
         ("inadvertent-unblinding.1", InadvertentUnblinding { reason: reason("a label was left on") }),
+    ]
+}
+
+pub(super) fn subject_number() -> Vec<(&'static str, subject_number::Event)> {
+    use subject_number::{Event, NumberKey};
+    let participant = text("11111111-2222-4333-8444-555555555506");
+    vec![
+        ("numbers-keyed.1", Event::Keyed { key: NumberKey(text(HASH)) }),
+        ("number-claimed.1", Event::Claimed { participant }),
     ]
 }
 

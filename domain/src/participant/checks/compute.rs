@@ -90,7 +90,8 @@ fn computed(
         return None;
     }
     let compiled = view.design.compile(text, Here::default()).ok()?;
-    if !first && view.inputs(&compiled, &at).is_disjoint(changed) {
+    if view.design.reads_blinded(&compiled, &item.item) || (!first && view.inputs(&compiled, &at).is_disjoint(changed))
+    {
         return None;
     }
     let value = match view.run(&compiled, &at) {
