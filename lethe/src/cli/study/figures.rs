@@ -8,7 +8,7 @@ use crate::cli::{CliError, Client};
 
 /// Prints a figure of a study as JSON.
 #[derive(Args)]
-pub(super) struct Figures {
+pub(in crate::cli) struct Figures {
     /// Which one.
     #[arg(value_parser = ["enrolment", "visits", "completeness", "entry-lag", "queries", "verification", "lock-readiness", "signatures"])]
     name: String,
