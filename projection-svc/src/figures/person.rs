@@ -135,7 +135,7 @@ impl Person {
             Step::Saved(form, items) => {
                 self.begun.get_or_insert(at);
                 let visit = self.visit(&form.visit(), at);
-                if items.0.iter().any(|(_, entry)| matches!(entry, Entry::Answered | Entry::Cleared)) {
+                if items.each().any(|(_, entry)| matches!(entry, Entry::Answered | Entry::Cleared)) {
                     visit.entered.get_or_insert(at);
                 }
                 self.form(names.form(form)).saved(items, names);
@@ -225,16 +225,17 @@ impl FormState {
     }
 
     fn saved(&mut self, items: &Items, names: &mut Names) {
-        for (item, entry) in &items.0 {
-            let state = self.items.entry(names.item(item)).or_default();
+        for (item, entry) in items.each() {
+            let Some(item) = names.item(item) else { continue };
+            let state = self.items.entry(item).or_default();
             state.answered = matches!(entry, Entry::Answered | Entry::Computed);
             state.computed = matches!(entry, Entry::Computed | Entry::NotComputed);
         }
     }
 
     fn verified(&mut self, items: &Items, names: &mut Names, verified: bool) {
-        for (item, _) in &items.0 {
-            if let Some(state) = self.items.get_mut(&names.item(item)) {
+        for (item, _) in items.each() {
+            if let Some(state) = names.item(item).and_then(|item| self.items.get_mut(&item)) {
                 state.again = state.verified && !verified || state.again && !verified;
                 state.verified = verified;
             }
