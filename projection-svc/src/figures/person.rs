@@ -236,7 +236,7 @@ impl FormState {
     fn verified(&mut self, items: &Items, names: &mut Names, verified: bool) {
         for (item, _) in items.each() {
             if let Some(state) = names.item(item).and_then(|item| self.items.get_mut(&item)) {
-                state.again = state.verified && !verified || state.again && !verified;
+                state.again = !verified && (state.verified || state.again);
                 state.verified = verified;
             }
         }

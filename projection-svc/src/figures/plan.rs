@@ -55,7 +55,7 @@ struct GroupPlan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     NotStarted,
-    InProgress,
+    Begun,
     Complete,
     NotApplicable,
 }
@@ -142,7 +142,7 @@ impl Plan {
             let progress = match (state.removed, state.completed) {
                 (true, _) => Progress::NotApplicable,
                 (false, true) => Progress::Complete,
-                (false, false) => Progress::InProgress,
+                (false, false) => Progress::Begun,
             };
             forms.insert(form, progress);
         }

@@ -78,7 +78,7 @@ fn event(what: u8, which: u8, today: time::Date) -> Event {
         13 => Event::FormRestored { form, reason: text() },
         14 => asked(query, if which < 4 { item("SYSBP") } else { Place::Participant }),
         15 => Event::QueryAnswered { query: named(), text: text() },
-        16 => Event::QueryClosed { query: named(), by_check: which % 2 == 0, text: None },
+        16 => Event::QueryClosed { query: named(), by_check: which.is_multiple_of(2), text: None },
         17 => Event::QueryReopened { query: named(), text: text() },
         18 => Event::Verified { form, items: items() },
         19 => Event::VerificationReset { form, items: items() },
