@@ -13,6 +13,7 @@ mod drill;
 mod erasure;
 mod exports;
 mod failpoints;
+mod figures;
 mod isolation;
 mod judges;
 mod observability;
