@@ -125,6 +125,9 @@ impl Append {
         if let Some(outcome) = self.publish_while_still(guard).await {
             return outcome;
         }
+        if self.journal.replicas != 1 && self.after > 0 {
+            return self.publish_after_a_look(guard).await;
+        }
         let filler = Outgoing::new(guard_subject(&self.journal.id), Bytes::new());
         let filler = filler.expecting_of(&guard.subject, guard.sequence);
         // The filler first: then the batch's last sequence is the commit's.
@@ -156,6 +159,17 @@ impl Append {
             }
         }
         None
+    }
+
+    /// On several replicas every guarded commit would be a batch, and the batches of one study hinder each other. Where a
+    /// stream has a history of its own, so that a marker can stand in it, the guard is looked at right before: what moves
+    /// it in the time of one request is not noticed.
+    async fn publish_after_a_look(&self, guard: &Guard) -> Result<u64, Refusal> {
+        match self.end_of_guard(guard).await {
+            Some(end) if end == guard.sequence => self.publish_plain(self.message()).await,
+            Some(_) => Err(guard_moved()),
+            None => Err(Refusal::Silence("the stream that guards a commit could not be read".into())),
+        }
     }
 
     /// Whether the guard's stream has not moved until the journal stream reached `end`. None: it could not be read.
