@@ -20,6 +20,7 @@ mod numbers;
 pub mod odm;
 mod randomise;
 pub mod refusal;
+mod rehearse;
 #[cfg(test)]
 mod testing;
 mod values;

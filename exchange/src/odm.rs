@@ -8,9 +8,11 @@ mod clinical;
 pub mod flags;
 pub mod metadata;
 mod notes;
+mod trail;
 mod write;
 
 pub(crate) use write::rfc3339;
+pub use trail::{TrailChange, TrailEntry, TrailFrame, TrailPlace, TrailSubject, TrailWriter};
 pub use write::{History, OdmOptions, OdmWriter};
 
 /// Which ODM.

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use domain::design::ItemValue;
 use domain::history::{Aggregate, CommitHash, StreamId};
 use domain::ids::{AllocationId, Environment, ErasureId, TenantId};
 use domain::participant::{CheckOutcome, Event, FormKey, ItemKey, Severity};
 use domain::permit::{Principal, QUERIES, Role, may_query};
-use domain::port::{Credentials, Failure, Tenant, Tenants, WaitingOn, Waits};
+use domain::port::{Clock, Credentials, Failure, Tenant, Tenants, WaitingOn, Waits};
 use domain::randomisation::{self, Arm, Content, Origin, Seed, Stratum};
 use domain::scope::{DesignScoped, Erasable, Part, Personal, Scope};
 use domain::study;
@@ -98,6 +100,14 @@ impl Waits for One {
     }
 }
 
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> time::OffsetDateTime {
+        time::macros::datetime!(2026-11-23 12:00 UTC)
+    }
+}
+
 struct Roles;
 
 #[async_trait]
@@ -119,11 +129,14 @@ fn address(query: &str) -> Option<&'static str> {
         "study.design" => "/v1/studies/cardio/designs/0202020202020202020202020202020202020202020202020202020202020202",
         "study.overview" => "/v1/studies/cardio/overview",
         "participant.list" => "/v1/studies/cardio/participants",
+        "participant.matrix" => "/v1/studies/cardio/matrix",
         "participant.casebook" => const_format(PERSON, "casebook"),
         "participant.identity" => const_format(PERSON, "identity"),
         "participant.audit" => const_format(PERSON, "audit"),
+        "study.audit" => "/v1/studies/cardio/audit",
         "participant.signatures" => const_format(PERSON, "signatures"),
         "query.list" => "/v1/studies/cardio/queries",
+        "study.figures" => "/v1/studies/cardio/figures/queries",
         "erasure.list" => "/v1/erasures",
         "erasure.show" => "/v1/erasures/00000000-0000-0000-0000-000000000009",
         "participant.arm"
@@ -135,6 +148,15 @@ fn address(query: &str) -> Option<&'static str> {
     })
 }
 
+/// The same queries under other addresses.
+const ELSEWHERE: &[&str] = &[
+    "/v1/studies/cardio/audit?format=odm132",
+    "/v1/studies/cardio/audit?format=odm20",
+    "/RaveWebServices/studies",
+    "/RaveWebServices/studies/cardio(Test)/subjects",
+    "/RaveWebServices/datasets/ClinicalAuditRecords.odm?studyoid=cardio(Test)",
+];
+
 fn const_format(person: &str, view: &str) -> &'static str {
     Box::leak(format!("{person}/{view}").into_boxed_str())
 }
@@ -142,11 +164,17 @@ fn const_format(person: &str, view: &str) -> &'static str {
 /// Every answer of every view to `role`, byte by byte.
 async fn answers(world: &World, role: Role) -> Vec<(String, Vec<u8>)> {
     let one = Arc::new(One(Arc::new(world.tenant.clone())));
-    let views = edge::authenticated(crate::router(crate::Queries::new(one.clone(), one)), Arc::new(Roles));
+    let queries = crate::Queries::new(one.clone(), one, Arc::new(Noon));
+    let views = edge::authenticated(crate::router(queries.clone()), Arc::new(Roles));
+    let views = views.merge(crate::rave::router(queries, Arc::new(Roles)));
     let mut answers = Vec::new();
     let addresses: BTreeSet<&str> = QUERIES.iter().filter_map(|(query, _)| address(query)).collect();
-    for address in addresses {
+    for address in addresses.into_iter().chain(ELSEWHERE.iter().copied()) {
         let request = Request::get(address).header("authorization", format!("Bearer {role}"));
+        let request = match address.starts_with("/RaveWebServices") {
+            true => Request::get(address).header("authorization", format!("Basic {}", STANDARD.encode(format!("x:{role}")))),
+            false => request,
+        };
         let request = request.body(Body::empty()).expect("a request");
         let (parts, body) = views.clone().oneshot(request).await.expect("infallible").into_parts();
         let bytes = to_bytes(body, usize::MAX).await.expect("in memory").to_vec();

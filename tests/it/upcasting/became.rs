@@ -38,7 +38,7 @@ pub(super) fn why(value: &str) -> Option<Personal<String, tag::HealthFreeText>> 
 pub(super) fn study() -> Vec<(&'static str, study::Event)> {
     use study::Event::{
         ApprovalsDemanded, Completed, ConsentApproved, ConsentPublished, ConsentRequired, Created, DesignActivated,
-        DesignApproved, DesignPublished, RetentionEnded, RetentionSet, SiteOpened, WentLive,
+        DesignApproved, DesignPublished, EnrolmentTargetSet, RetentionEnded, RetentionSet, SiteOpened, WentLive,
     };
     let set = RetentionSet {
         rule: text("ctr-58"),
@@ -69,6 +69,10 @@ pub(super) fn study() -> Vec<(&'static str, study::Event)> {
         (
             "consent-required.1",
             ConsentRequired { version: text("2.0"), site: Some(text("oslo")), from: text("2026-11-20") },
+        ),
+        (
+            "enrolment-target-set.1",
+            EnrolmentTargetSet { site: text("oslo"), participants: 20, by: text("2027-01-31") },
         ),
         ("study-completed.1", Completed { on: text("2026-11-20") }),
         ("retention-set.1", set),

@@ -15,7 +15,7 @@ const ROUNDS_MAX: usize = 16;
 
 impl StudyDesign {
     /// How an item is computed, if the platform computes it.
-    pub(in crate::participant) fn method_of(&self, item: &Ref) -> Option<&str> {
+    pub fn method_of(&self, item: &Ref) -> Option<&str> {
         let method = item.method.as_deref()?;
         let method = self.methods.iter().find(|one| one.oid == method)?;
         executed(&method.expressions)
