@@ -1,7 +1,7 @@
 //! On a real server: no subject number is given twice, and what was decided before a freeze is not stored after it.
 
 use domain::permit::Role;
-use futures_util::future::join_all;
+use lethe::cli::{ApiError, Client, Reply};
 use lethe::platform::random_id;
 use serde_json::{Value, json};
 use tests::api::{enrol, participant, send, vital_signs};
@@ -11,17 +11,28 @@ fn register(number: &str) -> Value {
     json!({"type": "register", "site": "oslo", "subject_number": number})
 }
 
+/// Sends all of them at the same time; the answers in their order.
+async fn at_once(client: &Client, commands: impl Iterator<Item = (String, Value)>) -> Vec<Result<Reply, ApiError>> {
+    let sent: Vec<_> = commands
+        .map(|(at, command)| {
+            let client = client.clone();
+            tokio::spawn(async move { send(&client, &at, command).await })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for one in sent {
+        answers.push(one.await.expect("it is answered"));
+    }
+    answers
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subject_number_is_given_once_across_sites_restarts_and_erasures() {
     let home = Home::with_off_site().await;
     home.live_study().await;
     let doctor = home.client(Role::Investigator).await;
     let ids: Vec<_> = (0..8).map(|_| random_id()).collect();
-    let racing = ids.iter().map(|id| {
-        let (doctor, at) = (&doctor, participant(*id));
-        async move { send(doctor, &at, register("N-1")).await }
-    });
-    let results = join_all(racing).await;
+    let results = at_once(&doctor, ids.iter().map(|id| (participant(*id), register("N-1")))).await;
     let won: Vec<_> = results.iter().zip(&ids).filter(|(result, _)| result.is_ok()).map(|(_, id)| *id).collect();
     let [owner] = won.as_slice() else { panic!("one of them gets it, not {}", won.len()) };
     for refused in results.iter().filter_map(|result| result.as_ref().err()) {
@@ -53,12 +64,12 @@ async fn no_save_is_stored_behind_a_freeze() {
         people.push(participant(enrol(&doctor, "oslo", &format!("N-{n}")).await));
     }
     let study = format!("/v1/studies/{}", cardio());
-    let saves = people.iter().map(|at| async { send(&doctor, at, vital_signs("120")).await });
+    let saves = people.into_iter().map(|at| (at, vital_signs("120")));
     let freeze = async {
         let frozen = send(&manager, &study, json!({"type": "freeze-data"})).await.expect("frozen");
         sequence(&frozen.position.expect("a position"))
     };
-    let (saved, frozen_at) = tokio::join!(join_all(saves), freeze);
+    let (saved, frozen_at) = tokio::join!(at_once(&doctor, saves), freeze);
     for one in saved {
         match one {
             Ok(reply) => assert!(sequence(&reply.position.expect("a position")) < frozen_at, "stored behind it"),
