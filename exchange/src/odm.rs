@@ -11,8 +11,8 @@ mod notes;
 mod trail;
 mod write;
 
-pub(crate) use write::rfc3339;
 pub use trail::{TrailChange, TrailEntry, TrailFrame, TrailPlace, TrailSubject, TrailWriter};
+pub(crate) use write::rfc3339;
 pub use write::{History, OdmOptions, OdmWriter};
 
 /// Which ODM.

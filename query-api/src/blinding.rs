@@ -172,7 +172,9 @@ async fn answers(world: &World, role: Role) -> Vec<(String, Vec<u8>)> {
     for address in addresses.into_iter().chain(ELSEWHERE.iter().copied()) {
         let request = Request::get(address).header("authorization", format!("Bearer {role}"));
         let request = match address.starts_with("/RaveWebServices") {
-            true => Request::get(address).header("authorization", format!("Basic {}", STANDARD.encode(format!("x:{role}")))),
+            true => {
+                Request::get(address).header("authorization", format!("Basic {}", STANDARD.encode(format!("x:{role}"))))
+            }
             false => request,
         };
         let request = request.body(Body::empty()).expect("a request");

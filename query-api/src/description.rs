@@ -5,7 +5,9 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{HeaderBuilder, Object, RefOr, Response, Type};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
-use crate::{audit, casebook, erasures, figures, identity, matrix, overview, participants, queries, signatures, studies, trail};
+use crate::{
+    audit, casebook, erasures, figures, identity, matrix, overview, participants, queries, signatures, studies, trail,
+};
 
 #[derive(OpenApi)]
 #[openapi(

@@ -111,8 +111,7 @@ impl Desk {
 impl Queries {
     async fn figures(&self, caller: Principal, study: StudyId, asked: Asked) -> Result<Desk, Problem> {
         desk::limit(asked.limit)?;
-        let (entered, _) =
-            self.enter_study(&caller, "study.figures", &study, asked.min_position.as_deref()).await?;
+        let (entered, _) = self.enter_study(&caller, "study.figures", &study, asked.min_position.as_deref()).await?;
         let (time, position) = (asked.as_of.as_deref(), asked.as_of_position.as_deref());
         let snapshot = self.snapshot(&entered, &study, time, position).await?;
         Ok(Desk { entered, study, caller, asked, snapshot })

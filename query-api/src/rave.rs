@@ -155,7 +155,12 @@ impl Queries {
     }
 
     /// A study by its name alone.
-    async fn enter_rave_project(&self, caller: &Principal, query: &str, name: &str) -> Result<(Entered, Study), Problem> {
+    async fn enter_rave_project(
+        &self,
+        caller: &Principal,
+        query: &str,
+        name: &str,
+    ) -> Result<(Entered, Study), Problem> {
         let study: StudyId = name.trim().parse().map_err(|_| Problem::no_such_study())?;
         self.enter_study(caller, query, &study, None).await
     }
@@ -170,9 +175,11 @@ fn study_element(xml: &mut Xml<Vec<u8>>, oid: &str, study: &Study) -> Result<(),
     };
     xml.tag("Study").attr("OID", oid).attr("mdsol:ProjectType", "Project").start().map_err(unwritten)?;
     xml.tag("GlobalVariables").start().map_err(unwritten)?;
-    for (element, text) in
-        [("StudyName", name.as_str()), ("StudyDescription", study.name.as_str()), ("ProtocolName", study.study.as_str())]
-    {
+    for (element, text) in [
+        ("StudyName", name.as_str()),
+        ("StudyDescription", study.name.as_str()),
+        ("ProtocolName", study.study.as_str()),
+    ] {
         xml.tag(element).text(text).map_err(unwritten)?;
     }
     xml.end().map_err(unwritten)

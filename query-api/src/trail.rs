@@ -109,15 +109,13 @@ pub(crate) async fn stream(
     Parameters(wanted): Parameters<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (entered, found) =
-        queries.enter_study(&caller, "study.audit", &study, wanted.min_position.as_deref()).await?;
+    let (entered, found) = queries.enter_study(&caller, "study.audit", &study, wanted.min_position.as_deref()).await?;
     let (format, from) = (wanted.format(&headers), wanted.from()?);
     let reader = (caller.sites.clone(), Visible::of(caller.actor.role));
     let filter = wanted.filter();
     let through = through(&entered);
-    let walk = |filter| {
-        StudyTrail::new(Arc::clone(&entered.tenant), study.clone(), filter, reader.clone(), from, through)
-    };
+    let walk =
+        |filter| StudyTrail::new(Arc::clone(&entered.tenant), study.clone(), filter, reader.clone(), from, through);
     let trail = walk(filter.clone());
     let (kind, body) = match format {
         Format::Ndjson => ("application/x-ndjson", pieces(trail, Writer::Lines(Vec::new()))),

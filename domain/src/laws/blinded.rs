@@ -131,6 +131,7 @@ fn told(design: &StudyDesign, entries: &[Enter], kits: impl Fn(u32) -> u32) -> (
             value: Some(crate::design::ItemValue(value.to_string())),
             not_done: None,
             reason: Some("read again".into()),
+            expect: None,
         };
         let command = Command::SaveItems { form, items: vec![item], source: Source::User };
         let act = Act { who: principal(Role::Integrator, 1), command: Some(command), tagged: n > 0 };

@@ -312,7 +312,8 @@ fn another_value(record: &participant::Record) -> participant::Command {
     let same = now.is_some_and(|now| now.known().is_some_and(|now| now.0 == "98765"));
     let value = Some(ItemValue(if same { "98765000" } else { "98765" }.into()));
     let ItemKey { group, group_repeat, item } = item;
-    let item = ItemToSave { group, group_repeat, item, value, not_done: None, reason: Some("CANARY".into()), expect: None };
+    let item =
+        ItemToSave { group, group_repeat, item, value, not_done: None, reason: Some("CANARY".into()), expect: None };
     participant::Command::SaveItems { form: the_form(), items: vec![item], source: participant::Source::User }
 }
 

@@ -50,8 +50,11 @@ mod tests {
             let created = Event::Created { name: label("Cardio"), environment: Environment::Test };
             vec![created, Event::SiteOpened { site: site("oslo"), name: label("Oslo") }]
         };
-        let set =
-            |at: &str, participants| Command::SetEnrolmentTarget { site: site(at), participants, by: day("2027-01-31") };
+        let set = |at: &str, participants| Command::SetEnrolmentTarget {
+            site: site(at),
+            participants,
+            by: day("2027-01-31"),
+        };
         let was = |participants| Event::EnrolmentTargetSet { site: site("oslo"), participants, by: day("2027-01-31") };
         given::<Study>(study()).when(set("oslo", 20)).then([was(20)]);
         given::<Study>(study().into_iter().chain([was(20)])).when(set("oslo", 20)).then([]);

@@ -21,11 +21,7 @@ pub(super) struct Admin<'a> {
     pub(super) sites: &'a [SiteEntry],
 }
 
-pub(super) fn write<W: Write>(
-    xml: &mut Xml<W>,
-    export: &Admin<'_>,
-    version: OdmVersion,
-) -> Result<(), ExchangeError> {
+pub(super) fn write<W: Write>(xml: &mut Xml<W>, export: &Admin<'_>, version: OdmVersion) -> Result<(), ExchangeError> {
     xml.tag("AdminData").attr("StudyOID", export.study).start()?;
     for entry in export.users {
         user(xml, entry, version)?;

@@ -7,12 +7,12 @@ use domain::Moment;
 use domain::ids::{Environment, SiteId, StudyId, SubjectNumber};
 use domain::permit::Role;
 
+use super::OdmVersion;
 use super::admin::{self, Admin};
 use super::flags::TYPES;
 use super::metadata::Oids;
 use super::notes::source_code;
 use super::write::rfc3339;
-use super::OdmVersion;
 use crate::ExchangeError;
 use crate::model::{Act, Shown, SiteEntry, UserEntry};
 use crate::xml::{Tag, Xml};
@@ -228,7 +228,11 @@ impl TrailWriter {
     fn subject(&mut self, entry: &TrailEntry, subject: &TrailSubject) -> Result<(), ExchangeError> {
         let here = entry.place.visit.is_none();
         let kind = if here { "Insert" } else { "Context" };
-        self.xml.tag("SubjectData").attr("SubjectKey", subject.number.as_str()).attr("TransactionType", kind).start()?;
+        self.xml
+            .tag("SubjectData")
+            .attr("SubjectKey", subject.number.as_str())
+            .attr("TransactionType", kind)
+            .start()?;
         if here && self.v1() {
             self.audit_record(entry, subject.site.as_str())?;
         }

@@ -300,8 +300,7 @@ impl Filter {
     fn wants_entry(&self, entry: &AuditEntry) -> bool {
         let action = serde_json::to_value(entry.action).ok();
         let action = action.as_ref().and_then(|action| action.as_str()).unwrap_or_default();
-        let of_kind =
-            self.kinds.is_empty() || self.kinds.contains(&entry.event) || self.kinds.contains(action);
+        let of_kind = self.kinds.is_empty() || self.kinds.contains(&entry.event) || self.kinds.contains(action);
         // Of the study's own entries, a site has those that name it.
         let own = entry.aggregate == Aggregate::Study;
         let site = entry.details.get("site").and_then(|site| site.as_str());

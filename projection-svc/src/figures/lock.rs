@@ -102,11 +102,13 @@ pub fn readiness(snapshot: &Snapshot, wanted: &Wanted<'_>) -> Readiness {
 
 pub(super) fn of(person: &Person, plan: &Plan, names: &Names) -> Vec<Blocker> {
     let tells = |place: &Place| matches!(place, Place::Item(item) if plan.telling.contains(&item.item));
-    let unsettled = person.queries.iter().filter(|(_, asked)| {
-        asked.kind != QueryKind::Annotation && !asked.state.is_settled() && !tells(&asked.place)
-    });
-    let mut blockers: Vec<Blocker> =
-        unsettled.map(|(query, asked)| Blocker::OpenQuery { query: query.clone(), place: asked.place.clone() }).collect();
+    let unsettled = person
+        .queries
+        .iter()
+        .filter(|(_, asked)| asked.kind != QueryKind::Annotation && !asked.state.is_settled() && !tells(&asked.place));
+    let mut blockers: Vec<Blocker> = unsettled
+        .map(|(query, asked)| Blocker::OpenQuery { query: query.clone(), place: asked.place.clone() })
+        .collect();
     for (form, progress) in plan.forms(person, names) {
         if progress == Progress::NotStarted {
             blockers.push(Blocker::FormNotStarted { form });

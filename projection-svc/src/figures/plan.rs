@@ -162,9 +162,8 @@ fn group(design: &StudyDesign, reference: &Ref) -> Option<GroupPlan> {
 
 /// The items that tell the arm, and those at which a check, a condition or a method that names one of them can ask.
 fn telling(design: &StudyDesign) -> BTreeSet<Oid> {
-    let blinded = |item: &&domain::design::ItemDef| {
-        item.blinded || design.scope_of(item) == domain::scope::Scope::HealthBlinded
-    };
+    let blinded =
+        |item: &&domain::design::ItemDef| item.blinded || design.scope_of(item) == domain::scope::Scope::HealthBlinded;
     let mut telling: BTreeSet<Oid> = design.items.iter().filter(blinded).map(|item| item.oid.clone()).collect();
     if telling.is_empty() {
         return telling;

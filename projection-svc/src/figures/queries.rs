@@ -126,7 +126,8 @@ pub fn queries(snapshot: &Snapshot, wanted: &Wanted<'_>) -> QueryFigures {
             *checks.entry(check).or_default() += fired;
         }
     }
-    let mut top_checks: Vec<_> = checks.into_iter().map(|(check, fired)| Firing { check: check.clone(), fired }).collect();
+    let mut top_checks: Vec<_> =
+        checks.into_iter().map(|(check, fired)| Firing { check: check.clone(), fired }).collect();
     top_checks.sort_by(|one, other| other.fired.cmp(&one.fired).then_with(|| one.check.cmp(&other.check)));
     top_checks.truncate(CHECKS);
     let sites = sites.into_iter().map(|(site, seen)| SiteQueries { site, counts: seen.done() }).collect();

@@ -302,8 +302,8 @@ impl Said<'_> {
 
 /// A number for a query, which Rave counts and we name: 53 bits of FNV-1a over its id, so that every language holds it.
 fn query_number(query: &str) -> u64 {
-    let hash = query.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = query
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     hash >> 11
 }

@@ -27,8 +27,12 @@ async fn versions(
     Path(project): Path<String>,
 ) -> Result<Response, Problem> {
     let (entered, study) = queries.enter_rave_project(&caller, "study.design", &project).await?;
-    let mut document =
-        Document::begin("Snapshot", format!("VERSIONS.{}", study.study), &entered.reflected, std::slice::from_ref(&study))?;
+    let mut document = Document::begin(
+        "Snapshot",
+        format!("VERSIONS.{}", study.study),
+        &entered.reflected,
+        std::slice::from_ref(&study),
+    )?;
     study_element(&mut document.0, study.study.as_str(), &study)?;
     for (n, design) in study.designs.iter().enumerate().rev() {
         let tag = document.0.tag("MetaDataVersion").attr("OID", (n + 1).to_string());

@@ -43,8 +43,12 @@ async fn list(
     Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Response, Problem> {
     let (entered, study) = queries.enter_rave(&caller, "participant.list", &oid).await?;
-    let mut document =
-        Document::begin("Snapshot", format!("SUBJECTS.{}", study.study), &entered.reflected, std::slice::from_ref(&study))?;
+    let mut document = Document::begin(
+        "Snapshot",
+        format!("SUBJECTS.{}", study.study),
+        &entered.reflected,
+        std::slice::from_ref(&study),
+    )?;
     let mut after = None;
     loop {
         let page = participants::list(&entered.tenant, &study.study, &caller.sites, after.as_deref(), STEP).await?;
@@ -64,12 +68,7 @@ fn design_of(study: &Study, participant: &Participant) -> usize {
     version_oid(study, participant.design.or(site).or(study.live_design).as_ref())
 }
 
-fn subject(
-    xml: &mut Xml<Vec<u8>>,
-    study: &Study,
-    participant: &Participant,
-    wanted: &Wanted,
-) -> Result<(), Problem> {
+fn subject(xml: &mut Xml<Vec<u8>>, study: &Study, participant: &Participant, wanted: &Wanted) -> Result<(), Problem> {
     let version = design_of(study, participant).to_string();
     open(xml.tag("ClinicalData").attr("StudyOID", study_oid(study)).attr("MetaDataVersionOID", version))?;
     let by_uuid = wanted.key_type.as_deref() == Some("SubjectUUID");

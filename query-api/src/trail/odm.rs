@@ -13,12 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// What stands before the first entry. The file is of the time of its last one, so the same question gives the same bytes.
-pub(crate) fn frame(
-    study: &Study,
-    design: Option<&StudyDesign>,
-    cast: Cast,
-    through: u64,
-) -> TrailFrame {
+pub(crate) fn frame(study: &Study, design: Option<&StudyDesign>, cast: Cast, through: u64) -> TrailFrame {
     let live_since = domain::Day(study.created.stored_at.0.date());
     let user = |actor: Actor| UserEntry {
         user: actor.id,

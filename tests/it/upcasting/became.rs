@@ -70,10 +70,7 @@ pub(super) fn study() -> Vec<(&'static str, study::Event)> {
             "consent-required.1",
             ConsentRequired { version: text("2.0"), site: Some(text("oslo")), from: text("2026-11-20") },
         ),
-        (
-            "enrolment-target-set.1",
-            EnrolmentTargetSet { site: text("oslo"), participants: 20, by: text("2027-01-31") },
-        ),
+        ("enrolment-target-set.1", EnrolmentTargetSet { site: text("oslo"), participants: 20, by: text("2027-01-31") }),
         ("study-completed.1", Completed { on: text("2026-11-20") }),
         ("retention-set.1", set),
         ("retention-ended.1", RetentionEnded { rule: text("ctr-58") }),

@@ -260,7 +260,8 @@ impl<'a> Journey<'a> {
                 "command": body, "idempotency_key": format!("\"{id}\""), "if_match": tag, "captured_at": captured_at,
             });
             self.tried.push(step);
-            let reply = self.run.client.post(&format!("{}/rehearsal", self.path), &json!({"commands": self.tried})).await;
+            let reply =
+                self.run.client.post(&format!("{}/rehearsal", self.path), &json!({"commands": self.tried})).await;
             if reply.is_err() {
                 self.tried.pop();
             }
