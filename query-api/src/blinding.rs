@@ -150,6 +150,15 @@ fn address(query: &str) -> Option<&'static str> {
 
 /// The same queries under other addresses.
 const ELSEWHERE: &[&str] = &[
+    "/v1/studies/cardio/figures/enrolment",
+    "/v1/studies/cardio/figures/visits",
+    "/v1/studies/cardio/figures/completeness",
+    "/v1/studies/cardio/figures/entry-lag",
+    "/v1/studies/cardio/figures/verification",
+    "/v1/studies/cardio/figures/lock-readiness",
+    "/v1/studies/cardio/figures/signatures",
+    "/v1/studies/cardio/figures/queries?as_of=2026-11-22T12:00:00Z",
+    "/v1/studies/cardio/overview?as_of_position=cardio:1:5",
     "/v1/studies/cardio/audit?format=odm132",
     "/v1/studies/cardio/audit?format=odm20",
     "/RaveWebServices/studies",

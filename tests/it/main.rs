@@ -12,6 +12,7 @@ mod drill;
 mod enrolment;
 mod erasure;
 mod failpoints;
+mod figures;
 mod isolation;
 mod laws;
 mod observability;

@@ -151,13 +151,12 @@ impl Person {
             Step::Erased => drop(self.erased.get_or_insert(at)),
             Step::Fired(check, item) => *self.fired.entry((check.clone(), item.clone())).or_default() += 1,
             Step::Asked { .. } | Step::Query(..) => self.query(step, at),
-            Step::Signed { signature, place, meaning, forms } => self.signatures.push(Signed {
-                signature: signature.clone(),
-                place: place.clone(),
-                meaning: *meaning,
-                forms: forms.iter().map(|form| names.form(form)).collect(),
-                dropped: false,
-            }),
+            Step::Signed { signature, place, meaning, forms } => {
+                let forms = forms.iter().map(|form| names.form(form)).collect();
+                let (signature, place, meaning) = (signature.clone(), place.clone(), *meaning);
+                self.signatures.retain(|one| one.signature != signature);
+                self.signatures.push(Signed { signature, place, meaning, forms, dropped: false });
+            }
             Step::Dropped(signature) => {
                 let dropped = self.signatures.iter_mut().filter(|one| one.signature == *signature);
                 dropped.for_each(|one| one.dropped = true);
