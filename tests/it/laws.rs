@@ -3,14 +3,14 @@
 //! | | the law | proved by |
 //! |---|---|---|
 //! | 1 | built anew, read models say the same, after an erasure too | `a_rebuild_and_a_restart_give_the_same_answers`, `airo_1217_what_was_derived_is_gone_with_the_keys`, `the_structure_survives_every_erasure` in `keep_the_laws` |
-//! | 2 | whatever crashes, an erasure is completed or goes on; it never stands half-way in silence | `wherever_it_stops_it_goes_on_to_the_end_and_nothing_is_done_twice`, `an_erasure_killed_at_any_point_is_resumed_and_completed` |
+//! | 2 | whatever crashes, an erasure is completed or goes on; it never stands half-way in silence | `a_crash_at_every_step_of_an_erasure_ends_in_a_completed_erasure_and_costs_no_survivor`, `a_crash_at_any_call_costs_nothing_but_the_step` |
 //! | 3 | no value of an identifying field stands outside the vault | `no_value_is_seen_outside_its_section` in `keep_the_laws`, `no_value_is_in_the_store_in_the_clear`, `nothing_personal_leaves_in_logs_traces_metrics_or_errors_and_a_request_is_one_trace` |
-//! | 4 | the expected forms are those not begun, begun, complete and not applicable, at any time | `the_expected_forms_are_always_the_sum_of_their_states` |
+//! | 4 | the expected forms are those not begun, begun, complete and not applicable, at any time | `forms_add_up` in `as_of_a_position_is_a_fold_of_what_was_before` |
 //! | 5 | no answer to a blinded role hangs on the arm, or on a blinded value | `no_answer_to_a_blinded_role_hangs_on_the_arm`, `two_histories_that_differ_in_the_arm_alone_answer_the_blinded_alike`, `blinded_values_decide_nothing_that_the_blinded_see` |
 //! | 6 | a site user never sees a byte of another site's participant | `no_route_tells_a_site_anything_of_another_sites_participant` |
 //! | 7 | a signature holds if and only if nothing that it covers changed | `a_signature_holds_if_and_only_if_nothing_it_covers_changed` |
 //! | 8 | a command sent again has no second effect | `no_command_is_carried_out_twice` in `keep_the_laws`, `an_append_whose_answer_was_lost_is_found_again_by_its_command_id` |
-//! | 9 | exported, imported elsewhere, exported again: the same | `what_was_exported_and_imported_is_exported_the_same` |
+//! | 9 | exported, imported elsewhere, exported again: the same | `real_designs_and_the_ninety_participants_of_one_are_imported`, `a_design_that_says_everything_comes_back_with_the_same_hash` |
 //! | 10 | what an erasure refuses has a ground, and a date or a hold | `a_hold_and_an_erasure_never_pass_each_other` |
 
 use std::collections::BTreeMap;
@@ -29,7 +29,9 @@ fn every_law_has_its_tests() {
     let rows: Vec<&str> = include_str!("laws.rs").lines().filter_map(|line| line.strip_prefix("//! | ")).collect();
     let rows = rows.into_iter().filter(|row| row.starts_with(|first: char| first.is_ascii_digit()));
     let mut sources = String::new();
-    for folder in ["domain/src", "command-svc/src", "query-api/src", "projection-svc/src", "infra/src", "tests/it", "lethe/src"] {
+    for folder in
+        ["domain/src", "command-svc/src", "query-api/src", "projection-svc/src", "infra/src", "tests/it", "lethe/src"]
+    {
         super::contract::every_source(folder, &mut |source| sources.push_str(source));
     }
     let mut lines = 0;
@@ -48,7 +50,14 @@ fn every_law_has_its_tests() {
 
 /// What is only of the other site: nothing of it is a word of the platform.
 const CANARIES: [&str; 8] = [
-    "CANARY-7", "98765", "Kanari-term", "Kanari-first", "Kanari-last", "kanari@example.org", "Kanari-query", "Kanari-why",
+    "CANARY-7",
+    "98765",
+    "Kanari-term",
+    "Kanari-first",
+    "Kanari-last",
+    "kanari@example.org",
+    "Kanari-query",
+    "Kanari-why",
 ];
 
 /// Everybody who may be bound to a site.
@@ -99,7 +108,9 @@ fn addresses(who: Uuid, erasure: Uuid, design: &str) -> Vec<(String, bool)> {
     let description = super::contract::description();
     let described = super::contract::operations(&description);
     let gets = super::contract::routes().into_iter().filter_map(|route| route.strip_prefix("get ").map(str::to_owned));
-    let api = gets.filter(|path| path.starts_with("/v1/studies") || path.starts_with("/v1/erasures") || path.starts_with("/Rave"));
+    let api = gets.filter(|path| {
+        path.starts_with("/v1/studies") || path.starts_with("/v1/erasures") || path.starts_with("/Rave")
+    });
     let study = cardio();
     api.map(|path| {
         let waits = described.get(&format!("get {path}")).is_some_and(|operation| {
@@ -169,8 +180,11 @@ async fn no_route_tells_a_site_anything_of_another_sites_participant() {
     }
     let (erasure, last) = another(&home, theirs).await;
     let porto = home.at_site(Role::Investigator, "porto").await;
-    let seen: String =
-        answers(&home, &porto, (theirs, erasure, &design), Some(&last)).await.into_values().map(|(_, text)| text).collect();
+    let seen: String = answers(&home, &porto, (theirs, erasure, &design), Some(&last))
+        .await
+        .into_values()
+        .map(|(_, text)| text)
+        .collect();
     for canary in CANARIES {
         assert!(seen.contains(canary), "{canary} is there to be found");
     }
@@ -186,7 +200,9 @@ async fn no_route_tells_a_site_anything_of_another_sites_participant() {
             }
         }
         for (address, (status, text)) in answers(&home, client, (theirs, erasure, &design), Some(&last)).await {
-            if CANARIES.iter().any(|canary| text.contains(canary)) || (address.contains(&theirs.to_string()) && status < 400) {
+            if CANARIES.iter().any(|canary| text.contains(canary))
+                || (address.contains(&theirs.to_string()) && status < 400)
+            {
                 told.push(format!("{role} at {address}: {status} {text}"));
             }
         }

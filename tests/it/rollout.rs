@@ -89,13 +89,19 @@ async fn a_version_goes_live_site_by_site_and_participants_follow_without_losing
     send(&doctor, &new, save("SPO2", "97")).await.expect("in the second version");
     let refused = send(&doctor, &new, save("PULSE", "70")).await.expect_err("not there any more");
     assert_eq!(refused.status, Some(422), "{refused}");
-    let refused = send(&doctor, &participant(random_id()), json!({"type": "register", "site": "krakow", "subject_number": "N-4"})).await;
+    let refused = send(
+        &doctor,
+        &participant(random_id()),
+        json!({"type": "register", "site": "krakow", "subject_number": "N-4"}),
+    )
+    .await;
     assert_eq!(refused.expect_err("no version is approved there").code, "no-design-at-site");
 
     // A rehearsal changes nothing; then all of the site follow.
     let manager = home.client(Role::DataManager).await;
     let to = ["--to", second.as_str(), "--study", "cardio-1"];
-    let (code, out, note) = cli(&home, &manager, &[&["study", "migrate", "--site", "oslo", "--dry-run"], &to[..]].concat());
+    let (code, out, note) =
+        cli(&home, &manager, &[&["study", "migrate", "--site", "oslo", "--dry-run"], &to[..]].concat());
     assert_eq!(code, Some(0), "{note}");
     assert!(out.contains("\"migrated\":false") && out.contains("PULSE") && out.contains("SPO2"), "{out}");
     assert!(send(&doctor, &at, save("SPO2", "98")).await.is_err(), "nothing was changed");

@@ -11,7 +11,9 @@ use crate::participant::{Event, FormKey, Participant, Place};
 /// The form that a fact changes: its values, or whether it counts at all.
 fn changes(fact: &Event) -> Option<&FormKey> {
     match fact {
-        Event::ItemsSaved { form, .. } | Event::FormRemoved { form, .. } | Event::FormRestored { form, .. } => Some(form),
+        Event::ItemsSaved { form, .. } | Event::FormRemoved { form, .. } | Event::FormRestored { form, .. } => {
+            Some(form)
+        }
         _ => None,
     }
 }

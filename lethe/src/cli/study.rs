@@ -213,7 +213,9 @@ impl Study {
                 let body =
                     json!({"type": "set-enrolment-target", "site": site, "participants": participants, "by": by});
                 send(&study, &body, &access).await?;
-                note!("{site} is to enrol {participants} by {by}. `lethe study figures enrolment` shows how far it is.");
+                note!(
+                    "{site} is to enrol {participants} by {by}. `lethe study figures enrolment` shows how far it is."
+                );
                 Ok(())
             }
             Self::OpenSite { site, name, study, access } => {
