@@ -89,7 +89,7 @@ async fn another(home: &Home, id: Uuid) -> (Uuid, String) {
     let register = json!({"type": "register", "site": "porto", "subject_number": "CANARY-7"});
     let consent = json!({"type": "give-consent", "version": "2.0", "reference": "Kanari-why"});
     let started = json!({"type": "start-visit", "visit": "BASELINE", "on": "2026-11-20"});
-    let query = json!({"type": "open-query", "query": "Q-kanari", "text": "Kanari-query",
+    let query = json!({"type": "open-query", "text": "Kanari-query",
         "place": {"level": "form", "visit": "BASELINE", "form": "VS"}});
     for command in [register, consent, started, vital_signs("98765"), adverse_event("Kanari-term"), query] {
         send(&doctor, &at, command.clone()).await.unwrap_or_else(|error| panic!("{command}: {error}"));
@@ -229,7 +229,7 @@ async fn by_commands(home: &Home, client: &Client, role: Role, theirs: Uuid) -> 
         ("", json!({"type": "give-consent", "version": "2.0"})),
         ("", json!({"type": "withdraw-consent", "reason": "x"})),
         ("", json!({"type": "complete-form", "visit": "BASELINE", "form": "VS"})),
-        ("", json!({"type": "open-query", "query": "Q-1", "place": place, "text": "x"})),
+        ("", json!({"type": "open-query", "place": place, "text": "x"})),
         ("", json!({"type": "answer-query", "query": "Q-kanari", "text": "x"})),
         ("", json!({"type": "close-query", "query": "Q-kanari"})),
         ("", json!({"type": "verify", "visit": "BASELINE", "form": "VS"})),
