@@ -22,6 +22,7 @@ use crate::rejection::Rejection;
 use crate::scope::Scope;
 
 mod blinded;
+mod signed;
 mod tables;
 mod world;
 
