@@ -11,6 +11,7 @@ mod dependency_rules;
 mod drill;
 mod erasure;
 mod failpoints;
+mod intake;
 mod isolation;
 mod observability;
 mod odm_import;

@@ -182,10 +182,6 @@ fn of_odm(record: u64, data: ParticipantData) -> Task {
 fn of_row(record: u64, row: MappedRow) -> Task {
     let mut steps = Vec::new();
     let step = |command, items| Step { command, line: row.line, element: "row", oid: None, items, captured_at: None };
-    if let Some(on) = row.visit_date {
-        let (visit, reason) = (row.form.visit(), row.reason.clone());
-        steps.push(step(Command::StartVisit { visit, on, reason }, Vec::new()));
-    }
     let mut places = Vec::new();
     let mut items = Vec::new();
     for item in row.items {
@@ -203,6 +199,11 @@ fn of_row(record: u64, row: MappedRow) -> Task {
     if !items.is_empty() {
         let command = Command::SaveItems { form: row.form.clone(), items, source: Source::Import };
         steps.push(step(command, places));
+    }
+    // After the values: where those are refused, nothing of the row is taken.
+    if let Some(on) = row.visit_date {
+        let (visit, reason) = (row.form.visit(), row.reason.clone());
+        steps.push(step(Command::StartVisit { visit, on, reason }, Vec::new()));
     }
     Task {
         record,
