@@ -173,6 +173,9 @@ impl Commands {
         if request.expected.is_some_and(|expected| expected != current) {
             return Err(Refusal::tag_differs(current));
         }
+        if let Some(number) = D::gives_number(&facts).cloned() {
+            self.claim_number(tenant, stream, number, request).await?;
+        }
         // The first commit has no history of its own in which a marker could stand, so the governing stream guards it.
         let guard = governor.filter(|_| tail.revision == Revision::NONE).map(|stream| (stream, governing.tail));
         let draft = work.draft(&facts, tail, guard, &context);

@@ -16,6 +16,7 @@ pub mod governing;
 mod http;
 mod lock;
 mod migration;
+mod numbers;
 pub mod odm;
 mod randomise;
 pub mod refusal;

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::field::{Fact, Malformed};
 use crate::history::{Commit, CommitHash, Header, Revision, StreamId, Tail};
-use crate::ids::{CommandId, UserId};
+use crate::ids::{CommandId, SubjectNumber, UserId};
 use crate::permit::Principal;
 use crate::rejection::Rejection;
 
@@ -115,6 +115,11 @@ pub trait Decider: Default + Clone + Send + Sync + 'static {
 
     /// The refusal that `facts` are the record of, if they are one: they are stored, and this is the answer.
     fn refusal(_facts: &[Self::Event]) -> Option<Self::Rejection> {
+        None
+    }
+
+    /// The subject number that `facts` give to somebody, if they do: it is claimed before they are stored.
+    fn gives_number(_facts: &[Self::Event]) -> Option<&SubjectNumber> {
         None
     }
 

@@ -334,6 +334,13 @@ impl Decider for Participant {
         checks::refusal(facts)
     }
 
+    fn gives_number(facts: &[Event]) -> Option<&SubjectNumber> {
+        facts.iter().find_map(|fact| match fact {
+            Event::Registered { subject_number, .. } => Some(subject_number),
+            _ => None,
+        })
+    }
+
     fn report(command: &Command, facts: &[Event]) -> Vec<ItemOutcome> {
         save::report(command, facts)
     }

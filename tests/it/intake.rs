@@ -145,7 +145,8 @@ async fn what_leaves_a_study_comes_back_the_same() {
     let whole = site.export("rich", "whole");
     for (study, file) in ["first", "second"].into_iter().zip(&whole) {
         let out = site.import(file, study, &["--reason", "As in the source", "--strict"]);
-        let refused: Vec<_> = out["report"]["rows"].as_array().expect("rows").iter().filter(|row| row["severity"] == "refused").collect();
+        let refused: Vec<_> =
+            out["report"]["rows"].as_array().expect("rows").iter().filter(|row| row["severity"] == "refused").collect();
         assert_eq!(refused, Vec::<&Value>::new(), "{study}");
         assert_eq!((&out["participants"], &out["new_participants"]), (&json!(3), &json!(3)), "{study}");
         for (n, (one, other)) in original.iter().zip(site.export(study, "none")).enumerate() {
@@ -156,7 +157,18 @@ async fn what_leaves_a_study_comes_back_the_same() {
         }
     }
     let text = canonical(&read(&original[0]), "rich").join("\n");
-    for told in ["NOT-DONE", "CLEARED", "STARTED", "MISSED", "COMPLETED", "REMOVED", "WITHDRAWN", "COMPUTED", "see the letter", "2026-0"] {
+    for told in [
+        "NOT-DONE",
+        "CLEARED",
+        "STARTED",
+        "MISSED",
+        "COMPLETED",
+        "REMOVED",
+        "WITHDRAWN",
+        "COMPUTED",
+        "see the letter",
+        "2026-0",
+    ] {
         assert!(text.contains(told), "{told} was not in the study:\n{text}");
     }
 }
@@ -164,8 +176,7 @@ async fn what_leaves_a_study_comes_back_the_same() {
 #[tokio::test(flavor = "multi_thread")]
 async fn real_participants_come_back_the_same() {
     let data = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data"));
-    let (design, clinical) =
-        (data.join("odm132_openedc_metadata.xml"), data.join("odm132_openedc_clinicaldata.xml"));
+    let (design, clinical) = (data.join("odm132_openedc_metadata.xml"), data.join("odm132_openedc_clinicaldata.xml"));
     if !design.exists() || !clinical.exists() {
         eprintln!("skipped: real_participants_come_back_the_same (../shared/data is absent)");
         return;
@@ -174,7 +185,9 @@ async fn real_participants_come_back_the_same() {
     for study in ["one", "two"] {
         let run = |arguments: &[&str]| {
             let mut command = super::binary().command(&site.folder);
-            let done = tokio::task::block_in_place(|| command.args(arguments).env("LETHE_TOKEN", &site.tokens["designer"]).output());
+            let done = tokio::task::block_in_place(|| {
+                command.args(arguments).env("LETHE_TOKEN", &site.tokens["designer"]).output()
+            });
             let done = done.expect("it runs");
             assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
         };
@@ -252,7 +265,8 @@ async fn an_import_that_is_killed_goes_on_and_doubles_nothing() {
     assert_eq!(site.run("importer", &import_arguments(&other, "killed", &resume)).0, Some(3), "another file");
     assert_eq!(site.run("importer", &import_arguments(&file, "whole", &resume)).0, Some(3), "another study");
     let out = site.import(&file, "killed", &resume);
-    let counts = |out: &Value| ["participants", "new_participants", "saved", "unchanged", "queries"].map(|key| out[key].clone());
+    let counts =
+        |out: &Value| ["participants", "new_participants", "saved", "unchanged", "queries"].map(|key| out[key].clone());
     assert_eq!(counts(&out), [200, 200, 600, 0, 29].map(|n| json!(n)), "{out}");
     assert_eq!(site.run("importer", &import_arguments(&file, "killed", &resume)).0, Some(3), "it was finished");
 

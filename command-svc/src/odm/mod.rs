@@ -22,17 +22,17 @@ mod repeats;
 mod report;
 mod source;
 mod subject;
-mod transaction;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 pub use clinical::{
-    Audit, Clinical, ClinicalForm, ClinicalItem, ClinicalVisit, ParticipantData, Said, Survey, VisitSaid, read_clinical,
-    survey,
+    Audit, Clinical, ClinicalForm, ClinicalItem, ClinicalVisit, ParticipantData, Said, Survey, VisitSaid,
+    read_clinical, survey,
 };
 pub use design::read_design;
 pub use error::{OdmError, Place};
 pub use limits::{Limits, Mode};
 pub use plan::{Plan, Step, StepItem, plan};
-pub use transaction::Transaction;
 pub use report::{Counts, Report, Row, Severity};
+pub use transaction::Transaction;

@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::design::{ItemDef, StudyDesign};
 use domain::ids::Oid;
-use domain::participant::{
-    Command, Expect, FormKey, ItemPlace, ItemToSave, Place, QueryKind, Source, VisitKey,
-};
+use domain::participant::{Command, Expect, FormKey, ItemPlace, ItemToSave, Place, QueryKind, Source, VisitKey};
 use domain::scope::Plain;
 use exchange::odm::metadata::Oids;
 use time::OffsetDateTime;
@@ -130,8 +128,7 @@ impl Plan {
     fn remarks(&mut self, place: &Place, remarks: &[Said], captured_at: Option<OffsetDateTime>) {
         for remark in remarks {
             let (place, text) = (place.clone(), Plain(remark.text.clone()));
-            let command =
-                Command::OpenQuery { place, kind: QueryKind::Annotation, text, to: None, candidate: false };
+            let command = Command::OpenQuery { place, kind: QueryKind::Annotation, text, to: None, candidate: false };
             self.step(command, (remark.line, "Annotation", None), captured_at);
         }
     }

@@ -114,9 +114,7 @@ pub(super) fn report(command: &Command, facts: &[Event]) -> Vec<ItemOutcome> {
             }
             _ => false,
         };
-        let asks = |fact: &&Event| {
-            matches!(fact, Event::QueryOpened { kind: QueryKind::System, place: Place::Item(place), .. } if *place == at)
-        };
+        let asks = |fact: &&Event| matches!(fact, Event::QueryOpened { kind: QueryKind::System, place: Place::Item(place), .. } if *place == at);
         ItemOutcome { saved: facts.iter().any(saves), queries: facts.iter().filter(asks).count() }
     };
     items.iter().map(outcome).collect()

@@ -8,6 +8,7 @@ use domain::ids::{ConsentVersion, SiteId, StudyId};
 use super::CliError;
 use super::options::Access;
 
+mod audit;
 mod export;
 pub(super) mod import;
 
@@ -18,6 +19,8 @@ pub(super) enum Data {
     Import(Box<Import>),
     /// Writes a study's data as ODM, CSV, Dataset-JSON or SAS transport files, as far as the token's holder may see it.
     Export(Box<export::Export>),
+    /// Writes the audit trail of a whole study, as far as the token's holder may see it.
+    Audit(Box<audit::Audit>),
 }
 
 /// Imports participants' data.
@@ -72,6 +75,7 @@ impl Data {
         match self {
             Self::Import(import) => import.run().await,
             Self::Export(export) => export.run().await,
+            Self::Audit(audit) => audit.run().await,
         }
     }
 }

@@ -53,7 +53,11 @@ fn elements(text: &str) -> Vec<String> {
 fn shortened(name: &str, pieces: &[&str]) -> Vec<String> {
     let text = pieces.concat();
     match name {
-        "AuditRecord" => pieces.iter().filter(|piece| piece.starts_with("ReasonForChange")).map(|piece| (*piece).to_owned()).collect(),
+        "AuditRecord" => pieces
+            .iter()
+            .filter(|piece| piece.starts_with("ReasonForChange"))
+            .map(|piece| (*piece).to_owned())
+            .collect(),
         // What checks ask, they ask anew; what persons asked stays with them.
         "Annotation" if text.contains("LETHE.QUERY") && !text.contains(">ANNOTATION") => vec![],
         "Annotation" => pieces.iter().map(|piece| attributes(piece)).collect(),

@@ -12,9 +12,7 @@ pub(super) fn design() -> Value {
         item.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         item
     };
-    let check = |comparator: &str, hard: bool, limit: &str| {
-        json!({"comparator": comparator, "hard": hard, "values": [limit], "message": {}, "expressions": []})
-    };
+    let check = |comparator: &str, hard: bool, limit: &str| json!({"comparator": comparator, "hard": hard, "values": [limit], "message": {}, "expressions": []});
     let of = |oids: &[&str]| oids.iter().map(|oid| json!({"oid": oid})).collect::<Vec<_>>();
     let mut vs = of(&["SYS", "DIA", "HEIGHT", "WEIGHT", "BMI", "NOTE"]);
     vs[4]["method"] = json!("M.BMI");
@@ -91,9 +89,7 @@ pub(super) async fn somebody(doctor: &Client, study: &str, number: &str) -> Stri
 /// Enters three participants.
 pub(super) async fn enter(doctor: &Client, study: &str) {
     let first = somebody(doctor, study, "R-1").await;
-    let visit = |visit: &str, repeat: u32, on: &str| {
-        json!({"type": "start-visit", "visit": visit, "visit_repeat": repeat, "on": on})
-    };
+    let visit = |visit: &str, repeat: u32, on: &str| json!({"type": "start-visit", "visit": visit, "visit_repeat": repeat, "on": on});
     send(doctor, &first, visit("BASE", 1, "2026-01-05")).await;
     let changed = |text: &str| json!({"value": text, "reason": "typing error"});
     send(doctor, &first, save(("BASE", 1), ("VS", 1), &[("VS", 1, "SYS", changed("250"))])).await;
@@ -108,7 +104,8 @@ pub(super) async fn enter(doctor: &Client, study: &str) {
     send(doctor, &first, save(("BASE", 1), ("VS", 1), &items)).await;
     let cleared = json!({"value": null, "reason": "of somebody else"});
     send(doctor, &first, save(("BASE", 1), ("VS", 1), &[("VS", 1, "NOTE", cleared)])).await;
-    let form = |kind: &str, form: (&str, u32)| json!({"type": kind, "visit": "BASE", "form": form.0, "form_repeat": form.1});
+    let form =
+        |kind: &str, form: (&str, u32)| json!({"type": kind, "visit": "BASE", "form": form.0, "form_repeat": form.1});
     send(doctor, &first, form("complete-form", ("VS", 1))).await;
     let event = [
         ("AE", 1, "TERM", value("  headache, \"dull\"\nand long  ")),
@@ -125,11 +122,17 @@ pub(super) async fn enter(doctor: &Client, study: &str) {
     send(doctor, &first, removed).await;
     let item = json!({"level": "item", "visit": "BASE", "form": "VS", "group": "VS", "item": "DIA"});
     for place in [json!({"level": "participant"}), item] {
-        send(doctor, &first, json!({"type": "open-query", "place": place, "kind": "annotation", "text": "see the letter"})).await;
+        send(
+            doctor,
+            &first,
+            json!({"type": "open-query", "place": place, "kind": "annotation", "text": "see the letter"}),
+        )
+        .await;
     }
     send(doctor, &first, save(("FU", 2), ("VS", 1), &[("VS", 1, "DIA", json!({"not_done": "refused"}))])).await;
     send(doctor, &first, visit("FU", 2, "2026-02-05")).await;
-    send(doctor, &first, json!({"type": "miss-visit", "visit": "FU", "visit_repeat": 3, "reason": "on a journey"})).await;
+    send(doctor, &first, json!({"type": "miss-visit", "visit": "FU", "visit_repeat": 3, "reason": "on a journey"}))
+        .await;
 
     let second = somebody(doctor, study, "R-2").await;
     send(doctor, &second, json!({"type": "withdraw", "reason": "moved away"})).await;

@@ -12,11 +12,14 @@ fn participants_with_their_sites_and_audit_records_are_read() {
         .map(|one| (one.subject_number.as_str(), one.site.as_deref(), one.values(), one.line))
         .collect();
     let at = |key: &str| line_of(CLINICAL, key);
-    assert_eq!(found, [
+    assert_eq!(
+        found,
+        [
             ("B-001", Some("SITE-A"), 17, at("\"B-001\"")),
             ("B-002", None, 0, at("\"B-002\"")),
             ("B-003", Some("SITE-B"), 0, at("\"B-003\"")),
-        ]);
+        ]
+    );
     let audit = participants[0].audit.as_ref().expect("it has one");
     assert_eq!((audit.user.as_deref(), audit.at), (Some("U.1"), Some(datetime!(2026-03-04 05:06:07 +1))));
     assert_eq!(participants[0].study.as_deref(), Some("ST.1"));

@@ -124,7 +124,9 @@ fn form_record((key, form): (&FormKey, &Form)) -> FormRecord {
             ItemRecord { item: item.item.clone(), state, computed: false, changes: vec![], notes: Notes::default() };
         match groups.last_mut().filter(|last| last.group == item.group && last.repeat == item.group_repeat) {
             Some(group) => group.items.push(record),
-            None => groups.push(GroupRecord { group: item.group.clone(), repeat: item.group_repeat, items: vec![record] }),
+            None => {
+                groups.push(GroupRecord { group: item.group.clone(), repeat: item.group_repeat, items: vec![record] })
+            }
         }
     }
     let marks = [(form.completed, Mark::Completed), (form.removed, Mark::Removed)];
@@ -177,7 +179,12 @@ fn studies() -> impl Strategy<Value = Study> {
         .collect();
     let places: Vec<FormKey> = [("V", 1, "F", 1), ("V", 1, "F", 2), ("V", 3, "F", 7), ("W", 1, "F", 1)]
         .into_iter()
-        .map(|(visit, visit_repeat, form, form_repeat)| FormKey { visit: oid(visit), visit_repeat, form: oid(form), form_repeat })
+        .map(|(visit, visit_repeat, form, form_repeat)| FormKey {
+            visit: oid(visit),
+            visit_repeat,
+            form: oid(form),
+            form_repeat,
+        })
         .collect();
     let said = prop_oneof![
         select(vec!["2026-01-05", "2024-02-29"]).prop_map(|day| VisitSaid::Started(day.into())),

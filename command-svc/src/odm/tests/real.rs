@@ -157,6 +157,7 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
         versions: Versions { contents: [(design.hash(), Arc::new(design.clone()))].into(), ..Versions::default() },
         locks: Default::default(),
         consents: Default::default(),
+        targets: Default::default(),
     };
     let study = Study::Live { setup, design: design.hash() };
     let tenant: TenantId = "acme".parse().expect("valid");

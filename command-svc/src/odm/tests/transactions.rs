@@ -118,7 +118,8 @@ fn changes_of_one_item_follow_each_other_with_their_times_and_reasons() {
 fn the_time_captured_goes_before_the_time_stored() {
     let audit = r#"<AuditRecord><UserRef UserOID="U"/><LocationRef LocationOID="L"/><DateTimeStamp>2026-03-04T05:00:00Z</DateTimeStamp>
 <SourceID>role=investigator captured=2026-03-01T00:00:00Z</SourceID></AuditRecord>"#;
-    let (steps, _) = sent(&file("", &on_form("", &format!("<ItemData ItemOID=\"FEV1\" Value=\"1\">{audit}</ItemData>"))));
+    let (steps, _) =
+        sent(&file("", &on_form("", &format!("<ItemData ItemOID=\"FEV1\" Value=\"1\">{audit}</ItemData>"))));
     assert_eq!(steps, [format!("FEV1 - 1 - @{}", datetime!(2026-03-01 0:00 UTC).unix_timestamp())]);
 }
 
@@ -129,7 +130,8 @@ fn what_our_annotations_say_is_read_and_others_are_remarks() {
             r#"<Annotation SeqNum="1">{comment}<Flag><FlagValue CodeListOID="LETHE.{list}">{code}</FlagValue><FlagType CodeListOID="LETHE.FLAG">{list}</FlagType></Flag></Annotation>"#
         )
     };
-    let missing = |code: &str| format!("<ItemData ItemOID=\"FEV1\" IsNull=\"Yes\">{}</ItemData>", flag("MISSING", code, ""));
+    let missing =
+        |code: &str| format!("<ItemData ItemOID=\"FEV1\" IsNull=\"Yes\">{}</ItemData>", flag("MISSING", code, ""));
     for (code, wanted) in [("UNKNOWN", NotDone::Unknown), ("REFUSED", NotDone::Refused)] {
         let (steps, said) = sent(&file("", &on_form("", &missing(code))));
         assert_eq!((steps, said), (vec![format!("FEV1 - {:?} - @0", Some(wanted))], vec![]));
@@ -138,7 +140,10 @@ fn what_our_annotations_say_is_read_and_others_are_remarks() {
     assert_eq!((steps, said), (vec![], vec!["4 note withheld ItemData FEV1".to_owned()]));
     let visit = |state: &str, text: &str| {
         let text = format!("<Comment>{text}</Comment>");
-        sent(&file("", &format!("<StudyEventData StudyEventOID=\"BASE\">{}</StudyEventData>", flag("VISIT", state, &text))))
+        sent(&file(
+            "",
+            &format!("<StudyEventData StudyEventOID=\"BASE\">{}</StudyEventData>", flag("VISIT", state, &text)),
+        ))
     };
     assert_eq!(visit("STARTED", "2026-03-04"), (vec!["start-visit".to_owned()], vec![]));
     assert_eq!(visit("MISSED", "on holiday"), (vec!["miss-visit".to_owned()], vec![]));

@@ -80,8 +80,7 @@ fn not_done_is_said_with_a_code_and_for_a_saved_value_with_a_reason() {
 
 #[test]
 fn a_sender_may_say_whether_an_item_is_new() {
-    let expecting =
-        |expect, value, reason| ItemToSave { expect: Some(expect), ..to_save("SYSBP", value, reason) };
+    let expecting = |expect, value, reason| ItemToSave { expect: Some(expect), ..to_save("SYSBP", value, reason) };
     let empty = || record([registered(), consented()]);
     let there = || record([registered(), consented(), saved("120")]).expecting(3);
     let (new, change) = (Expect::Nothing, Expect::Something);

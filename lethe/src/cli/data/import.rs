@@ -70,7 +70,8 @@ impl Import {
         let versions = Versions::of(&client, &study, &client.get(&study).await?.body).await?;
         let live = versions.live().ok_or_else(|| CliError::failed("the study", "it has no design"))?;
         let mapping = self.mapping.as_deref().map(records::mapping).transpose()?;
-        let mut records = Records::open(&self.file, mapping.as_ref(), &live).map_err(|error| self.unreadable(&error))?;
+        let mut records =
+            Records::open(&self.file, mapping.as_ref(), &live).map_err(|error| self.unreadable(&error))?;
         // The whole file is looked through first: one that is cut off or is no such file changes nothing.
         let survey = records.survey().map_err(|error| self.unreadable(&error))?;
         if self.strict && !survey.broken.rows.is_empty() {
@@ -187,8 +188,7 @@ impl Run<'_> {
                 None => people.push(vec![task]),
             }
         }
-        let sent: Vec<_> =
-            stream::iter(&people).map(|tasks| self.person(tasks)).buffered(SIDE_BY_SIDE).collect().await;
+        let sent: Vec<_> = stream::iter(&people).map(|tasks| self.person(tasks)).buffered(SIDE_BY_SIDE).collect().await;
         let mut tally = Tally::default();
         for outcome in sent {
             let (more, one) = outcome?;

@@ -258,7 +258,8 @@ impl<'a> Journey<'a> {
                 "command": body, "idempotency_key": format!("\"{id}\""), "if_match": tag, "captured_at": captured_at,
             });
             self.known.tried.push(step);
-            let reply = self.run.client.post(&format!("{}/rehearsal", self.path), &json!({"commands": self.known.tried})).await;
+            let reply =
+                self.run.client.post(&format!("{}/rehearsal", self.path), &json!({"commands": self.known.tried})).await;
             if reply.is_err() {
                 self.known.tried.pop();
             }
