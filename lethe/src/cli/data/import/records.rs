@@ -65,7 +65,7 @@ pub(super) struct Records<'a> {
 }
 
 enum Format<'a> {
-    Odm(Option<Clinical<BufReader<File>>>),
+    Odm(Option<Box<Clinical<BufReader<File>>>>),
     Csv { mapping: &'a Mapping, design: &'a Arc<StudyDesign>, rows: Option<Rows<'a, BufReader<File>>> },
 }
 
@@ -147,7 +147,7 @@ impl<'a> Records<'a> {
             Format::Odm(clinical) => {
                 if clinical.is_none() {
                     let begun = odm::read_clinical(input()?, &odm::Limits::default());
-                    *clinical = Some(begun.map_err(|error| error.to_string())?);
+                    *clinical = Some(Box::new(begun.map_err(|error| error.to_string())?));
                 }
                 let next = clinical.as_mut().and_then(Iterator::next).transpose().map_err(|error| error.to_string())?;
                 next.map(|data| Ok(of_odm(record, data)))
