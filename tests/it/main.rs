@@ -15,6 +15,7 @@ mod erasure;
 mod exports;
 mod failpoints;
 mod figures;
+mod intake;
 mod isolation;
 mod judges;
 mod laws;
