@@ -15,6 +15,7 @@ mod isolation;
 mod observability;
 mod odm_import;
 mod others_bugs;
+mod pilot;
 mod refusals;
 mod retries;
 mod s3;
