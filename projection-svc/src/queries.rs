@@ -427,6 +427,21 @@ async fn of_lists(
     Ok(entries)
 }
 
+/// What is known of one query beside its words.
+///
+/// # Errors
+/// What the store says.
+pub async fn head(
+    tenant: &Tenant,
+    study: &StudyId,
+    participant: ParticipantId,
+    query: &QueryId,
+) -> Result<Option<Head>, Failure> {
+    let key = query_key(study, person(participant), query);
+    let found = view::get_visible::<QueryLists>(tenant, &key, &Visible::none()).await?;
+    Ok(found.and_then(shown).map(|query| query.head))
+}
+
 fn shown(open: OpenRow<QueryRow>) -> Option<Query> {
     let OpenRow { row, withheld, .. } = open;
     let QueryRow::Query(Asked { head, thread }) = row else { return None };

@@ -9,12 +9,13 @@ use domain::port::{AppendError, Draft, Failure, Receipt};
 use sha2::{Digest as _, Sha256};
 
 use super::TRACEPARENT;
+use super::group::{Parcel, Still, moved};
 use super::insist::{Attempt, NotStored, Settled, insist};
 use super::jetstream::JetStreamJournal;
 use super::journals::Found;
 use super::names::{guard_subject, stream_subject};
 use super::read::Which;
-use super::refusal::{ApiError, Refusal, Verdict};
+use super::refusal::{Refusal, Verdict};
 use super::tails::Known;
 use super::wire::{Outgoing, Wire};
 use crate::seal::peek;
@@ -134,9 +135,9 @@ impl Append {
         Ok(ack.last)
     }
 
-    /// If the guard stands where the journal stream is known to end, that end is the second expectation. In its turn
-    /// nobody else in this process writes, so the end is known unless another process does: then none. Only on one
-    /// replica does a read see every write.
+    /// If the guard stands where the journal stream is known to end, that end is the second expectation. Flights go one after
+    /// the other, so the end is known unless another process writes too: then none. Only on one replica does a read see every
+    /// write.
     async fn publish_while_still(&self, guard: &Guard) -> Option<Result<u64, Refusal>> {
         if self.journal.replicas != 1 {
             return None;
@@ -144,9 +145,10 @@ impl Append {
         for _ in 0..STILL_TRIES {
             let end = self.journal.seen();
             if !self.stands(guard, end).await? {
-                return Some(Err(guard_moved()));
+                return Some(Err(moved()));
             }
-            match self.publish_plain(self.message().expecting_journal_at(end)).await {
+            let still = Still { subject: guard.subject.clone(), as_of: end };
+            match self.store(Some(still)).await {
                 Err(refusal) if refusal.verdict() == Verdict::Moved => {}
                 outcome => return Some(outcome),
             }
@@ -161,23 +163,21 @@ impl Append {
     /// Whether the guard's stream has not moved until the journal stream reached `end`. None: it could not be read.
     async fn stands(&self, guard: &Guard, end: u64) -> Option<bool> {
         let since = guard.as_of.max(guard.sequence);
-        match self.journal.turns.moved(&guard.subject, since, end) {
+        match self.journal.own.moved(&guard.subject, since, end) {
             Some(moved) => Some(!moved),
             None => Some(self.end_of_guard(guard).await? == guard.sequence),
         }
     }
 
-    async fn publish_plain(&self, message: Outgoing) -> Result<u64, Refusal> {
-        let sequence = self.wire.publish(message).await?.sequence;
-        self.journal.wrote(&self.subject, sequence);
-        Ok(sequence)
+    async fn store(&self, guard: Option<Still>) -> Result<u64, Refusal> {
+        self.journal.store(&self.wire, Parcel { message: self.message(), guard }).await
     }
 
-    async fn publish_now(&self) -> Result<u64, Refusal> {
-        match &self.guard {
-            Some(guard) => self.publish_guarded(guard).await,
-            None => self.publish_plain(self.message()).await,
-        }
+    /// In a cluster the leader gathers by itself what comes at once.
+    async fn publish_at_once(&self) -> Result<u64, Refusal> {
+        let sequence = self.wire.publish(self.message()).await?.sequence;
+        self.journal.wrote(&self.subject, sequence);
+        Ok(sequence)
     }
 
     async fn end_of_guard(&self, guard: &Guard) -> Option<u64> {
@@ -190,13 +190,11 @@ impl Append {
 impl Attempt for Append {
     type Ack = u64;
 
-    /// A turn lasts for one try. While the outcome is unclear others write: an end that did not move could be waited
-    /// for in vain, and reading what became of this commit does not depend on it.
     async fn publish(&self) -> Result<u64, Refusal> {
-        if self.journal.replicas == 1 {
-            self.journal.turns.alone(self.publish_now()).await
-        } else {
-            self.publish_now().await
+        match &self.guard {
+            Some(guard) => self.publish_guarded(guard).await,
+            None if self.journal.replicas == 1 => self.store(None).await,
+            None => self.publish_at_once().await,
         }
     }
 
@@ -210,11 +208,6 @@ impl Attempt for Append {
             Some(_) => Settled::Other,
         })
     }
-}
-
-/// What the server would answer. As final as its own word: what is still on its way expects the guard where it stood.
-fn guard_moved() -> Refusal {
-    Refusal::Server(ApiError { status: 400, number: 10071, description: "the guard has moved".to_owned() })
 }
 
 /// The hash that the stream's next commit and projections name: over the stored bytes, whatever they are.

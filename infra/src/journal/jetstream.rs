@@ -11,6 +11,7 @@ use domain::port::{AppendError, Draft, Failure, Feed, Journal, Receipt};
 use super::append::hash_of;
 use super::chain::Chain;
 use super::feed::JetStreamFeed;
+use super::group::Lane;
 use super::journals::{Found, Journals};
 use super::names::{Subject, parse_subject, stream_subject};
 use super::read::{Stored, Which};
@@ -27,7 +28,8 @@ pub struct JetStreamJournal {
 }
 
 impl JetStreamJournal {
-    /// Opens the journal of a tenant through the connection of its service login. Creates nothing.
+    /// Opens the journal of a tenant through the connection of its service login. Creates nothing. All journals on one server
+    /// share a `lane`.
     ///
     /// # Errors
     /// `Missing` names the journal stream that should be there and is not: the tenant's own, that of its keys, or one
@@ -37,9 +39,10 @@ impl JetStreamJournal {
         tenant: &TenantId,
         sealer: Arc<Sealer>,
         expected: &[JournalId],
+        lane: &Lane,
     ) -> Result<Self, Failure> {
         let wire = Wire::new(client);
-        let journals = Journals::new(wire.clone(), tenant.clone());
+        let journals = Journals::new(wire.clone(), tenant.clone(), lane.clone());
         journals.check(expected).await?;
         Ok(Self { wire, journals, sealer, tails: Tails::default() })
     }

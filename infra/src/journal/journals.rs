@@ -9,10 +9,11 @@ use domain::ids::TenantId;
 use domain::port::Failure;
 use serde_json::{Value, json};
 
+use super::group::{Group, Lane};
 use super::names::{Subject, aggregate_filter, journal_stream, keys_stream, parse_journal_stream, parse_subject};
+use super::own_writes::OwnWrites;
 use super::provision::{INCARNATION, Settings, journal_settings, keys_settings};
 use super::read::missing_or_unavailable;
-use super::turns::Turns;
 use super::wire::Wire;
 
 /// A journal stream that is there.
@@ -25,7 +26,10 @@ pub(super) struct Found {
     /// One: every read sees every acknowledged write.
     pub(super) replicas: u64,
     seen: AtomicU64,
-    pub(super) turns: Turns,
+    /// What this process wrote.
+    pub(super) own: OwnWrites,
+    /// What it is about to write.
+    pub(super) group: Group,
 }
 
 impl Found {
@@ -42,7 +46,7 @@ impl Found {
     /// Notes that this process has written a message.
     pub(super) fn wrote(&self, subject: &str, sequence: u64) {
         // In this order: who knows of the sequence finds the subject.
-        self.turns.wrote(subject, sequence);
+        self.own.wrote(subject, sequence);
         self.saw(sequence);
     }
 
@@ -57,12 +61,13 @@ impl Found {
 pub(super) struct Journals {
     wire: Wire,
     tenant: TenantId,
+    lane: Lane,
     found: Mutex<BTreeMap<JournalId, Arc<Found>>>,
 }
 
 impl Journals {
-    pub(super) fn new(wire: Wire, tenant: TenantId) -> Self {
-        Self { wire, tenant, found: Mutex::default() }
+    pub(super) fn new(wire: Wire, tenant: TenantId, lane: Lane) -> Self {
+        Self { wire, tenant, lane, found: Mutex::default() }
     }
 
     /// Fails unless the tenant's own journal stream, that of its keys and the `expected` ones are there, as they
@@ -101,8 +106,8 @@ impl Journals {
         let mut known = self.lock();
         let found = known.entry(id.clone()).or_insert_with(|| {
             let (id, name) = (id.clone(), name.clone());
-            let (seen, turns) = (AtomicU64::new(0), Turns::default());
-            Arc::new(Found { id, name, incarnation, replicas, seen, turns })
+            let (seen, own, group) = (AtomicU64::new(0), OwnWrites::default(), Group::new(self.lane.clone()));
+            Arc::new(Found { id, name, incarnation, replicas, seen, own, group })
         });
         if found.incarnation != incarnation {
             return Err(damaged("it was replaced while in use: start this process anew"));

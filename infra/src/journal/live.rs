@@ -7,6 +7,7 @@ use domain::ids::TenantId;
 use domain::port::Failure;
 use serde_json::json;
 
+use super::group::Lane;
 use super::journals::Journals;
 use super::names::journal_stream;
 use super::provision::{INCARNATION, INCARNATIONS};
@@ -37,7 +38,7 @@ impl LiveJournals {
 #[async_trait]
 impl RawJournals for LiveJournals {
     async fn journals(&self) -> Result<Vec<JournalId>, Failure> {
-        Journals::new(Wire::new(self.client.clone()), self.tenant.clone()).list().await
+        Journals::new(Wire::new(self.client.clone()), self.tenant.clone(), Lane::default()).list().await
     }
 
     async fn state(&self, journal: &JournalId) -> Result<JournalState, Failure> {

@@ -3,7 +3,7 @@
 //! - [`names`]: which journal stream and which subject is whose. [`Provisioner`] creates journal streams, by explicit
 //!   command only.
 //! - [`JetStreamJournal`] is the port `Journal`: `append.rs` writes, `chain.rs` checks what `read.rs` gives, `feed.rs`
-//!   follows. `turns.rs` lets one write after the other. [`JetStreamNodes`] is the key tree's port, [`NatsAnnouncements`]
+//!   follows. `group.rs` sends together what waits. [`JetStreamNodes`] is the key tree's port, [`NatsAnnouncements`]
 //!   tells other processes of its fences.
 //! - [`raw`]: messages as they are stored, unopened, for what copies, checks and proves a journal stream.
 //! - [`Replicas`]: one replica after the other, for the check of all of them.
@@ -19,19 +19,21 @@ mod batch;
 mod chain;
 mod connect;
 mod feed;
+mod group;
 mod insist;
 mod jetstream;
 mod journals;
 mod live;
 pub mod names;
 mod node_store;
+mod own_writes;
+mod pace;
 mod provision;
 pub mod raw;
 mod read;
 mod refusal;
 mod replicas;
 mod tails;
-mod turns;
 mod wire;
 
 #[cfg(test)]
@@ -44,6 +46,7 @@ pub use announcements::NatsAnnouncements;
 pub use async_nats::Client;
 pub use batch::{BatchAck, MAX_BATCH};
 pub use connect::connect;
+pub use group::Lane;
 pub use jetstream::JetStreamJournal;
 pub use live::LiveJournals;
 pub use node_store::JetStreamNodes;

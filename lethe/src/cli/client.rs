@@ -102,6 +102,20 @@ impl Client {
         response.text().await.map_err(no_answer)
     }
 
+    /// Asks for a body of any length and hands each piece of it to `each` as it arrives. The next one is not asked for
+    /// before that is done, so nothing gathers here.
+    pub(super) async fn pieces(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&[u8]) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        let mut response = refuse(self.request(Method::GET, path).send().await.map_err(no_answer)?).await?;
+        while let Some(piece) = response.chunk().await.map_err(cut)? {
+            each(&piece)?;
+        }
+        Ok(())
+    }
+
     /// Sends a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Reply, ApiError> {
         self.send(self.request(Method::POST, path).json(body)).await
@@ -191,13 +205,17 @@ impl Client {
     }
 }
 
+/// A body that ended before its end.
+fn cut(error: reqwest::Error) -> ApiError {
+    ApiError { message: format!("the answer was cut short: {}", error.without_url()), ..no_answer_of() }
+}
+
+fn no_answer_of() -> ApiError {
+    ApiError { status: None, code: "no-answer".into(), faults: Vec::new(), message: String::new() }
+}
+
 fn no_answer(error: reqwest::Error) -> ApiError {
-    ApiError {
-        status: None,
-        code: "no-answer".into(),
-        faults: Vec::new(),
-        message: format!("the platform does not answer: {}", error.without_url()),
-    }
+    ApiError { message: format!("the platform does not answer: {}", error.without_url()), ..no_answer_of() }
 }
 
 /// Turns a problem reply into an error that says what the platform said.

@@ -65,7 +65,7 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
         data_dir,
         elsewhere: options.elsewhere.clone(),
         nats,
-        queries: query_api::Queries::new(tenants, waits),
+        queries: query_api::Queries::new(tenants, waits, Arc::new(SystemClock)),
         registry,
         commands,
         metrics: options.metrics.clone(),
@@ -87,14 +87,14 @@ pub(super) async fn nats(
     tenants: &[TenantId],
 ) -> Result<Nats, StartError> {
     if let Some(elsewhere) = &elsewhere.nats {
-        return Ok(Nats::Elsewhere(elsewhere.clone()));
+        return Ok(Nats::elsewhere(elsewhere.clone()));
     }
     let found =
         tokio::task::spawn_blocking(move || if install { locate_or_install(|step| note!("{step}")) } else { locate() });
     let binary = found.await.map_err(|error| Failure::unavailable("the nats-server", error))??;
     let accounts = tenants.iter().map(|tenant| TenantAccount::new(tenant.as_str())).collect::<Result<_, _>>()?;
     let options = NatsServerOptions::within(binary, data_dir.folder("nats"), accounts);
-    Ok(Nats::Own(NatsServer::start(options).await?))
+    Ok(Nats::own(NatsServer::start(options).await?))
 }
 
 /// Opens one tenant: its journal must hold every study that was created, and everything that its read models have seen.
@@ -117,7 +117,7 @@ pub(super) async fn tenant(
     let expected: Vec<JournalId> =
         std::iter::once(own).chain(studies.iter().map(|study| journal_of(id, study))).collect();
     let journal: Arc<dyn Journal> =
-        Arc::new(JetStreamJournal::open(client.clone(), id, Arc::clone(&sealer), &expected).await?);
+        Arc::new(JetStreamJournal::open(client.clone(), id, Arc::clone(&sealer), &expected, nats.lane()).await?);
     let record = Record::new(id, &data_dir.tenant(id), &client, &keys, &vault);
     record.checkpoints.check_at_start(&expected).await?;
     let ledger = ledger(&vault, &client, id, &expected).await?;

@@ -11,7 +11,7 @@ use crate::journal::names::guard_subject;
 use crate::journal::raw::RawReader;
 use crate::journal::tests::proxy::Proxy;
 use crate::journal::tests::world::{START, World, cardio, open_sites, study, tenant};
-use crate::journal::{JetStreamJournal, Outgoing, Wire};
+use crate::journal::{JetStreamJournal, Lane, Outgoing, Wire};
 use crate::off_site::contract::Scratch;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +48,9 @@ async fn a_record_comes_back_message_by_message() {
     assert_eq!(reader.incarnations().await.unwrap(), [(1, 1), (2, 1203)]);
     keys_come_back(&bench, &backup, &client).await;
 
-    let journal = JetStreamJournal::open(client, &tenant(), bench.world.sealer.clone(), &[cardio()]).await.unwrap();
+    let journal = JetStreamJournal::open(client, &tenant(), bench.world.sealer.clone(), &[cardio()], &Lane::default())
+        .await
+        .unwrap();
     let before = bench.world.journal().await.load(&study(), START).await.unwrap();
     let after = journal.load(&study(), START).await.unwrap();
     let hashes = |history: &domain::history::History| history.iter().map(|commit| commit.hash).collect::<Vec<_>>();

@@ -11,7 +11,8 @@ use domain::port::{AppendError, Draft, Journal as _, Receipt};
 use super::world::{START, World, cardio, consented, participant, site_opened, study};
 use crate::journal::JetStreamJournal;
 
-const WRITERS: usize = 6;
+/// So many that they go together, as batches.
+const WRITERS: usize = 40;
 const KILLS: usize = 3;
 
 type Acknowledged = BTreeMap<CommandId, Receipt>;

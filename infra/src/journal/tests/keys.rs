@@ -9,7 +9,7 @@ use domain::scope::{Part, Scope};
 
 use super::proxy::Proxy;
 use super::world::{HANGS, START, World, cardio, consent, consented, facts, participant, tenant};
-use crate::journal::{JetStreamJournal, JetStreamNodes, NatsAnnouncements};
+use crate::journal::{JetStreamJournal, JetStreamNodes, Lane, NatsAnnouncements};
 use crate::keys::kms::MemoryKms;
 use crate::keys::{KeyId, KeyState, KeyTree, NodeStore as _, NodeWrite, NodeWriteError, Options, PersonKey};
 use crate::off_site::MemoryOffSite;
@@ -114,7 +114,8 @@ async fn a_key_tree_lives_on_it_and_forgets() {
     let first = tree(nodes(&world).await);
     first.create().await.unwrap();
     let sealer = Arc::new(Sealer::new(first.clone()));
-    let journal = JetStreamJournal::open(world.client().await, &tenant(), sealer, &[cardio()]).await.unwrap();
+    let journal =
+        JetStreamJournal::open(world.client().await, &tenant(), sealer, &[cardio()], &Lane::default()).await.unwrap();
     let (forgotten, kept) = (participant(), participant());
     for stream in [&forgotten, &kept] {
         journal.append(consented(stream, START, "binder 1")).await.unwrap();
@@ -127,7 +128,8 @@ async fn a_key_tree_lives_on_it_and_forgets() {
     let second = tree(nodes(&world).await);
     assert_eq!(second.probe(&[target]).await.unwrap(), 0);
     let sealer = Arc::new(Sealer::new(second));
-    let journal = JetStreamJournal::open(world.client().await, &tenant(), sealer, &[cardio()]).await.unwrap();
+    let journal =
+        JetStreamJournal::open(world.client().await, &tenant(), sealer, &[cardio()], &Lane::default()).await.unwrap();
     assert_eq!(facts(&journal.load(&kept, START).await.unwrap()), vec![consent("binder 1")]);
     let commits = journal.load(&forgotten, START).await.unwrap();
     assert!(matches!(commits, History::Erased { .. }), "what is forgotten is said, not left out");

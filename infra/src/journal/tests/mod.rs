@@ -4,6 +4,7 @@ mod append;
 mod crash;
 mod damage;
 mod follow;
+mod group;
 mod keys;
 mod live;
 mod provisioning;

@@ -5,10 +5,10 @@ use domain::port::{Failure, Journal as _};
 use serde_json::json;
 
 use super::world::{START, World, cardio, participant, tenant};
-use crate::journal::{JetStreamJournal, ProvisionError, Provisioned, Provisioner, Wire};
+use crate::journal::{JetStreamJournal, Lane, ProvisionError, Provisioned, Provisioner, Wire};
 
 async fn open(world: &World, expected: &[JournalId]) -> Result<JetStreamJournal, Failure> {
-    JetStreamJournal::open(world.client().await, &tenant(), world.sealer.clone(), expected).await
+    JetStreamJournal::open(world.client().await, &tenant(), world.sealer.clone(), expected, &Lane::default()).await
 }
 
 fn other(study: &str) -> JournalId {

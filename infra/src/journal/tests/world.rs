@@ -18,7 +18,7 @@ use time::macros::datetime;
 use uuid::Uuid;
 
 use crate::chance::SystemDice;
-use crate::journal::{JetStreamJournal, Provisioner, Wire, connect};
+use crate::journal::{JetStreamJournal, Lane, Provisioner, Wire, connect};
 use crate::keys::kms::MemoryKms;
 use crate::keys::memory::MemoryNodes;
 use crate::keys::{KeyTree, Options};
@@ -106,7 +106,7 @@ impl World {
 
     pub(crate) async fn journal_at(&self, url: &str) -> JetStreamJournal {
         let client = self.client_at(url).await;
-        JetStreamJournal::open(client, &tenant(), self.sealer.clone(), &[cardio()]).await.unwrap()
+        JetStreamJournal::open(client, &tenant(), self.sealer.clone(), &[cardio()], &Lane::default()).await.unwrap()
     }
 
     /// A raw connection, for what no journal would write.
