@@ -38,7 +38,7 @@ SV = [
     ("VISITDY", "Planned study day", "integer", None, None),
 ]
 # Where subjects were measured in one unit, it is the item's; where sites used two, it is asked for.
-POSITION = [
+SIGNS = [
     ("VSTPT", "When", "text", None, "TPT"),
     ("VSPOS", "Position", "text", None, "POSITION"),
     ("SYSBP", "Systolic blood pressure", "decimal", "MMHG", None),
@@ -54,8 +54,8 @@ BODY = [
     ("HEIGHT", "Height", "decimal", None, None),
     ("HEIGHTU", "Unit of the height", "text", None, "HEIGHTU"),
 ]
-GROUPS = {"DM": DM, "SV": SV, "VSPOSITION": POSITION, "VSBODY": BODY}
-FORMS = {"DM": ("Demographics", ["DM"]), "SV": ("Visit", ["SV"]), "VS": ("Vital signs", ["VSPOSITION", "VSBODY"])}
+GROUPS = {"DM": DM, "SV": SV, "VSSIGNS": SIGNS, "VSBODY": BODY}
+FORMS = {"DM": ("Demographics", ["DM"]), "SV": ("Visit", ["SV"]), "VS": ("Vital signs", ["VSSIGNS", "VSBODY"])}
 UNITS = {"MMHG": "mmHg", "BPM": "BEATS/MIN", "YEARS": "YEARS"}
 CODES = {
     "NY": ["Y", "N"],
@@ -71,7 +71,7 @@ CODES = {
     "HEIGHTU": ["IN", "cm"],
 }
 # A value outside is taken as it is, and asked about.
-LIMITS = {"SYSBP": (80, 200), "DIABP": (40, 120), "PULSE": (40, 130)}
+LIMITS = {"SYSBP": (90, 180), "DIABP": (50, 100), "PULSE": (45, 110)}
 TYPES = {item[0]: item[2] for items in GROUPS.values() for item in items}
 
 
@@ -156,9 +156,9 @@ def vital_signs(signs):
             repeat = CODES["TPT"].index(row["VSTPT"]) + 1
             if repeat not in seen:
                 seen.add(repeat)
-                items += [("VSPOSITION", repeat, "VSTPT", row["VSTPT"]), ("VSPOSITION", repeat, "VSPOS", row["VSPOS"])]
-            items.append(("VSPOSITION", repeat, test, value))
-            wanted = UNITS[next(unit for oid, _, _, unit, _ in POSITION if oid == test)]
+                items += [("VSSIGNS", repeat, "VSTPT", row["VSTPT"]), ("VSSIGNS", repeat, "VSPOS", row["VSPOS"])]
+            items.append(("VSSIGNS", repeat, test, value))
+            wanted = UNITS[next(unit for oid, _, _, unit, _ in SIGNS if oid == test)]
             assert row["VSORRESU"] in ("", wanted), row
         else:
             items.append(("VSBODY", 1, test, value))
@@ -201,7 +201,7 @@ def design(source):
             for oid, (name, groups) in FORMS.items()
         ],
         "item_groups": [
-            {"oid": oid, "name": oid, "repeating": oid == "VSPOSITION", "items": refs(item[0] for item in items)}
+            {"oid": oid, "name": oid, "repeating": oid == "VSSIGNS", "items": refs(item[0] for item in items)}
             for oid, items in GROUPS.items()
         ],
         "items": [item(*of) for items in GROUPS.values() for of in items],
