@@ -22,6 +22,7 @@ mod laws;
 mod observability;
 mod odm_import;
 mod others_bugs;
+mod pilot;
 mod refusals;
 mod retries;
 mod rollout;
