@@ -262,6 +262,7 @@ laws! {
     user: crate::user::User;
     randomisation: crate::randomisation::Randomisation;
     subject_number: crate::subject_number::SubjectNumber;
+    export: crate::export::Export;
 }
 
 proptest! {

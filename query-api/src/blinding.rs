@@ -137,6 +137,8 @@ fn address(query: &str) -> Option<&'static str> {
         "participant.signatures" => const_format(PERSON, "signatures"),
         "query.list" => "/v1/studies/cardio/queries",
         "study.figures" => "/v1/studies/cardio/figures/queries",
+        "export.list" => "/v1/studies/cardio/exports",
+        "export.download" => "/v1/studies/cardio/exports/00000000-0000-0000-0000-000000000009/files/cardio.csv",
         "erasure.list" => "/v1/erasures",
         "erasure.show" => "/v1/erasures/00000000-0000-0000-0000-000000000009",
         "participant.arm"

@@ -236,7 +236,9 @@ fn every_route_is_described_and_nothing_else() {
     let silent = NOT_DESCRIBED.map(str::to_owned);
     let known: BTreeSet<String> = described.iter().cloned().chain(silent).collect();
     let routes = routes();
-    let forgotten: Vec<_> = routes.difference(&known).collect();
+    // What is served in Rave's shapes is described by Rave, and by docs/rave.md.
+    let forgotten: Vec<_> =
+        routes.difference(&known).filter(|route| !route.starts_with("get /RaveWebServices/")).collect();
     let invented: Vec<_> = known.difference(&routes).collect();
     assert!(forgotten.is_empty() && invented.is_empty(), "not described: {forgotten:?}; no route: {invented:?}");
 }

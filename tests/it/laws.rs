@@ -127,6 +127,7 @@ fn addresses(who: Uuid, erasure: Uuid, design: &str) -> Vec<(String, bool)> {
                 (_, "erasure") => erasure.to_string(),
                 (_, "design" | "other" | "version") => design.to_owned(),
                 (_, "list") => "main".to_owned(),
+                (_, "export" | "file" | "copy" | "dataset" | "version_or_dataset") => random_id().to_string(),
                 (_, unknown) => panic!("{path}: say what stands for {unknown}, so that this law holds there"),
             };
         }
