@@ -30,7 +30,7 @@ pub(super) async fn measure(plan: &Plan, scene: &Scene, figures: &mut Figures) -
             raw: nobody.server,
             unit: "MiB",
             spread: 0.0,
-            more: vec![("serve", everybody.server), ("seconds", everybody.seconds), ("file_mib", everybody.written)],
+            more: vec![("client", everybody.exporter), ("seconds", everybody.seconds), ("file_mib", everybody.written)],
         });
     }
     Ok(())
