@@ -22,7 +22,7 @@ mod exports;
 mod kms;
 mod off_site;
 
-pub use exports::{ExportJob, ExportVault, ExportWritten, Exporter, HeldFile, NotFramed};
+pub use exports::{ExportJob, ExportVault, ExportWritten, Exporter, HeldFile, HeldSpool, NotFramed};
 pub use kms::{Destruction, Kms, KmsDescription, KmsError, PublicKey, Signature, Signer};
 pub use off_site::{Certified, Certifier, ErasureAccount, HeadTag, Ledger, OffSite, SwapError};
 

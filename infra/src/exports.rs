@@ -17,13 +17,14 @@ use age::x25519::Identity;
 use age::{Decryptor, Encryptor};
 use async_trait::async_trait;
 use domain::ids::ExportId;
-use domain::port::{ExportVault, Failure, HeldFile, Signer};
+use domain::port::{ExportVault, Failure, HeldFile, HeldSpool, Signer};
 
 use crate::frame::{Message, label_texts};
 use crate::keys::{KeyId, KeyState, KeyTree};
 use crate::seal::{Nonce, open, seal};
 
 mod signature;
+mod spool;
 #[cfg(test)]
 mod tests;
 
@@ -103,6 +104,11 @@ impl ExportVault for ExportFolders {
         let to = BufWriter::new(new_file(&half).map_err(failed)?);
         let writer = encryptor.map_err(failed)?.wrap_output(to).map_err(failed)?;
         Ok(Box::new(Sealed { writer, half, path }))
+    }
+
+    async fn spool(&self) -> Result<Box<dyn HeldSpool>, Failure> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(failed)?;
+        Ok(Box::new(spool::Spool::within(&self.dir).map_err(failed)?))
     }
 
     async fn open(&self, export: ExportId, name: &str) -> Result<Option<Box<dyn Read + Send>>, Failure> {

@@ -1,6 +1,6 @@
 //! Where the files of exports are held until they are deleted.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 
 use async_trait::async_trait;
 
@@ -20,6 +20,15 @@ pub trait HeldFile: Write + Send {
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
+/// What is put together before it is written to a file. Nothing of it is left when it is dropped, or the process dies.
+pub trait HeldSpool: Write + Send {
+    /// What was written, from the beginning. Nothing more is written after that.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn again(&mut self) -> io::Result<Box<dyn BufRead + '_>>;
+}
+
 /// Holds the files of one tenant's exports, sealed, those of each export under a key of its own.
 #[async_trait]
 pub trait ExportVault: Send + Sync {
@@ -28,6 +37,9 @@ pub trait ExportVault: Send + Sync {
 
     /// A new file of an export.
     async fn create(&self, export: ExportId, name: &str) -> Result<Box<dyn HeldFile>, Failure>;
+
+    /// Room to put something together in, sealed under a key that nobody else has.
+    async fn spool(&self) -> Result<Box<dyn HeldSpool>, Failure>;
 
     /// A file of an export, opened; none: it is not held here (any more).
     async fn open(&self, export: ExportId, name: &str) -> Result<Option<Box<dyn Read + Send>>, Failure>;

@@ -93,3 +93,25 @@ async fn a_signature_stands_for_these_bytes_and_this_key() {
     assert!(check_signature(b"{\"a\":1}", &signature, &SeedSigner::new(4).key()).is_err());
     assert!(check_signature(b"{\"a\":1}", &signature[1..], &trust).is_err());
 }
+
+#[tokio::test]
+async fn a_spool_gives_back_what_it_took_as_often_as_asked_and_leaves_no_file() {
+    let (vault, scratch) = vault().await;
+    let mut spool = vault.spool().await.expect("makes room");
+    for _ in 0..10_000 {
+        spool.write_all(CANARY).expect("writes");
+    }
+    for _ in 0..2 {
+        let mut bytes = Vec::new();
+        spool.again().expect("reads").read_to_end(&mut bytes).expect("reads");
+        assert_eq!(bytes.len(), 10_000 * CANARY.len());
+        assert!(bytes.ends_with(CANARY));
+    }
+    assert!(spool.write_all(CANARY).is_err(), "it is read by now");
+    assert_eq!(fs::read_dir(&scratch.0).expect("is there").count(), 0);
+    // What the disk holds under no name: read through the process, as a thief of the disk would.
+    let held = fs::read_dir("/proc/self/fd")
+        .expect("files")
+        .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok().zip(Some(())));
+    assert!(held.into_iter().any(|(path, ())| path.to_string_lossy().contains(".spool-")), "the file is open");
+}

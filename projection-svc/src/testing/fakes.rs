@@ -10,7 +10,7 @@ use domain::history::{Aggregate, Commit, CommitHash, DataSubject, History, Journ
 use domain::ids::{ErasureId, ExportId};
 use domain::port::{
     AppendError, CellPlace, Cells, Certified, Certifier, Change, Draft, ErasureAccount, ExportVault, Failure, Feed,
-    HeldFile, Journal, Keys, Ledger, Opened, ReadStore, Receipt, Row, ShredReceipt, Target, TreeCopies,
+    HeldFile, HeldSpool, Journal, Keys, Ledger, Opened, ReadStore, Receipt, Row, ShredReceipt, Target, TreeCopies,
 };
 use domain::scope::{Extent, Part, Scope};
 use tokio::sync::watch;
@@ -336,6 +336,9 @@ impl ExportVault for NoErasures {
         unimplemented!("no read model exports")
     }
     async fn create(&self, _: ExportId, _: &str) -> Result<Box<dyn HeldFile>, Failure> {
+        unimplemented!("no read model exports")
+    }
+    async fn spool(&self) -> Result<Box<dyn HeldSpool>, Failure> {
         unimplemented!("no read model exports")
     }
     async fn open(&self, _: ExportId, _: &str) -> Result<Option<Box<dyn std::io::Read + Send>>, Failure> {

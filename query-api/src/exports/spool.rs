@@ -1,16 +1,35 @@
-//! Where tables are put together before they are written.
+//! Where tables are put together before they are written: those of an export sealed on disk, those of an answer in memory.
 
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use domain::port::HeldSpool;
 use exchange::table::Spool;
 
-/// How much all tables of an export may take together. What they hold is personal, so it is never put on disk plain to
-/// make room.
-pub(crate) const TABLES_BYTES: usize = 256 << 20;
+/// How much the tables of one answer may take together.
+pub(crate) const TABLES_BYTES: usize = 48 << 20;
 
-/// A spool in memory. All spools of an export share one bound.
+/// A spool of the vault's.
+pub(crate) struct Sealed(pub(crate) Box<dyn HeldSpool>);
+
+impl Write for Sealed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Spool for Sealed {
+    fn again(&mut self) -> io::Result<Box<dyn BufRead + '_>> {
+        self.0.again()
+    }
+}
+
+/// A spool in memory. All spools of an answer share one bound.
 pub(crate) struct Bounded {
     bytes: Vec<u8>,
     left: Arc<AtomicUsize>,
@@ -32,7 +51,7 @@ impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let take = |left: usize| left.checked_sub(bytes.len());
         if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
-            let detail = "the tables need more memory than an export may take: export as ODM, or fewer sites at a time";
+            let detail = "it is larger than an answer may be: ask for fewer records, or order an export";
             return Err(io::Error::other(detail));
         }
         self.bytes.write(bytes)

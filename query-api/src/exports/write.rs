@@ -15,14 +15,14 @@ use exchange::dataset_json::DatasetForm;
 use exchange::manifest::{Counts, FileEntry, Hashed, Manifest};
 use exchange::model::{Act, Notes, ParticipantRecord, StudyExport, UserEntry};
 use exchange::odm::{History, OdmOptions, OdmVersion, OdmWriter};
-use exchange::table::{By, Spooled, SpooledTable, tables};
+use exchange::table::{By, Spooled, SpooledTable, Table, tables};
 use exchange::xpt::dataset_names;
 use exchange::{ExchangeError, csv, dataset_json, xpt};
 use projection_svc::studies::{self, Study};
 
 use super::record::{self, Missed};
 use super::source::{self, Source, Wanted};
-use super::spool::{Bounded, TABLES_BYTES};
+use super::spool::Sealed;
 use crate::desk::Queries;
 
 type Out = Hashed<Box<dyn HeldFile>>;
@@ -163,14 +163,11 @@ impl Writing<'_> {
             let out = self.create(&name).await?;
             odm.push((name, OdmWriter::begin(out, whole, self.odm_options(version)).map_err(failed)?));
         }
-        let left = Bounded::bound(TABLES_BYTES);
-        let has_tables = self.job.order.formats.iter().any(|format| odm_version(*format).is_none());
-        let spooled = has_tables.then(|| Spooled::begin(study, &self.design, self.by, |_| Ok(Bounded::new(&left))));
-        let mut spooled = spooled.transpose().map_err(failed)?;
+        let mut spooled = self.spooled().await?;
         let (mut counts, mut participants) = (Counts::default(), Vec::new());
         self.participants(|id, record, missed| {
-            // Of one whose processing is restricted nothing but the number is there: that export need not be taken back.
-            participants.extend((!record.restricted).then_some(id));
+            // Of one whose processing is restricted the number is there, and nothing else: whoever got it is to be told all the same.
+            participants.push(id);
             counts.add(&record);
             counts.not_in_design += missed.not_in_design;
             counts.erased_participants += u64::from(missed.erased);
@@ -193,6 +190,19 @@ impl Writing<'_> {
         Ok((entries, counts, participants))
     }
 
+    /// A spool for each table, if there are to be tables.
+    async fn spooled(&self) -> Result<Option<Spooled<Sealed>>, Failure> {
+        if self.job.order.formats.iter().all(|format| odm_version(*format).is_some()) {
+            return Ok(None);
+        }
+        let mut room = Vec::new();
+        for _ in &self.names {
+            room.push(Sealed(self.vault().spool().await?));
+        }
+        let next = |_: &Table| room.pop().ok_or_else(|| std::io::Error::other("more tables than were counted"));
+        Spooled::begin(&self.job.study, &self.design, self.by, next).map(Some).map_err(failed)
+    }
+
     fn odm_options(&self, version: OdmVersion) -> OdmOptions {
         let history = match self.job.order.history {
             HistoryWanted::None => History::None,
@@ -207,7 +217,7 @@ impl Writing<'_> {
         &self,
         format: Format,
         whole: &StudyExport<'_>,
-        (table, name): (&mut SpooledTable<Bounded>, &str),
+        (table, name): (&mut SpooledTable<Sealed>, &str),
     ) -> Result<Vec<FileEntry>, Failure> {
         if odm_version(format).is_some() {
             return Ok(Vec::new());
