@@ -34,6 +34,9 @@ pub struct Study {
     pub approvals_demanded: bool,
     /// Every published design.
     pub designs: Vec<Design>,
+    /// Drafts of designs: stored to be read and checked, in force nowhere.
+    #[serde(default)]
+    pub drafts: Vec<DesignDraft>,
     /// Every open site.
     pub sites: Vec<Site>,
     /// How long which data is kept.
@@ -71,6 +74,19 @@ pub struct Design {
     pub parts: Vec<CommitHash>,
     /// Who published it and when.
     pub published: Act,
+}
+
+/// A draft of a design.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DesignDraft {
+    /// Content hash of the whole.
+    pub design: CommitHash,
+    /// The version's name.
+    pub version: Label,
+    /// Content hashes of its parts, in order: their streams hold the text.
+    pub parts: Vec<CommitHash>,
+    /// Who stored it and when.
+    pub drafted: Act,
 }
 
 /// An open site.
@@ -199,7 +215,7 @@ pub struct Studies;
 
 impl Projection for Studies {
     const NAME: &'static str = "studies";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     type Row = Study;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -236,6 +252,7 @@ fn created(study: &StudyId, name: Label, environment: Environment, commit: &Comm
         live_design: None,
         approvals_demanded: false,
         designs: Vec::new(),
+        drafts: Vec::new(),
         sites: Vec::new(),
         retention: Vec::new(),
         completed: None,
@@ -250,7 +267,12 @@ impl Study {
     fn after(mut self, event: Event, commit: &Commit) -> Self {
         match event {
             Event::Created { .. } => {}
+            Event::DesignDrafted { design, version, parts } => {
+                self.drafts.retain(|known| known.version != version);
+                self.drafts.push(DesignDraft { design, version, parts, drafted: Act::of(commit) });
+            }
             Event::DesignPublished { design, version, parts } => {
+                self.drafts.retain(|known| known.design != design);
                 self.designs.push(Design { design, version, parts, published: Act::of(commit) });
             }
             Event::SiteOpened { site, name } => {
@@ -371,6 +393,23 @@ mod tests {
         assert_eq!(shown["sites"][0]["site"], "oslo");
         assert_eq!(shown["designs"][0]["parts"][0], CommitHash([2; 32]).to_string());
         assert_eq!(shown["created"]["revision"], 1);
+    }
+
+    #[tokio::test]
+    async fn a_draft_is_shown_until_it_is_published_or_replaced() {
+        let hash = |n| CommitHash([n; 32]);
+        let drafted = |n, name| Event::DesignDrafted { design: hash(n), version: label(name), parts: vec![hash(9)] };
+        let mut story = Story::new();
+        story.study(Event::Created { name: label("Cardio"), environment: Environment::Test });
+        [drafted(1, "1"), drafted(2, "2"), drafted(3, "1")].into_iter().for_each(|event| drop(story.study(event)));
+        let drafts = async |story: &Story| {
+            let world = World::of::<Studies>(story).await;
+            let study = show(&world.tenant, &Story::study_id()).await.expect("reads").expect("is there");
+            study.drafts.iter().map(|draft| draft.design).collect::<Vec<_>>()
+        };
+        assert_eq!(drafts(&story).await, [hash(2), hash(3)]);
+        story.study(Event::DesignPublished { design: hash(2), version: label("2"), parts: vec![hash(9)] });
+        assert_eq!(drafts(&story).await, [hash(3)]);
     }
 
     #[tokio::test]

@@ -20,12 +20,19 @@ pub(super) struct Reply {
     position: String,
     /// How many events it wrote: none if everything was so already.
     events: usize,
+    /// What the sender should know about it; left out if there is nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 impl Reply {
     pub(super) fn of(done: &Done) -> Self {
         let position = positions_text(std::slice::from_ref(&done.position));
-        Self { revision: done.revision.0, position, events: done.events }
+        Self { revision: done.revision.0, position, events: done.events, warnings: Vec::new() }
+    }
+
+    pub(super) fn warning(done: &Done, warnings: Vec<String>) -> Self {
+        Self { warnings, ..Self::of(done) }
     }
 }
 
