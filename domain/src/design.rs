@@ -14,6 +14,7 @@ use crate::ids::{CheckId, Oid};
 use crate::rejection::Fault;
 use crate::scope::Scope;
 
+mod blinding;
 pub mod difference;
 pub mod expression;
 mod place;
@@ -416,6 +417,7 @@ impl StudyDesign {
         }
         self.unfit(&mut fault);
         faults.extend(self.expression_faults());
+        faults.extend(self.blinding_faults());
         faults
     }
 }

@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::checks::{self, Finding, Input, View};
-use super::{Event, Form, FormKey, Item, ItemPlace, ItemToSave, Record, Refused, SavedItem, VisitKey};
+use super::{
+    Command, Event, Expect, Form, FormKey, Item, ItemPlace, ItemToSave, Place, QueryKind, Record, Refused, SavedItem,
+    VisitKey,
+};
 use crate::Day;
-use crate::decider::Context;
+use crate::decider::{Context, ItemOutcome};
 use crate::design::expression::Seen;
 use crate::design::{ItemDef, Ref, StudyDesign};
 use crate::history::{ActorKind, Revision};
@@ -98,6 +101,23 @@ pub(super) fn decide(
     let mut forms = vec![(key.clone(), by_hand)];
     join(&mut forms, computed);
     commit(record, forms, source, &soft, context)
+}
+
+/// What became of each item that was sent. Nothing of what was computed: that could tell what its sender may not know.
+pub(super) fn report(command: &Command, facts: &[Event]) -> Vec<ItemOutcome> {
+    let Command::SaveItems { form: of, items, .. } = command else { return vec![] };
+    let outcome = |item: &ItemToSave| {
+        let (key, at) = (item.key(), ItemPlace::of(of, &item.key()));
+        let saves = |fact: &Event| match fact {
+            Event::ItemsSaved { form, items, .. } => {
+                form == of && items.iter().any(|saved| saved.item == key && !saved.computed)
+            }
+            _ => false,
+        };
+        let asks = |fact: &&Event| matches!(fact, Event::QueryOpened { kind: QueryKind::System, place: Place::Item(place), .. } if *place == at);
+        ItemOutcome { saved: facts.iter().any(saves), queries: facts.iter().filter(asks).count() }
+    };
+    items.iter().map(outcome).collect()
 }
 
 /// The design under which this participant's data is entered.
@@ -267,9 +287,12 @@ impl Saving<'_> {
         }
         let before = self.form.and_then(|form| form.items.get(&item.key()));
         let nothing = item.value.is_none() && item.not_done.is_none();
-        if before.map_or(nothing, |before| same(before, item)) {
+        // To clear what was never there is nothing, unless something was to be there.
+        let unasked = nothing && item.expect != Some(Expect::Something);
+        if before.map_or(unasked, |before| same(before, item)) {
             return Ok(Outcome::Unchanged);
         }
+        expected(before, item)?;
         if self.record.fenced.contains(&scope) {
             return Err(ItemRefused::Erased(scope));
         }
@@ -388,6 +411,17 @@ enum ItemRefused {
     Fault(&'static str, String),
     /// Its scope is erased.
     Erased(Scope),
+}
+
+/// Whether there is something before as the sender says.
+fn expected(before: Option<&Item>, item: &ItemToSave) -> Result<(), ItemRefused> {
+    let there = before.is_some_and(|before| before.value.is_some() || before.not_done.is_some());
+    let refuse = |why: &str| Err(ItemRefused::Fault("/expect", format!("{} {why}", item.item)));
+    match item.expect {
+        Some(Expect::Nothing) if there => refuse("was entered already, and otherwise: it is not new"),
+        Some(Expect::Something) if !there => refuse("was not entered: there is nothing to change"),
+        _ => Ok(()),
+    }
 }
 
 fn same(before: &Item, now: &ItemToSave) -> bool {
