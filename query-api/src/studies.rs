@@ -121,11 +121,7 @@ fn as_sent(reflected: &[Position], design: &CommitHash, text: String) -> Respons
     reflecting(reflected, (headers, text))
 }
 
-pub(crate) async fn content_of(
-    tenant: &Tenant,
-    study: &StudyId,
-    parts: &[CommitHash],
-) -> Result<StudyDesign, Failure> {
+pub(crate) async fn content_of(tenant: &Tenant, study: &StudyId, parts: &[CommitHash]) -> Result<StudyDesign, Failure> {
     let stream = StreamId::in_study(&tenant.id, study, Aggregate::Study, study);
     let text = text_of(tenant, study, parts).await?;
     serde_json::from_str(&text).map_err(|_| Failure::damaged(&stream, "a stored design is no design"))

@@ -127,7 +127,9 @@ fn warnings(study: &Study, design: &StudyDesign) -> Vec<Fault> {
     let mut warnings = design.not_executed();
     let namesakes = study.namesakes(design).into_iter().map(|other| Fault {
         pointer: "/version".into(),
-        detail: format!("{other} is published under the same name, with another content: only the hash tells them apart"),
+        detail: format!(
+            "{other} is published under the same name, with another content: only the hash tells them apart"
+        ),
     });
     warnings.extend(namesakes);
     warnings

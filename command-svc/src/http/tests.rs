@@ -248,7 +248,8 @@ async fn a_version_that_protects_an_item_less_is_not_published() {
     third["version"] = json!("3");
     let refused = http.post("designer", "/designs", &third).await;
     assert_eq!((refused.status, refused.code()), (422, "protection-lowered"), "{}", refused.body);
-    let pointers: Vec<_> = refused.body["errors"].as_array().expect("faults").iter().map(|one| &one["pointer"]).collect();
+    let pointers: Vec<_> =
+        refused.body["errors"].as_array().expect("faults").iter().map(|one| &one["pointer"]).collect();
     assert_eq!(pointers, ["/items/0/scope", "/items/0/blinded", "/items/1/scope"]);
     assert!(world.commits() <= before + 1, "its parts at most");
     strict["version"] = json!("3");
@@ -286,7 +287,11 @@ async fn a_draft_is_stored_with_its_faults_and_published_by_a_command() {
     assert_eq!((&again.body["state"], &again.body["events"]), (&json!("published"), &json!(0)));
     let live = send("go-live", &better).await;
     assert_eq!(live.status, 200);
-    assert!(live.body["warnings"][0].as_str().is_some_and(|text| text.contains("demands no approvals")), "{}", live.body);
+    assert!(
+        live.body["warnings"][0].as_str().is_some_and(|text| text.contains("demands no approvals")),
+        "{}",
+        live.body
+    );
     let forbidden = http.post("investigator", "/designs?draft=true", &design).await;
     assert_eq!(forbidden.status, 403);
     let direct = json!({"type": "draft-design", "design": "0".repeat(64), "version": "2", "parts": []});
@@ -502,6 +507,7 @@ fn the_description_names_every_address_and_resolves() {
         &format!("{person}/identity"),
         &format!("{person}/migration/{{design}}"),
         &format!("{person}/privacy"),
+        &format!("{person}/rehearsal"),
         &format!("{base}/randomisation"),
         &format!("{base}/randomisation/{{list}}"),
         &format!("{base}/randomisation/{{list}}/reveal"),

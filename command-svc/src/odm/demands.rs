@@ -186,7 +186,8 @@ impl Demands {
             let values: Option<Vec<_>> = unique.fields.iter().map(|field| element.attribute(field)).collect();
             let Some(values) = values else { continue };
             // `01` is the number `1`.
-            let same = |value: &&str| value.trim().parse::<i64>().map_or((*value).to_owned(), |number| number.to_string());
+            let same =
+                |value: &&str| value.trim().parse::<i64>().map_or((*value).to_owned(), |number| number.to_string());
             let numbers = unique.fields.iter().all(|field| matches!(*field, "OrderNumber" | "KeySequence"));
             let key = if numbers { values.iter().map(same).collect() } else { values.join("\n") };
             if !parent.once.insert((unique.name, key)) {

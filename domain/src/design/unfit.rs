@@ -72,7 +72,8 @@ impl StudyDesign {
                 fault(format!("/items/{n}/range_checks/{m}"), format!("the check of {} never fires: {why}", item.oid));
             }
         }
-        let codes = item.code_list.as_ref().and_then(|list| self.code_list(list)).into_iter().flat_map(|one| &one.codes);
+        let codes =
+            item.code_list.as_ref().and_then(|list| self.code_list(list)).into_iter().flat_map(|one| &one.codes);
         for code in codes.filter(|code| !item.data_type.accepts(&code.value)) {
             let rule = item.data_type.rule();
             let detail = format!("nobody can enter the code {} of its list: {} takes {rule}", code.value, item.oid);
@@ -119,9 +120,8 @@ impl RangeCheck {
         }
         // A limit of whole numbers may itself be a fraction.
         let fraction = |value: &String| item.data_type == DataType::Integer && DataType::Decimal.accepts(value);
-        let takes = |value: &String| {
-            item.data_type == DataType::Text || item.data_type.accepts(value) || fraction(value)
-        };
+        let takes =
+            |value: &String| item.data_type == DataType::Text || item.data_type.accepts(value) || fraction(value);
         (!self.values.iter().all(takes)).then_some("its values are none that the item could have")
     }
 
@@ -197,8 +197,9 @@ mod tests {
             pointers(move |design| {
                 let visits = windows.into_iter().zip(["V1", "V2", "V3"]);
                 let first = design.visits.remove(0);
-                design.visits =
-                    visits.map(|(window, name)| super::super::VisitDef { oid: oid(name), window, ..first.clone() }).collect();
+                design.visits = visits
+                    .map(|(window, name)| super::super::VisitDef { oid: oid(name), window, ..first.clone() })
+                    .collect();
             })
         };
         assert_eq!(three([None, window("V1"), window("V2")]), [""; 0]);

@@ -189,9 +189,9 @@ fn holds_of_data() -> impl Strategy<Value = study::Command> {
 impl World for Study {
     fn commands() -> BoxedStrategy<study::Command> {
         use study::Command::{
-            ActivateDesign, ApproveConsent, ApproveDesign, Complete, Create, DemandApprovals, DraftDesign, EndRetention,
-            GoLive, OpenSite, PublishConsent, PublishDesign, PublishDraft, RequireConsent, SetEnrolmentTarget,
-            SetRetention,
+            ActivateDesign, ApproveConsent, ApproveDesign, Complete, Create, DemandApprovals, DraftDesign,
+            EndRetention, GoLive, OpenSite, PublishConsent, PublishDesign, PublishDraft, RequireConsent,
+            SetEnrolmentTarget, SetRetention,
         };
         let ids = || select(vec!["ctr-58", "norm"]).prop_map(|id| id.parse().expect("valid"));
         let set = (ids(), rules_of_retention()).prop_map(|(rule, (terms, ground))| {

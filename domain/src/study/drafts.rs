@@ -111,11 +111,7 @@ mod tests {
     }
 
     fn draft(design: &StudyDesign) -> Command {
-        Command::DraftDesign {
-            design: design.hash(),
-            version: label(&design.version),
-            parts: vec![design.hash()],
-        }
+        Command::DraftDesign { design: design.hash(), version: label(&design.version), parts: vec![design.hash()] }
     }
 
     /// A study whose parts were read.

@@ -6,7 +6,8 @@ use super::{description, root, sources};
 
 /// The names under which the types of a source are described: those that derive `ToSchema`, and the ids that a macro makes.
 fn names_in(source: &str) -> Vec<String> {
-    let first_word = |text: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default().to_owned();
+    let first_word =
+        |text: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default().to_owned();
     let mut names = Vec::new();
     for derive in source.split("derive(").skip(1) {
         let Some((derived, rest)) = derive.split_once(')') else { continue };

@@ -52,7 +52,11 @@ impl Draft {
             let defined = self.defined.get(&(Kind::Item, item.oid.to_string())).map_or(self.at, |(at, _)| *at);
             let (mut n, oid, checks) = (0, item.oid.clone(), std::mem::take(&mut item.range_checks));
             for check in checks {
-                let at = (places.and_then(|places| places.get(n)).copied().unwrap_or(defined), "RangeCheck", Some(oid.as_str()));
+                let at = (
+                    places.and_then(|places| places.get(n)).copied().unwrap_or(defined),
+                    "RangeCheck",
+                    Some(oid.as_str()),
+                );
                 n += 1;
                 let unknown_unit = check.unit.as_ref().is_some_and(|unit| !units.contains_key(unit));
                 let never = unknown_unit.then_some("its unit is not defined").or_else(|| check.never_fires_on(item));
@@ -63,7 +67,9 @@ impl Draft {
                     continue;
                 }
                 if check.is_in_another_unit(item) && check.comparator.is_some() {
-                    let what = format!("a {firmness} check is kept, not executed: its values are in another unit than the item's");
+                    let what = format!(
+                        "a {firmness} check is kept, not executed: its values are in another unit than the item's"
+                    );
                     self.report.add(Severity::Warning, at, "range-check-not-executed", what);
                 }
                 item.range_checks.push(check);

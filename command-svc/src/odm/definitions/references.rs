@@ -4,8 +4,8 @@ use domain::ids::Oid;
 
 use super::Draft;
 use crate::odm::error::Place;
-use crate::odm::reader::Element;
 use crate::odm::limits::Mode;
+use crate::odm::reader::Element;
 use crate::odm::report::Severity;
 
 /// What an OID names.

@@ -60,8 +60,7 @@ fn types_of_attributes_are_those_of_the_schema() {
         (".", false, false, false, false),
         ("one", false, false, false, false),
     ] {
-        let found =
-            [Words::Number, Words::From(0), Words::From(1), Words::Decimal].map(|words| takes(&words, value));
+        let found = [Words::Number, Words::From(0), Words::From(1), Words::Decimal].map(|words| takes(&words, value));
         assert_eq!(found, [number, from_zero, from_one, decimal], "{value}");
     }
     for (value, good) in [

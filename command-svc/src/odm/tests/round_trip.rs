@@ -198,7 +198,8 @@ fn comes_back(design: &StudyDesign) {
         assert_eq!(changes, [], "{version:?}");
         assert_eq!(again, *design, "{version:?}");
         assert_eq!(again.hash(), design.hash(), "{version:?}");
-        let unexpected = |row: &&super::super::Row| row.severity != Severity::Note && row.rule != "range-check-not-executed";
+        let unexpected =
+            |row: &&super::super::Row| row.severity != Severity::Note && row.rule != "range-check-not-executed";
         let bad: Vec<_> = report.rows.iter().filter(unexpected).collect();
         assert_eq!(bad, Vec::<&super::super::Row>::new(), "{version:?}");
     }

@@ -140,7 +140,8 @@ impl StudyDesign {
             say(at, format!("{} has no expression: it is not carried out", one.oid));
         }
         let of_visits = self.visits.iter().enumerate().map(|(n, one)| (format!("/visits/{n}/forms"), &one.forms));
-        let of_forms = self.forms.iter().enumerate().map(|(n, one)| (format!("/forms/{n}/item_groups"), &one.item_groups));
+        let of_forms =
+            self.forms.iter().enumerate().map(|(n, one)| (format!("/forms/{n}/item_groups"), &one.item_groups));
         for (at, refs) in of_visits.chain(of_forms) {
             for (n, _) in refs.iter().enumerate().filter(|(_, one)| one.method.is_some()) {
                 say(format!("{at}/{n}/method"), "only an item is computed: it is not carried out".to_owned());
