@@ -30,7 +30,7 @@ pub(super) async fn run(
         out!(
             "{}",
             json!({"design": part("design"), "version": part("version"), "state": part("state"),
-                "faults": part("faults"), "warnings": part("warnings"), "report": report})
+                "faults": part("faults"), "warnings": part("warnings"), "position": part("position"), "report": report})
         );
         return Ok(());
     }
