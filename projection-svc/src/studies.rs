@@ -103,6 +103,10 @@ pub struct Site {
     /// Content hash of the design version that it took into use for itself; none: the study's.
     #[serde(default)]
     pub design: Option<CommitHash>,
+    /// Content hash of the design version that is in force there: its own, otherwise the study's; none: the site may not
+    /// use that one, or none is live, so nobody can be registered there.
+    #[serde(default)]
+    pub in_force: Option<CommitHash>,
     /// Its approvals of design versions.
     #[serde(default)]
     pub approvals: Vec<Approval>,
@@ -282,7 +286,15 @@ impl Study {
             }
             Event::SiteOpened { site, name } => {
                 let opened = Act::of(commit);
-                self.sites.push(Site { site, name, opened, design: None, approvals: Vec::new(), target: None });
+                self.sites.push(Site {
+                    site,
+                    name,
+                    opened,
+                    design: None,
+                    in_force: None,
+                    approvals: Vec::new(),
+                    target: None,
+                });
             }
             Event::ApprovalsDemanded {} => self.approvals_demanded = true,
             Event::DesignApproved { design, site, reference } => {
@@ -342,7 +354,18 @@ impl Study {
             }
             Event::DatabaseUnlocked {} => self.database = None,
         }
+        self.put_in_force();
         self
+    }
+
+    /// Which version is in force at each site.
+    fn put_in_force(&mut self) {
+        let (live, demanded) = (self.live_design, self.approvals_demanded);
+        for site in &mut self.sites {
+            let approved = |design: &CommitHash| site.approvals.iter().any(|known| known.design == *design);
+            let active = live.map(|live| site.design.unwrap_or(live));
+            site.in_force = active.filter(|active| !demanded || approved(active));
+        }
     }
 
     fn hold(&mut self, site: Option<SiteId>, held: Option<Held>, reason: Option<Label>, commit: &Commit) {
@@ -440,6 +463,30 @@ mod tests {
         assert_eq!(drafts(&story).await, [hash(2), hash(3)]);
         story.study(Event::DesignPublished { design: hash(2), version: label("2"), parts: vec![hash(9)] });
         assert_eq!(drafts(&story).await, [hash(3)]);
+    }
+
+    #[tokio::test]
+    async fn a_site_says_which_version_is_in_force_there() {
+        let (first, second) = (CommitHash([1; 32]), CommitHash([2; 32]));
+        let published = |design, name| Event::DesignPublished { design, version: label(name), parts: vec![] };
+        let mut story = Story::new();
+        story.study(Event::Created { name: label("Cardio"), environment: Environment::Test });
+        story.study(published(first, "1"));
+        story.study(published(second, "2"));
+        story.study(Event::SiteOpened { site: site("oslo"), name: label("Oslo") });
+        let in_force = async |story: &Story| {
+            let world = World::of::<Studies>(story).await;
+            show(&world.tenant, &Story::study_id()).await.expect("reads").expect("is there").sites[0].in_force
+        };
+        assert_eq!(in_force(&story).await, None, "nothing is live");
+        story.study(Event::WentLive { design: first });
+        assert_eq!(in_force(&story).await, Some(first));
+        story.study(Event::DesignActivated { design: second, site: site("oslo") });
+        assert_eq!(in_force(&story).await, Some(second));
+        story.study(Event::ApprovalsDemanded {});
+        assert_eq!(in_force(&story).await, None, "no approval is recorded");
+        story.study(Event::DesignApproved { design: second, site: site("oslo"), reference: label("REK 17") });
+        assert_eq!(in_force(&story).await, Some(second));
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! Where in the file a part of the design stands, and what of it is left out because nothing could ever carry it out.
 
-use domain::design::StudyDesign;
+use domain::design::{ItemDef, StudyDesign};
 
 use super::{Draft, Kind};
 use crate::odm::error::Place;
@@ -34,8 +34,7 @@ impl Draft {
         found.unwrap_or(version)
     }
 
-    /// Leaves out what could never be carried out: references to nothing, range checks that never fire, codes that
-    /// stand twice. Each with a row.
+    /// Leaves out what could never be carried out: references to nothing, and range checks that never fire.
     pub(in crate::odm) fn leave_out_unfit(&mut self) {
         let StudyDesign { visits, forms, item_groups, conditions, methods, items, units, .. } = &mut self.design;
         let refs = visits.iter_mut().map(|one| &mut one.forms);
@@ -46,34 +45,31 @@ impl Draft {
             one.skip_condition.take_if(|oid| !conditions.iter().any(|known| known.oid == *oid));
             one.method.take_if(|oid| !methods.iter().any(|known| known.oid == *oid));
         }
-        for item in items {
-            item.unit.take_if(|unit| !units.contains_key(unit));
-            let places = self.range_checks.get(item.oid.as_str());
-            let defined = self.defined.get(&(Kind::Item, item.oid.to_string())).map_or(self.at, |(at, _)| *at);
-            let (mut n, oid, checks) = (0, item.oid.clone(), std::mem::take(&mut item.range_checks));
-            for check in checks {
-                let at = (
-                    places.and_then(|places| places.get(n)).copied().unwrap_or(defined),
-                    "RangeCheck",
-                    Some(oid.as_str()),
-                );
-                n += 1;
-                let unknown_unit = check.unit.as_ref().is_some_and(|unit| !units.contains_key(unit));
-                let never = unknown_unit.then_some("its unit is not defined").or_else(|| check.never_fires_on(item));
-                let firmness = if check.hard { "hard" } else { "soft" };
-                if let Some(why) = never {
-                    let what = format!("a {firmness} check that never fires is left out: {why}");
-                    self.report.add(Severity::Warning, at, "range-check-left-out", what);
-                    continue;
-                }
-                if check.is_in_another_unit(item) && check.comparator.is_some() {
-                    let what = format!(
-                        "a {firmness} check is kept, not executed: its values are in another unit than the item's"
-                    );
-                    self.report.add(Severity::Warning, at, "range-check-not-executed", what);
-                }
-                item.range_checks.push(check);
+        items.iter_mut().for_each(|item| drop(item.unit.take_if(|unit| !units.contains_key(unit))));
+        let mut items = std::mem::take(items);
+        items.iter_mut().for_each(|item| self.leave_out_checks(item));
+        self.design.items = items;
+    }
+
+    fn leave_out_checks(&mut self, item: &mut ItemDef) {
+        let places = self.range_checks.remove(item.oid.as_str()).unwrap_or_default();
+        let defined = self.defined.get(&(Kind::Item, item.oid.to_string())).map_or(self.at, |(at, _)| *at);
+        for (n, check) in std::mem::take(&mut item.range_checks).into_iter().enumerate() {
+            let at = (places.get(n).copied().unwrap_or(defined), "RangeCheck", Some(item.oid.as_str()));
+            let unknown_unit = check.unit.as_ref().is_some_and(|unit| !self.design.units.contains_key(unit));
+            let never = unknown_unit.then_some("its unit is not defined").or_else(|| check.never_fires_on(item));
+            let firmness = if check.hard { "hard" } else { "soft" };
+            if let Some(why) = never {
+                let what = format!("a {firmness} check that never fires is left out: {why}");
+                self.report.add(Severity::Warning, at, "range-check-left-out", what);
+                continue;
             }
+            if check.is_in_another_unit(item) && check.comparator.is_some() {
+                let what =
+                    format!("a {firmness} check is kept, not executed: its values are in another unit than the item's");
+                self.report.add(Severity::Warning, at, "range-check-not-executed", what);
+            }
+            item.range_checks.push(check);
         }
     }
 }
