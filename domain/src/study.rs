@@ -286,7 +286,7 @@ pub enum Command {
         /// At this site; none: in the whole study.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         site: Option<SiteId>,
-        /// Why, if there is more to say.
+        /// Why, if there is more to say. It belongs to no person, so no erasure reaches it: name nobody, and say nothing about anybody, in it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Label>,
     },
@@ -295,7 +295,7 @@ pub enum Command {
         /// At this site; none: in the whole study.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         site: Option<SiteId>,
-        /// Why.
+        /// Why. It belongs to no person, so no erasure reaches it: name nobody, and say nothing about anybody, in it.
         reason: Label,
     },
     /// Lets nothing change any more.
@@ -303,7 +303,7 @@ pub enum Command {
         /// At this site; none: in the whole study.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         site: Option<SiteId>,
-        /// Why, if there is more to say.
+        /// Why, if there is more to say. It belongs to no person, so no erasure reaches it: name nobody, and say nothing about anybody, in it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Label>,
     },
@@ -312,12 +312,12 @@ pub enum Command {
         /// At this site; none: in the whole study.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         site: Option<SiteId>,
-        /// Why.
+        /// Why. It belongs to no person, so no erasure reaches it: name nobody, and say nothing about anybody, in it.
         reason: Label,
     },
     /// Asks for the lock of the database: all data is frozen by now. Another person confirms.
     AskDatabaseLock {
-        /// Why now.
+        /// Why now. It belongs to no person, so no erasure reaches it: name nobody, and say nothing about anybody, in it.
         reason: Label,
     },
     /// Confirms the lock of the database: every record is gone through, and nothing may hinder it.
@@ -328,7 +328,7 @@ pub enum Command {
     },
     /// Asks for the end of that lock. Another person confirms.
     AskDatabaseUnlock {
-        /// Why.
+        /// Why. It belongs to no person, so no erasure reaches it: name nobody, and say nothing about anybody, in it.
         reason: Label,
     },
     /// Confirms the end of the lock of the database. The data stays frozen until it is unfrozen.

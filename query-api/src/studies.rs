@@ -127,6 +127,6 @@ pub(crate) async fn content_of(tenant: &Tenant, study: &StudyId, parts: &[Commit
     serde_json::from_str(&text).map_err(|_| Failure::damaged(&stream, "a stored design is no design"))
 }
 
-async fn text_of(tenant: &Tenant, study: &StudyId, parts: &[CommitHash]) -> Result<String, Failure> {
+pub(crate) async fn text_of(tenant: &Tenant, study: &StudyId, parts: &[CommitHash]) -> Result<String, Failure> {
     studies::design_text(tenant, study, parts).await
 }

@@ -52,6 +52,7 @@ fn arguments(study: &str, format: &str, to: &Path) -> Vec<String> {
         ("--to", to.as_str()),
         ("--recipient", "A benchmark"),
         ("--purpose", "Measuring memory"),
+        ("--expires", "1"),
     ];
     let options = options.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
     ["data", "export"].map(str::to_owned).into_iter().chain(options).collect()
