@@ -36,8 +36,7 @@ pub(super) struct Stored {
     state: DesignState,
     /// Everything that keeps a draft from being published; none of what is published.
     faults: Vec<FieldError>,
-    /// What is kept and not carried out, and whether another version has the same name.
-    warnings: Vec<FieldError>,
+    /// In its `warnings`: what is kept and not carried out, and whether another version has the same name.
     #[serde(flatten)]
     reply: Reply,
 }
@@ -113,8 +112,7 @@ pub(super) async fn publish(
         version,
         state: if published { DesignState::Published } else { DesignState::Draft },
         faults: if published { vec![] } else { listed(now.state.faults_of(&design)) },
-        warnings: listed(warnings(&now.state, &design)),
-        reply: Reply::of(&done),
+        reply: Reply::warning(&done, listed(warnings(&now.state, &design))),
     };
     Ok(with_headers(&done, (status(&done), Json(stored))))
 }

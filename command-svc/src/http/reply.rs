@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::decider::ItemOutcome;
 use edge::headers::{LETHE_POSITION, etag, positions_text, positions_value};
-use edge::{Problem, ProblemBody};
+use edge::{FieldError, Problem, ProblemBody};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
@@ -23,7 +23,7 @@ pub(super) struct Reply {
     events: usize,
     /// What the sender should know about it; left out if there is nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
+    warnings: Vec<FieldError>,
     /// Of a `save-items`, what became of each item, in the order in which they were sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     items: Vec<ItemReply>,
@@ -46,7 +46,7 @@ impl Reply {
         Self { revision: done.revision.0, position, events: done.events, warnings, items }
     }
 
-    pub(super) fn warning(done: &Done, warnings: Vec<String>) -> Self {
+    pub(super) fn warning(done: &Done, warnings: Vec<FieldError>) -> Self {
         Self { warnings, ..Self::of(done) }
     }
 }

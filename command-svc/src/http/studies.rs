@@ -10,7 +10,7 @@ use domain::decider::Command as _;
 use domain::history::{Aggregate, StreamId};
 use domain::ids::{ParticipantId, StudyId};
 use domain::study::{Command, Study};
-use edge::{Caller, Ids, JsonBody, Parameters, Problem, headers};
+use edge::{Caller, FieldError, Ids, JsonBody, Parameters, Problem, headers};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -56,7 +56,7 @@ pub(super) async fn command(
     if matches!(command, Command::GoLive { .. } | Command::ActivateDesign { .. }) {
         let now = commands.governing.current::<Study>(&call.tenant, &stream).await?;
         if now.state.setup().is_some_and(|setup| !setup.versions.approvals_demanded) {
-            warnings.push(UNAPPROVED.to_owned());
+            warnings.push(FieldError { pointer: "/design".into(), detail: UNAPPROVED.to_owned() });
         }
     }
     Ok(with_headers(&done, (status(&done), Json(Reply::warning(&done, warnings)))))

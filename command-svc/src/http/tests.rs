@@ -288,7 +288,7 @@ async fn a_draft_is_stored_with_its_faults_and_published_by_a_command() {
     let live = send("go-live", &better).await;
     assert_eq!(live.status, 200);
     assert!(
-        live.body["warnings"][0].as_str().is_some_and(|text| text.contains("demands no approvals")),
+        live.body["warnings"][0]["detail"].as_str().is_some_and(|text| text.contains("demands no approvals")),
         "{}",
         live.body
     );

@@ -257,7 +257,7 @@ async fn send(study: &StudyId, body: &Value, access: &Access) -> Result<Value, C
 /// What the answer to a command says beside.
 fn print_warnings(answer: &Value) {
     let warnings = answer["warnings"].as_array().into_iter().flatten();
-    warnings.filter_map(Value::as_str).for_each(|warning| note!("Warning: {warning}."));
+    warnings.filter_map(|warning| warning["detail"].as_str()).for_each(|warning| note!("Warning: {warning}."));
 }
 
 fn odm_version(text: &str) -> Result<OdmVersion, String> {
