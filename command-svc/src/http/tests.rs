@@ -501,6 +501,7 @@ fn the_description_names_every_address_and_resolves() {
         base,
         &format!("{base}/commands"),
         &format!("{base}/designs"),
+        &format!("{base}/exports/{{export}}"),
         &format!("{base}/lock-readiness"),
         person,
         &format!("{person}/allocation"),
