@@ -58,7 +58,8 @@ token() { "$lethe" token create --tenant acme --role "$1" --name "$2" "${@:3}" 2
 # Everything that an export demands stands here.
 export_all() {
     LETHE_TOKEN="$1" "$lethe" data export --study "$study" --format odm132,odm20,csv,dataset-json,xpt \
-        --to "$2" --recipient "Statistics" --purpose "The pilot study, compared with its source"
+        --to "$2" --recipient "Statistics" --purpose "The pilot study, compared with its source" \
+        --expires 7
 }
 
 say "A platform, a study, a user for each site"

@@ -29,7 +29,7 @@ class Caller:
             try:
                 self.connection.request(method, path, data, headers)
                 answer = self.connection.getresponse()
-                text = answer.read().decode()
+                text = answer.read().decode(errors="replace")
                 break
             except (http.client.HTTPException, ConnectionError):
                 self.connection.close()

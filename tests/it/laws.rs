@@ -108,9 +108,8 @@ fn addresses(who: Uuid, erasure: Uuid, design: &str) -> Vec<(String, bool)> {
     let description = super::contract::description();
     let described = super::contract::operations(&description);
     let gets = super::contract::routes().into_iter().filter_map(|route| route.strip_prefix("get ").map(str::to_owned));
-    let api = gets.filter(|path| {
-        path.starts_with("/v1/studies") || path.starts_with("/v1/erasures") || path.starts_with("/Rave")
-    });
+    let api =
+        gets.filter(|path| (path.starts_with("/v1/") && !path.starts_with("/v1/admin/")) || path.starts_with("/Rave"));
     let study = cardio();
     api.map(|path| {
         let waits = described.get(&format!("get {path}")).is_some_and(|operation| {
@@ -127,6 +126,8 @@ fn addresses(who: Uuid, erasure: Uuid, design: &str) -> Vec<(String, bool)> {
                 (_, "erasure") => erasure.to_string(),
                 (_, "design" | "other" | "version") => design.to_owned(),
                 (_, "list") => "main".to_owned(),
+                (_, "export" | "file") => random_id().to_string(),
+                (_, "dataset") => "VS".to_owned(),
                 (_, unknown) => panic!("{path}: say what stands for {unknown}, so that this law holds there"),
             };
         }

@@ -151,12 +151,12 @@ impl Found {
     /// What flies next, in the order in which it came.
     ///
     /// A subject may stand in a batch once, and a guard that moves within a flight would move unseen: what is in the way of
-    /// another waits for the next flight. A guard of which it is not known that it stands comes back as moved.
+    /// another, before it or behind it, waits for the next flight. A guard of which it is not known that it stands comes back as moved.
     fn next_flight(&self, turn: Option<OwnedSemaphorePermit>) -> Flight {
         let end = self.seen();
         let mut queue = self.group.lock();
         let (mut load, mut left) = (Vec::new(), VecDeque::new());
-        let (mut subjects, mut bytes) = (BTreeSet::new(), 0);
+        let (mut subjects, mut guards, mut bytes) = (BTreeSet::new(), BTreeSet::new(), 0);
         while let Some(one) = queue.waiting.pop_front() {
             let size = one.message.payload.len() + OVERHEAD;
             if load.len() == MAX_BATCH || (bytes + size > FLIGHT_BYTES && !load.is_empty()) {
@@ -164,7 +164,11 @@ impl Found {
                 break;
             }
             let in_the_way = |subject: &str| subjects.contains(subject);
-            if in_the_way(&one.message.subject) || one.guard.as_ref().is_some_and(|still| in_the_way(&still.subject)) {
+            let moves_a_guard = guards.contains(&one.message.subject);
+            if moves_a_guard
+                || in_the_way(&one.message.subject)
+                || one.guard.as_ref().is_some_and(|still| in_the_way(&still.subject))
+            {
                 left.push_back(one);
             } else if one
                 .guard
@@ -175,6 +179,7 @@ impl Found {
             } else {
                 bytes += size;
                 subjects.insert(one.message.subject.clone());
+                guards.extend(one.guard.as_ref().map(|still| still.subject.clone()));
                 load.push(one);
             }
         }

@@ -78,23 +78,46 @@ async fn fill(plan: &Plan, scene: &mut Scene) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Registers so many participants who have consented and no data yet.
+pub(super) async fn register(scene: &Scene, people: u32) -> Result<(), CliError> {
+    let (path, shown) = (format!("/v1/studies/{STUDY}/commands"), Shown::new("participants", people, 0));
+    let chunks = (0..people).step_by(TOGETHER as usize).map(|first| (first, (first + TOGETHER).min(people)));
+    let sent = stream::iter(chunks).map(|(first, end)| {
+        let (client, path, body) = (scene.integrator.clone(), path.clone(), registrations(first, end));
+        async move { bulk(&client, &path, body).await.map(|_| end) }
+    });
+    let mut sent = std::pin::pin!(sent.buffered(SIDE_BY_SIDE));
+    while let Some(end) = sent.try_next().await? {
+        shown.at(end);
+    }
+    shown.end();
+    Ok(())
+}
+
 /// All commands of these participants, round by round: commands of one person follow one another, others go side by side.
 fn body(plan: &Plan, first: u32, end: u32) -> String {
+    let mut lines = registrations(first, end);
+    for k in 0..plan.values / ITEMS {
+        (first..end).for_each(|n| lines.push_str(&line(n, &save(n, k))));
+    }
+    lines
+}
+
+fn registrations(first: u32, end: u32) -> String {
     let mut lines = String::new();
-    let mut line = |n: u32, command: Value| {
-        lines.push_str(&json!({"aggregate": "participant", "id": participant(n), "command": command}).to_string());
-        lines.push('\n');
-    };
     for n in first..end {
         let site = site(n % SITES);
         let number = format!("{site}-{n:05}");
-        line(n, json!({"type": "register", "site": site, "subject_number": number}));
+        lines.push_str(&line(n, &json!({"type": "register", "site": site, "subject_number": number})));
     }
-    (first..end).for_each(|n| line(n, json!({"type": "give-consent", "version": "1.0"})));
-    for k in 0..plan.values / ITEMS {
-        (first..end).for_each(|n| line(n, save(n, k)));
-    }
+    (first..end).for_each(|n| lines.push_str(&line(n, &json!({"type": "give-consent", "version": "1.0"}))));
     lines
+}
+
+fn line(n: u32, command: &Value) -> String {
+    let mut line = json!({"aggregate": "participant", "id": participant(n), "command": command}).to_string();
+    line.push('\n');
+    line
 }
 
 fn save(n: u32, k: u32) -> Value {

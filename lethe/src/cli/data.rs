@@ -24,7 +24,7 @@ pub(super) enum Data {
     Audit(Box<audit::Audit>),
     /// The register of exports: who got which data, what for and until when.
     #[command(subcommand)]
-    Exports(exports::Exports),
+    Exports(Box<exports::Exports>),
     /// Checks offline that files are those of an export, by its signed manifest.
     VerifyManifest(exports::VerifyManifest),
 }
