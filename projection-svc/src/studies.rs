@@ -454,7 +454,7 @@ mod tests {
         let drafted = |n, name| Event::DesignDrafted { design: hash(n), version: label(name), parts: vec![hash(9)] };
         let mut story = Story::new();
         story.study(Event::Created { name: label("Cardio"), environment: Environment::Test });
-        [drafted(1, "1"), drafted(2, "2"), drafted(3, "1")].into_iter().for_each(|event| drop(story.study(event)));
+        [drafted(1, "1"), drafted(2, "2"), drafted(3, "1")].into_iter().for_each(|event| story.study(event));
         let drafts = async |story: &Story| {
             let world = World::of::<Studies>(story).await;
             let study = show(&world.tenant, &Story::study_id()).await.expect("reads").expect("is there");
