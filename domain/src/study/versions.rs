@@ -40,10 +40,10 @@ impl Versions {
 }
 
 impl Study {
-    /// The content of a published design, if its parts were read.
+    /// The content of a published design or a draft, if its parts were read. Whether it may be used says
+    /// [`Self::may_use`].
     pub fn content(&self, design: &CommitHash) -> Option<&Arc<StudyDesign>> {
-        let setup = self.setup()?;
-        setup.versions.contents.get(design).filter(|_| setup.designs.contains_key(design))
+        self.setup()?.versions.contents.get(design)
     }
 
     /// The version in force at a site: its own, otherwise that of the study if the site may use it.
