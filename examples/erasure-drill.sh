@@ -83,7 +83,7 @@ for n in range(count):
     at("identity", type="record", details={
         "given_name": "Ingrid", "family_name": f"Kvistberg{n:04}", "email": f"person-{n:04}@post.example"})
     at("participant", type="save-items", visit="BASELINE", form="VS", items=[
-        {"group": "VS", "item": "SYSBP", "value": str(100 + n % 60)}, {"group": "VS", "item": "PULSE", "value": str(50 + n % 40)}])
+        {"group": "VITALS", "item": "SYSBP", "value": str(100 + n % 60)}, {"group": "VITALS", "item": "PULSE", "value": str(50 + n % 40)}])
 PYTHON
 curl -sSf -H "Authorization: Bearer $doctor" -H "Content-Type: application/x-ndjson" \
     --data-binary "@$ground/commands.ndjson" "$url/v1/studies/cardio/commands" >"$ground/replies.ndjson"

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use tracing::{Instrument, Level};
 
 use crate::commands::Commands;
-use crate::governing::Folded;
+use crate::governing::{self, Folded};
 use crate::refusal::{Answer, Refusal};
 
 /// How often a command is decided anew because others wrote to its stream.
@@ -151,7 +151,10 @@ impl Commands {
         if let Some(done) = work.carried_out_before(&commits)? {
             return Ok(done);
         }
-        let state = work.fold(&commits)?;
+        let mut state = work.fold(&commits)?;
+        if command.reads_parts() {
+            governing::supply(&*tenant.journal, stream, &mut state).await?;
+        }
         let tail = commits.last().map_or_else(Tail::default, Commit::tail);
         let now = self.clock.now();
         let context = Context {

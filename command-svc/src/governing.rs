@@ -58,11 +58,7 @@ impl GoverningCache {
         for commit in news.iter() {
             state.apply(commit).map_err(|fault| Refusal::malformed(stream, &fault))?;
         }
-        let missing = state.missing_parts();
-        if !missing.is_empty() {
-            let parts = parts(&*tenant.journal, stream, &missing).await?;
-            state.supply_parts(parts).map_err(|fault| Refusal::malformed(stream, &fault))?;
-        }
+        supply(&*tenant.journal, stream, &mut state).await?;
         let last = news.last().map(|commit| (commit.tail(), Some(commit.header.environment)));
         let (tail, environment) = last.unwrap_or((before.tail, before.environment));
         let folded = Arc::new(Folded { state, tail, environment });
@@ -112,6 +108,16 @@ impl GoverningCache {
         let last_use = kept.uses;
         kept.states.insert(stream.clone(), State { last_use, folded: folded.clone() });
     }
+}
+
+/// Hands a state the parts that it refers to and does not hold yet.
+pub(crate) async fn supply<G: Fold>(journal: &dyn Journal, stream: &StreamId, state: &mut G) -> Result<(), Refusal> {
+    let missing = state.missing_parts();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let parts = parts(journal, stream, &missing).await?;
+    state.supply_parts(parts).map_err(|fault| Refusal::malformed(stream, &fault))
 }
 
 /// The texts of a design's parts, in order.

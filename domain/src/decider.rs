@@ -79,6 +79,11 @@ pub struct ItemOutcome {
 pub trait Command: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// The name as in the API, kebab-case.
     fn name(&self) -> &'static str;
+
+    /// Whether it is decided on the contents of the parts that the state refers to (see [`Fold::missing_parts`]).
+    fn reads_parts(&self) -> bool {
+        false
+    }
 }
 
 /// One consistency boundary. `Default` is the state before anything has happened.

@@ -19,6 +19,7 @@ pub mod difference;
 pub mod expression;
 mod place;
 mod protection;
+mod unfit;
 mod value;
 
 pub use difference::Difference;
@@ -295,6 +296,9 @@ pub struct ExpressionDef {
     pub oid: String,
     /// Its name.
     pub name: String,
+    /// What it is, by language.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub labels: Labels,
     /// The expressions, by context.
     pub expressions: Vec<Expression>,
 }
@@ -324,6 +328,7 @@ pub struct CodeListDef {
 /// One entry of a code list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CodeListEntry)]
 pub struct Code {
     /// The stored value.
     pub value: String,
@@ -410,6 +415,7 @@ impl StudyDesign {
                 fault(format!("/items/{n}/scope"), "an item's scope begins with identity. or health.".into());
             }
         }
+        self.unfit(&mut fault);
         faults.extend(self.expression_faults());
         faults.extend(self.blinding_faults());
         faults

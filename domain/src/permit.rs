@@ -126,6 +126,8 @@ use Role::{
 pub const COMMANDS: &[(&str, &[Role])] = &[
     ("study.create", &[System]),
     ("study.publish-design", &[StudyDesigner]),
+    ("study.draft-design", &[StudyDesigner]),
+    ("study.publish-draft", &[StudyDesigner]),
     ("study.open-site", &[StudyDesigner]),
     ("study.go-live", &[StudyDesigner]),
     ("study.demand-approvals", &[StudyDesigner, Controller]),

@@ -18,12 +18,14 @@ use crate::rejection::{Fault, Kind, Rejection};
 use crate::scope::Scope;
 
 mod consents;
+mod drafts;
 mod locks;
 mod retention;
 mod targets;
 mod versions;
 
 pub use consents::{ConsentForm, Consents};
+pub use drafts::{Drafted, Drafts};
 pub use locks::{Checked, Database, StudyLocks};
 pub use retention::{Due, MONTHS_MAX, Milestones, Rule, Trigger};
 pub use targets::Target;
@@ -38,6 +40,8 @@ facts! {
         "study-created" 1 Created { name: Label, environment: Environment },
         /// A design version is published: immutable, found by its content hash, stored in parts.
         "design-published" 1 DesignPublished { design: CommitHash, version: Label, parts: Vec<CommitHash> },
+        /// There is a draft of a design version, in force nowhere. It takes the place of an earlier one of that name.
+        "design-drafted" 1 DesignDrafted { design: CommitHash, version: Label, parts: Vec<CommitHash> },
         /// A site may treat participants.
         "site-opened" 1 SiteOpened { site: SiteId, name: Label },
         /// Participants may be registered, under this design.
@@ -167,6 +171,20 @@ pub enum Command {
         /// The content, to be compared with the versions before it. Never from a body of this command.
         #[serde(skip)]
         content: Option<Arc<StudyDesign>>,
+    },
+    /// Stores a draft of a design version whose parts are stored. Sent by `…/designs?draft=true`.
+    DraftDesign {
+        /// Content hash of the whole.
+        design: CommitHash,
+        /// The version's name.
+        version: Label,
+        /// Content hashes of the parts, in order.
+        parts: Vec<CommitHash>,
+    },
+    /// Publishes a draft, if nothing is wrong with it: for good.
+    PublishDraft {
+        /// Its content hash.
+        design: CommitHash,
     },
     /// Opens a site.
     OpenSite {
@@ -322,6 +340,8 @@ impl decider::Command for Command {
         match self {
             Self::Create { .. } => "create",
             Self::PublishDesign { .. } => "publish-design",
+            Self::DraftDesign { .. } => "draft-design",
+            Self::PublishDraft { .. } => "publish-draft",
             Self::OpenSite { .. } => "open-site",
             Self::GoLive { .. } => "go-live",
             Self::DemandApprovals {} => "demand-approvals",
@@ -343,6 +363,11 @@ impl decider::Command for Command {
             Self::AskDatabaseUnlock { .. } => "ask-database-unlock",
             Self::UnlockDatabase {} => "unlock-database",
         }
+    }
+
+    /// A version is compared with those before it.
+    fn reads_parts(&self) -> bool {
+        matches!(self, Self::PublishDesign { .. } | Self::PublishDraft { .. })
     }
 }
 
@@ -369,6 +394,12 @@ pub enum Refused {
     /// It protects an item less than a version before it.
     #[error("{} of the items are protected less than in an earlier version: a scope or flag is never lowered", .0.len())]
     Lowered(Vec<Fault>),
+    /// No such draft.
+    #[error("the study has no draft with this hash: one of the same name may have taken its place")]
+    NoSuchDraft,
+    /// It cannot be used.
+    #[error("the design cannot be used, so it was not published")]
+    Unusable(Vec<Fault>),
     /// Nobody is registered yet.
     #[error("the study is not live: go live first, then a site may take a version of its own into use")]
     NotLiveYet,
@@ -449,6 +480,8 @@ impl Rejection for Refused {
             Self::NoSuchDesign => "no-such-design",
             Self::OtherContent => "other-content",
             Self::Lowered(_) => "protection-lowered",
+            Self::NoSuchDraft => "no-such-draft",
+            Self::Unusable(_) => "invalid-design",
             Self::NoSuchSite => "no-such-site",
             Self::NotLiveYet => "study-not-live",
             Self::NotApproved => "design-not-approved",
@@ -478,7 +511,7 @@ impl Rejection for Refused {
     fn kind(&self) -> Kind {
         match self {
             Self::NoSuchStudy | Self::NoSuchRule => Kind::NotFound,
-            Self::NoSuchSite | Self::OtherContent | Self::Lowered(_) => Kind::Invalid,
+            Self::NoSuchSite | Self::OtherContent | Self::Lowered(_) | Self::Unusable(_) => Kind::Invalid,
             Self::SamePerson => Kind::Forbidden,
             Self::NoSuchConsent
             | Self::ConsentMonths
@@ -491,6 +524,7 @@ impl Rejection for Refused {
             | Self::SiteExists
             | Self::NoSite
             | Self::NoSuchDesign
+            | Self::NoSuchDraft
             | Self::NotLive
             | Self::NotLiveYet
             | Self::NotApproved
@@ -509,7 +543,7 @@ impl Rejection for Refused {
     fn faults(&self) -> Vec<Fault> {
         match self {
             Self::Blocked(checked) => checked.faults.clone(),
-            Self::Lowered(faults) => faults.clone(),
+            Self::Lowered(faults) | Self::Unusable(faults) => faults.clone(),
             _ => Vec::new(),
         }
     }
@@ -538,6 +572,8 @@ impl Decider for Study {
             Command::PublishDesign { design, version, parts, content } => {
                 self.publish(design, version, parts, content.as_ref())
             }
+            Command::DraftDesign { design, version, parts } => self.draft(design, version, parts),
+            Command::PublishDraft { design } => self.publish_draft(design),
             Command::OpenSite { site, name } => {
                 let setup = self.setup().ok_or(Refused::NoSuchStudy)?.unlocked()?;
                 match setup.sites.get(site) {
@@ -600,6 +636,12 @@ impl Decider for Study {
             Event::DesignPublished { design, parts, .. } => {
                 if let Some(setup) = self.setup_mut() {
                     setup.designs.insert(*design, parts.clone());
+                    setup.versions.drafts.evolve(event);
+                }
+            }
+            Event::DesignDrafted { .. } => {
+                if let Some(setup) = self.setup_mut() {
+                    setup.versions.drafts.evolve(event);
                 }
             }
             Event::SiteOpened { site, name } => {

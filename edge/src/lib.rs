@@ -16,7 +16,7 @@ pub mod trace;
 pub use auth::{Caller, authenticated, authenticated_by_password, unauthorized};
 pub use json::JsonBody;
 pub use path::Ids;
-pub use problem::{Problem, ProblemBody};
+pub use problem::{FieldError, Problem, ProblemBody};
 pub use query::Parameters;
 pub use trace::{CurrentTraceparent, traced};
 

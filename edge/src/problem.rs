@@ -62,6 +62,12 @@ pub struct FieldError {
     pub detail: String,
 }
 
+impl From<Fault> for FieldError {
+    fn from(Fault { pointer, detail }: Fault) -> Self {
+        Self { pointer, detail }
+    }
+}
+
 impl Problem {
     /// A problem without faults of single fields.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
@@ -102,7 +108,7 @@ impl Problem {
     /// The same with faults of single fields.
     #[must_use]
     pub fn with_errors(mut self, faults: Vec<Fault>) -> Self {
-        self.errors = faults.into_iter().map(|Fault { pointer, detail }| FieldError { pointer, detail }).collect();
+        self.errors = faults.into_iter().map(FieldError::from).collect();
         self
     }
 

@@ -36,6 +36,9 @@ pub struct Study {
     pub approvals_demanded: bool,
     /// Every published design.
     pub designs: Vec<Design>,
+    /// Drafts of designs: stored to be read and checked, in force nowhere.
+    #[serde(default)]
+    pub drafts: Vec<DesignDraft>,
     /// Every open site.
     pub sites: Vec<Site>,
     /// How long which data is kept.
@@ -75,6 +78,19 @@ pub struct Design {
     pub published: Act,
 }
 
+/// A draft of a design.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DesignDraft {
+    /// Content hash of the whole.
+    pub design: CommitHash,
+    /// The version's name.
+    pub version: Label,
+    /// Content hashes of its parts, in order: their streams hold the text.
+    pub parts: Vec<CommitHash>,
+    /// Who stored it and when.
+    pub drafted: Act,
+}
+
 /// An open site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Site {
@@ -87,6 +103,10 @@ pub struct Site {
     /// Content hash of the design version that it took into use for itself; none: the study's.
     #[serde(default)]
     pub design: Option<CommitHash>,
+    /// Content hash of the design version that is in force there: its own, otherwise the study's; none: the site may not
+    /// use that one, or none is live, so nobody can be registered there.
+    #[serde(default)]
+    pub in_force: Option<CommitHash>,
     /// Its approvals of design versions.
     #[serde(default)]
     pub approvals: Vec<Approval>,
@@ -204,7 +224,7 @@ pub struct Studies;
 
 impl Projection for Studies {
     const NAME: &'static str = "studies";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     type Row = Study;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -241,6 +261,7 @@ fn created(study: &StudyId, name: Label, environment: Environment, commit: &Comm
         live_design: None,
         approvals_demanded: false,
         designs: Vec::new(),
+        drafts: Vec::new(),
         sites: Vec::new(),
         retention: Vec::new(),
         completed: None,
@@ -255,12 +276,25 @@ impl Study {
     fn after(mut self, event: Event, commit: &Commit) -> Self {
         match event {
             Event::Created { .. } => {}
+            Event::DesignDrafted { design, version, parts } => {
+                self.drafts.retain(|known| known.version != version);
+                self.drafts.push(DesignDraft { design, version, parts, drafted: Act::of(commit) });
+            }
             Event::DesignPublished { design, version, parts } => {
+                self.drafts.retain(|known| known.design != design);
                 self.designs.push(Design { design, version, parts, published: Act::of(commit) });
             }
             Event::SiteOpened { site, name } => {
                 let opened = Act::of(commit);
-                self.sites.push(Site { site, name, opened, design: None, approvals: Vec::new(), target: None });
+                self.sites.push(Site {
+                    site,
+                    name,
+                    opened,
+                    design: None,
+                    in_force: None,
+                    approvals: Vec::new(),
+                    target: None,
+                });
             }
             Event::ApprovalsDemanded {} => self.approvals_demanded = true,
             Event::DesignApproved { design, site, reference } => {
@@ -320,7 +354,18 @@ impl Study {
             }
             Event::DatabaseUnlocked {} => self.database = None,
         }
+        self.put_in_force();
         self
+    }
+
+    /// Which version is in force at each site.
+    fn put_in_force(&mut self) {
+        let (live, demanded) = (self.live_design, self.approvals_demanded);
+        for site in &mut self.sites {
+            let approved = |design: &CommitHash| site.approvals.iter().any(|known| known.design == *design);
+            let active = live.map(|live| site.design.unwrap_or(live));
+            site.in_force = active.filter(|active| !demanded || approved(active));
+        }
     }
 
     fn hold(&mut self, site: Option<SiteId>, held: Option<Held>, reason: Option<Label>, commit: &Commit) {
@@ -401,6 +446,47 @@ mod tests {
         assert_eq!(shown["sites"][0]["site"], "oslo");
         assert_eq!(shown["designs"][0]["parts"][0], CommitHash([2; 32]).to_string());
         assert_eq!(shown["created"]["revision"], 1);
+    }
+
+    #[tokio::test]
+    async fn a_draft_is_shown_until_it_is_published_or_replaced() {
+        let hash = |n| CommitHash([n; 32]);
+        let drafted = |n, name| Event::DesignDrafted { design: hash(n), version: label(name), parts: vec![hash(9)] };
+        let mut story = Story::new();
+        story.study(Event::Created { name: label("Cardio"), environment: Environment::Test });
+        [drafted(1, "1"), drafted(2, "2"), drafted(3, "1")].into_iter().for_each(|event| story.study(event));
+        let drafts = async |story: &Story| {
+            let world = World::of::<Studies>(story).await;
+            let study = show(&world.tenant, &Story::study_id()).await.expect("reads").expect("is there");
+            study.drafts.iter().map(|draft| draft.design).collect::<Vec<_>>()
+        };
+        assert_eq!(drafts(&story).await, [hash(2), hash(3)]);
+        story.study(Event::DesignPublished { design: hash(2), version: label("2"), parts: vec![hash(9)] });
+        assert_eq!(drafts(&story).await, [hash(3)]);
+    }
+
+    #[tokio::test]
+    async fn a_site_says_which_version_is_in_force_there() {
+        let (first, second) = (CommitHash([1; 32]), CommitHash([2; 32]));
+        let published = |design, name| Event::DesignPublished { design, version: label(name), parts: vec![] };
+        let mut story = Story::new();
+        story.study(Event::Created { name: label("Cardio"), environment: Environment::Test });
+        story.study(published(first, "1"));
+        story.study(published(second, "2"));
+        story.study(Event::SiteOpened { site: site("oslo"), name: label("Oslo") });
+        let in_force = async |story: &Story| {
+            let world = World::of::<Studies>(story).await;
+            show(&world.tenant, &Story::study_id()).await.expect("reads").expect("is there").sites[0].in_force
+        };
+        assert_eq!(in_force(&story).await, None, "nothing is live");
+        story.study(Event::WentLive { design: first });
+        assert_eq!(in_force(&story).await, Some(first));
+        story.study(Event::DesignActivated { design: second, site: site("oslo") });
+        assert_eq!(in_force(&story).await, Some(second));
+        story.study(Event::ApprovalsDemanded {});
+        assert_eq!(in_force(&story).await, None, "no approval is recorded");
+        story.study(Event::DesignApproved { design: second, site: site("oslo"), reference: label("REK 17") });
+        assert_eq!(in_force(&story).await, Some(second));
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use domain::history::{Aggregate, CommitHash, Position, StreamId};
 use domain::ids::StudyId;
 use domain::port::{Failure, Tenant};
 use edge::{Caller, Ids, Parameters, Problem};
-use projection_svc::studies::{self, Design, Study};
+use projection_svc::studies::{self, Study};
 
 use crate::answer::{Answer, reflecting};
 use crate::desk::{Queries, Since};
@@ -69,11 +69,11 @@ pub(crate) async fn design(
     let Some(live) = live else {
         return Err(Problem::not_found("study-not-live", "the study is not live: no design is in force"));
     };
-    let text = text_of(&entered.tenant, &study, live).await?;
-    Ok(as_published(&entered.reflected, live, text))
+    let text = text_of(&entered.tenant, &study, &live.parts).await?;
+    Ok(as_sent(&entered.reflected, &live.design, text))
 }
 
-/// One published design version, exactly as it was published.
+/// One design version, published or a draft, exactly as it was sent.
 #[utoipa::path(get, operation_id = "show_design_version",
     path = "/v1/studies/{study}/designs/{design}", tag = "queries",
     params(("study" = String, Path), ("design" = String, Path, description = "content hash of the design"), Since),
@@ -85,12 +85,11 @@ pub(crate) async fn version(
     Parameters(since): Parameters<Since>,
 ) -> Result<Response, Problem> {
     let (entered, found) = queries.enter_study(&caller, "study.design", &study, since.min_position.as_deref()).await?;
-    let published = published(&found, &design)?;
-    let text = text_of(&entered.tenant, &study, published).await?;
-    Ok(as_published(&entered.reflected, published, text))
+    let text = text_of(&entered.tenant, &study, parts_of(&found, &design)?).await?;
+    Ok(as_sent(&entered.reflected, &design, text))
 }
 
-/// What has to be changed in one published design version to get another.
+/// What has to be changed in one design version, published or a draft, to get another.
 #[utoipa::path(get, operation_id = "show_design_difference",
     path = "/v1/studies/{study}/designs/{design}/difference/{other}", tag = "queries",
     params(("study" = String, Path), ("design" = String, Path, description = "content hash of the one version"),
@@ -103,29 +102,31 @@ pub(crate) async fn difference(
     Parameters(since): Parameters<Since>,
 ) -> Result<Answer<Difference>, Problem> {
     let (entered, found) = queries.enter_study(&caller, "study.design", &study, since.min_position.as_deref()).await?;
-    let (before, after) = (published(&found, &design)?, published(&found, &other)?);
+    let (before, after) = (parts_of(&found, &design)?, parts_of(&found, &other)?);
     let before = content_of(&entered.tenant, &study, before).await?;
     let after = content_of(&entered.tenant, &study, after).await?;
     Ok(Answer { reflected: entered.reflected, body: before.difference(&after) })
 }
 
-fn published<'a>(study: &'a Study, design: &CommitHash) -> Result<&'a Design, Problem> {
-    let found = study.designs.iter().find(|published| published.design == *design);
-    found.ok_or_else(|| Problem::not_found("no-such-design", "no design with this hash is published in the study"))
+/// The parts of a design that is published, or a draft.
+fn parts_of<'a>(study: &'a Study, design: &CommitHash) -> Result<&'a [CommitHash], Problem> {
+    let published = study.designs.iter().find(|one| one.design == *design).map(|one| &*one.parts);
+    let found = published.or_else(|| study.drafts.iter().find(|one| one.design == *design).map(|one| &*one.parts));
+    found.ok_or_else(|| Problem::not_found("no-such-design", "the study has no design and no draft with this hash"))
 }
 
-fn as_published(reflected: &[Position], design: &Design, text: String) -> Response {
-    let tag = format!("\"{}\"", design.design);
+fn as_sent(reflected: &[Position], design: &CommitHash, text: String) -> Response {
+    let tag = format!("\"{design}\"");
     let headers = [(header::CONTENT_TYPE, "application/json".to_owned()), (header::ETAG, tag)];
     reflecting(reflected, (headers, text))
 }
 
-pub(crate) async fn content_of(tenant: &Tenant, study: &StudyId, design: &Design) -> Result<StudyDesign, Failure> {
+pub(crate) async fn content_of(tenant: &Tenant, study: &StudyId, parts: &[CommitHash]) -> Result<StudyDesign, Failure> {
     let stream = StreamId::in_study(&tenant.id, study, Aggregate::Study, study);
-    let text = text_of(tenant, study, design).await?;
-    serde_json::from_str(&text).map_err(|_| Failure::damaged(&stream, "a published design is no design"))
+    let text = text_of(tenant, study, parts).await?;
+    serde_json::from_str(&text).map_err(|_| Failure::damaged(&stream, "a stored design is no design"))
 }
 
-pub(crate) async fn text_of(tenant: &Tenant, study: &StudyId, design: &Design) -> Result<String, Failure> {
-    studies::design_text(tenant, study, &design.parts).await
+pub(crate) async fn text_of(tenant: &Tenant, study: &StudyId, parts: &[CommitHash]) -> Result<String, Failure> {
+    studies::design_text(tenant, study, parts).await
 }

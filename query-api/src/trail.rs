@@ -141,7 +141,7 @@ async fn odm_writer(
     version: OdmVersion,
 ) -> Result<TrailWriter, Problem> {
     let design = match study.designs.iter().find(|design| Some(design.design) == study.live_design) {
-        Some(live) => Some(crate::studies::content_of(&entered.tenant, &study.study, live).await?),
+        Some(live) => Some(crate::studies::content_of(&entered.tenant, &study.study, &live.parts).await?),
         None => None,
     };
     let cast = trail.cast().await?;

@@ -1,6 +1,7 @@
 //! What integrators build on: the description of the API, and that the API is as described.
 
 mod over_http;
+mod schemas;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -194,3 +194,42 @@ async fn a_file_that_cannot_be_read_whole_changes_nothing() {
     let study = Client::new(&server.url, &designer).get("/v1/studies/ces").await.expect("a study").body;
     assert_eq!(study["designs"], json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_is_read_compared_and_published_from_the_command_line() {
+    let (folder, server, [designer, _, _]) = prepared().await;
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/vital-signs.odm.xml");
+    let changed = folder.path().join("changed.xml");
+    let text = std::fs::read_to_string(example).expect("an example");
+    let text = text.replace("<MetaDataVersion OID=\"V1\"", "<MetaDataVersion OID=\"V2\"");
+    std::fs::write(&changed, text.replace("Pulse, beats a minute", "Pulse")).expect("a file");
+    let changed = changed.to_str().expect("a path");
+    let import = |file: &str, more: &[&str]| {
+        let arguments = [&["study", "import", file, "--strict", "--study", "ces", "--json"], more].concat();
+        let (code, out, err) = run(&folder, &designer, &arguments);
+        assert_eq!(code, Some(0), "{err}");
+        out
+    };
+    let first = import(example, &[]);
+    let draft = import(changed, &["--draft"]);
+    assert_eq!((&first["state"], &draft["state"]), (&json!("published"), &json!("draft")));
+    assert_eq!((&draft["faults"], &draft["report"]["rows"]), (&json!([]), &json!([])));
+    let hash = draft["design"].as_str().expect("a hash");
+    let api = Client::new(&server.url, &designer);
+    let study = async |after: &Value| {
+        let position = after["position"].as_str().expect("a position");
+        api.get(&format!("/v1/studies/ces?min_position={position}")).await.expect("a study").body
+    };
+    let shown = study(&draft).await;
+    assert_eq!((&shown["drafts"][0]["design"], &shown["drafts"][0]["version"]), (&json!(hash), &json!("V2")));
+    let (code, _, err) = run(&folder, &designer, &["study", "export", "--study", "ces", "--design", hash]);
+    assert_eq!(code, Some(0), "a draft is written as ODM: {err}");
+    let compare = ["study", "diff", first["design"].as_str().expect("a hash"), hash, "--study", "ces", "--json"];
+    let (_, difference, err) = run(&folder, &designer, &compare);
+    assert!(difference.to_string().contains("PULSE"), "{difference} {err}");
+    let (code, _, err) = run(&folder, &designer, &["study", "publish", hash, "--study", "ces"]);
+    assert_eq!(code, Some(0), "{err}");
+    let again = json!({"type": "publish-draft", "design": hash});
+    let shown = study(&api.post("/v1/studies/ces", &again).await.expect("it is so already").body).await;
+    assert_eq!((&shown["drafts"], &shown["designs"][1]["design"]), (&json!([]), &json!(hash)));
+}

@@ -1,6 +1,6 @@
 //! The OpenAPI description of the write side.
 
-use domain::ids::{ParticipantId, StudyId};
+use domain::ids::{ExportId, ParticipantId, StudyId};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -24,7 +24,7 @@ use super::{bulk, designs, exports, participants, randomisation, rehearsal, stud
         randomisation::command,
         randomisation::reveal,
     ),
-    components(schemas(StudyId, ParticipantId, edge::ProblemBody)),
+    components(schemas(StudyId, ParticipantId, ExportId, edge::ProblemBody)),
     tags((name = "commands", description = "What is to happen. Every command is stored durably before it is answered.")),
     security(("token" = [])),
     modifiers(&Token)

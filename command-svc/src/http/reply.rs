@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::decider::ItemOutcome;
 use edge::headers::{LETHE_POSITION, etag, positions_text, positions_value};
-use edge::{Problem, ProblemBody};
+use edge::{FieldError, Problem, ProblemBody};
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
@@ -21,6 +21,9 @@ pub(super) struct Reply {
     position: String,
     /// How many events it wrote: none if everything was so already.
     events: usize,
+    /// What the sender should know about it; left out if there is nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<FieldError>,
     /// Of a `save-items`, what became of each item, in the order in which they were sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     items: Vec<ItemReply>,
@@ -39,7 +42,12 @@ impl Reply {
     pub(super) fn of(done: &Done) -> Self {
         let position = positions_text(std::slice::from_ref(&done.position));
         let item = |item: &ItemOutcome| ItemReply { saved: item.saved, queries: item.queries };
-        Self { revision: done.revision.0, position, events: done.events, items: done.items.iter().map(item).collect() }
+        let (items, warnings) = (done.items.iter().map(item).collect(), Vec::new());
+        Self { revision: done.revision.0, position, events: done.events, warnings, items }
+    }
+
+    pub(super) fn warning(done: &Done, warnings: Vec<FieldError>) -> Self {
+        Self { warnings, ..Self::of(done) }
     }
 }
 

@@ -6,17 +6,17 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use domain::decider::Command as _;
 use domain::history::{Aggregate, StreamId};
 use domain::ids::{ParticipantId, StudyId};
 use domain::study::{Command, Study};
-use edge::{Caller, Ids, JsonBody, Parameters, Problem, headers};
+use edge::{Caller, FieldError, Ids, JsonBody, Parameters, Problem, headers};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::call::{Call, CommandHeaders};
-use super::reply::{Answers, Problems};
+use super::reply::{Answers, Problems, Reply, status, with_headers};
 use crate::commands::Commands;
-use crate::execute::Done;
 use crate::lock::LockReadiness;
 use crate::refusal::Refusal;
 
@@ -25,7 +25,8 @@ use crate::refusal::Refusal;
 /// `lock-database` goes through every record first; what hinders is in `errors` of the answer, by participant, and in full
 /// at `…/lock-readiness`.
 ///
-/// Designs are published at `…/designs`, which stores their content first.
+/// Designs are published at `…/designs`, which stores their content first; `publish-draft` publishes a draft from there.
+/// `go-live` and `activate-design` say in `warnings` if the study demands no approvals.
 #[utoipa::path(
     post,
     path = "/v1/studies/{study}",
@@ -40,17 +41,30 @@ pub(super) async fn command(
     call: Call,
     Ids(study): Ids<StudyId>,
     JsonBody(mut command): JsonBody<Command>,
-) -> Result<Done, Problem> {
-    if matches!(command, Command::PublishDesign { .. }) {
+) -> Result<Response, Problem> {
+    if matches!(command, Command::PublishDesign { .. } | Command::DraftDesign { .. }) {
         // Without its parts a published design could not be read, and no participant could be registered.
-        return Err(Refusal::Forbidden("study.publish-design here: send the design to …/designs".into()).into());
+        let name = format!("study.{} here: send the design to …/designs", command.name());
+        return Err(Refusal::Forbidden(name).into());
     }
     if let Command::LockDatabase { checked } = &mut command {
         *checked = commands.check_before_lock(&call.tenant, &study, &call.request.principal).await?;
     }
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Study, &study);
-    Ok(commands.execute::<Study>(&call.tenant, &stream, &command, &call.request).await?)
+    let done = commands.execute::<Study>(&call.tenant, &stream, &command, &call.request).await?;
+    let mut warnings = Vec::new();
+    if matches!(command, Command::GoLive { .. } | Command::ActivateDesign { .. }) {
+        let now = commands.governing.current::<Study>(&call.tenant, &stream).await?;
+        if now.state.setup().is_some_and(|setup| !setup.versions.approvals_demanded) {
+            warnings.push(FieldError { pointer: "/design".into(), detail: UNAPPROVED.to_owned() });
+        }
+    }
+    Ok(with_headers(&done, (status(&done), Json(Reply::warning(&done, warnings)))))
 }
+
+/// Said where a version comes into force in a study that asks for nobody's approval.
+const UNAPPROVED: &str = "this study demands no approvals: the version is in force without any site's approval of it; \
+                          demand-approvals changes that, for good";
 
 /// Which part of the list to show.
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -236,6 +236,83 @@ async fn publishing_a_design_again_does_nothing_and_its_parts_are_stored_once() 
 }
 
 #[tokio::test]
+async fn a_version_that_protects_an_item_less_is_not_published() {
+    let (world, .., http) = live_study().await;
+    let mut strict = design_json();
+    strict["version"] = json!("2");
+    strict["items"][0]["blinded"] = json!(true);
+    strict["items"][1]["scope"] = json!("identity.contact");
+    assert_eq!(http.post("designer", "/designs", &strict).await.status, 200);
+    let before = world.commits();
+    let mut third = design_json();
+    third["version"] = json!("3");
+    let refused = http.post("designer", "/designs", &third).await;
+    assert_eq!((refused.status, refused.code()), (422, "protection-lowered"), "{}", refused.body);
+    let pointers: Vec<_> =
+        refused.body["errors"].as_array().expect("faults").iter().map(|one| &one["pointer"]).collect();
+    assert_eq!(pointers, ["/items/0/scope", "/items/0/blinded", "/items/1/scope"]);
+    assert!(world.commits() <= before + 1, "its parts at most");
+    strict["version"] = json!("3");
+    assert_eq!(http.post("designer", "/designs", &strict).await.status, 200, "one that protects as well is published");
+}
+
+#[tokio::test]
+async fn a_draft_is_stored_with_its_faults_and_published_by_a_command() {
+    let (.., http) = live_study().await;
+    let mut design = design_json();
+    design["version"] = json!("2");
+    design["items"][0]["range_checks"] = json!([{"comparator": "LTT", "hard": true, "values": ["5"]}]);
+    let refused = http.post("designer", "/designs", &design).await;
+    assert_eq!((refused.status, refused.code()), (422, "invalid-design"));
+    let drafted = http.post("designer", "/designs?draft=true", &design).await;
+    assert_eq!((drafted.status, &drafted.body["state"]), (200, &json!("draft")), "{}", drafted.body);
+    assert_eq!(drafted.body["faults"][0]["pointer"], "/items/0/range_checks/0");
+    let send = async |kind: &str, answer: &Answer| {
+        http.post("designer", "", &json!({"type": kind, "design": answer.body["design"]})).await
+    };
+    let refused = send("publish-draft", &drafted).await;
+    assert_eq!((refused.status, refused.code()), (422, "invalid-design"));
+    assert_eq!(refused.body["errors"][0]["pointer"], "/items/0/range_checks/0");
+    let early = send("go-live", &drafted).await;
+    assert_eq!((early.status, early.code()), (409, "no-such-design"), "a draft is in force nowhere");
+
+    design["items"][0]["range_checks"][0]["comparator"] = json!("LT");
+    let better = http.post("designer", "/designs?draft=true", &design).await;
+    assert_eq!((&better.body["state"], &better.body["faults"]), (&json!("draft"), &json!([])));
+    let replaced = send("publish-draft", &drafted).await;
+    assert_eq!((replaced.status, replaced.code()), (409, "no-such-draft"), "the better one took its place");
+    assert_eq!(send("publish-draft", &better).await.status, 200);
+    assert_eq!(send("publish-draft", &better).await.body["events"], 0);
+    let again = http.post("designer", "/designs?draft=true", &design).await;
+    assert_eq!((&again.body["state"], &again.body["events"]), (&json!("published"), &json!(0)));
+    let live = send("go-live", &better).await;
+    assert_eq!(live.status, 200);
+    assert!(
+        live.body["warnings"][0]["detail"].as_str().is_some_and(|text| text.contains("demands no approvals")),
+        "{}",
+        live.body
+    );
+    let forbidden = http.post("investigator", "/designs?draft=true", &design).await;
+    assert_eq!(forbidden.status, 403);
+    let direct = json!({"type": "draft-design", "design": "0".repeat(64), "version": "2", "parts": []});
+    assert_eq!(http.post("designer", "", &direct).await.status, 403);
+}
+
+#[tokio::test]
+async fn what_a_design_says_in_vain_is_told_when_it_is_published() {
+    let (.., http) = live_study().await;
+    let mut design = design_json();
+    design["units"] = json!({"MMHG": {}, "KPA": {}});
+    design["items"][0]["unit"] = json!("MMHG");
+    design["items"][0]["range_checks"] = json!([{"comparator": "LT", "hard": true, "values": ["5"], "unit": "KPA"}]);
+    let published = http.post("designer", "/designs", &design).await;
+    assert_eq!(published.status, 200, "{}", published.body);
+    let pointers: Vec<_> =
+        published.body["warnings"].as_array().expect("warnings").iter().map(|one| &one["pointer"]).collect();
+    assert_eq!(pointers, ["/items/0/range_checks/0", "/version"], "another unit, and the name of the first version");
+}
+
+#[tokio::test]
 async fn what_is_erased_is_gone() {
     let (world, .., http) = live_study().await;
     enrol(&http).await;
@@ -424,12 +501,14 @@ fn the_description_names_every_address_and_resolves() {
         base,
         &format!("{base}/commands"),
         &format!("{base}/designs"),
+        &format!("{base}/exports/{{export}}"),
         &format!("{base}/lock-readiness"),
         person,
         &format!("{person}/allocation"),
         &format!("{person}/identity"),
         &format!("{person}/migration/{{design}}"),
         &format!("{person}/privacy"),
+        &format!("{person}/rehearsal"),
         &format!("{base}/randomisation"),
         &format!("{base}/randomisation/{{list}}"),
         &format!("{base}/randomisation/{{list}}/reveal"),

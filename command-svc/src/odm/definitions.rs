@@ -16,6 +16,7 @@ pub(super) mod aliases;
 mod code_lists;
 mod expressions;
 mod nested;
+mod places;
 mod references;
 
 use aliases::Aliases;
@@ -32,7 +33,10 @@ pub(super) struct Draft {
     pending: Vec<Pending>,
     /// Lists that are kept elsewhere.
     external_lists: BTreeSet<String>,
-    defined: BTreeSet<(Kind, String)>,
+    /// What is defined, and where.
+    defined: BTreeMap<(Kind, String), (Place, String)>,
+    /// Where the range checks of an item stand.
+    range_checks: BTreeMap<String, Vec<Place>>,
     protocol: Vec<(Option<u32>, String)>,
     /// OIDs that are others in the design than in the file.
     originals: BTreeMap<(Kind, String), String>,
@@ -54,7 +58,8 @@ impl Draft {
             include: None,
             pending: Vec::new(),
             external_lists: BTreeSet::new(),
-            defined: BTreeSet::new(),
+            defined: BTreeMap::new(),
+            range_checks: BTreeMap::new(),
             protocol: Vec::new(),
             originals: BTreeMap::new(),
             nested: Vec::new(),
@@ -112,6 +117,7 @@ impl Draft {
                 _ => file.not_kept.inside(&protocol.name, &element),
             }
         }
+        self.defined.insert((Kind::Protocol, String::new()), (protocol.at, protocol.name.clone()));
         self.nameless = aliases.has(alias::STUDY_NAME);
         self.design.checks = self.json(&aliases, alias::CHECKS, protocol).unwrap_or_default();
         Ok(())
@@ -227,6 +233,10 @@ impl Draft {
             let at = (self.at, "StudyEventDef", Some(visit.oid.as_str()));
             self.report.add(Severity::Note, at, "not-in-protocol", "the protocol does not name it: it comes last");
         }
+    }
+
+    pub(super) fn range_checks_at(&mut self, item: &str, places: Vec<Place>) {
+        self.range_checks.insert(item.to_owned(), places);
     }
 
     pub(super) fn fault(&mut self, element: &Element, rule: &'static str, what: impl Into<String>) {

@@ -1,20 +1,21 @@
 //! What ODM demands of each element: which attributes, what stands in it, in which order and how often.
 //!
-//! The tables are taken from CDISC's schemas. Their types of values (dates, numbers in texts) are not in them; whoever
-//! reads a value checks it. A strict reader refuses a file with any fault that is found here, a lenient one notes it.
+//! The tables are taken from CDISC's schemas. The types of texts (dates, numbers) are not in them; whoever
+//! reads a text checks it. A strict reader refuses a file with any fault that is found here, a lenient one notes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use exchange::odm::OdmVersion;
 
-use super::error::Place;
+use super::error::{Place, shown};
 use super::reader::Element;
 use super::report::{Report, Row, Severity};
 
 mod table;
+mod words;
 
-use table::{Attribute, Demand, Part, Words};
+use table::{Attribute, Demand, Part, Unique};
 
 /// How many faults are kept; of more it is only said that there are more.
 const FAULTS_MAX: usize = 10_000;
@@ -23,6 +24,10 @@ static ODM_1_3_2: LazyLock<BTreeMap<&'static str, Demand>> =
     LazyLock::new(|| table::parse(include_str!("demands/odm132.txt")));
 static ODM_2_0: LazyLock<BTreeMap<&'static str, Demand>> =
     LazyLock::new(|| table::parse(include_str!("demands/odm20.txt")));
+static UNIQUE_1_3_2: LazyLock<BTreeMap<&'static str, Vec<Unique>>> =
+    LazyLock::new(|| table::uniques(include_str!("demands/unique132.txt")));
+static UNIQUE_2_0: LazyLock<BTreeMap<&'static str, Vec<Unique>>> =
+    LazyLock::new(|| table::uniques(include_str!("demands/unique20.txt")));
 
 /// Whether ODM, in either version, has an element of this name.
 pub(super) fn knows(name: &str) -> bool {
@@ -32,6 +37,7 @@ pub(super) fn knows(name: &str) -> bool {
 /// Looks at each tag as it goes by. Memory holds one entry for each element that is open.
 pub(super) struct Demands {
     table: &'static BTreeMap<&'static str, Demand>,
+    uniques: &'static BTreeMap<&'static str, Vec<Unique>>,
     open: Vec<Open>,
     found: Report,
     count: usize,
@@ -47,15 +53,17 @@ struct Open {
     part: usize,
     seen: Vec<u32>,
     branch: Option<usize>,
+    /// What stood in it already, of what may stand once only.
+    once: BTreeSet<(&'static str, String)>,
 }
 
 impl Demands {
     pub(super) fn of(version: OdmVersion) -> Self {
-        let table = match version {
-            OdmVersion::V1_3_2 => &*ODM_1_3_2,
-            OdmVersion::V2_0 => &*ODM_2_0,
+        let (table, uniques) = match version {
+            OdmVersion::V1_3_2 => (&*ODM_1_3_2, &*UNIQUE_1_3_2),
+            OdmVersion::V2_0 => (&*ODM_2_0, &*UNIQUE_2_0),
         };
-        Self { table, open: Vec::new(), found: Report::default(), count: 0 }
+        Self { table, uniques, open: Vec::new(), found: Report::default(), count: 0 }
     }
 
     pub(super) fn take(&mut self) -> Vec<Row> {
@@ -66,13 +74,19 @@ impl Demands {
         self.count += 1;
         match self.count.cmp(&FAULTS_MAX) {
             std::cmp::Ordering::Less => {
-                self.found.add(Severity::Note, (at, super::names::named(name), oid), rule, what);
+                let name = if self.names() { shown(name) } else { super::names::named(name).to_owned() };
+                self.found.add(Severity::Note, (at, &name, oid), rule, what);
             }
             std::cmp::Ordering::Equal => {
                 self.found.add(Severity::Note, (at, "ODM", None), "more", "there are more faults than are listed");
             }
             std::cmp::Ordering::Greater => {}
         }
+    }
+
+    /// Whether names that ODM does not have may be repeated: in a study's design they are no values.
+    fn names(&self) -> bool {
+        self.open.get(1).is_some_and(|open| open.name == "Study")
     }
 
     /// An element begins. Elements of other namespaces may stand anywhere, with whatever is in them.
@@ -84,6 +98,7 @@ impl Demands {
         let oid = oid.map(|(_, oid)| oid.clone());
         let place = (element.at, element.name.as_str(), oid.as_deref());
         self.placed(element, place);
+        self.once_only(element, place);
         let demand = self.table.get(element.name.as_str());
         match demand {
             Some(demand) => self.attributes(element, demand, place),
@@ -91,7 +106,7 @@ impl Demands {
         }
         let seen = vec![0; demand.map_or(0, |demand| demand.parts.len())];
         let (name, at, depth) = (element.name.clone(), element.at, element.depth);
-        self.open.push(Open { depth, at, name, oid, demand, part: 0, seen, branch: None });
+        self.open.push(Open { depth, at, name, oid, demand, part: 0, seen, branch: None, once: BTreeSet::new() });
     }
 
     /// Everything that is open deeper than `depth` ends.
@@ -140,6 +155,10 @@ impl Demands {
         let own = |name: &str| !name.starts_with("xmlns") && (!name.contains(':') || name.starts_with("xml:"));
         for (name, value) in element.attributes.iter().filter(|(name, _)| own(name)) {
             match demand.attributes.iter().find(|attribute| attribute.name == name) {
+                None if self.names() => {
+                    let what = format!("it has an attribute that ODM does not have there: {}", shown(name));
+                    self.fault(place, "unknown-attribute", what);
+                }
                 None => self.fault(place, "unknown-attribute", "it has an attribute that ODM does not have there"),
                 Some(attribute) => self.value(attribute, value, place),
             }
@@ -153,17 +172,31 @@ impl Demands {
     }
 
     fn value(&mut self, attribute: &Attribute, value: &str, place: (Place, &str, Option<&str>)) {
-        let rule = match &attribute.words {
-            Words::Any => return,
-            Words::Some if !value.is_empty() => return,
-            Words::Number if value.trim().parse::<i64>().is_ok() => return,
-            Words::Of(words) if words.iter().any(|word| word.replace('_', " ") == value) => return,
-            Words::Some => "is empty".to_owned(),
-            Words::Number => "is no whole number".to_owned(),
-            Words::Of(words) if words.len() > 8 => "is none of the words that ODM has for it".to_owned(),
-            Words::Of(words) => format!("is none of {}", words.join(", ").replace('_', " ")),
-        };
-        self.fault(place, "bad-attribute", format!("its {} {rule}", attribute.name));
+        if let Some(rule) = attribute.words.broken_by(value) {
+            self.fault(place, "bad-attribute", format!("its {} {rule}", attribute.name));
+        }
+    }
+
+    /// Whether what makes the element one of its kind stood beside it already. Of what was there only the line is said.
+    fn once_only(&mut self, element: &Element, place: (Place, &str, Option<&str>)) {
+        let Some(parent) = self.open.last_mut().filter(|parent| parent.depth + 1 == element.depth) else { return };
+        let Some(uniques) = self.uniques.get(parent.name.as_str()) else { return };
+        let mut again = Vec::new();
+        for unique in uniques.iter().filter(|unique| unique.child.is_none_or(|child| child == element.name)) {
+            let values: Option<Vec<_>> = unique.fields.iter().map(|field| element.attribute(field)).collect();
+            let Some(values) = values else { continue };
+            // `01` is the number `1`.
+            let same =
+                |value: &&str| value.trim().parse::<i64>().map_or((*value).to_owned(), |number| number.to_string());
+            let numbers = unique.fields.iter().all(|field| matches!(*field, "OrderNumber" | "KeySequence"));
+            let key = if numbers { values.iter().map(same).collect() } else { values.join("\n") };
+            if !parent.once.insert((unique.name, key)) {
+                let fields = unique.fields.join(" and ");
+                let what = format!("its {fields} stands there already in this {} ({})", parent.name, unique.name);
+                again.push(what);
+            }
+        }
+        again.into_iter().for_each(|what| self.fault(place, "not-unique", what));
     }
 }
 

@@ -18,7 +18,7 @@ use super::report::{Report, Row, Severity, Tally};
 pub fn read_design(input: impl BufRead, limits: &Limits, mode: Mode) -> Result<(StudyDesign, Report), OdmError> {
     let bytes = whole(input, limits.design_bytes)?;
     let (xml, root) = Xml::open(bytes.as_slice(), limits)?;
-    let mut file = File { xml, report: Report::default(), not_kept: Tally::default() };
+    let mut file = File { xml, report: Report::default(), not_kept: Tally::of_design() };
     let mut study = None;
     while let Some(element) = file.xml.child(&root)? {
         match element.name.as_str() {
@@ -37,7 +37,7 @@ pub fn read_design(input: impl BufRead, limits: &Limits, mode: Mode) -> Result<(
         wanted: "study design (no MetaDataVersion)",
         hint: "export the metadata; a file of values goes to `lethe data import`",
     };
-    study.and_then(Study::last).ok_or(no_design)?.design(file)
+    study.and_then(Study::last).ok_or(no_design)?.design(file, mode)
 }
 
 /// The whole input, unless it is larger than the limit: then nothing is built from it.
@@ -147,9 +147,15 @@ impl<R: BufRead> File<R> {
         while let Some(element) = self.xml.child(parent)? {
             let language = element.attribute("xml:lang").unwrap_or_default().to_owned();
             let text = self.xml.text(&element)?;
-            if element.name == "TranslatedText" && !text.is_empty() {
-                labels.entry(language).or_insert(text);
+            if element.name != "TranslatedText" || text.is_empty() {
+                continue;
             }
+            if labels.contains_key(&language) {
+                let what = format!("the {} has a text in this language already: this one is left out", parent.name);
+                self.report.add(Severity::Warning, (element.at, &element.name, None), "second-text", what);
+                continue;
+            }
+            labels.insert(language, text);
         }
         Ok(labels)
     }
@@ -173,21 +179,23 @@ impl Study {
 
 impl Draft {
     /// The design with its report, or every fault.
-    fn design<R>(mut self, file: File<R>) -> Result<(StudyDesign, Report), OdmError> {
+    fn design<R>(mut self, file: File<R>, mode: Mode) -> Result<(StudyDesign, Report), OdmError> {
         if let Some(at) = self.include {
             return Err(OdmError::Include { at });
         }
-        self.check_references();
+        self.check_references(mode);
+        self.leave_out_unfit();
         self.settle_external_lists();
         self.sort_visits();
         self.restore_oids();
         let mut report = file.report;
-        report.append(self.report);
+        report.append(std::mem::take(&mut self.report));
         report.rows.extend(file.not_kept.rows(Severity::Note, |_| "not kept: the design has no place for it yet"));
         if report.counts().refused == 0 {
             for fault in self.design.faults() {
+                let (at, element, oid) = self.place_of(&fault.pointer);
                 let what = format!("{}: {}", fault.pointer, fault.detail);
-                report.add(Severity::Refused, (self.at, "MetaDataVersion", None), "design", what);
+                report.add(Severity::Refused, (at, element, oid), "design", what);
             }
         }
         report.rows.sort_by_key(|row| row.line);

@@ -9,9 +9,8 @@ use exchange::odm::metadata::alias;
 use super::definitions::aliases::Aliases;
 use super::definitions::{Draft, Kind, name, number};
 use super::design::File;
-use super::error::{OdmError, shown};
+use super::error::{OdmError, Place, shown};
 use super::reader::Element;
-use super::report::Severity;
 
 /// What stands within an `ItemDef`.
 #[derive(Default)]
@@ -21,6 +20,7 @@ struct Inside {
     units: Vec<String>,
     code_list: Option<String>,
     range_checks: Vec<RangeCheck>,
+    places: Vec<Place>,
     aliases: Aliases,
 }
 
@@ -60,10 +60,8 @@ impl Draft {
             range_checks: self.json(&aliases, alias::RANGE_CHECKS, element).unwrap_or(inside.range_checks),
             oid,
         };
-        if item.range_checks.iter().any(|check| check.expressions.is_empty() && !check.is_executed_on(&item)) {
-            let at = (element.at, "RangeCheck", Some(item.oid.as_str()));
-            let what = "kept, not executed: its comparator, values or unit do not fit the item";
-            self.report.add(Severity::Note, at, "range-check-not-executed", what);
+        if !aliases.has(alias::RANGE_CHECKS) {
+            self.range_checks_at(item.oid.as_str(), inside.places);
         }
         self.design.items.push(item);
         Ok(())
@@ -82,6 +80,7 @@ impl Draft {
                 "RangeCheck" => {
                     let check = self.range_check(file, &element, item)?;
                     inside.range_checks.push(check);
+                    inside.places.push(element.at);
                 }
                 "Alias" => inside.aliases.take(file, &element, item),
                 _ => file.not_kept.inside(&item.name, &element),

@@ -151,10 +151,16 @@ impl fmt::Display for Report {
 /// Counts what is all of one kind, so that it becomes one row and not a thousand.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
+    /// It is a design that is read: names that ODM does not have are no values, and may be repeated.
+    of_design: bool,
     seen: BTreeMap<(String, &'static str), (Place, u64)>,
 }
 
 impl Tally {
+    pub(super) fn of_design() -> Self {
+        Self { of_design: true, ..Self::default() }
+    }
+
     /// One more `element` of which the same is to be said.
     pub(super) fn count(&mut self, element: &str, at: Place, rule: &'static str) {
         let entry = self.seen.entry((element.to_owned(), rule)).or_insert((at, 0));
@@ -163,7 +169,11 @@ impl Tally {
 
     /// One more `element` in a `parent` for which there is no place.
     pub(super) fn inside(&mut self, parent: &str, element: &Element) {
-        self.count(&format!("{} in {parent}", named(&element.name)), element.at, "not-kept");
+        let name = match self.of_design && parent != "ODM" {
+            true => shown(&element.name),
+            false => named(&element.name).to_owned(),
+        };
+        self.count(&format!("{name} in {parent}"), element.at, "not-kept");
     }
 
     /// One row for each kind; `say` puts it in words.

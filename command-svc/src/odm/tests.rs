@@ -8,6 +8,7 @@ mod design;
 mod real;
 mod repeats;
 mod round_trip;
+mod strict;
 mod transactions;
 
 use super::{Limits, Mode, OdmError, ParticipantData, Report, read_clinical, read_design};

@@ -57,8 +57,12 @@ impl Rules {
         like("TWICE", false);
         like("KIT", true);
         let lethe = |text: &str| vec![Expression { context: "lethe".into(), text: text.into() }];
-        let named =
-            |name: &str, text: &str| ExpressionDef { oid: name.into(), name: name.into(), expressions: lethe(text) };
+        let named = |name: &str, text: &str| ExpressionDef {
+            oid: name.into(),
+            name: name.into(),
+            labels: Default::default(),
+            expressions: lethe(text),
+        };
         for (n, (read, hard, at)) in self.checks.iter().enumerate() {
             design.checks.push(CheckDef {
                 oid: format!("CK{n}").parse().expect("valid"),

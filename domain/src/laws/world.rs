@@ -190,8 +190,9 @@ fn holds_of_data() -> impl Strategy<Value = study::Command> {
 impl World for Study {
     fn commands() -> BoxedStrategy<study::Command> {
         use study::Command::{
-            ActivateDesign, ApproveConsent, ApproveDesign, Complete, Create, DemandApprovals, EndRetention, GoLive,
-            OpenSite, PublishConsent, PublishDesign, RequireConsent, SetEnrolmentTarget, SetRetention,
+            ActivateDesign, ApproveConsent, ApproveDesign, Complete, Create, DemandApprovals, DraftDesign,
+            EndRetention, GoLive, OpenSite, PublishConsent, PublishDesign, PublishDraft, RequireConsent,
+            SetEnrolmentTarget, SetRetention,
         };
         let ids = || select(vec!["ctr-58", "norm"]).prop_map(|id| id.parse().expect("valid"));
         let set = (ids(), rules_of_retention()).prop_map(|(rule, (terms, ground))| {
@@ -219,6 +220,8 @@ impl World for Study {
                 parts: vec![content.hash()],
                 content: Some(Arc::new(content)),
             }),
+            1 => hashes().prop_map(|design| DraftDesign { design, version: label("1"), parts: vec![design] }),
+            1 => hashes().prop_map(|design| PublishDraft { design }),
             1 => Just(DemandApprovals {}),
             1 => at_sites().prop_map(|(design, site)| ApproveDesign { design, site, reference: label("REK 17") }),
             1 => at_sites().prop_map(|(design, site)| ActivateDesign { design, site }),

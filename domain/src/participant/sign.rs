@@ -36,6 +36,7 @@ pub enum Meaning {
 /// What somebody proved who they are with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = SignatureFactor)]
 pub enum Factor {
     /// A password.
     Password,

@@ -9,13 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Event, Refused, Setup, Study};
+use super::{Drafts, Event, Refused, Setup, Study};
 use crate::decider::Context;
 use crate::design::{StudyDesign, content_hash};
 use crate::field::Malformed;
 use crate::history::CommitHash;
 use crate::ids::{Label, SiteId};
 use crate::participant::Record;
+use crate::rejection::Fault;
 
 /// The design versions of a study beside their publication.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +27,9 @@ pub struct Versions {
     pub approved: BTreeMap<SiteId, BTreeMap<CommitHash, Label>>,
     /// What a site has taken into use for itself.
     pub active: BTreeMap<SiteId, CommitHash>,
-    /// Published designs whose parts were read.
+    /// Drafts, in force nowhere.
+    pub drafts: Drafts,
+    /// Published designs and drafts whose parts were read.
     pub contents: BTreeMap<CommitHash, Arc<StudyDesign>>,
 }
 
@@ -37,7 +40,8 @@ impl Versions {
 }
 
 impl Study {
-    /// The content of a published design, if its parts were read.
+    /// The content of a published design or a draft, if its parts were read. Whether it may be used says
+    /// [`Self::may_use`].
     pub fn content(&self, design: &CommitHash) -> Option<&Arc<StudyDesign>> {
         self.setup()?.versions.contents.get(design)
     }
@@ -80,12 +84,16 @@ impl Study {
             return Ok(vec![]);
         }
         let content = content.filter(|content| content.hash() == *design).ok_or(Refused::OtherContent)?;
-        let lowered: Vec<_> =
-            setup.versions.contents.values().flat_map(|before| content.lowered_from(before)).collect();
+        let lowered = self.lowered_by(content);
         if !lowered.is_empty() {
-            return Err(Refused::Lowered(once_each(lowered)));
+            return Err(Refused::Lowered(lowered));
         }
         Ok(vec![Event::DesignPublished { design: *design, version: version.clone(), parts: parts.to_vec() }])
+    }
+
+    /// What a design protects less than a published one.
+    pub(super) fn lowered_by(&self, design: &StudyDesign) -> Vec<Fault> {
+        once_each(self.published().flat_map(|(_, before)| design.lowered_from(before)).collect())
     }
 
     pub(super) fn demand_approvals(&self) -> Result<Vec<Event>, Refused> {
@@ -162,11 +170,16 @@ impl Study {
     /// and a new one is compared with each.
     fn unread(&self) -> impl Iterator<Item = (&CommitHash, &Vec<CommitHash>)> {
         let setup = self.setup().into_iter();
-        setup.flat_map(|setup| setup.designs.iter().filter(|(design, _)| !setup.versions.contents.contains_key(design)))
+        setup.flat_map(|setup| {
+            let drafts = setup.versions.drafts.0.values().map(|draft| (&draft.design, &draft.parts));
+            let drafts = drafts.filter(|(design, _)| !setup.designs.contains_key(*design));
+            let all = setup.designs.iter().chain(drafts);
+            all.filter(|(design, _)| !setup.versions.contents.contains_key(design))
+        })
     }
 }
 
-fn once_each(mut faults: Vec<crate::rejection::Fault>) -> Vec<crate::rejection::Fault> {
+fn once_each(mut faults: Vec<Fault>) -> Vec<Fault> {
     let mut seen = BTreeSet::new();
     faults.retain(|fault| seen.insert((fault.pointer.clone(), fault.detail.clone())));
     faults

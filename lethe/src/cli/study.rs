@@ -4,19 +4,21 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use command_svc::odm;
-use domain::design::StudyDesign;
 use domain::history::CommitHash;
 use domain::ids::{Environment, Label, SiteId, StudyId, TenantId};
 use exchange::odm::OdmVersion;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::options::{Access, Place};
 use super::{CliError, Client};
 use crate::platform::Operator;
 
 mod figures;
+mod import;
 mod migrate;
 mod versions;
+
+pub(super) use import::counted;
 
 /// Studies.
 #[derive(Subcommand)]
@@ -37,7 +39,7 @@ pub(super) enum Study {
         #[command(flatten)]
         place: Place,
     },
-    /// Publishes the study design in an ODM file, 1.3.2 or 2.0.
+    /// Publishes the study design in an ODM file, 1.3.2 or 2.0, or stores a draft of it.
     Import {
         /// The file.
         file: PathBuf,
@@ -47,12 +49,25 @@ pub(super) enum Study {
         /// Reads what can be read, and notes each fault. The default.
         #[arg(long)]
         lenient: bool,
+        /// Stores a draft, which is in force nowhere: to be read, compared and checked. `lethe study publish` publishes it.
+        #[arg(long)]
+        draft: bool,
         /// The study.
         #[arg(long)]
         study: StudyId,
         /// Prints the report as JSON.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Publishes a draft, for good, if nothing is wrong with it.
+    Publish {
+        /// The draft's content hash, as `study import --draft` printed it.
+        design: CommitHash,
+        /// The study.
+        #[arg(long)]
+        study: StudyId,
         #[command(flatten)]
         access: Access,
     },
@@ -183,9 +198,14 @@ impl Study {
                 note!("Study {study} is there, in {environment}. Next: publish a design, open a site, go live.");
                 Ok(())
             }
-            Self::Import { file, strict, lenient: _, study, json, access } => {
+            Self::Import { file, strict, lenient: _, draft, study, json, access } => {
                 let mode = if strict { odm::Mode::Strict } else { odm::Mode::Lenient };
-                import((file, mode), &study, json, &access).await
+                import::run((file, mode, draft), &study, json, &access).await
+            }
+            Self::Publish { design, study, access } => {
+                send(&study, &json!({"type": "publish-draft", "design": design}), &access).await?;
+                note!("Published: {design} is immutable from now on. Next: `lethe study go-live` or `activate`.");
+                Ok(())
             }
             Self::Export { study, odm, design, out, access } => {
                 versions::export(&study, (odm, design), out.as_deref(), &access).await
@@ -203,7 +223,8 @@ impl Study {
                 Ok(())
             }
             Self::Activate { site, design, study, access } => {
-                send(&study, &json!({"type": "activate-design", "design": design, "site": site}), &access).await?;
+                let body = json!({"type": "activate-design", "design": design, "site": site});
+                print_warnings(&send(&study, &body, &access).await?);
                 note!("{site} uses {design} for whoever is registered from now on. Next: `lethe study migrate`.");
                 Ok(())
             }
@@ -229,9 +250,14 @@ impl Study {
     }
 }
 
-async fn send(study: &StudyId, body: &serde_json::Value, access: &Access) -> Result<(), CliError> {
-    Client::of(access)?.post(&format!("/v1/studies/{study}"), body).await?;
-    Ok(())
+async fn send(study: &StudyId, body: &Value, access: &Access) -> Result<Value, CliError> {
+    Ok(Client::of(access)?.post(&format!("/v1/studies/{study}"), body).await?.body)
+}
+
+/// What the answer to a command says beside.
+fn print_warnings(answer: &Value) {
+    let warnings = answer["warnings"].as_array().into_iter().flatten();
+    warnings.filter_map(|warning| warning["detail"].as_str()).for_each(|warning| note!("Warning: {warning}."));
 }
 
 fn odm_version(text: &str) -> Result<OdmVersion, String> {
@@ -240,58 +266,6 @@ fn odm_version(text: &str) -> Result<OdmVersion, String> {
         "2.0" => Ok(OdmVersion::V2_0),
         _ => Err("it is 1.3.2 or 2.0".to_owned()),
     }
-}
-
-/// Reads the whole file first: a damaged one changes nothing.
-async fn import(
-    (file, mode): (PathBuf, odm::Mode),
-    study: &StudyId,
-    json: bool,
-    access: &Access,
-) -> Result<(), CliError> {
-    let client = Client::of(access)?;
-    let name = file.display().to_string();
-    let (design, report) = tokio::task::spawn_blocking(move || read_design(&file, mode))
-        .await
-        .map_err(|error| CliError::failed("reading the file", error))??;
-    let body = serde_json::to_value(&design).map_err(|error| CliError::failed("the design", error))?;
-    let published = client.post(&format!("/v1/studies/{study}/designs"), &body).await?.body;
-    if json {
-        out!("{}", json!({"design": published["design"], "version": published["version"], "report": report}));
-        return Ok(());
-    }
-    super::data::import::print_rows(&report.rows);
-    note!("{name}: published as {}", published["design"].as_str().unwrap_or_default());
-    note!(
-        "Published {}: {} visits, {} forms, {} item groups, {} items, {} code lists. {}",
-        design.version,
-        design.visits.len(),
-        design.forms.len(),
-        design.item_groups.len(),
-        design.items.len(),
-        design.code_lists.len(),
-        counted(&report),
-    );
-    Ok(())
-}
-
-/// The report in one sentence.
-pub(super) fn counted(report: &odm::Report) -> String {
-    let odm::Counts { notes, warnings, refused, .. } = report.counts();
-    format!("Report: {notes} notes, {warnings} warnings, {refused} refused.")
-}
-
-fn read_design(file: &std::path::Path, mode: odm::Mode) -> Result<(StudyDesign, odm::Report), CliError> {
-    let fault =
-        |error: &dyn std::fmt::Display| CliError::input(format!("{}: {error}. Nothing was changed", file.display()));
-    let opened = std::fs::File::open(file).map_err(|error| fault(&error))?;
-    odm::read_design(std::io::BufReader::new(opened), &odm::Limits::default(), mode).map_err(|error| {
-        if let odm::OdmError::Unusable(report) = &error {
-            // Each with its line and element: the error itself names the first only.
-            report.rows.iter().for_each(|row| out!("{row}"));
-        }
-        fault(&error)
-    })
 }
 
 async fn go_live(study: &StudyId, design: Option<CommitHash>, access: &Access) -> Result<(), CliError> {
@@ -306,7 +280,7 @@ async fn go_live(study: &StudyId, design: Option<CommitHash>, access: &Access) -
             last.ok_or_else(|| CliError::conflict("no design is published: `lethe study import` publishes one"))?
         }
     };
-    client.post(&path, &json!({"type": "go-live", "design": design})).await?;
+    print_warnings(&client.post(&path, &json!({"type": "go-live", "design": design})).await?.body);
     note!("{study} is live under the design {}.", design.as_str().unwrap_or_default());
     Ok(())
 }

@@ -156,6 +156,6 @@ pub(crate) fn published<'s>(study: &'s Study, design: &CommitHash) -> Option<&'s
 /// The content of a published design.
 pub(crate) async fn content(tenant: &Tenant, study: &StudyId, design: &Design) -> Result<StudyDesign, Failure> {
     let stream = StreamId::in_study(&tenant.id, study, Aggregate::Study, study);
-    let text = text_of(tenant, study, design).await?;
+    let text = text_of(tenant, study, &design.parts).await?;
     serde_json::from_str(&text).map_err(|_| Failure::damaged(&stream, "a published design is no design"))
 }

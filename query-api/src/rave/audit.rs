@@ -104,7 +104,7 @@ async fn page(
 
 async fn oids(entered: &Entered, study: &Study) -> Result<Oids, Problem> {
     match study.designs.iter().find(|design| Some(design.design) == study.live_design) {
-        Some(live) => Ok(Oids::of(&crate::studies::content_of(&entered.tenant, &study.study, live).await?)),
+        Some(live) => Ok(Oids::of(&crate::studies::content_of(&entered.tenant, &study.study, &live.parts).await?)),
         None => Ok(Oids::default()),
     }
 }

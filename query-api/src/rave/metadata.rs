@@ -51,7 +51,7 @@ async fn version(
     let number = version.parse::<usize>().ok();
     let published = number.and_then(|number| study.designs.get(number.checked_sub(1)?));
     let published = published.ok_or_else(|| Problem::not_found("no-such-design", "CRF version not found"))?;
-    let design = content_of(&entered.tenant, &study.study, published).await?;
+    let design = content_of(&entered.tenant, &study.study, &published.parts).await?;
     let id = format!("METADATA.{}.{version}", study.study);
     let mut document = Document::begin("Snapshot", id, &entered.reflected, std::slice::from_ref(&study))?;
     write_metadata_as(&mut document.0, study.study.as_str(), &version, &design, OdmVersion::V1_3_2)

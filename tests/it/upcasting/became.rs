@@ -38,7 +38,8 @@ pub(super) fn why(value: &str) -> Option<Personal<String, tag::HealthFreeText>> 
 pub(super) fn study() -> Vec<(&'static str, study::Event)> {
     use study::Event::{
         ApprovalsDemanded, Completed, ConsentApproved, ConsentPublished, ConsentRequired, Created, DesignActivated,
-        DesignApproved, DesignPublished, EnrolmentTargetSet, RetentionEnded, RetentionSet, SiteOpened, WentLive,
+        DesignApproved, DesignDrafted, DesignPublished, EnrolmentTargetSet, RetentionEnded, RetentionSet, SiteOpened,
+        WentLive,
     };
     let set = RetentionSet {
         rule: text("ctr-58"),
@@ -53,6 +54,7 @@ pub(super) fn study() -> Vec<(&'static str, study::Event)> {
     vec![
         ("study-created.1", Created { name: text("Cardio"), environment: Environment::Test }),
         ("design-published.1", DesignPublished { design: text(HASH), version: text("1.2"), parts }),
+        ("design-drafted.1", DesignDrafted { design: text(HASH), version: text("1.3"), parts: vec![text(OTHER_HASH)] }),
         ("site-opened.1", SiteOpened { site: text("oslo"), name: text("Oslo University Hospital") }),
         ("study-went-live.1", WentLive { design: text(HASH) }),
         ("approvals-demanded.1", ApprovalsDemanded {}),

@@ -68,12 +68,19 @@ impl Draft {
         }
     }
 
+    /// The OID in the file of what has this one in the design.
+    pub(super) fn as_written(&self, kind: Kind, oid: &str) -> String {
+        let mut all = self.originals.iter();
+        let written = all.find(|((of, _), original)| *of == kind && *original == oid);
+        written.map_or_else(|| oid.to_owned(), |((_, written), _)| written.clone())
+    }
+
     /// Gives every definition and reference the OID that it has in the design.
     pub(in crate::odm) fn restore_oids(&mut self) {
         if self.originals.is_empty() {
             return;
         }
-        let originals = std::mem::take(&mut self.originals);
+        let originals = self.originals.clone();
         let text = |kind, oid: &mut String| {
             if let Some(original) = originals.get(&(kind, oid.clone())) {
                 oid.clone_from(original);

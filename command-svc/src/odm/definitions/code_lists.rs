@@ -1,5 +1,6 @@
 //! Code lists: our own, and those that are kept elsewhere.
 
+use std::collections::BTreeSet;
 use std::io::BufRead;
 
 use domain::design::{Code, CodeListDef, Labels};
@@ -14,12 +15,17 @@ use crate::odm::reader::Element;
 
 impl Draft {
     pub(super) fn code_list<R: BufRead>(&mut self, file: &mut File<R>, list: &Element) -> Result<(), OdmError> {
-        let mut codes = Vec::new();
+        let (mut codes, mut seen) = (Vec::new(), BTreeSet::new());
         let mut external = None;
         let mut aliases = Aliases::default();
         while let Some(element) = file.xml.child(list)? {
             match (element.name.as_str(), element.attribute("CodedValue")) {
                 ("CodeListItem" | "EnumeratedItem", Some(value)) => {
+                    if !seen.insert(value.to_owned()) {
+                        let what = "its code stands in the list already: this one is left out";
+                        self.warn(&element, list.attribute("OID"), "second-code", what);
+                        continue;
+                    }
                     let labels = self.decode(file, &element)?;
                     codes.push((number(&element, "OrderNumber"), Code { value: value.to_owned(), labels }));
                 }

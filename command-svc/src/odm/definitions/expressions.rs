@@ -3,7 +3,7 @@
 use std::io::BufRead;
 
 use domain::design::expression::is_executed;
-use domain::design::{Expression, ExpressionDef};
+use domain::design::{Expression, ExpressionDef, Labels};
 use exchange::odm::metadata::alias;
 
 use super::{Aliases, Draft, Kind};
@@ -14,21 +14,21 @@ use crate::odm::report::Severity;
 
 impl Draft {
     pub(super) fn condition<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
-        let (expressions, aliases) = self.expressions(file, element)?;
+        let (expressions, labels, aliases) = self.expressions(file, element)?;
         if let Some(oid) = self.named(element, Kind::Condition) {
             self.original(&aliases, Kind::Condition, element);
             let name = Self::name_of(&aliases, element);
-            self.design.conditions.push(ExpressionDef { oid, name, expressions });
+            self.design.conditions.push(ExpressionDef { oid, name, labels, expressions });
         }
         Ok(())
     }
 
     pub(super) fn method<R: BufRead>(&mut self, file: &mut File<R>, element: &Element) -> Result<(), OdmError> {
-        let (expressions, aliases) = self.expressions(file, element)?;
+        let (expressions, labels, aliases) = self.expressions(file, element)?;
         if let Some(oid) = self.named(element, Kind::Method) {
             self.original(&aliases, Kind::Method, element);
             let name = Self::name_of(&aliases, element);
-            self.design.methods.push(ExpressionDef { oid, name, expressions });
+            self.design.methods.push(ExpressionDef { oid, name, labels, expressions });
         }
         Ok(())
     }
@@ -37,19 +37,25 @@ impl Draft {
         &mut self,
         file: &mut File<R>,
         of: &Element,
-    ) -> Result<(Vec<Expression>, Aliases), OdmError> {
-        let (mut expressions, mut aliases) = (Vec::new(), Aliases::default());
+    ) -> Result<(Vec<Expression>, Labels, Aliases), OdmError> {
+        let (mut expressions, mut labels, mut aliases) = (Vec::new(), Labels::new(), Aliases::default());
         while let Some(element) = file.xml.child(of)? {
             match element.name.as_str() {
                 "FormalExpression" => expressions.push(self.expression(file, &element, of)?),
                 "Alias" => aliases.take(file, &element, of),
-                // ODM demands both, and they say nothing that is carried out.
-                "Description" | "MethodSignature" => {}
+                "Description" => labels = file.labels(&element)?,
+                // ODM demands it, and it says nothing that is carried out.
+                "MethodSignature" => {}
                 _ => file.not_kept.inside(&of.name, &element),
             }
         }
         let expressions = self.json(&aliases, alias::EXPRESSIONS, of).unwrap_or(expressions);
-        Ok((expressions, aliases))
+        // ODM demands a description: one that repeats the name in no language stands for none.
+        if labels.len() == 1 && labels.get("").map(String::as_str) == of.attribute("Name") {
+            labels.clear();
+        }
+        let labels = self.labels_of(&aliases, labels, of);
+        Ok((expressions, labels, aliases))
     }
 
     /// One expression, kept as it stands. That of a context which is not ours is reported: nobody carries it out.

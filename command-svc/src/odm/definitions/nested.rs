@@ -98,7 +98,8 @@ impl Draft {
             nested.into_iter().partition(|one| one.is_form || in_visits.contains(&one.oid));
         let by_oid: BTreeMap<&Oid, &Nested> = forms.iter().chain(&groups).map(|one| (&one.oid, one)).collect();
         for form in &forms {
-            self.defined.insert((Kind::Form, form.oid.to_string()));
+            let at = (form.element.at, form.element.name.clone());
+            self.defined.insert((Kind::Form, form.oid.to_string()), at);
             self.original(&form.aliases, Kind::Form, &form.element);
             let mut item_groups = Vec::new();
             self.flatten(form, &by_oid, &mut vec![&form.oid], &mut item_groups);

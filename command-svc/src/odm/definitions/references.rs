@@ -4,6 +4,7 @@ use domain::ids::Oid;
 
 use super::Draft;
 use crate::odm::error::Place;
+use crate::odm::limits::Mode;
 use crate::odm::reader::Element;
 use crate::odm::report::Severity;
 
@@ -18,6 +19,8 @@ pub(in crate::odm) enum Kind {
     Unit,
     Condition,
     Method,
+    /// The one of the version; it has no OID.
+    Protocol,
 }
 
 /// A reference whose target may be defined later in the file.
@@ -45,8 +48,11 @@ impl Draft {
     }
 
     fn is_new(&mut self, element: &Element, kind: Kind, oid: &str) -> bool {
-        let new = self.defined.insert((kind, oid.to_owned()));
-        if !new {
+        let key = (kind, oid.to_owned());
+        let new = !self.defined.contains_key(&key);
+        if new {
+            self.defined.insert(key, (element.at, element.name.clone()));
+        } else {
             self.report.add(Severity::Refused, (element.at, &element.name, Some(oid)), "twice", "it is defined twice");
         }
         new
@@ -78,20 +84,25 @@ impl Draft {
         Some(oid.to_owned())
     }
 
-    /// What is referred to must be there; for what is not executed yet, a warning will do.
-    pub(in crate::odm) fn check_references(&mut self) {
+    /// What is referred to must be there. Without a unit, condition or method the rest can be used: a lenient reading
+    /// leaves the reference out.
+    pub(in crate::odm) fn check_references(&mut self, mode: Mode) {
         for pending in std::mem::take(&mut self.pending) {
             let there = match pending.kind {
                 Kind::Unit => self.design.units.contains_key(&pending.oid),
-                kind => self.defined.contains(&(kind, pending.oid.clone())),
+                kind => self.defined.contains_key(&(kind, pending.oid.clone())),
             };
             let severity = match pending.kind {
-                Kind::Unit | Kind::Condition | Kind::Method => Severity::Warning,
-                Kind::Visit | Kind::Form | Kind::ItemGroup | Kind::Item | Kind::CodeList => Severity::Refused,
+                Kind::Unit | Kind::Condition | Kind::Method if mode == Mode::Lenient => Severity::Warning,
+                _ => Severity::Refused,
             };
             if !there {
                 let at = (pending.at, pending.element.as_str(), Some(pending.oid.as_str()));
-                self.report.add(severity, at, "dangling", "what it refers to is not defined in the file");
+                let what = match severity {
+                    Severity::Refused => "what it refers to is not defined in the file",
+                    _ => "what it refers to is not defined in the file: the reference is left out",
+                };
+                self.report.add(severity, at, "dangling", what);
             }
         }
     }

@@ -19,7 +19,31 @@ pub(super) enum Words {
     Any,
     Some,
     Number,
+    /// A whole number from `0` or `1` up.
+    From(u8),
+    Decimal,
+    Moment,
     Of(Vec<&'static str>),
+}
+
+/// What may stand once only within an element (`xs:unique` of the schemas): its name there, which children (none: all),
+/// and the attributes that make one of them.
+pub(super) struct Unique {
+    pub(super) name: &'static str,
+    pub(super) child: Option<&'static str>,
+    pub(super) fields: Vec<&'static str>,
+}
+
+/// The table of those: element, name, child, attributes.
+pub(super) fn uniques(text: &'static str) -> BTreeMap<&'static str, Vec<Unique>> {
+    let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let mut words = line.split_whitespace();
+        let mut next = || words.next().unwrap_or_default();
+        let (element, name, child) = (next(), next(), Some(next()).filter(|child| *child != "*"));
+        all.entry(element).or_default().push(Unique { name, child, fields: words.collect() });
+    }
+    all
 }
 
 /// One part of an element's content: elements that may stand there, in branches of which only one is taken.
@@ -58,6 +82,10 @@ fn attribute(token: &'static str) -> Attribute {
         "" => Words::Any,
         "+" => Words::Some,
         "#" => Words::Number,
+        "#0" => Words::From(0),
+        "#1" => Words::From(1),
+        "#." => Words::Decimal,
+        "@" => Words::Moment,
         words => Words::Of(words.split('|').collect()),
     };
     Attribute { name: name.trim_end_matches('!'), needed: name.ends_with('!'), words }

@@ -94,7 +94,7 @@ fn the_report_says_what_was_read_otherwise() {
     let expected = [
         (at("OID=\"V0\""), "warning other-version MetaDataVersion V0"),
         (at("OID=\"V1\""), "note not-in-protocol StudyEventDef EXTRA"),
-        (at("SignificantDigits"), "note range-check-not-executed RangeCheck FEV1"),
+        (at("<RangeCheck Comparator=\"LE\""), "warning range-check-not-executed RangeCheck FEV1"),
         (at("SignificantDigits"), "note not-kept SignificantDigits in ItemDef -"),
         (at("FEV1 <= FVC"), "note expression-not-executed ItemDef FEV1"),
         (at("<ItemDef OID=\"FVC\""), "warning several-units ItemDef FVC"),

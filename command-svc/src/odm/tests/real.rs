@@ -150,7 +150,7 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
     let setup = Setup {
         name: name.clone(),
         environment: Environment::Test,
-        designs: BTreeMap::new(),
+        designs: [(design.hash(), vec![])].into(),
         sites: [(site, name)].into(),
         retention: BTreeMap::new(),
         completed: None,

@@ -18,7 +18,7 @@ fn lethe(text: &str) -> Vec<Expression> {
 }
 
 fn named(name: &str, text: &str) -> ExpressionDef {
-    ExpressionDef { oid: name.into(), name: name.into(), expressions: lethe(text) }
+    ExpressionDef { oid: name.into(), name: name.into(), labels: Default::default(), expressions: lethe(text) }
 }
 
 fn check(at: &str, text: &str) -> CheckDef {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Compiled, Here, Read, Type, is_executed};
-use crate::design::{DataType, Expression, ItemDef, RangeCheck, Ref, StudyDesign};
+use crate::design::{Expression, Ref, StudyDesign};
 use crate::ids::Oid;
 use crate::rejection::Fault;
 
@@ -102,8 +102,9 @@ impl StudyDesign {
         }
     }
 
-    /// What the design says and nobody carries out: expressions in foreign contexts, ranges in another unit or with
-    /// values that the item cannot take. For the report of whoever brings the design.
+    /// What the design says and nobody carries out: expressions in foreign contexts, ranges in another unit, conditions
+    /// and methods without an expression, methods of what is not an item, and what no visit leads to. For the report of
+    /// whoever brings the design.
     pub fn not_executed(&self) -> Vec<Fault> {
         let mut kept = Vec::new();
         let mut foreign = |at: String, all: &[Expression]| {
@@ -121,39 +122,43 @@ impl StudyDesign {
         }
         for (n, item) in self.items.iter().enumerate() {
             for (m, check) in item.range_checks.iter().enumerate() {
-                let detail = range_fault(item, check).map(str::to_owned);
-                kept.extend(detail.map(|detail| Fault { pointer: format!("/items/{n}/range_checks/{m}"), detail }));
+                if check.comparator.is_some() && check.is_in_another_unit(item) {
+                    let detail = "its values are in another unit than the item's: it is not carried out".to_owned();
+                    kept.push(Fault { pointer: format!("/items/{n}/range_checks/{m}"), detail });
+                }
             }
         }
+        self.unused(&mut kept);
         kept
     }
-}
 
-/// Why a range check cannot be carried out.
-fn range_fault(item: &ItemDef, check: &RangeCheck) -> Option<&'static str> {
-    let comparator = check.comparator.as_deref()?;
-    if !matches!(comparator, "LT" | "LE" | "GT" | "GE" | "EQ" | "NE" | "IN" | "NOTIN") {
-        return Some("its comparator is none of LT, LE, GT, GE, EQ, NE, IN, NOTIN: it is not carried out");
-    }
-    if check.unit.is_some() && check.unit != item.unit {
-        return Some("its values are in another unit than the item's: it is not carried out");
-    }
-    let takes =
-        |value: &String| item.data_type == DataType::Text || item.data_type.accepts(value) || is_number(item, value);
-    let count = matches!(comparator, "IN" | "NOTIN") || check.values.len() == 1;
-    (!count || check.values.is_empty() || !check.values.iter().all(takes))
-        .then_some("its values do not fit the item or the comparator: it is not carried out")
-}
-
-/// A limit of whole numbers may itself be a fraction.
-fn is_number(item: &ItemDef, value: &str) -> bool {
-    item.data_type == DataType::Integer && DataType::Decimal.accepts(value)
-}
-
-impl RangeCheck {
-    /// Whether its comparator and values can be carried out on this item.
-    pub fn is_executed_on(&self, item: &ItemDef) -> bool {
-        self.comparator.is_some() && range_fault(item, self).is_none()
+    fn unused(&self, kept: &mut Vec<Fault>) {
+        let mut say = |pointer: String, detail: String| kept.push(Fault { pointer, detail });
+        let named = self.conditions.iter().enumerate().map(|(n, one)| (format!("/conditions/{n}"), one));
+        let named = named.chain(self.methods.iter().enumerate().map(|(n, one)| (format!("/methods/{n}"), one)));
+        for (at, one) in named.filter(|(_, one)| one.expressions.is_empty()) {
+            say(at, format!("{} has no expression: it is not carried out", one.oid));
+        }
+        let of_visits = self.visits.iter().enumerate().map(|(n, one)| (format!("/visits/{n}/forms"), &one.forms));
+        let of_forms =
+            self.forms.iter().enumerate().map(|(n, one)| (format!("/forms/{n}/item_groups"), &one.item_groups));
+        for (at, refs) in of_visits.chain(of_forms) {
+            for (n, _) in refs.iter().enumerate().filter(|(_, one)| one.method.is_some()) {
+                say(format!("{at}/{n}/method"), "only an item is computed: it is not carried out".to_owned());
+            }
+        }
+        let forms: BTreeSet<_> = self.visits.iter().flat_map(|one| &one.forms).map(|one| &one.oid).collect();
+        let groups: BTreeSet<_> = self.forms.iter().flat_map(|one| &one.item_groups).map(|one| &one.oid).collect();
+        let items: BTreeSet<_> = self.item_groups.iter().flat_map(|one| &one.items).map(|one| &one.oid).collect();
+        for (n, one) in self.forms.iter().enumerate().filter(|(_, one)| !forms.contains(&one.oid)) {
+            say(format!("/forms/{n}"), format!("no visit has the form {}", one.oid));
+        }
+        for (n, one) in self.item_groups.iter().enumerate().filter(|(_, one)| !groups.contains(&one.oid)) {
+            say(format!("/item_groups/{n}"), format!("no form has the item group {}", one.oid));
+        }
+        for (n, one) in self.items.iter().enumerate().filter(|(_, one)| !items.contains(&one.oid)) {
+            say(format!("/items/{n}"), format!("no item group has the item {}", one.oid));
+        }
     }
 }
 

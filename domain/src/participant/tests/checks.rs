@@ -49,7 +49,7 @@ fn named(oid: &str, text: &str) -> ExpressionDef {
         Expression { context: "SAS".into(), text: "whatever".into() },
         Expression { context: "lethe".into(), text: text.into() },
     ];
-    ExpressionDef { oid: oid.into(), name: oid.into(), expressions }
+    ExpressionDef { oid: oid.into(), name: oid.into(), labels: Default::default(), expressions }
 }
 
 fn at(visit: &str, form: &str) -> FormKey {

@@ -122,12 +122,18 @@ impl<W: Write> Metadata<'_, W> {
         let name = named(&definition.name, &written);
         let type_of = (kind == Kind::Method).then_some("Computation");
         self.xml.tag(element).attr("OID", &written).attr("Name", name).maybe("Type", type_of).start()?;
-        self.filler("Description", name)?;
+        match definition.labels.values().all(|text| text.trim().is_empty()) {
+            true => self.filler("Description", name)?,
+            false => self.labels("Description", &definition.labels)?,
+        }
         if self.is_v2() {
             self.xml.tag("MethodSignature").empty()?;
         }
         self.expressions(&definition.expressions)?;
-        self.common_aliases((&definition.oid, &written), &definition.name, None)?;
+        self.common_aliases((&definition.oid, &written), &definition.name, Some(&definition.labels))?;
+        if definition.labels.len() == 1 && definition.labels.get("").is_some_and(|text| text == name) {
+            self.alias(alias::LABELS, json(&definition.labels))?; // a reader takes it for a filler
+        }
         if definition.expressions.iter().any(|one| !is_plain(&one.text)) {
             self.alias(alias::EXPRESSIONS, json(&definition.expressions))?;
         }
