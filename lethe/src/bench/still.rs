@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::routing::get;
 use tokio::task::JoinHandle;
 
 use crate::cli::CliError;
@@ -20,7 +19,7 @@ impl Still {
         let fault = |error: std::io::Error| CliError::failed("a server for the raw limit", error);
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
-        let router = Router::new().route("/", get(move || std::future::ready(bytes.clone())));
+        let router = Router::new().fallback(move || std::future::ready(bytes.clone()));
         let serving = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
