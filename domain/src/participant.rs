@@ -125,7 +125,7 @@ facts! {
         /// Somebody answers for what stands here (21 CFR 11.50, 11.70).
         "record-signed" 1 Signed { signature: SignatureId, place: Place, meaning: Meaning, forms: Vec<SignedForm>, design: CommitHash, digest: CommitHash, factors: Vec<Factor>, printed_name: Personal<String, tag::UserSignature> },
         /// What was signed changed in this commit.
-        "signature-dropped" 1 SignatureDropped { signature: SignatureId, form: FormKey },
+        "signature-dropped" 2 SignatureDropped { signature: SignatureId, place: Place },
         /// A slot of a list is asked for. What joins the two is sealed with what tells the arm.
         "randomisation-asked" 1 RandomisationAsked { list: ListId, strata: Personal<Levels, tag::HealthClinical>, allocation: Personal<AllocationId, tag::HealthBlinded>, number: Personal<RandomisationNumber, tag::HealthClinical> },
         /// The list gave one.

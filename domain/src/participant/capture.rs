@@ -49,12 +49,9 @@ fn changed(
     counts: bool,
     context: &Context<'_, Study>,
 ) -> Result<Vec<Event>, Refused> {
-    let dropped = super::sign::after_change(record, form);
+    let dropped = super::sign::after_change(record, &Place::Form(form.clone()));
     let follows = super::save::after_whole(record, form, counts, context)?;
-    // A signature over a larger place may be dropped by both: once is enough.
-    let news = |event: &Event| !dropped.contains(event);
-    let follows: Vec<Event> = follows.into_iter().filter(news).collect();
-    Ok([fact].into_iter().chain(dropped).chain(follows).collect())
+    Ok(super::sign::once([fact].into_iter().chain(dropped).chain(follows).collect()))
 }
 
 /// The form as it stands, if it is one of the design and nobody holds it.

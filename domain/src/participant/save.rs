@@ -197,7 +197,7 @@ fn commit(
         items,
         source: if n == 0 { source } else { Source::System },
     });
-    Ok(saved.chain(fired).chain(news).collect())
+    Ok(super::sign::once(saved.chain(fired).chain(news).collect()))
 }
 
 /// What a command brings: what is to be stored, with its number, and what is said of computed items.

@@ -54,8 +54,7 @@ pub(super) fn decide(record: &Record, command: &Command, context: &Context<'_, S
             }
             super::locks::gate_place(record, &Place::Visit(visit.clone()), context)?;
             let reason = needed_text(record, reason, context)?;
-            let missed = Event::VisitMissed { visit: visit.clone(), reason };
-            Ok([missed].into_iter().chain(super::save::after_visit(record, visit, None, context)?).collect())
+            with_consequences(record, Event::VisitMissed { visit: visit.clone(), reason }, (visit, None), context)
         }
         _ => Ok(vec![]),
     }
@@ -83,7 +82,19 @@ fn start(
         (_, reason) => free_text(record, reason, context)?,
     };
     let started = Event::VisitStarted { visit: visit.clone(), on: Personal::new(on), reason };
-    Ok([started].into_iter().chain(super::save::after_visit(record, visit, Some(on), context)?).collect())
+    with_consequences(record, started, (visit, Some(on)), context)
+}
+
+/// What happened to a visit, what its checks say to that, and which signatures answered for something else.
+fn with_consequences(
+    record: &Record,
+    happened: Event,
+    (visit, on): (&VisitKey, Option<Day>),
+    context: &Context<'_, Study>,
+) -> Result<Vec<Event>, Refused> {
+    let follows = super::save::after_visit(record, visit, on, context)?;
+    let dropped = super::sign::after_change(record, &Place::Visit(visit.clone()));
+    Ok(super::sign::once([happened].into_iter().chain(follows).chain(dropped).collect()))
 }
 
 fn known(record: &Record, key: &VisitKey, context: &Context<'_, Study>) -> Result<(), Refused> {
