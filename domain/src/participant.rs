@@ -284,16 +284,18 @@ impl Decider for Participant {
             Command::WithdrawConsent { reason } => {
                 consent::withdraw(self.visible(context)?.1, reason.as_ref(), context)
             }
-            Command::StartVisit { .. } | Command::MissVisit { .. } => {
-                visits::decide(self.writable(context)?, command, context)
-            }
+            Command::StartVisit { .. } => visits::decide(self.writable(context)?, command, context),
+            // What is missing is accounted for after a withdrawal too; nothing new is taken.
+            Command::MissVisit { .. } => visits::decide(self.processable(context)?, command, context),
             Command::SaveItems { form, items, source } => {
-                save::decide(self.writable(context)?, form, items, *source, context)
+                let record = self.processable(context)?;
+                let record = if save::accounts_only(record, form, items) { record } else { self.writable(context)? };
+                save::decide(record, form, items, *source, context)
             }
             Command::CompleteForm { .. }
             | Command::ReopenForm { .. }
             | Command::RemoveForm { .. }
-            | Command::RestoreForm { .. } => capture::decide(self.writable(context)?, command, context),
+            | Command::RestoreForm { .. } => capture::decide(self.processable(context)?, command, context),
             Command::OpenQuery { .. }
             | Command::RaiseQuery { .. }
             | Command::AnswerQuery { .. }
@@ -447,6 +449,9 @@ impl Participant {
         context: &Context<'_, Study>,
     ) -> Result<Vec<Event>, Refused> {
         if let Some(record) = self.record() {
+            if !context.principal.sites.contains(&record.site) {
+                return Err(Refused::NoSuchParticipant);
+            }
             let same = record.site == *site && record.subject_number == *subject_number;
             return if same { Ok(vec![]) } else { Err(Refused::RegisteredOtherwise) };
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::permit::{Role, may_query};
+use domain::permit::{Role, may_see};
 use domain::scope::{DesignScoped, Erasable, Part, Personal, Scope, ScopeTag};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -85,16 +85,7 @@ impl Visible {
     /// for a casebook, what tells the arm only if it may know arms too. So the audit trail shows nobody more than the
     /// other queries do.
     pub fn of(role: Role) -> Self {
-        let identity = may_query(role, "participant.identity");
-        let health = may_query(role, "participant.casebook");
-        let arm = health && may_query(role, "participant.arm");
-        let visible = |scope: &Scope| match scope.as_str().split_once('.') {
-            Some(_) if *scope == Scope::HealthBlinded => arm,
-            Some(("identity", _)) => identity,
-            Some(("health", _)) => health,
-            Some(_) | None => false,
-        };
-        Self(Scope::ALL.iter().copied().filter(visible).collect())
+        Self(Scope::ALL.iter().copied().filter(|scope| may_see(role, *scope)).collect())
     }
 
     /// Whether `scope` is opened.

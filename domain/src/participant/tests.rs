@@ -98,7 +98,6 @@ fn what_does_not_fit_the_design_is_refused_whole_and_by_place() {
     let second = |value| ItemToSave { group_repeat: 2, ..to_save("SYSBP", Some(value), None) };
     let cases = [
         (to_save("SYSBP", Some("high"), None), "/items/1/value"),
-        (to_save("AETERM", Some("a text of more than twenty characters"), None), "/items/1/value"),
         (to_save("UNHEARD", Some("1"), None), "/items/1/item"),
         (ItemToSave { group: oid("H"), ..to_save("SYSBP", Some("1"), None) }, "/items/1/group"),
         (ItemToSave { group_repeat: 0, ..to_save("SYSBP", Some("1"), None) }, "/items/1/group_repeat"),
@@ -144,6 +143,7 @@ fn a_free_text_has_a_part_of_its_own() {
     assert_ne!(value.part, Part::all());
 }
 
+mod account;
 mod capture;
 mod checks;
 mod consent;

@@ -27,27 +27,34 @@ pub enum VisitRefused {
     /// Not in the design.
     #[error("there is no such visit in the design version of this participant, or it does not repeat")]
     NoSuchVisit,
+    /// It is still to come.
+    #[error("that day is still to come: a visit is started on the day on which it takes place, or after")]
+    ToCome,
 }
 
 impl Rejection for VisitRefused {
     fn code(&self) -> &'static str {
         match self {
             Self::NoSuchVisit => "no-such-visit",
+            Self::ToCome => "visit-to-come",
         }
     }
 
     fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchVisit => Kind::Invalid,
+            Self::NoSuchVisit | Self::ToCome => Kind::Invalid,
         }
     }
 }
 
 pub(super) fn decide(record: &Record, command: &Command, context: &Context<'_, Study>) -> Result<Vec<Event>, Refused> {
-    super::consent::gate(record, context)?;
     match command {
-        Command::StartVisit { visit, on, reason } => start(record, visit, *on, reason.as_ref(), context),
+        Command::StartVisit { visit, on, reason } => {
+            super::consent::gate(record, Some(*on), context)?;
+            start(record, visit, *on, reason.as_ref(), context)
+        }
         Command::MissVisit { visit, reason } => {
+            super::consent::was_given(record)?;
             known(record, visit, context)?;
             if matches!(record.visits.get(visit), Some(Visit::Missed)) {
                 return Ok(vec![]);
@@ -72,6 +79,10 @@ fn start(
     let before = record.visits.get(visit);
     if matches!(before, Some(Visit::Started { on: Erasable::Known(before) }) if *before == on) {
         return Ok(vec![]);
+    }
+    // Somewhere on earth it is tomorrow already.
+    if on.0 > (context.now + time::Duration::hours(14)).date() {
+        return Err(VisitRefused::ToCome.into());
     }
     super::locks::gate_place(record, &Place::Visit(visit.clone()), context)?;
     if record.fenced.contains(&Scope::HealthClinical) {
