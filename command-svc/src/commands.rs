@@ -11,6 +11,7 @@ use domain::port::{Clock, Dice, Reauthentication, ReauthenticationError, Tenants
 use crate::erasure::ErasureTrigger;
 use crate::execute::Request;
 use crate::governing::GoverningCache;
+use crate::numbers::NumberKeys;
 
 /// The write side of one process, for all its tenants.
 pub struct Commands {
@@ -19,6 +20,7 @@ pub struct Commands {
     pub(crate) dice: Arc<dyn Dice>,
     pub(crate) erasures: ErasureTrigger,
     pub(crate) governing: GoverningCache,
+    pub(crate) numbers: NumberKeys,
     pub(crate) reauthentication: Arc<dyn Reauthentication>,
 }
 
@@ -51,7 +53,8 @@ impl Commands {
         erasures: ErasureTrigger,
         reauthentication: Arc<dyn Reauthentication>,
     ) -> Arc<Self> {
-        Arc::new(Self { tenants, clock, dice, erasures, governing: GoverningCache::default(), reauthentication })
+        let (governing, numbers) = (GoverningCache::default(), NumberKeys::default());
+        Arc::new(Self { tenants, clock, dice, erasures, governing, numbers, reauthentication })
     }
 
     /// A request with a new command id, captured now.

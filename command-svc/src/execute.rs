@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::decider::{Command as _, Context, Decider, Fold, Recorded};
+use domain::decider::{Command as _, Context, Decider, Fold, ItemOutcome, Recorded};
 use domain::design::content_hash;
 use domain::field::Fact;
 use domain::history::{BodyDigest, Commit, EventType, OpenEvent, Position, Revision, StreamId, Tail};
@@ -51,6 +51,8 @@ pub struct Done {
     pub position: Position,
     /// How many events it wrote: none if everything was so already.
     pub events: usize,
+    /// What became of each item that was sent, in their order.
+    pub items: Vec<ItemOutcome>,
 }
 
 impl Done {
@@ -171,6 +173,9 @@ impl Commands {
         if request.expected.is_some_and(|expected| expected != current) {
             return Err(Refusal::tag_differs(current));
         }
+        if let Some(number) = D::gives_number(&facts).cloned() {
+            self.claim_number(tenant, stream, number, request).await?;
+        }
         // The first commit has no history of its own in which a marker could stand, so the governing stream guards it.
         let guard = governor.filter(|_| tail.revision == Revision::NONE).map(|stream| (stream, governing.tail));
         let draft = work.draft(&facts, tail, guard, &context);
@@ -222,12 +227,14 @@ impl<D: Decider> Work<'_, D> {
         if commit.body_digest.is_some_and(|digest| digest != self.digest) {
             return Err(Refusal::KeyReused);
         }
-        if let Some(refused) = D::refusal(&self.facts_of(commit)?) {
+        let facts = self.facts_of(commit)?;
+        if let Some(refused) = D::refusal(&facts) {
             return Err(Refusal::Rejected(Answer::of(&refused)));
         }
         let revision = commit.header.revision;
         let tag = self.fold(&commits[..=at])?.tag(self.command, revision);
-        Ok(Some(Done { revision, tag, position: commit.position.clone(), events: commit.events.len() }))
+        let items = D::report(self.command, &facts);
+        Ok(Some(Done { revision, tag, position: commit.position.clone(), events: commit.events.len(), items }))
     }
 
     /// The answer where everything was so already.
@@ -236,7 +243,8 @@ impl<D: Decider> Work<'_, D> {
             Some(last) => (last.header.revision, last.position.clone()),
             None => (Revision::NONE, self.tenant.journal.head(&self.stream.journal).await?),
         };
-        Ok(Done { revision, tag: state.tag(self.command, revision), position, events: 0 })
+        let items = D::report(self.command, &[]);
+        Ok(Done { revision, tag: state.tag(self.command, revision), position, events: 0, items })
     }
 
     fn draft(
@@ -276,7 +284,8 @@ impl<D: Decider> Work<'_, D> {
         let recorded = Recorded { revision, actor: self.request.principal.actor.id, stored_at, captured_at };
         facts.iter().for_each(|fact| state.evolve(fact, recorded));
         let tag = state.tag(self.command, revision);
-        Done { revision, tag, position: receipt.position, events: facts.len() }
+        let items = D::report(self.command, facts);
+        Done { revision, tag, position: receipt.position, events: facts.len(), items }
     }
 }
 

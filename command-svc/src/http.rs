@@ -7,6 +7,7 @@ mod designs;
 mod lines;
 mod participants;
 mod randomisation;
+mod rehearsal;
 mod reply;
 mod studies;
 
@@ -28,6 +29,7 @@ pub fn router(commands: Arc<Commands>) -> Router {
         .route("/v1/studies/{study}/designs", post(designs::publish))
         .route("/v1/studies/{study}/commands", post(bulk::commands))
         .route("/v1/studies/{study}/participants/{participant}", post(participants::record))
+        .route("/v1/studies/{study}/participants/{participant}/rehearsal", post(rehearsal::rehearse))
         .route("/v1/studies/{study}/participants/{participant}/migration/{design}", get(participants::migration_report))
         .route("/v1/studies/{study}/participants/{participant}/identity", post(participants::identity))
         .route("/v1/studies/{study}/participants/{participant}/privacy", post(participants::privacy))

@@ -16,9 +16,11 @@ pub mod governing;
 mod http;
 mod lock;
 mod migration;
+mod numbers;
 pub mod odm;
 mod randomise;
 pub mod refusal;
+mod rehearse;
 #[cfg(test)]
 mod testing;
 mod values;

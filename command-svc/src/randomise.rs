@@ -199,7 +199,13 @@ impl Commands {
             return Err(rejected(&Refused::Exhausted));
         }
         let revision = commit.header.revision;
-        Ok(Some(Done { revision, tag: revision, position: commit.position.clone(), events: commit.events.len() }))
+        Ok(Some(Done {
+            revision,
+            tag: revision,
+            position: commit.position.clone(),
+            events: commit.events.len(),
+            items: vec![],
+        }))
     }
 
     /// What a caller is told of a participant's allocation. Whoever asked for an unblinding that another person approved is

@@ -115,6 +115,11 @@ impl World {
         self.state().drafts.clone()
     }
 
+    /// Every stream of this kind is gone, as if nobody had written one yet.
+    pub(crate) fn forget(&self, aggregate: Aggregate) {
+        self.state().commits.retain(|commit| commit.header.stream.aggregate != aggregate);
+    }
+
     /// The event types of a stream, in order.
     pub(crate) fn events(&self, stream: &StreamId) -> Vec<String> {
         let state = self.state();

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::field::{Fact, Malformed};
 use crate::history::{Commit, CommitHash, Header, Revision, StreamId, Tail};
-use crate::ids::{CommandId, UserId};
+use crate::ids::{CommandId, SubjectNumber, UserId};
 use crate::permit::Principal;
 use crate::rejection::Rejection;
 
@@ -66,6 +66,15 @@ impl From<Revision> for Recorded {
     }
 }
 
+/// What became of one part of a command that has several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ItemOutcome {
+    /// It was written; otherwise it was so already.
+    pub saved: bool,
+    /// How many questions edit checks ask about it because of this command.
+    pub queries: usize,
+}
+
 /// A command: what somebody wants.
 pub trait Command: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// The name as in the API, kebab-case.
@@ -107,6 +116,16 @@ pub trait Decider: Default + Clone + Send + Sync + 'static {
     /// The refusal that `facts` are the record of, if they are one: they are stored, and this is the answer.
     fn refusal(_facts: &[Self::Event]) -> Option<Self::Rejection> {
         None
+    }
+
+    /// The subject number that `facts` give to somebody, if they do: it is claimed before they are stored.
+    fn gives_number(_facts: &[Self::Event]) -> Option<&SubjectNumber> {
+        None
+    }
+
+    /// What became of each part of a command that has several, in their order.
+    fn report(_command: &Self::Command, _facts: &[Self::Event]) -> Vec<ItemOutcome> {
+        Vec::new()
     }
 
     /// See [`Fold::missing_parts`].

@@ -14,6 +14,7 @@ use crate::ids::{CheckId, Oid};
 use crate::rejection::Fault;
 use crate::scope::Scope;
 
+mod blinding;
 pub mod difference;
 pub mod expression;
 mod place;
@@ -425,6 +426,7 @@ impl StudyDesign {
             }
         }
         faults.extend(self.expression_faults());
+        faults.extend(self.blinding_faults());
         faults
     }
 }

@@ -34,11 +34,13 @@ pub enum Aggregate {
     User,
     /// A sealed randomisation list and which of its slots are taken.
     Randomisation,
+    /// Who has which subject number.
+    SubjectNumber,
 }
 
 impl Aggregate {
     /// Every aggregate.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Study,
         Self::DesignPart,
         Self::Participant,
@@ -46,6 +48,7 @@ impl Aggregate {
         Self::Privacy,
         Self::User,
         Self::Randomisation,
+        Self::SubjectNumber,
     ];
 
     /// The name used in stream ids.
@@ -58,6 +61,7 @@ impl Aggregate {
             Self::Privacy => "privacy",
             Self::User => "user",
             Self::Randomisation => "randomisation",
+            Self::SubjectNumber => "subject-number",
         }
     }
 }
@@ -110,13 +114,13 @@ impl StreamId {
         Self { journal: self.journal.clone(), aggregate, id: self.id.clone() }
     }
 
-    /// The person whose data a stream holds: its id, where that is a UUID. Studies, design parts and randomisation lists hold none.
+    /// The person whose data a stream holds: its id, where that is a UUID. The others hold none.
     pub fn data_subject(&self) -> Option<DataSubject> {
         match self.aggregate {
             Aggregate::Participant | Aggregate::Identity | Aggregate::Privacy | Aggregate::User => {
                 Uuid::parse_str(&self.id).ok().map(DataSubject)
             }
-            Aggregate::Study | Aggregate::DesignPart | Aggregate::Randomisation => None,
+            Aggregate::Study | Aggregate::DesignPart | Aggregate::Randomisation | Aggregate::SubjectNumber => None,
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::permit::Principal;
 use crate::rejection::Rejection;
 use crate::scope::Scope;
 
+mod blinded;
 mod tables;
 mod world;
 
@@ -259,6 +260,7 @@ laws! {
     privacy: crate::privacy::Privacy;
     user: crate::user::User;
     randomisation: crate::randomisation::Randomisation;
+    subject_number: crate::subject_number::SubjectNumber;
 }
 
 proptest! {

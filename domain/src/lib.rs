@@ -3,7 +3,7 @@
 //! - The frame: [`decider`] (state and command in, facts out), [`history`] (streams and commits), [`scope`] and
 //!   [`field`] (personal data is tagged by type), [`body`] (structure apart from values), [`upcast`] (old shapes).
 //! - The aggregates, one file each in one order (facts, state, evolve, commands, decide, rejections, tests):
-//!   [`study`], [`design_part`], [`participant`], [`identity`], [`privacy`], [`user`], [`randomisation`].
+//!   [`study`], [`design_part`], [`participant`], [`identity`], [`privacy`], [`user`], [`randomisation`], [`subject_number`].
 //! - [`permit`]: who may do what. [`policy`]: whenever this, then that. [`port`]: what we ask of the world.
 
 #[macro_use]
@@ -28,6 +28,7 @@ pub mod rejection;
 pub mod rotation;
 pub mod scope;
 pub mod study;
+pub mod subject_number;
 #[cfg(test)]
 mod testing;
 pub mod upcast;
@@ -81,6 +82,7 @@ pub fn data_map() -> Vec<field::DataMapRow> {
         privacy::Event::data_map(),
         user::Event::data_map(),
         randomisation::Event::data_map(),
+        subject_number::Event::data_map(),
     ]
     .concat()
 }

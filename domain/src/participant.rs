@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Day;
-use crate::decider::{Context, Decider, Recorded};
+use crate::decider::{Context, Decider, ItemOutcome, Recorded};
 use crate::design::ItemValue;
 use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::ids::{
@@ -36,7 +36,7 @@ mod verify;
 mod visits;
 
 pub use checks::{CheckOutcome, Severity};
-pub use command::{Command, ItemToSave};
+pub use command::{Command, Expect, ItemToSave};
 pub use consent::{Consent, ConsentRefused};
 pub use locks::{Held, LockRefused, Locks};
 pub use migration::{MigrationRefused, MigrationReport, Unfit};
@@ -334,6 +334,17 @@ impl Decider for Participant {
 
     fn refusal(facts: &[Event]) -> Option<Refused> {
         checks::refusal(facts)
+    }
+
+    fn gives_number(facts: &[Event]) -> Option<&SubjectNumber> {
+        facts.iter().find_map(|fact| match fact {
+            Event::Registered { subject_number, .. } => Some(subject_number),
+            _ => None,
+        })
+    }
+
+    fn report(command: &Command, facts: &[Event]) -> Vec<ItemOutcome> {
+        save::report(command, facts)
     }
 
     fn evolve(&mut self, event: &Event, recorded: Recorded) {

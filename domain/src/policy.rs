@@ -53,7 +53,8 @@ pub fn follow_ups(commit: &Commit) -> Result<Vec<FollowUp>, Malformed> {
         | Aggregate::Participant
         | Aggregate::Identity
         | Aggregate::User
-        | Aggregate::Randomisation => Ok(vec![]),
+        | Aggregate::Randomisation
+        | Aggregate::SubjectNumber => Ok(vec![]),
     }
 }
 

@@ -20,11 +20,13 @@ use crate::scope::Scope;
 mod consents;
 mod locks;
 mod retention;
+mod targets;
 mod versions;
 
 pub use consents::{ConsentForm, Consents};
 pub use locks::{Checked, Database, StudyLocks};
 pub use retention::{Due, MONTHS_MAX, Milestones, Rule, Trigger};
+pub use targets::Target;
 pub use versions::Versions;
 
 // --- facts
@@ -52,6 +54,8 @@ facts! {
         "consent-approved" 1 ConsentApproved { version: ConsentVersion, site: SiteId, reference: Label },
         /// Data from this day on needs consent to this version or a later one; no site: at each.
         "consent-required" 1 ConsentRequired { version: ConsentVersion, site: Option<SiteId>, from: Day },
+        /// A site is to enrol so many participants by this day. A target that it had is replaced.
+        "enrolment-target-set" 1 EnrolmentTargetSet { site: SiteId, participants: u32, by: Day },
         /// The last visit of the last participant is over.
         "study-completed" 1 Completed { on: Day },
         /// From now on data is kept for so long. A rule that was there under this id is replaced.
@@ -117,6 +121,8 @@ pub struct Setup {
     pub locks: StudyLocks,
     /// Its consent forms.
     pub consents: Consents,
+    /// How many each site is to enrol, and by when.
+    pub targets: BTreeMap<SiteId, Target>,
 }
 
 impl Study {
@@ -219,6 +225,15 @@ pub enum Command {
         /// From which day on.
         from: Day,
     },
+    /// Sets how many participants a site is to enrol, and by when, or changes that.
+    SetEnrolmentTarget {
+        /// Which site.
+        site: SiteId,
+        /// So many.
+        participants: u32,
+        /// By this day.
+        by: Day,
+    },
     /// Records that the study is over: nobody is registered any more, and retention counts from this day.
     Complete {
         /// The day of the last visit of the last participant.
@@ -315,6 +330,7 @@ impl decider::Command for Command {
             Self::PublishConsent { .. } => "publish-consent",
             Self::ApproveConsent { .. } => "approve-consent",
             Self::RequireConsent { .. } => "require-consent",
+            Self::SetEnrolmentTarget { .. } => "set-enrolment-target",
             Self::Complete { .. } => "complete",
             Self::SetRetention { .. } => "set-retention",
             Self::EndRetention { .. } => "end-retention",
@@ -537,6 +553,9 @@ impl Decider for Study {
             Command::PublishConsent { version, months } => self.publish_consent(version, *months),
             Command::ApproveConsent { version, site, reference } => self.approve_consent(version, site, reference),
             Command::RequireConsent { version, site, from } => self.require_consent(version, site.as_ref(), *from),
+            Command::SetEnrolmentTarget { site, participants, by } => {
+                self.set_target(site, Target { participants: *participants, by: *by })
+            }
             Command::Complete { on } => self.complete(*on, Day(context.now.date())),
             Command::SetRetention { rule, scopes, trigger, months, legal_basis, ground, allows_redaction } => {
                 let (scopes, legal_basis) = (scopes.clone(), legal_basis.clone());
@@ -575,6 +594,7 @@ impl Decider for Study {
                     versions: Versions::default(),
                     locks: StudyLocks::default(),
                     consents: Consents::default(),
+                    targets: BTreeMap::new(),
                 });
             }
             Event::DesignPublished { design, parts, .. } => {
@@ -600,6 +620,11 @@ impl Decider for Study {
             Event::ConsentPublished { .. } | Event::ConsentApproved { .. } | Event::ConsentRequired { .. } => {
                 if let Some(setup) = self.setup_mut() {
                     setup.consents.evolve(event);
+                }
+            }
+            Event::EnrolmentTargetSet { site, participants, by } => {
+                if let Some(setup) = self.setup_mut() {
+                    setup.targets.insert(site.clone(), Target { participants: *participants, by: *by });
                 }
             }
             Event::Completed { on } => {

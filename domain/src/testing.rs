@@ -272,6 +272,7 @@ pub(crate) fn live_study_under(design: StudyDesign) -> Study {
         versions: Versions { contents: [(hash, Arc::new(design))].into(), ..Versions::default() },
         locks: Default::default(),
         consents: Default::default(),
+        targets: Default::default(),
     };
     Study::Live { setup, design: hash }
 }

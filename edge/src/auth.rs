@@ -8,6 +8,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use domain::permit::Principal;
 use domain::port::Credentials;
 
@@ -41,6 +43,45 @@ async fn authenticate(State(credentials): State<Arc<dyn Credentials>>, mut reque
         }
         Err(failure) => Problem::from(failure).into_response(),
     }
+}
+
+/// The same for clients that know Basic authentication only: the password is the token. The user name is a label of
+/// theirs: a token says by itself whose it is.
+pub fn authenticated_by_password(router: Router, credentials: Arc<dyn Credentials>) -> Router {
+    router.route_layer(from_fn_with_state(credentials, authenticate_by_password))
+}
+
+async fn authenticate_by_password(
+    State(credentials): State<Arc<dyn Credentials>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let challenge = HeaderValue::from_static("Basic realm=\"lethe\", charset=\"UTF-8\"");
+    let refused = |code, detail: &str| {
+        let problem = Problem::new(StatusCode::UNAUTHORIZED, code, detail);
+        problem.with_header(header::WWW_AUTHENTICATE, challenge.clone()).into_response()
+    };
+    let Some(token) = password(request.headers()) else {
+        return refused("no-credentials", "send a token as the password of Basic authentication");
+    };
+    match credentials.authenticate(&token).await {
+        Ok(Some(principal)) => {
+            request.extensions_mut().insert(Caller(principal));
+            next.run(request).await
+        }
+        Ok(None) => refused("unauthorized", "the token is unknown, expired or revoked"),
+        Err(failure) => Problem::from(failure).into_response(),
+    }
+}
+
+fn password(headers: &HeaderMap) -> Option<String> {
+    let (scheme, credentials) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") || credentials.len() > 4 * TOKEN_BYTES_MAX {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
+    let (_, password) = decoded.split_once(':')?;
+    (!password.is_empty() && password.len() <= TOKEN_BYTES_MAX).then(|| password.to_owned())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

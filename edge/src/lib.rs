@@ -13,7 +13,7 @@ pub mod problem;
 pub mod query;
 pub mod trace;
 
-pub use auth::{Caller, authenticated, unauthorized};
+pub use auth::{Caller, authenticated, authenticated_by_password, unauthorized};
 pub use json::JsonBody;
 pub use path::Ids;
 pub use problem::{Problem, ProblemBody};

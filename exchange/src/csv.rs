@@ -6,7 +6,7 @@ pub mod read;
 pub mod rows;
 pub mod write;
 
-pub use mapping::{ItemColumn, Mapping, Origin, RepeatOrigin};
+pub use mapping::{ItemColumn, Mapping, Origin, RepeatOrigin, VisitDate};
 pub use read::{CsvError, CsvReader, Row};
 pub use rows::{MappedItem, MappedRow, RowFault, Rows};
 pub use write::{CsvOptions, write_csv};

@@ -8,8 +8,10 @@ mod clinical;
 pub mod flags;
 pub mod metadata;
 mod notes;
+mod trail;
 mod write;
 
+pub use trail::{TrailChange, TrailEntry, TrailFrame, TrailPlace, TrailSubject, TrailWriter};
 pub(crate) use write::rfc3339;
 pub use write::{History, OdmOptions, OdmWriter};
 

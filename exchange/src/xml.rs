@@ -33,6 +33,16 @@ impl<W: Write> Xml<W> {
         Ok(Self { writer, open: Vec::new(), replaced: 0 })
     }
 
+    /// Begins a document without an XML declaration: it is UTF-8, and a part of something that says so.
+    pub fn bare(to: W) -> Self {
+        Self { writer: Writer::new_with_indent(to, b' ', 1), open: Vec::new(), replaced: 0 }
+    }
+
+    /// Where it is written to.
+    pub fn to_mut(&mut self) -> &mut W {
+        self.writer.get_mut()
+    }
+
     /// Begins a tag; attributes follow.
     pub fn tag(&mut self, name: &'static str) -> Tag<'_, W> {
         Tag { xml: self, name, start: BytesStart::new(name) }

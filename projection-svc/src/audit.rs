@@ -6,13 +6,18 @@
 //!
 //! Facts that are not about a field are shown as they stand in the journal, so a new kind of event appears here
 //! without a line of code.
+//!
+//! Beside the entries stands one row a commit, by its position: the way through the whole study in the order in which
+//! it happened, to be walked, filtered and taken up again without opening anything.
 
 mod entry;
 mod read;
+mod study;
 
 pub use read::{AuditEntry, page};
+pub use study::{Cast, Filter, StudyEntry, StudyTrail, TrailPosition};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::history::{Aggregate, Commit, DataSubject};
 use domain::ids::StudyId;
@@ -68,7 +73,22 @@ pub enum Action {
 #[serde(transparent)]
 pub struct EntryId(pub String);
 
-structural!(Subject, EntryId);
+/// One commit of the study, where it stands in the journal stream: who, when, about whom, and how many entries it made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitRow {
+    /// The person whose entries they are; none: the study's own.
+    pub person: Option<DataSubject>,
+    /// Which kind of stream.
+    pub aggregate: Aggregate,
+    /// The stored names of its events, each once.
+    pub events: BTreeSet<String>,
+    /// How many entries there are.
+    pub entries: u32,
+    /// Who and when.
+    pub act: Act,
+}
+
+structural!(Subject, EntryId, CommitRow);
 
 domain::fields! {
     /// One entry.
@@ -96,6 +116,8 @@ kinds! {
         "entry" Entry(EntryRow),
         /// Which entry wrote each field of one form (or the identity) last.
         "last" Last(Named<EntryId>),
+        /// What one commit holds, by its position.
+        "commit" Commit(CommitRow),
     }
 }
 
@@ -107,22 +129,33 @@ pub struct Audit;
 
 impl Projection for Audit {
     const NAME: &'static str = "audit";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     type Row = AuditRow;
 
     fn takes(aggregate: Aggregate) -> bool {
-        matches!(aggregate, Aggregate::Participant | Aggregate::Identity | Aggregate::Privacy)
+        // Users belong to the tenant, not to a study.
+        aggregate != Aggregate::User
     }
 
     fn apply(commit: &Commit, rows: &mut Rows<'_, AuditRow>) -> Result<(), Stop> {
         let stream = &commit.header.stream;
-        let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else {
+        let Some(study) = &stream.journal.study else {
             return Ok(());
         };
+        let person = stream.data_subject();
         let mut last = LastEntries::default();
-        for (n, mut entry) in entry::of_commit(commit)?.into_iter().enumerate() {
-            let id = EntryId(format!("{:020}/{n:06}", commit.position.sequence));
-            if let Some((group, field)) = entry.subject.field_path() {
+        let entries = entry::of_commit(commit)?;
+        let row = CommitRow {
+            person,
+            aggregate: stream.aggregate,
+            events: commit.events.iter().map(|event| event.kind.name.clone()).collect(),
+            entries: u32::try_from(entries.len()).unwrap_or(u32::MAX),
+            act: Act::of(commit),
+        };
+        rows.put(commit_key(study, commit.position.sequence), AuditRow::Commit(row));
+        for (n, mut entry) in entries.into_iter().enumerate() {
+            let id = EntryId::of(commit.position.sequence, n);
+            if let (Some((group, field)), Some(person)) = (entry.subject.field_path(), person) {
                 let key = RowKey::about(Some(study), person, format!("last/{group}"));
                 entry.follow(last.replace(rows, key, field, id.clone())?);
             }
@@ -134,9 +167,21 @@ impl Projection for Audit {
 }
 
 const ENTRIES: &str = "entry/";
+const COMMITS: &str = "at/";
 
-fn entry_key(study: &StudyId, person: DataSubject, id: &EntryId) -> RowKey {
-    RowKey::about(Some(study), person, format!("{ENTRIES}{}", id.0))
+fn entry_key(study: &StudyId, person: Option<DataSubject>, id: &EntryId) -> RowKey {
+    RowKey { study: Some(study.clone()), person, rest: format!("{ENTRIES}{}", id.0) }
+}
+
+fn commit_key(study: &StudyId, sequence: u64) -> RowKey {
+    RowKey::plain(Some(study), format!("{COMMITS}{sequence:020}"))
+}
+
+impl EntryId {
+    /// The `n`-th entry, from 0, of the commit at this position.
+    fn of(sequence: u64, n: usize) -> Self {
+        Self(format!("{sequence:020}/{n:06}"))
+    }
 }
 
 /// Which entries wrote the fields that a commit touches last. One commit may touch many fields of one form.
@@ -155,7 +200,7 @@ impl LastEntries {
         if !self.0.contains_key(&key) {
             let last = match rows.get(&key)? {
                 Some(AuditRow::Last(last)) => last.clone(),
-                Some(AuditRow::Entry(_)) | None => Named::default(),
+                Some(AuditRow::Entry(_) | AuditRow::Commit(_)) | None => Named::default(),
             };
             self.0.insert(key.clone(), last);
         }

@@ -1,7 +1,8 @@
 //! The read models: what they are, how they are kept up to date, how they are read.
 //!
 //! - One projection, one file: its rows, how a commit changes them, its readers, its tests ([`studies`],
-//!   [`overview`], [`participants`], [`casebook`], [`queries`], [`identity`], [`audit`], [`erasures`], [`tokens`]).
+//!   [`overview`], [`participants`], [`matrix`], [`casebook`], [`queries`], [`figures`], [`identity`],
+//!   [`audit`], [`erasures`], [`tokens`]).
 //! - [`projection`] says what a projection is; [`fold`] takes commits into one table; [`runner`] follows the journal
 //!   streams of a tenant; [`check`](Runner::check) compares the journal with what the read models have seen;
 //!   [`mod@rebuild`] builds beside the table that serves, compares and switches.
@@ -15,10 +16,12 @@ pub mod cells;
 mod check;
 pub mod compare;
 pub mod erasures;
+pub mod figures;
 pub mod fold;
 mod frame;
 pub mod identity;
 mod marker;
+pub mod matrix;
 pub mod overview;
 pub mod participants;
 pub mod projection;
@@ -46,7 +49,9 @@ pub fn projections() -> Vec<Box<dyn fold::Model>> {
         fold::model::<overview::Overviews>(),
         fold::model::<participants::Participants>(),
         fold::model::<casebook::Casebooks>(),
+        fold::model::<matrix::Matrix>(),
         fold::model::<queries::QueryLists>(),
+        fold::model::<figures::Happenings>(),
         fold::model::<identity::Identities>(),
         fold::model::<audit::Audit>(),
         fold::model::<erasures::Erasures>(),

@@ -137,7 +137,7 @@ pub struct QueryLists;
 
 impl Projection for QueryLists {
     const NAME: &'static str = "queries";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Row = QueryRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -168,10 +168,11 @@ impl Projection for QueryLists {
                     (None, _) => continue,
                 };
                 let asked = asked.after(&event, Said { step, act: Act::of(commit), text });
-                if let Some(before) = before {
-                    rows.delete(listed_key(study, &before.head));
+                let before = before.map(|before| listed_keys(study, &before.head)).into_iter().flatten();
+                before.for_each(|key| rows.delete(key));
+                for key in listed_keys(study, &asked.head) {
+                    rows.put(key, QueryRow::Listed(Listed::of(&asked.head)));
                 }
-                rows.put(listed_key(study, &asked.head), QueryRow::Listed(Listed::of(&asked.head)));
                 rows.put(key, QueryRow::Query(asked));
             }
         }
@@ -189,13 +190,20 @@ fn query_key(study: &StudyId, person: DataSubject, query: &QueryId) -> RowKey {
 
 const LISTED: &str = "listed/";
 
+/// The lists in which a query stands: that of the study, and that of its site.
+fn listed_keys(study: &StudyId, head: &Head) -> [RowKey; 2] {
+    let place = place_of(head);
+    [LISTED.to_owned(), of_site(&head.site)].map(|list| RowKey::plain(Some(study), list + &place))
+}
+
+fn of_site(site: &SiteId) -> String {
+    format!("sited/{site}/")
+}
+
 /// By state, then by age, oldest first. Digits are padded, so that text sorts as numbers do.
-fn listed_key(study: &StudyId, head: &Head) -> RowKey {
+fn place_of(head: &Head) -> String {
     let opened = head.opened.stored_at.0.unix_timestamp_nanos().max(0);
-    RowKey::plain(
-        Some(study),
-        format!("{LISTED}{}/{opened:026}/{}/{}", state_name(head.state), head.participant, head.query),
-    )
+    format!("{}/{opened:026}/{}/{}", state_name(head.state), head.participant, head.query)
 }
 
 /// The state as in the API.
@@ -331,12 +339,24 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    fn takes(&self, listed: &Listed, sites: &Sites) -> bool {
-        sites.contains(&listed.site)
-            && self.site.as_ref().is_none_or(|site| *site == listed.site)
-            && self.participant.is_none_or(|participant| participant == listed.participant)
+    fn takes(&self, head: &Head, sites: &Sites) -> bool {
+        sites.contains(&head.site)
+            && self.site.as_ref().is_none_or(|site| *site == head.site)
+            && self.state.is_none_or(|state| state == head.state)
+    }
+
+    /// The lists that hold all that is wanted, and nothing of a site that is not reached.
+    fn lists(&self, sites: &Sites) -> Vec<String> {
+        match (&self.site, sites) {
+            (Some(site), reached) => reached.contains(site).then(|| of_site(site)).into_iter().collect(),
+            (None, Sites::Only(reached)) => reached.iter().map(of_site).collect(),
+            (None, Sites::All) => vec![LISTED.to_owned()],
+        }
     }
 }
+
+/// Where a query stands in its list, and how to find it.
+type Entry = (String, Listed);
 
 /// The queries at these sites, by state and age.
 ///
@@ -351,29 +371,75 @@ pub async fn list(
     limit: usize,
 ) -> Result<Page<Query>, Failure> {
     let limit = limit.max(1);
-    let state = wanted.state.map(|state| format!("{}/", state_name(state))).unwrap_or_default();
-    let prefix = RowKey::plain(Some(study), format!("{LISTED}{state}"));
-    let mut page = Page { items: Vec::new(), next: None };
-    let mut after = after.map(ToOwned::to_owned);
-    loop {
-        let listed = view::scan::<QueryLists>(tenant, &prefix, after.as_deref(), limit, &Visible::none()).await?;
-        if listed.is_empty() {
-            return Ok(page);
-        }
-        for (key, open) in listed {
-            if page.items.len() == limit {
-                page.next = after;
-                return Ok(page);
-            }
-            if let QueryRow::Listed(listed) = open.row
-                && wanted.takes(&listed, sites)
-            {
-                let key = query_key(study, person(listed.participant), &listed.query);
-                page.items.extend(view::get_visible::<QueryLists>(tenant, &key, visible).await?.and_then(shown));
-            }
-            after = Some(key.rest);
-        }
+    let mut entries = match wanted.participant {
+        Some(participant) => of_participant(tenant, study, (sites, wanted), participant, after).await?,
+        None => of_lists(tenant, study, (sites, wanted), after, limit + 1).await?,
+    };
+    entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    let more = entries.len() > limit;
+    entries.truncate(limit);
+    let next = entries.last().filter(|_| more).map(|(place, _)| place.clone());
+    let mut page = Page { items: Vec::with_capacity(entries.len()), next };
+    for (_, listed) in entries {
+        let key = query_key(study, person(listed.participant), &listed.query);
+        page.items.extend(view::get_visible::<QueryLists>(tenant, &key, visible).await?.and_then(shown));
     }
+    Ok(page)
+}
+
+/// Everything about one participant, read where it stands: however many queries the study has.
+async fn of_participant(
+    tenant: &Tenant,
+    study: &StudyId,
+    (sites, wanted): (&Sites, &Wanted),
+    participant: ParticipantId,
+    after: Option<&str>,
+) -> Result<Vec<Entry>, Failure> {
+    let prefix = RowKey::about(Some(study), person(participant), "query/");
+    let rows = view::scan::<QueryLists>(tenant, &prefix, None, usize::MAX, &Visible::none()).await?;
+    let entry = |open: OpenRow<QueryRow>| match open.row {
+        QueryRow::Query(Asked { head, .. }) if wanted.takes(&head, sites) => Some((place_of(&head), Listed::of(&head))),
+        _ => None,
+    };
+    let entries = rows.into_iter().filter_map(|(_, open)| entry(open));
+    Ok(entries.filter(|(place, _)| after.is_none_or(|after| place.as_str() > after)).collect())
+}
+
+/// The first entries of each list: as many as are needed if all of them stand in one.
+async fn of_lists(
+    tenant: &Tenant,
+    study: &StudyId,
+    (sites, wanted): (&Sites, &Wanted),
+    after: Option<&str>,
+    needed: usize,
+) -> Result<Vec<Entry>, Failure> {
+    let state = wanted.state.map(|state| format!("{}/", state_name(state))).unwrap_or_default();
+    let mut entries = Vec::new();
+    for list in wanted.lists(sites) {
+        let prefix = RowKey::plain(Some(study), format!("{list}{state}"));
+        let after = after.map(|after| format!("{list}{after}"));
+        let rows = view::scan::<QueryLists>(tenant, &prefix, after.as_deref(), needed, &Visible::none()).await?;
+        entries.extend(rows.into_iter().filter_map(|(key, open)| match open.row {
+            QueryRow::Listed(listed) => Some((key.rest[list.len()..].to_owned(), listed)),
+            _ => None,
+        }));
+    }
+    Ok(entries)
+}
+
+/// What is known of one query beside its words.
+///
+/// # Errors
+/// What the store says.
+pub async fn head(
+    tenant: &Tenant,
+    study: &StudyId,
+    participant: ParticipantId,
+    query: &QueryId,
+) -> Result<Option<Head>, Failure> {
+    let key = query_key(study, person(participant), query);
+    let found = view::get_visible::<QueryLists>(tenant, &key, &Visible::none()).await?;
+    Ok(found.and_then(shown).map(|query| query.head))
 }
 
 fn shown(open: OpenRow<QueryRow>) -> Option<Query> {

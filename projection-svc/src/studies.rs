@@ -1,12 +1,14 @@
 //! The studies of a tenant: what is set up, what is live.
 
 use domain::Day;
-use domain::history::{Aggregate, Commit, CommitHash};
+use domain::decider::Fold;
+use domain::design_part::DesignPart;
+use domain::history::{Aggregate, Commit, CommitHash, StreamId, Tail};
 use domain::ids::{ConsentVersion, Environment, Label, RuleId, SiteId, StudyId};
 use domain::participant::Held;
 use domain::port::{Failure, Tenant};
 use domain::structural;
-use domain::study::{Event, Rule};
+use domain::study::{Event, Rule, Target};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -88,6 +90,9 @@ pub struct Site {
     /// Its approvals of design versions.
     #[serde(default)]
     pub approvals: Vec<Approval>,
+    /// How many it is to enrol, and by when.
+    #[serde(default)]
+    pub target: Option<Target>,
 }
 
 /// A site's approval of a design version.
@@ -255,7 +260,7 @@ impl Study {
             }
             Event::SiteOpened { site, name } => {
                 let opened = Act::of(commit);
-                self.sites.push(Site { site, name, opened, design: None, approvals: Vec::new() });
+                self.sites.push(Site { site, name, opened, design: None, approvals: Vec::new(), target: None });
             }
             Event::ApprovalsDemanded {} => self.approvals_demanded = true,
             Event::DesignApproved { design, site, reference } => {
@@ -288,6 +293,11 @@ impl Study {
                 let required = ConsentRequirement { site, from, act: Act::of(commit) };
                 let known = self.consents.iter_mut().find(|known| known.version == version);
                 known.into_iter().for_each(|known| known.required.push(required.clone()));
+            }
+            Event::EnrolmentTargetSet { site, participants, by } => {
+                if let Some(site) = self.sites.iter_mut().find(|known| known.site == site) {
+                    site.target = Some(Target { participants, by });
+                }
             }
             Event::Completed { on } => self.completed = Some(on),
             Event::RetentionSet { rule, scopes, trigger, months, legal_basis, ground, allows_redaction } => {
@@ -329,6 +339,26 @@ impl Study {
 }
 
 // --- readers
+
+/// The text of a published design. Designs are not copied into the read models: each part is read from its stream.
+///
+/// # Errors
+/// What the journal says.
+pub async fn design_text(tenant: &Tenant, study: &StudyId, parts: &[CommitHash]) -> Result<String, Failure> {
+    let mut text = String::new();
+    for part in parts {
+        let stream = StreamId::in_study(&tenant.id, study, Aggregate::DesignPart, part);
+        let mut state = DesignPart::default();
+        for commit in tenant.journal.load(&stream, Tail::default()).await? {
+            state.apply(&commit).map_err(|fault| Failure::damaged(&stream, fault))?;
+        }
+        match state {
+            DesignPart::Stored(part) => text.push_str(&part.0),
+            DesignPart::Absent => return Err(Failure::missing(stream)),
+        }
+    }
+    Ok(text)
+}
 
 /// Every study of the tenant, by id.
 ///

@@ -5,7 +5,9 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{HeaderBuilder, Object, RefOr, Response, Type};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
-use crate::{audit, casebook, erasures, identity, overview, participants, queries, signatures, studies};
+use crate::{
+    audit, casebook, erasures, figures, identity, matrix, overview, participants, queries, signatures, studies, trail,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -16,13 +18,23 @@ use crate::{audit, casebook, erasures, identity, overview, participants, queries
         studies::version,
         studies::difference,
         overview::show,
+        figures::enrolment,
+        figures::visits,
+        figures::completeness,
+        figures::entry_lag,
+        figures::queries,
+        figures::verification,
+        figures::lock_readiness,
+        figures::signatures,
         participants::list,
         participants::show,
         casebook::show,
+        matrix::list,
         queries::list,
         signatures::list,
         identity::show,
         audit::page,
+        trail::stream,
         erasures::list,
         erasures::show,
         erasures::certificate,

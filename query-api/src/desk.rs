@@ -6,8 +6,9 @@ use std::time::Duration;
 use domain::history::Position;
 use domain::ids::{ErasureId, ParticipantId, StudyId, TenantId};
 use domain::permit::{Principal, may_query};
-use domain::port::{Failure, Tenant, Tenants, WaitingOn, Waits};
+use domain::port::{Clock, Failure, Tenant, Tenants, WaitingOn, Waits};
 use edge::{Problem, headers};
+use projection_svc::figures::Figures;
 use projection_svc::{participants, studies};
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -20,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Queries {
     tenants: Arc<dyn Tenants>,
     waits: Arc<dyn Waits>,
+    clock: Arc<dyn Clock>,
+    /// The states from which figures are computed.
+    pub(crate) figures: Figures,
 }
 
 /// Query parameters of a view that shows one thing.
@@ -81,9 +85,14 @@ pub(crate) struct Entered {
 }
 
 impl Queries {
-    /// Views of these tenants. `waits` knows what erasures wait for right now.
-    pub fn new(tenants: Arc<dyn Tenants>, waits: Arc<dyn Waits>) -> Arc<Self> {
-        Arc::new(Self { tenants, waits })
+    /// Views of these tenants. `waits` knows what erasures wait for right now; `clock`, which visits are overdue.
+    pub fn new(tenants: Arc<dyn Tenants>, waits: Arc<dyn Waits>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self { tenants, waits, clock, figures: Figures::default() })
+    }
+
+    /// Now.
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        self.clock.now()
     }
 
     /// The tenant, while it is served here.
@@ -154,7 +163,8 @@ fn no_such_participant() -> Problem {
     Problem::not_found("no-such-participant", "there is no such participant for this credential")
 }
 
-async fn wait_for(tenant: &Tenant, position: &Position) -> Result<(), Problem> {
+/// Waits until the read models have taken in a position.
+pub(crate) async fn wait_for(tenant: &Tenant, position: &Position) -> Result<(), Problem> {
     match tenant.progress.wait_for(position, PATIENCE).await {
         Ok(true) => Ok(()),
         Ok(false) => {

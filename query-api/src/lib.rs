@@ -10,12 +10,16 @@ mod casebook;
 mod description;
 mod desk;
 mod erasures;
+mod figures;
 mod identity;
+mod matrix;
 mod overview;
 mod participants;
 mod queries;
+pub mod rave;
 mod signatures;
 mod studies;
+mod trail;
 
 use std::sync::Arc;
 
@@ -29,12 +33,15 @@ pub fn router(queries: Arc<Queries>) -> Router {
     Router::new()
         .merge(studies::routes())
         .merge(overview::routes())
+        .merge(figures::routes())
         .merge(participants::routes())
         .merge(casebook::routes())
+        .merge(matrix::routes())
         .merge(queries::routes())
         .merge(signatures::routes())
         .merge(identity::routes())
         .merge(audit::routes())
+        .merge(trail::routes())
         .merge(erasures::routes())
         .with_state(queries)
 }

@@ -7,10 +7,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::Response;
 use axum::routing::get;
-use domain::decider::Fold;
 use domain::design::{Difference, StudyDesign};
-use domain::design_part::DesignPart;
-use domain::history::{Aggregate, CommitHash, Position, StreamId, Tail};
+use domain::history::{Aggregate, CommitHash, Position, StreamId};
 use domain::ids::StudyId;
 use domain::port::{Failure, Tenant};
 use edge::{Caller, Ids, Parameters, Problem};
@@ -122,29 +120,12 @@ fn as_published(reflected: &[Position], design: &Design, text: String) -> Respon
     reflecting(reflected, (headers, text))
 }
 
-async fn content_of(tenant: &Tenant, study: &StudyId, design: &Design) -> Result<StudyDesign, Failure> {
+pub(crate) async fn content_of(tenant: &Tenant, study: &StudyId, design: &Design) -> Result<StudyDesign, Failure> {
     let stream = StreamId::in_study(&tenant.id, study, Aggregate::Study, study);
     let text = text_of(tenant, study, design).await?;
     serde_json::from_str(&text).map_err(|_| Failure::damaged(&stream, "a published design is no design"))
 }
 
 async fn text_of(tenant: &Tenant, study: &StudyId, design: &Design) -> Result<String, Failure> {
-    let mut text = String::new();
-    for part in &design.parts {
-        text.push_str(&part_text(tenant, study, part).await?);
-    }
-    Ok(text)
-}
-
-/// Designs are not copied into the read models: a part is read from its stream.
-async fn part_text(tenant: &Tenant, study: &StudyId, part: &CommitHash) -> Result<String, Failure> {
-    let stream = StreamId::in_study(&tenant.id, study, Aggregate::DesignPart, part);
-    let mut state = DesignPart::default();
-    for commit in tenant.journal.load(&stream, Tail::default()).await? {
-        state.apply(&commit).map_err(|fault| Failure::damaged(&stream, fault))?;
-    }
-    match state {
-        DesignPart::Stored(text) => Ok(text.0),
-        DesignPart::Absent => Err(Failure::missing(stream)),
-    }
+    studies::design_text(tenant, study, &design.parts).await
 }

@@ -20,7 +20,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("infra", &["domain"]),
     ("command-svc", &["domain", "edge", "exchange"]),
     ("projection-svc", &["domain"]),
-    ("query-api", &["domain", "edge", "projection-svc"]),
+    ("query-api", &["domain", "edge", "exchange", "projection-svc"]),
     ("lethe", &["domain", "edge", "exchange", "infra", "command-svc", "projection-svc", "query-api"]),
     ("tests", &["domain", "edge", "infra", "command-svc", "projection-svc", "query-api", "lethe"]),
 ];

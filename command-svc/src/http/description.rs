@@ -4,7 +4,7 @@ use domain::ids::{ParticipantId, StudyId};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{bulk, designs, participants, randomisation, studies};
+use super::{bulk, designs, participants, randomisation, rehearsal, studies};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -14,6 +14,7 @@ use super::{bulk, designs, participants, randomisation, studies};
         designs::publish,
         bulk::commands,
         participants::record,
+        rehearsal::rehearse,
         participants::migration_report,
         participants::identity,
         participants::privacy,

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use domain::decider::ItemOutcome;
 use edge::headers::{LETHE_POSITION, etag, positions_text, positions_value};
 use edge::{Problem, ProblemBody};
 use serde::Serialize;
@@ -20,12 +21,25 @@ pub(super) struct Reply {
     position: String,
     /// How many events it wrote: none if everything was so already.
     events: usize,
+    /// Of a `save-items`, what became of each item, in the order in which they were sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    items: Vec<ItemReply>,
+}
+
+/// What became of one item.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ItemReply {
+    /// It was written; otherwise it was so already.
+    saved: bool,
+    /// How many questions edit checks ask about it because of this command.
+    queries: usize,
 }
 
 impl Reply {
     pub(super) fn of(done: &Done) -> Self {
         let position = positions_text(std::slice::from_ref(&done.position));
-        Self { revision: done.revision.0, position, events: done.events }
+        let item = |item: &ItemOutcome| ItemReply { saved: item.saved, queries: item.queries };
+        Self { revision: done.revision.0, position, events: done.events, items: done.items.iter().map(item).collect() }
     }
 }
 

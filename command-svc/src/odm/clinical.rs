@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::io::BufRead;
 
+use domain::Day;
 use domain::design::ItemValue;
 use domain::ids::{Oid, SubjectNumber};
-use domain::participant::FormKey;
+use domain::participant::{FormKey, NotDone, VisitKey};
+use domain::scope::Plain;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -14,6 +16,7 @@ use super::limits::Limits;
 use super::reader::{Element, Xml};
 use super::report::{Counts, Report, Row, Severity, Tally};
 use super::subject::Draft;
+use super::transaction::Transaction;
 
 /// What a file holds of one participant. The same participant may come again later in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,14 @@ pub struct ParticipantData {
     pub site: Option<String>,
     /// Who recorded it and when, if the file says so.
     pub audit: Option<Audit>,
+    /// Whether the participant is to be new, or there.
+    pub transaction: Transaction,
+    /// The participant left the study.
+    pub withdrawn: bool,
+    /// Remarks about the participant as a whole.
+    pub remarks: Vec<Said>,
+    /// The visits of which the file says more than their forms.
+    pub visits: Vec<ClinicalVisit>,
     /// The forms, in order of appearance, each once.
     pub forms: Vec<ClinicalForm>,
     /// OID of the study that the data belongs to.
@@ -41,13 +52,69 @@ impl ParticipantData {
     }
 }
 
-/// An `AuditRecord` of a `SubjectData`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An `AuditRecord`.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Audit {
     /// OID of the user in the system that wrote the file.
     pub user: Option<String>,
-    /// When.
+    /// When it was captured: as `SourceID` says in files that we wrote, otherwise the stamp.
     pub at: Option<OffsetDateTime>,
+    /// Why something changed.
+    pub reason: Option<Plain>,
+}
+
+/// Never prints the reason.
+impl std::fmt::Debug for Audit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Audit({:?}, {})", self.at, if self.reason.is_some() { "with a reason" } else { "no reason" })
+    }
+}
+
+/// A remark.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Its text.
+    pub text: String,
+    /// The line on which it stands.
+    pub line: u64,
+}
+
+/// Never prints the text.
+impl std::fmt::Debug for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Said(line {})", self.line)
+    }
+}
+
+/// What a file says of a visit as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClinicalVisit {
+    /// Which visit.
+    pub key: VisitKey,
+    /// Whether it took place.
+    pub state: Option<VisitSaid>,
+    /// Remarks about it.
+    pub remarks: Vec<Said>,
+    /// Who recorded it, when and why.
+    pub audit: Option<Audit>,
+    /// The line on which it begins.
+    pub line: u64,
+}
+
+/// Whether a visit took place.
+#[derive(Clone, PartialEq, Eq)]
+pub enum VisitSaid {
+    /// It did, on this day.
+    Started(Day),
+    /// It did not, for this reason.
+    Missed(String),
+}
+
+/// Never prints the day or the reason.
+impl std::fmt::Debug for VisitSaid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Self::Started(_)) { "Started(…)" } else { "Missed(…)" })
+    }
 }
 
 /// A form with its values.
@@ -57,6 +124,14 @@ pub struct ClinicalForm {
     pub key: FormKey,
     /// The values, as they stand in the file.
     pub items: Vec<ClinicalItem>,
+    /// Everything that is known was entered.
+    pub completed: bool,
+    /// It does not belong there.
+    pub removed: bool,
+    /// Remarks about it.
+    pub remarks: Vec<Said>,
+    /// Who recorded it, when and why.
+    pub audit: Option<Audit>,
     /// The line on which it begins.
     pub line: u64,
 }
@@ -72,6 +147,18 @@ pub struct ClinicalItem {
     pub item: Oid,
     /// The value; none if the file says that it is empty.
     pub value: Option<ItemValue>,
+    /// Why there is none.
+    pub not_done: Option<NotDone>,
+    /// The platform computed it; so it will again.
+    pub computed: bool,
+    /// What is to be done.
+    pub transaction: Transaction,
+    /// It says so itself: then several changes of one item may follow each other.
+    pub own_transaction: bool,
+    /// Remarks about it.
+    pub remarks: Vec<Said>,
+    /// Who recorded it, when and why: its own, or the nearest around it.
+    pub audit: Option<Audit>,
     /// OID of the unit in which it is given, if the file says so.
     pub unit: Option<String>,
     /// Its line.
@@ -235,8 +322,8 @@ impl<R: BufRead> ClinicalFile<R> {
 
     /// An `AuditRecord`, and the location that it names.
     pub(super) fn audit(&mut self, record: &Element) -> Result<(Audit, Option<String>), OdmError> {
-        let mut audit = Audit { user: None, at: None };
-        let mut location = None;
+        let mut audit = Audit { user: None, at: None, reason: None };
+        let (mut location, mut captured) = (None, None);
         while let Some(element) = self.xml.child(record)? {
             match element.name.as_str() {
                 "UserRef" => audit.user = element.attribute("UserOID").map(str::to_owned),
@@ -249,11 +336,23 @@ impl<R: BufRead> ClinicalFile<R> {
                         self.row(Severity::Warning, at, "no-time", "it is no date and time with an offset: not kept");
                     }
                 }
+                "ReasonForChange" => {
+                    let text = self.xml.text(&element)?;
+                    audit.reason = Some(Plain(text)).filter(|reason| !reason.is_blank());
+                }
+                "SourceID" => captured = captured_at(&self.xml.text(&element)?),
                 _ => self.not_kept.inside("AuditRecord", &element),
             }
         }
+        audit.at = captured.or(audit.at);
         Ok((audit, location))
     }
+}
+
+/// When something was captured, as our own files say it beside the time at which it was stored.
+fn captured_at(source: &str) -> Option<OffsetDateTime> {
+    let text = source.split(' ').find_map(|part| part.strip_prefix("captured="))?;
+    OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 
 /// The location of a reference. Some systems write a dash for none.

@@ -1,22 +1,25 @@
-//! A participant's values as commands. Each value is held against the design first, because a command is taken as a
-//! whole: one value that does not fit would cost the whole form.
+//! What a file says of a participant, as commands. Each value is held against the design first, because a command is taken
+//! as a whole: one value that does not fit would cost the whole form.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::design::{ItemDef, StudyDesign};
 use domain::ids::Oid;
-use domain::participant::{Command, FormKey, ItemToSave, Source};
+use domain::participant::{Command, Expect, FormKey, ItemPlace, ItemToSave, Place, QueryKind, Source, VisitKey};
+use domain::scope::Plain;
 use exchange::odm::metadata::Oids;
+use time::OffsetDateTime;
 
-use super::clinical::{ClinicalForm, ClinicalItem, ParticipantData};
+use super::clinical::{ClinicalForm, ClinicalItem, ClinicalVisit, ParticipantData, Said, VisitSaid};
 use super::report::{Report, Row, Severity};
+use super::transaction::Transaction;
 
 /// What to send for one participant, once the participant is registered and has given consent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// One command a form, in the file's order.
-    pub saves: Vec<Save>,
+    /// The commands, in the order in which they are to be sent.
+    pub steps: Vec<Step>,
     /// What is left out, and why.
     pub report: Report,
 }
@@ -24,22 +27,37 @@ pub struct Plan {
 impl Plan {
     /// How many values are to be saved.
     pub fn values(&self) -> usize {
-        self.saves.iter().map(|save| save.lines.len()).sum()
+        self.steps.iter().map(|step| step.items.len()).sum()
     }
 }
 
-/// The command that saves one form.
+/// One command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Save {
-    /// The command: always [`Command::SaveItems`].
+pub struct Step {
+    /// The command.
     pub command: Command,
-    /// The line of the form.
+    /// The line of what it is about.
     pub line: u64,
-    /// The line of each item, in the command's order: `/items/3` of a fault is `lines[3]`.
-    pub lines: Vec<u64>,
+    /// The element of what it is about.
+    pub element: &'static str,
+    /// The OID of what it is about.
+    pub oid: Option<String>,
+    /// Of values: where each stands in the file, in the command's order. `/items/3` of a fault is `items[3]`.
+    pub items: Vec<StepItem>,
+    /// When it was captured, if the file says so.
+    pub captured_at: Option<OffsetDateTime>,
 }
 
-impl Save {
+/// Where a value stands in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepItem {
+    /// The line.
+    pub line: u64,
+    /// The item's OID, or in a table the column.
+    pub name: String,
+}
+
+impl Step {
     /// Leaves items out: those with these numbers in the command.
     pub fn leave_out(&mut self, numbers: impl IntoIterator<Item = usize>) {
         let Command::SaveItems { items, .. } = &mut self.command else { return };
@@ -47,71 +65,142 @@ impl Save {
         numbers.sort_unstable();
         for n in numbers.into_iter().rev() {
             items.remove(n);
-            self.lines.remove(n);
+            self.items.remove(n);
         }
+    }
+
+    /// Says why the item with this number changes. Whether it did not say so before.
+    pub fn give_reason(&mut self, number: usize, reason: &str) -> bool {
+        let Command::SaveItems { items, .. } = &mut self.command else { return false };
+        let item = items.get_mut(number).filter(|item| item.reason.is_none());
+        item.map(|item| item.reason = Some(Plain(reason.to_owned()))).is_some()
     }
 }
 
-/// Turns the values into commands. Forms and values that the design does not take are left out and reported by line,
-/// OID and rule.
+/// Turns what a file says into commands: a visit before its forms, the values of a form in the order in which they were
+/// captured, and what is said of the form as a whole after its values. What the design does not take is left out and reported
+/// by line, OID and rule.
 pub fn plan(participant: &ParticipantData, design: &StudyDesign) -> Plan {
     let mut plan = Plan::default();
     let oids = Oids::of(design);
+    let mut said: BTreeSet<VisitKey> = BTreeSet::new();
+    let visits: Vec<_> = participant.visits.iter().map(|visit| visit_in_words_of(design, visit, &oids)).collect();
+    plan.remarks(&Place::Participant, &participant.remarks, None);
     for form in &participant.forms {
         let form = &*in_words_of(design, form, &oids);
-        if form.items.is_empty() {
-            continue;
+        if said.insert(form.key.visit()) {
+            visits.iter().filter(|visit| visit.key == form.key.visit()).for_each(|visit| plan.visit(visit));
         }
-        match form_fault(&form.key, design) {
-            Some(fault) => {
-                let what = format!("{fault}; its {} value(s) were left out", form.items.len());
-                plan.row((form.line, "FormData", form.key.form.as_str()), Severity::Refused, "form", what);
-            }
-            None => plan.form(form, design),
-        }
+        plan.form(form, design);
+    }
+    for visit in visits.iter().filter(|visit| !said.contains(&visit.key)) {
+        plan.visit(visit);
+    }
+    if participant.withdrawn {
+        let command = Command::Withdraw { reason: None };
+        plan.step(command, (participant.line, "SubjectData", None), None);
     }
     plan
 }
 
 impl Plan {
+    fn step(&mut self, command: Command, at: (u64, &'static str, Option<&Oid>), captured_at: Option<OffsetDateTime>) {
+        let (line, element, oid) = (at.0, at.1, at.2.map(Oid::to_string));
+        self.steps.push(Step { command, line, element, oid, items: Vec::new(), captured_at });
+    }
+
+    fn visit(&mut self, visit: &ClinicalVisit) {
+        let key = visit.key.clone();
+        let captured_at = visit.audit.as_ref().and_then(|audit| audit.at);
+        let reason = visit.audit.as_ref().and_then(|audit| audit.reason.clone());
+        let command = match &visit.state {
+            Some(VisitSaid::Started(on)) => Some(Command::StartVisit { visit: key, on: *on, reason }),
+            Some(VisitSaid::Missed(why)) => Some(Command::MissVisit { visit: key, reason: Plain(why.clone()) }),
+            None => None,
+        };
+        let at = (visit.line, "StudyEventData", Some(&visit.key.visit));
+        if let Some(command) = command {
+            self.step(command, at, captured_at);
+        }
+        self.remarks(&Place::Visit(visit.key.clone()), &visit.remarks, captured_at);
+    }
+
+    fn remarks(&mut self, place: &Place, remarks: &[Said], captured_at: Option<OffsetDateTime>) {
+        for remark in remarks {
+            let (place, text) = (place.clone(), Plain(remark.text.clone()));
+            let command = Command::OpenQuery { place, kind: QueryKind::Annotation, text, to: None, candidate: false };
+            self.step(command, (remark.line, "Annotation", None), captured_at);
+        }
+    }
+
     fn form(&mut self, form: &ClinicalForm, design: &StudyDesign) {
+        let says_nothing = form.items.is_empty() && !form.completed && !form.removed && form.remarks.is_empty();
+        if says_nothing {
+            return;
+        }
+        let at = (form.line, "FormData", Some(&form.key.form));
+        if let Some(fault) = form_fault(&form.key, design) {
+            let what = format!("{fault}; its {} value(s) were left out", form.items.len());
+            return self.row((form.line, "FormData", form.key.form.as_str()), Severity::Refused, "form", what);
+        }
+        self.saves(form, design);
+        let captured_at = form.audit.as_ref().and_then(|audit| audit.at);
+        for item in &form.items {
+            let place = Place::Item(ItemPlace::of(&form.key, &key_of(item)));
+            self.remarks(&place, &item.remarks, item.audit.as_ref().and_then(|audit| audit.at));
+        }
+        self.remarks(&Place::Form(form.key.clone()), &form.remarks, captured_at);
+        if form.completed {
+            self.step(Command::CompleteForm { form: form.key.clone() }, at, captured_at);
+        }
+        if form.removed {
+            // Without a reason the platform refuses it; whoever sends it may know one.
+            let reason = form.audit.as_ref().and_then(|audit| audit.reason.clone());
+            let reason = reason.unwrap_or_else(|| Plain(String::new()));
+            self.step(Command::RemoveForm { form: form.key.clone(), reason }, at, captured_at);
+        }
+    }
+
+    /// The values of a form: one command for what was captured at one time. Several changes of one item follow each other.
+    fn saves(&mut self, form: &ClinicalForm, design: &StudyDesign) {
         let mut last: BTreeMap<_, usize> = BTreeMap::new();
         for (n, item) in form.items.iter().enumerate() {
-            last.insert((&item.group, item.group_repeat, &item.item), n);
+            last.insert(key_of(item), n);
         }
-        let mut items = Vec::new();
-        let mut lines = Vec::new();
+        let mut rounds: BTreeMap<_, usize> = BTreeMap::new();
+        let mut saves: BTreeMap<(usize, Option<OffsetDateTime>), (Vec<ItemToSave>, Vec<StepItem>)> = BTreeMap::new();
         for (n, item) in form.items.iter().enumerate() {
             let at = (item.line, "ItemData", item.item.as_str());
-            let value = match (fitting(&form.key, item, design), &item.value) {
-                (Err(rule), _) => {
-                    self.row(at, Severity::Refused, "item", rule);
-                    continue;
-                }
-                (Ok(()), None) => {
-                    self.row(at, Severity::Note, "empty", "it is empty: there is nothing to save");
-                    continue;
-                }
-                (Ok(()), Some(_)) if last[&(&item.group, item.group_repeat, &item.item)] != n => {
-                    let what = "it stands twice on this form: the last one is taken";
-                    self.row(at, Severity::Refused, "twice", what);
-                    continue;
-                }
-                (Ok(()), Some(value)) => value.clone(),
-            };
-            items.push(ItemToSave {
-                group: item.group.clone(),
-                group_repeat: item.group_repeat,
-                item: item.item.clone(),
-                value: Some(value),
-                not_done: None,
-                reason: None,
-            });
-            lines.push(item.line);
+            if let Err(rule) = fitting(&form.key, item, design) {
+                self.row(at, Severity::Refused, "item", rule);
+                continue;
+            }
+            if item.computed && is_computed(item, design) {
+                self.row(at, Severity::Note, "computed", "the platform computes it itself");
+                continue;
+            }
+            if is_empty(item) {
+                self.row(at, Severity::Note, "empty", "it is empty: there is nothing to save");
+                continue;
+            }
+            let key = key_of(item);
+            if last[&key] != n && !item.own_transaction {
+                let what = "it stands twice on this form: the last one is taken";
+                self.row(at, Severity::Refused, "twice", what);
+                continue;
+            }
+            let round = rounds.entry(key).and_modify(|round| *round += 1).or_insert(0);
+            let when = item.audit.as_ref().and_then(|audit| audit.at);
+            let (items, places) = saves.entry((*round, when)).or_default();
+            items.push(to_save(item));
+            places.push(StepItem { line: item.line, name: item.item.to_string() });
         }
-        if !items.is_empty() {
+        for ((_, captured_at), (items, places)) in saves {
             let command = Command::SaveItems { form: form.key.clone(), items, source: Source::Import };
-            self.saves.push(Save { command, line: form.line, lines });
+            self.step(command, (form.line, "FormData", Some(&form.key.form)), captured_at);
+            if let Some(step) = self.steps.last_mut() {
+                step.items = places;
+            }
         }
     }
 
@@ -125,6 +214,49 @@ impl Plan {
         let (element, oid) = (element.to_owned(), Some(oid.to_owned()));
         self.report.rows.push(Row { line: Some(line), element, oid, severity, rule, what: what.into() });
     }
+}
+
+fn key_of(item: &ClinicalItem) -> domain::participant::ItemKey {
+    let (group, item_oid) = (item.group.clone(), item.item.clone());
+    domain::participant::ItemKey { group, group_repeat: item.group_repeat, item: item_oid }
+}
+
+/// Only a change or a removal makes something of nothing.
+fn is_empty(item: &ClinicalItem) -> bool {
+    let nothing = item.value.is_none() && item.not_done.is_none();
+    nothing && !matches!(item.transaction, Transaction::Update | Transaction::Remove)
+}
+
+fn is_computed(item: &ClinicalItem, design: &StudyDesign) -> bool {
+    let group = design.item_group(&item.group);
+    let reference = group.and_then(|group| group.items.iter().find(|reference| reference.oid == item.item));
+    reference.is_some_and(|reference| reference.method.is_some())
+}
+
+fn to_save(item: &ClinicalItem) -> ItemToSave {
+    ItemToSave {
+        group: item.group.clone(),
+        group_repeat: item.group_repeat,
+        item: item.item.clone(),
+        value: item.value.clone(),
+        not_done: item.not_done,
+        reason: item.audit.as_ref().and_then(|audit| audit.reason.clone()),
+        expect: match item.transaction {
+            Transaction::Insert => Some(Expect::Nothing),
+            Transaction::Update | Transaction::Remove => Some(Expect::Something),
+            Transaction::Upsert | Transaction::Context => None,
+        },
+    }
+}
+
+/// A visit with the OID of the design.
+fn visit_in_words_of(design: &StudyDesign, visit: &ClinicalVisit, oids: &Oids) -> ClinicalVisit {
+    let mut visit = visit.clone();
+    let own = Some(visit.key.visit.as_str()).filter(|_| design.visit(&visit.key.visit).is_none());
+    if let Some(own) = own.and_then(|oid| oids.of_visit(oid)).and_then(|own| own.parse().ok()) {
+        visit.key.visit = own;
+    }
+    visit
 }
 
 /// The form with the OIDs of the design. In a file that we wrote, others may stand where two definitions share one.

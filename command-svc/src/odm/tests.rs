@@ -7,6 +7,7 @@ mod design;
 mod real;
 mod repeats;
 mod round_trip;
+mod transactions;
 
 use super::{Limits, Mode, OdmError, ParticipantData, Report, read_clinical, read_design};
 

@@ -58,6 +58,13 @@ pub(crate) fn commands() -> (Arc<World>, Arc<Commands>, Arc<Tenant>) {
     (world, commands, acme_tenant)
 }
 
+/// One more process over the same world.
+pub(crate) fn another_process(world: &Arc<World>) -> Arc<Commands> {
+    let acme_tenant = tenant("acme", world);
+    let tenants = Arc::new(TwoTenants([(acme_tenant.id.clone(), acme_tenant)].into()));
+    Commands::asking(tenants, world.clone(), world.clone(), ErasureTrigger::default(), Arc::new(Passwords))
+}
+
 /// A live study with one open site, "oslo", and the design of [`design_json`].
 pub(crate) async fn live_study() -> (Arc<World>, Arc<Commands>, Arc<Tenant>, Http) {
     let (world, commands, tenant) = commands();

@@ -32,7 +32,7 @@ fn every_command_has_its_row_in_the_table_of_permissions_and_no_row_is_stale() {
 
 #[test]
 fn the_platforms_own_commands_are_nobody_elses() {
-    for own in ["fence", "restrict", "record-progress", "record-randomisation", "assign-slot"] {
+    for own in ["fence", "restrict", "record-progress", "record-randomisation", "assign-slot", "claim", "key"] {
         for (name, roles) in COMMANDS.iter().filter(|(name, _)| name.ends_with(&format!(".{own}"))) {
             assert_eq!(*roles, [Role::System], "{name}");
         }

@@ -13,14 +13,19 @@ use crate::design::{ItemValue, StudyDesign, content_hash};
 use crate::design_part::{self, DesignPart, PartText};
 use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::identity::{self, Detail, Identity, PlainDetails};
-use crate::ids::{AllocationId, CommandId, Environment, ErasureId, HoldId, QueryId, StudyId, TokenId, UnblindingId};
-use crate::participant::{self, FormKey, ItemKey, ItemPlace, ItemToSave, Participant, Place, QueryKind, QueryState};
+use crate::ids::{
+    AllocationId, CommandId, Environment, ErasureId, HoldId, ParticipantId, QueryId, StudyId, TokenId, UnblindingId,
+};
+use crate::participant::{
+    self, Expect, FormKey, ItemKey, ItemPlace, ItemToSave, Participant, Place, QueryKind, QueryState,
+};
 use crate::permit::{Principal, Role, Sites};
 use crate::port::TreeCopies;
 use crate::privacy::{self, Justification, Next, Person, Privacy, RefusalGround, RestrictionGround, Step, TargetKeys};
 use crate::randomisation::{self, Levels, Randomisation, Slot};
 use crate::scope::{OneValue, Part, Plain, Scope};
 use crate::study::{self, Milestones, Rule, Study, Trigger};
+use crate::subject_number::{self, SubjectNumber};
 use crate::testing::{design, label, live_study, oid, principal, site, tenant};
 use crate::user::{self, AccountKind, Grant, User};
 use crate::{Day, Moment};
@@ -185,7 +190,7 @@ impl World for Study {
     fn commands() -> BoxedStrategy<study::Command> {
         use study::Command::{
             ActivateDesign, ApproveConsent, ApproveDesign, Complete, Create, DemandApprovals, EndRetention, GoLive,
-            OpenSite, PublishConsent, PublishDesign, RequireConsent, SetRetention,
+            OpenSite, PublishConsent, PublishDesign, RequireConsent, SetEnrolmentTarget, SetRetention,
         };
         let ids = || select(vec!["ctr-58", "norm"]).prop_map(|id| id.parse().expect("valid"));
         let set = (ids(), rules_of_retention()).prop_map(|(rule, (terms, ground))| {
@@ -219,6 +224,8 @@ impl World for Study {
             1 => select(vec!["oslo", "bergen"]).prop_map(|id| OpenSite { site: site(id), name: label(id) }),
             1 => hashes().prop_map(|design| GoLive { design }),
             1 => days().prop_map(|on| Complete { on }),
+            1 => (select(vec!["oslo", "paris"]), 0..3_u32, days())
+                .prop_map(|(id, participants, by)| SetEnrolmentTarget { site: site(id), participants, by }),
             1 => set,
             1 => ids().prop_map(|rule| EndRetention { rule }),
             4 => holds_of_data(),
@@ -279,15 +286,18 @@ fn items_to_save() -> impl Strategy<Value = Vec<ItemToSave>> {
         value(vec!["CANARY one", "CANARY two", "CANARY: far too long to be taken"]).prop_map(|value| ("AETERM", value)),
     ];
     let not_done = option::weighted(0.1, Just(participant::NotDone::Refused));
-    let saved =
-        (item, 1..3_u32, not_done, reason()).prop_map(|((item, value), group_repeat, not_done, reason)| ItemToSave {
+    let expect = option::weighted(0.2, select(vec![Expect::Nothing, Expect::Something]));
+    let saved = (item, 1..3_u32, not_done, reason(), expect).prop_map(
+        |((item, value), group_repeat, not_done, reason, expect)| ItemToSave {
             group: oid("G"),
             group_repeat,
             item: oid(item),
             value: if not_done.is_some() { None } else { value },
             not_done,
             reason,
-        });
+            expect,
+        },
+    );
     prop::collection::vec(saved, 0..4)
 }
 
@@ -302,7 +312,8 @@ fn another_value(record: &participant::Record) -> participant::Command {
     let same = now.is_some_and(|now| now.known().is_some_and(|now| now.0 == "98765"));
     let value = Some(ItemValue(if same { "98765000" } else { "98765" }.into()));
     let ItemKey { group, group_repeat, item } = item;
-    let item = ItemToSave { group, group_repeat, item, value, not_done: None, reason: Some("CANARY".into()) };
+    let item =
+        ItemToSave { group, group_repeat, item, value, not_done: None, reason: Some("CANARY".into()), expect: None };
     participant::Command::SaveItems { form: the_form(), items: vec![item], source: participant::Source::User }
 }
 
@@ -569,6 +580,27 @@ impl World for Randomisation {
     }
 
     fn compares_values(_: &randomisation::Command) -> bool {
+        false
+    }
+}
+
+impl World for SubjectNumber {
+    fn commands() -> BoxedStrategy<subject_number::Command> {
+        use subject_number::Command::{Claim, Key};
+        let key = (1..3_u8).prop_map(|n| Key { key: subject_number::NumberKey(CommitHash([n; 32])) });
+        let claim = (1..4_u128).prop_map(|n| Claim { participant: ParticipantId(Uuid::from_u128(n)) });
+        prop_oneof![1 => key, 2 => claim].boxed()
+    }
+
+    fn governing() -> BoxedStrategy<()> {
+        Just(()).boxed()
+    }
+
+    fn stream() -> StreamId {
+        in_study(Aggregate::SubjectNumber, content_hash(b"a number"))
+    }
+
+    fn compares_values(_: &subject_number::Command) -> bool {
         false
     }
 }

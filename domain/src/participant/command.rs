@@ -319,6 +319,19 @@ pub struct ItemToSave {
     /// Why, if a saved value is changed or cleared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Plain>,
+    /// What must stand there before; none: whatever does. What stands there as it is sent is unchanged in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expect>,
+}
+
+/// What must stand in an item before it is saved: a program that knows whether it adds or changes says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expect {
+    /// Nothing: never entered, or cleared.
+    Nothing,
+    /// A value, or why there is none.
+    Something,
 }
 
 impl ItemToSave {

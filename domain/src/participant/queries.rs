@@ -238,7 +238,11 @@ impl Asked<'_> {
             return Ok(vec![]);
         }
         let by = self.role();
-        if kind == QueryKind::System || (kind == QueryKind::SourceData && by != Role::Monitor) {
+        let asks = kind != QueryKind::Annotation;
+        if kind == QueryKind::System
+            || (kind == QueryKind::SourceData && by != Role::Monitor)
+            || (asks && by == Role::Integrator)
+        {
             return Err(QueryRefused::KindNotYours.into());
         }
         answers(to)?;

@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::checks::{self, Finding, Input, Tried, View};
-use super::{Event, Form, FormKey, Item, ItemPlace, ItemToSave, Record, Refused, SavedItem, Visit, VisitKey};
+use super::{
+    Command, Event, Expect, Form, FormKey, Item, ItemPlace, ItemToSave, Place, QueryKind, Record, Refused, SavedItem,
+    Visit, VisitKey,
+};
 use crate::Day;
-use crate::decider::Context;
+use crate::decider::{Context, ItemOutcome};
 use crate::design::expression::Seen;
 use crate::design::{DataType, ItemDef, Ref, StudyDesign};
 use crate::history::{ActorKind, Revision};
@@ -123,6 +126,23 @@ fn day_of(record: &Record, key: &FormKey) -> Option<Day> {
         Some(Visit::Started { on: Erasable::Known(on) }) => Some(*on),
         _ => None,
     }
+}
+
+/// What became of each item that was sent. Nothing of what was computed: that could tell what its sender may not know.
+pub(super) fn report(command: &Command, facts: &[Event]) -> Vec<ItemOutcome> {
+    let Command::SaveItems { form: of, items, .. } = command else { return vec![] };
+    let outcome = |item: &ItemToSave| {
+        let (key, at) = (item.key(), ItemPlace::of(of, &item.key()));
+        let saves = |fact: &Event| match fact {
+            Event::ItemsSaved { form, items, .. } => {
+                form == of && items.iter().any(|saved| saved.item == key && !saved.computed)
+            }
+            _ => false,
+        };
+        let asks = |fact: &&Event| matches!(fact, Event::QueryOpened { kind: QueryKind::System, place: Place::Item(place), .. } if *place == at);
+        ItemOutcome { saved: facts.iter().any(saves), queries: facts.iter().filter(asks).count() }
+    };
+    items.iter().map(outcome).collect()
 }
 
 /// The design under which this participant's data is entered.
@@ -302,11 +322,14 @@ impl Saving<'_> {
         }
         let before = self.form.and_then(|form| form.items.get(&item.key()));
         let nothing = item.value.is_none() && item.not_done.is_none();
+        // To clear what was never there is nothing, unless something was to be there.
+        let unasked = nothing && item.expect != Some(Expect::Something);
         // Whoever may not see what stands there is not told whether it is the same: each save of it is a change.
         let compared = may_see(self.context.principal.actor.role, scope);
-        if before.map_or(nothing, |before| compared && same(before, item)) {
+        if before.map_or(unasked, |before| compared && same(before, item)) {
             return Ok(Outcome::Unchanged);
         }
+        expected(before, item)?;
         if self.record.fenced.contains(&scope) {
             return Err(ItemRefused::Erased(scope));
         }
@@ -435,6 +458,17 @@ enum ItemRefused {
     Fault(&'static str, String),
     /// Its scope is erased.
     Erased(Scope),
+}
+
+/// Whether there is something before as the sender says.
+fn expected(before: Option<&Item>, item: &ItemToSave) -> Result<(), ItemRefused> {
+    let there = before.is_some_and(|before| before.value.is_some() || before.not_done.is_some());
+    let refuse = |why: &str| Err(ItemRefused::Fault("/expect", format!("{} {why}", item.item)));
+    match item.expect {
+        Some(Expect::Nothing) if there => refuse("was entered already, and otherwise: it is not new"),
+        Some(Expect::Something) if !there => refuse("was not entered: there is nothing to change"),
+        _ => Ok(()),
+    }
 }
 
 fn same(before: &Item, now: &ItemToSave) -> bool {

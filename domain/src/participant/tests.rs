@@ -38,6 +38,7 @@ fn to_save(item: &str, value: Option<&str>, reason: Option<&str>) -> ItemToSave 
         value: value.map(|value| ItemValue(value.into())),
         not_done: None,
         reason: reason.map(Into::into),
+        expect: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::ids::Oid;
+use domain::participant::NotDone;
 use serde::{Deserialize, Serialize};
 
 /// A mapping of a file.
@@ -35,6 +36,9 @@ pub struct Mapping {
     /// Why saved values change, for rows that change some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Origin>,
+    /// On which day the visit took place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visit_date: Option<VisitDate>,
     /// Texts that mean that there is no value, beside an empty field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub null: Vec<String>,
@@ -73,6 +77,17 @@ pub enum RepeatOrigin {
     Count,
 }
 
+/// The column with the day of the visit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VisitDate {
+    /// The column. An empty field says nothing.
+    pub column: String,
+    /// How dates are written; none: `2026-11-22`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date_format: Option<String>,
+}
+
 /// A column of values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,6 +102,9 @@ pub struct ItemColumn {
     /// What becomes what; one that is not listed stays.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub codes: BTreeMap<String, String>,
+    /// Texts that say why there is no value, such as `{"ND": "not-done"}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_done: BTreeMap<String, NotDone>,
     /// How dates and times are written, such as `DD.MM.YYYY HH:mm` or `DDMMMYYYY`; none: as the platform has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date_format: Option<String>,
@@ -111,6 +129,7 @@ impl Mapping {
         texts
             .filter_map(Origin::column)
             .chain(repeats.into_iter().filter_map(RepeatOrigin::column))
+            .chain(self.visit_date.iter().map(|date| date.column.as_str()))
             .chain(self.items.iter().map(|item| item.column.as_str()))
     }
 }

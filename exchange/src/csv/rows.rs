@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
+use domain::Day;
 use domain::design::{DataType, ItemDef, ItemValue, StudyDesign};
 use domain::ids::{Oid, SiteId, SubjectNumber};
-use domain::participant::{FormKey, ItemKey};
+use domain::participant::{FormKey, ItemKey, NotDone};
 use domain::scope::Plain;
+use time::Date;
+use time::format_description::well_known::Iso8601;
 
 use super::dates;
-use super::mapping::{ItemColumn, Mapping, Origin, RepeatOrigin};
+use super::mapping::{ItemColumn, Mapping, Origin, RepeatOrigin, VisitDate};
 use super::read::{CsvError, CsvReader, Row};
 
 /// What a row says.
@@ -23,6 +26,8 @@ pub struct MappedRow {
     pub site: Option<SiteId>,
     /// The form.
     pub form: FormKey,
+    /// On which day the visit took place, if the row says so.
+    pub visit_date: Option<Day>,
     /// Its values. Empty fields are left out: they clear nothing.
     pub items: Vec<MappedItem>,
     /// Why saved values change.
@@ -34,8 +39,12 @@ pub struct MappedRow {
 pub struct MappedItem {
     /// Which item of the form.
     pub item: ItemKey,
-    /// Its value.
-    pub value: ItemValue,
+    /// The column.
+    pub column: String,
+    /// Its value; none if it was not done.
+    pub value: Option<ItemValue>,
+    /// Why there is none.
+    pub not_done: Option<NotDone>,
 }
 
 /// Something wrong with a row. Never holds what stands there.
@@ -112,6 +121,7 @@ impl<'a> Mapper<'a> {
         let (Some(subject_number), Some(form), Some(group)) = (subject_number, form, group) else {
             return Err(self.faults);
         };
+        let visit_date = mapping.visit_date.as_ref().and_then(|date| self.day(date));
         let repeat = match &mapping.group_repeat {
             RepeatOrigin::Count => {
                 let count = counted.entry((subject_number.clone(), form.clone())).or_default();
@@ -124,7 +134,7 @@ impl<'a> Mapper<'a> {
         if !self.faults.is_empty() {
             return Err(self.faults);
         }
-        Ok(MappedRow { line: self.row.line, subject_number, site, form, items, reason })
+        Ok(MappedRow { line: self.row.line, subject_number, site, form, visit_date, items, reason })
     }
 
     fn form(&mut self) -> Option<FormKey> {
@@ -150,16 +160,31 @@ impl<'a> Mapper<'a> {
             let Some(text) = self.field(&column.column) else { continue };
             let group = column.group.as_ref().unwrap_or(row_group).clone();
             let Some(definition) = self.definition(form, &group, column) else { continue };
+            let item = ItemKey { group, group_repeat, item: column.item.clone() };
+            let name = column.column.clone();
+            if let Some(why) = column.not_done.get(text) {
+                items.push(MappedItem { item, column: name, value: None, not_done: Some(*why) });
+                continue;
+            }
             match value(text, column, definition).map(ItemValue) {
                 Ok(value) => match self.design.check(definition, &value) {
-                    Ok(()) => items
-                        .push(MappedItem { item: ItemKey { group, group_repeat, item: column.item.clone() }, value }),
+                    Ok(()) => items.push(MappedItem { item, column: name, value: Some(value), not_done: None }),
                     Err(rule) => self.fault(Some(&column.column), "value", rule),
                 },
                 Err(what) => self.fault(Some(&column.column), "format", what),
             }
         }
         items
+    }
+
+    fn day(&mut self, date: &VisitDate) -> Option<Day> {
+        let text = self.field(&date.column)?;
+        let iso = date.date_format.as_ref().map_or(Some(text.to_owned()), |pattern| dates::iso(text, pattern));
+        let day = iso.and_then(|iso| Date::parse(&iso, &Iso8601::DATE).ok()).map(Day);
+        if day.is_none() {
+            self.fault(Some(&date.column), "format", "the day of a visit is a whole date".into());
+        }
+        day
     }
 
     fn definition(&mut self, form: &FormKey, group: &Oid, column: &ItemColumn) -> Option<&'a ItemDef> {

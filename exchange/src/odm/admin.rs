@@ -8,24 +8,28 @@ use domain::permit::Role;
 use super::OdmVersion;
 use super::write::SIGNATURE_DEF;
 use crate::ExchangeError;
-use crate::model::{SiteEntry, StudyExport, UserEntry};
+use crate::model::{SiteEntry, UserEntry};
 use crate::xml::Xml;
 
 const MEANINGS: &[Meaning] = &[Meaning::Authorship, Meaning::Review, Meaning::Approval, Meaning::Responsibility];
 
-pub(super) fn write<W: Write>(
-    xml: &mut Xml<W>,
-    export: &StudyExport<'_>,
-    version: OdmVersion,
-) -> Result<(), ExchangeError> {
-    xml.tag("AdminData").attr("StudyOID", export.study.as_str()).start()?;
-    for entry in &export.users {
+/// Who and where, of which study, in which design's terms.
+pub(super) struct Admin<'a> {
+    pub(super) study: &'a str,
+    pub(super) design_version: &'a str,
+    pub(super) users: &'a [UserEntry],
+    pub(super) sites: &'a [SiteEntry],
+}
+
+pub(super) fn write<W: Write>(xml: &mut Xml<W>, export: &Admin<'_>, version: OdmVersion) -> Result<(), ExchangeError> {
+    xml.tag("AdminData").attr("StudyOID", export.study).start()?;
+    for entry in export.users {
         user(xml, entry, version)?;
     }
     if version == OdmVersion::V2_0 {
         organisations(xml, export)?;
     }
-    for entry in &export.sites {
+    for entry in export.sites {
         location(xml, entry, export, version)?;
     }
     for meaning in MEANINGS {
@@ -61,7 +65,7 @@ fn user<W: Write>(xml: &mut Xml<W>, entry: &UserEntry, version: OdmVersion) -> R
 }
 
 /// ODM 2.0 has organisations of their own; 1.3.2 has a name at the user.
-fn organisations<W: Write>(xml: &mut Xml<W>, export: &StudyExport<'_>) -> Result<(), ExchangeError> {
+fn organisations<W: Write>(xml: &mut Xml<W>, export: &Admin<'_>) -> Result<(), ExchangeError> {
     let all: std::collections::BTreeSet<_> = export.users.iter().map(|entry| entry.organisation.as_str()).collect();
     for organisation in all {
         xml.tag("Organization").attr("OID", organisation).attr("Name", organisation).attr("Type", "Other").empty()?;
@@ -72,7 +76,7 @@ fn organisations<W: Write>(xml: &mut Xml<W>, export: &StudyExport<'_>) -> Result
 fn location<W: Write>(
     xml: &mut Xml<W>,
     entry: &SiteEntry,
-    export: &StudyExport<'_>,
+    export: &Admin<'_>,
     version: OdmVersion,
 ) -> Result<(), ExchangeError> {
     let kind = if version == OdmVersion::V1_3_2 { "LocationType" } else { "Role" };
@@ -82,8 +86,8 @@ fn location<W: Write>(
         .attr(kind, "Site")
         .start()?;
     xml.tag("MetaDataVersionRef")
-        .attr("StudyOID", export.study.as_str())
-        .attr("MetaDataVersionOID", &export.design.version)
+        .attr("StudyOID", export.study)
+        .attr("MetaDataVersionOID", export.design_version)
         .attr("EffectiveDate", entry.live_since.0.to_string())
         .empty()?;
     xml.end()

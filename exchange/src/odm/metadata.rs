@@ -34,7 +34,18 @@ pub fn write_metadata<W: Write>(
     design: &StudyDesign,
     version: OdmVersion,
 ) -> Result<(), ExchangeError> {
-    Metadata { xml: writer, design, version, oids: Oids::of(design) }.study(study_oid)
+    write_metadata_as(writer, study_oid, &design.version, design, version)
+}
+
+/// The same, with a `MetaDataVersion` of another OID.
+pub fn write_metadata_as<W: Write>(
+    writer: &mut Xml<W>,
+    study_oid: &str,
+    version_oid: &str,
+    design: &StudyDesign,
+    version: OdmVersion,
+) -> Result<(), ExchangeError> {
+    Metadata { xml: writer, design, version, version_oid, oids: Oids::of(design) }.study(study_oid)
 }
 
 /// A whole ODM file with nothing but the design in it.
@@ -64,6 +75,7 @@ struct Metadata<'a, W: Write> {
     xml: &'a mut Xml<W>,
     design: &'a StudyDesign,
     version: OdmVersion,
+    version_oid: &'a str,
     oids: Oids,
 }
 
@@ -86,7 +98,7 @@ impl<W: Write> Metadata<'_, W> {
             self.xml.end()?;
             self.units()?;
         }
-        self.xml.tag("MetaDataVersion").attr("OID", &self.design.version).attr("Name", &self.design.version).start()?;
+        self.xml.tag("MetaDataVersion").attr("OID", self.version_oid).attr("Name", &self.design.version).start()?;
         self.protocol()?;
         self.visits()?;
         self.forms()?;

@@ -194,7 +194,7 @@ fn is_site(role: Role) -> bool {
     matches!(role, Role::Investigator | Role::Coordinator | Role::Integrator)
 }
 
-fn source_code(source: Source) -> &'static str {
+pub(super) fn source_code(source: Source) -> &'static str {
     match source {
         Source::User => "user",
         Source::Device => "device",

@@ -54,7 +54,13 @@ impl<'a, W: Write> OdmWriter<'a, W> {
         if options.metadata {
             metadata::write_metadata(&mut writer.xml, export.study.as_str(), &design, options.version)?;
         }
-        admin::write(&mut writer.xml, export, options.version)?;
+        let admin = admin::Admin {
+            study: export.study.as_str(),
+            design_version: &export.design.version,
+            users: &export.users,
+            sites: &export.sites,
+        };
+        admin::write(&mut writer.xml, &admin, options.version)?;
         writer
             .xml
             .tag("ClinicalData")

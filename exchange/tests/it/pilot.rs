@@ -73,7 +73,7 @@ fn participants(source: &Path, mapping: &Mapping, design: &StudyDesign) -> Vec<P
         let row = row.expect("every row of the pilot study can be read");
         let item = |item: exchange::csv::MappedItem| ItemRecord {
             item: item.item.item,
-            state: ItemState::Value(item.value.0),
+            state: ItemState::Value(item.value.expect("a file with values").0),
             computed: false,
             changes: vec![],
             notes: Notes::default(),

@@ -102,6 +102,20 @@ impl Client {
         response.text().await.map_err(no_answer)
     }
 
+    /// Asks for a body of any length and hands each piece of it to `each` as it arrives. The next one is not asked for
+    /// before that is done, so nothing gathers here.
+    pub(super) async fn pieces(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&[u8]) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        let mut response = refuse(self.request(Method::GET, path).send().await.map_err(no_answer)?).await?;
+        while let Some(piece) = response.chunk().await.map_err(cut)? {
+            each(&piece)?;
+        }
+        Ok(())
+    }
+
     /// Sends a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Reply, ApiError> {
         self.send(self.request(Method::POST, path).json(body)).await
@@ -127,9 +141,18 @@ impl Client {
     }
 
     /// Sends a body and hands every line of the reply to `each`.
-    pub async fn lines(&self, path: &str, body: &Value, mut each: impl FnMut(Value)) -> Result<(), ApiError> {
-        let response = self.request(Method::POST, path).json(body).send().await.map_err(no_answer)?;
-        let mut response = refuse(response).await?;
+    pub async fn lines(&self, path: &str, body: &Value, each: impl FnMut(Value)) -> Result<(), ApiError> {
+        self.by_line(self.request(Method::POST, path).json(body), each).await
+    }
+
+    /// Sends commands, one a line, and hands each result to `each`.
+    pub async fn bulk(&self, path: &str, lines: String, each: impl FnMut(Value)) -> Result<(), ApiError> {
+        let request = self.request(Method::POST, path).header("Content-Type", "application/x-ndjson");
+        self.by_line(request.body(lines), each).await
+    }
+
+    async fn by_line(&self, request: RequestBuilder, mut each: impl FnMut(Value)) -> Result<(), ApiError> {
+        let mut response = refuse(request.send().await.map_err(no_answer)?).await?;
         let mut pending = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
             pending.extend_from_slice(&chunk);
@@ -182,13 +205,17 @@ impl Client {
     }
 }
 
+/// A body that ended before its end.
+fn cut(error: reqwest::Error) -> ApiError {
+    ApiError { message: format!("the answer was cut short: {}", error.without_url()), ..no_answer_of() }
+}
+
+fn no_answer_of() -> ApiError {
+    ApiError { status: None, code: "no-answer".into(), faults: Vec::new(), message: String::new() }
+}
+
 fn no_answer(error: reqwest::Error) -> ApiError {
-    ApiError {
-        status: None,
-        code: "no-answer".into(),
-        faults: Vec::new(),
-        message: format!("the platform does not answer: {}", error.without_url()),
-    }
+    ApiError { message: format!("the platform does not answer: {}", error.without_url()), ..no_answer_of() }
 }
 
 /// Turns a problem reply into an error that says what the platform said.

@@ -8,16 +8,19 @@ use domain::ids::{ConsentVersion, SiteId, StudyId};
 use super::CliError;
 use super::options::Access;
 
+mod audit;
 mod export;
 pub(super) mod import;
 
 /// Participants' data.
 #[derive(Subcommand)]
 pub(super) enum Data {
-    /// Sends the participants and values of an ODM 1.3.2 file through the ordinary commands.
+    /// Sends the participants and values of an ODM file (1.3.2 or 2.0) or a table (CSV) through the ordinary commands.
     Import(Box<Import>),
     /// Writes a study's data as ODM, CSV, Dataset-JSON or SAS transport files, as far as the token's holder may see it.
     Export(Box<export::Export>),
+    /// Writes the audit trail of a whole study, as far as the token's holder may see it.
+    Audit(Box<audit::Audit>),
 }
 
 /// Imports participants' data.
@@ -28,15 +31,35 @@ pub(super) struct Import {
     /// The study.
     #[arg(long)]
     study: StudyId,
-    /// The file carries no consent: under which version it was given.
-    #[arg(long, value_name = "VERSION")]
-    consent: ConsentVersion,
+    /// The file carries no consent: under which version it was given. Without it, only those who have consented already
+    /// get data.
+    #[arg(long, value_name = "VERSION", requires = "reference")]
+    consent: Option<ConsentVersion>,
     /// Where the signed consents are found; kept in the audit trail.
-    #[arg(long, value_name = "TEXT")]
-    reference: String,
+    #[arg(long, value_name = "TEXT", requires = "consent")]
+    reference: Option<String>,
     /// The site of participants for which the file names none. Default: the study's site, if it has one only.
     #[arg(long)]
     site: Option<SiteId>,
+    /// Which column of a table becomes what (JSON, docs/exchange.md): the file is CSV then.
+    #[arg(long, value_name = "MAP.json", conflicts_with = "strict")]
+    mapping: Option<PathBuf>,
+    /// Why saved values change, where the file does not say why.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Takes the values of a form together or not at all. Otherwise those that are refused are left out. Rows of a table are
+    /// always taken whole.
+    #[arg(long)]
+    whole_forms: bool,
+    /// Decides everything and writes nothing.
+    #[arg(long, conflicts_with = "resume")]
+    dry_run: bool,
+    /// Writes what became of each row to a new file, one line of JSON each. How far the import got stands in FILE.progress.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Goes on with an import that was broken off: the same file, study, options and report.
+    #[arg(long, requires = "report")]
+    resume: bool,
     /// Refuses a file with faults against what ODM demands, and names each. Otherwise they are noted.
     #[arg(long)]
     strict: bool,
@@ -52,6 +75,7 @@ impl Data {
         match self {
             Self::Import(import) => import.run().await,
             Self::Export(export) => export.run().await,
+            Self::Audit(audit) => audit.run().await,
         }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod print;
 
 mod admin;
 mod backup;
+mod bench;
 mod client;
 mod data;
 mod demo;
@@ -100,6 +101,9 @@ enum Command {
     Drill(drill::Drill),
     /// Kills a platform of its own again and again, and checks that nothing is lost.
     Soak(soak::Soak),
+    /// Measures a platform of its own beside raw limits of this machine.
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 /// Reads the arguments, runs the subcommand, prints what went wrong once.
@@ -142,6 +146,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Verify(verify) => verify.run().await,
         Command::Drill(drill) => drill.run().await,
         Command::Soak(soak) => soak.run().await,
+        Command::Bench(bench) => bench.run().await,
     }
 }
 

@@ -25,7 +25,8 @@ pub(super) fn router(inner: Arc<Inner>, credentials: Arc<dyn Credentials>) -> Ro
         .route("/metrics", get(metrics))
         .route("/openapi.json", get(|| async { Json(openapi()) }))
         .with_state(Arc::clone(&inner));
-    let all = edge::authenticated(services, credentials).merge(admin::router(inner)).merge(open);
+    let rave = query_api::rave::router(Arc::clone(&inner.queries), Arc::clone(&credentials));
+    let all = edge::authenticated(services, credentials).merge(rave).merge(admin::router(inner)).merge(open);
     edge::traced(edge::fallbacks(all), infra::telemetry::current_traceparent)
 }
 

@@ -65,7 +65,7 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
         data_dir,
         elsewhere: options.elsewhere.clone(),
         nats,
-        queries: query_api::Queries::new(tenants, waits),
+        queries: query_api::Queries::new(tenants, waits, Arc::new(SystemClock)),
         registry,
         commands,
         metrics: options.metrics.clone(),

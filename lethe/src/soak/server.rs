@@ -82,6 +82,11 @@ impl Server {
         signal("TERM", self.child.id()) && self.child.wait().is_ok_and(|status| status.success())
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The process id of its nats-server, while that runs.
     pub fn nats_server(&self) -> Option<u32> {
         let pid =

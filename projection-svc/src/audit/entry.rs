@@ -8,7 +8,7 @@ use domain::identity::{self, Detail, Details};
 use domain::participant::{self, SavedItem, Source};
 use domain::scope::{DesignScoped, Part, Personal, tag};
 use domain::upcast::upcast;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Action, EntryRow, Subject};
 use crate::row::{Act, Named};
@@ -43,7 +43,21 @@ pub(super) fn of_commit(commit: &Commit) -> Result<Vec<EntryRow>, Malformed> {
                 }
             }
         }
-        Aggregate::Study | Aggregate::DesignPart | Aggregate::Privacy | Aggregate::User | Aggregate::Randomisation => {
+        Aggregate::Study => {
+            for event in &commit.events {
+                entries.push(of_study(commit, event)?);
+            }
+        }
+        // A list tells the arms, a part is a text of any length: both have views of their own. Here stands which one it
+        // was, who, and when.
+        Aggregate::DesignPart | Aggregate::Randomisation => {
+            for event in &commit.events {
+                let mut entry = blank(commit, event);
+                entry.subject.details = json!({"stream": commit.header.stream.to_string()});
+                entries.push(entry);
+            }
+        }
+        Aggregate::Privacy | Aggregate::User | Aggregate::SubjectNumber => {
             for event in &commit.events {
                 entries.push(of_fact(commit, event)?);
             }
@@ -114,6 +128,16 @@ fn of_details(
     });
     let cleared = cleared.iter().map(|detail| entry(*detail, None));
     known.chain(cleared).collect()
+}
+
+/// A fact of the study as a whole. The row is about nobody, so it has no place for what is sealed: that is named.
+fn of_study(commit: &Commit, event: &OpenEvent) -> Result<EntryRow, Malformed> {
+    let mut entry = of_fact(commit, event)?;
+    let sealed: Vec<String> = std::mem::take(&mut entry.values).0.into_keys().collect();
+    if let (false, Value::Object(details)) = (sealed.is_empty(), &mut entry.subject.details) {
+        details.insert("sealed".to_owned(), json!(sealed));
+    }
+    Ok(entry)
 }
 
 /// Any other fact: its structure as it stands, its personal places apart.

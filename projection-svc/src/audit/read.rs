@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::history::Aggregate;
+use domain::history::{Aggregate, DataSubject};
 use domain::ids::{ParticipantId, StudyId};
 use domain::participant::{FormKey, ItemKey};
 use domain::port::{Failure, Tenant};
@@ -77,7 +77,7 @@ pub async fn page(
     for (key, open) in rows {
         if let AuditRow::Entry(entry) = open.row {
             let old = match &entry.previous {
-                Some(previous) => value_of(tenant, study, participant, previous, visible).await?,
+                Some(previous) => value_of(tenant, study, Some(person(*participant)), previous, visible).await?,
                 None => None,
             };
             let id = key.rest.strip_prefix(ENTRIES).unwrap_or(&key.rest).to_owned();
@@ -89,25 +89,25 @@ pub async fn page(
 }
 
 /// The value that an earlier entry gave a field.
-async fn value_of(
+pub(super) async fn value_of(
     tenant: &Tenant,
     study: &StudyId,
-    participant: &ParticipantId,
+    person: Option<DataSubject>,
     id: &EntryId,
     visible: &Visible,
 ) -> Result<Option<Shown<Value>>, Failure> {
-    let key = entry_key(study, person(*participant), id);
+    let key = entry_key(study, person, id);
     match view::get_visible::<Audit>(tenant, &key, visible).await? {
         Some(OpenRow { row: AuditRow::Entry(entry), withheld, .. }) => {
             Ok(entry.value.map(|value| Shown::of_scoped(value, &withheld)))
         }
-        Some(OpenRow { row: AuditRow::Last(_), .. }) | None => {
+        Some(OpenRow { row: AuditRow::Last(_) | AuditRow::Commit(_), .. }) | None => {
             Err(Failure::damaged(format!("row {key} of the read model audit"), "a later entry names it as an entry"))
         }
     }
 }
 
-fn shown(
+pub(super) fn shown(
     id: String,
     entry: EntryRow,
     old: Option<Shown<Value>>,

@@ -200,3 +200,147 @@ async fn a_value_that_is_not_there_or_was_not_typed_in_says_so() {
         ]
     );
 }
+
+// --- the whole study
+
+use domain::permit::Sites;
+use domain::study;
+use std::sync::Arc;
+
+fn of_study() -> Story {
+    let mut story = Story::new();
+    story.study(study::Event::Created {
+        name: crate::testing::label("Cardio"),
+        environment: domain::ids::Environment::Test,
+    });
+    story.study(study::Event::SiteOpened { site: crate::testing::site("oslo"), name: crate::testing::label("Oslo") });
+    story.registered(1, "oslo");
+    story.registered(2, "bergen");
+    story.saved(1, "VS", &[("SYSBP", Scope::HealthClinical, "120"), ("NOTE", Scope::HealthFreeText, "tired")]);
+    story.at(time::macros::datetime!(2026-11-23 12:00 UTC));
+    story.saved(2, "VS", &[("SYSBP", Scope::HealthClinical, "130")]);
+    story.changed(1, "VS", ("SYSBP", Scope::HealthClinical, "125"), "misread");
+    story.identity(1, identity::Event::Recorded { details: details([(Detail::Email, "ada@example.org")]) });
+    story
+}
+
+/// Read models of the trail and of the participants that it is about.
+async fn folded(story: &Story) -> World {
+    World::folded(story).await
+}
+
+async fn walked(world: &World, filter: Filter, sites: Sites, from: TrailPosition) -> Vec<StudyEntry> {
+    let through = 1_000;
+    let tenant = Arc::new(world.tenant.clone());
+    let reader = (sites, Visible::all());
+    let mut trail = StudyTrail::new(tenant, Story::study_id(), filter, reader, from, through);
+    let mut all = Vec::new();
+    while let Some(entries) = trail.next().await.expect("reads") {
+        all.extend(entries);
+    }
+    all
+}
+
+fn short(entries: &[StudyEntry]) -> Vec<Value> {
+    let short = |of: &StudyEntry| {
+        let item = of.entry.item.as_ref().map(|item| item.item.to_string()).or_else(|| of.entry.field.clone());
+        json!([json(&of.subject_number), of.entry.event, item, json(&of.entry.old), json(&of.entry.new)])
+    };
+    entries.iter().map(short).collect()
+}
+
+#[tokio::test]
+async fn the_trail_of_a_study_has_everything_in_the_order_in_which_it_happened() {
+    let world = folded(&of_study()).await;
+    let all = walked(&world, Filter::default(), Sites::All, TrailPosition::default()).await;
+    let expected = [
+        json!([null, "study-created", null, null, null]),
+        json!([null, "site-opened", null, null, null]),
+        json!(["S-001", "participant-registered", null, null, null]),
+        json!(["S-002", "participant-registered", null, null, null]),
+        json!(["S-001", "items-saved", "SYSBP", null, "120"]),
+        json!(["S-001", "items-saved", "NOTE", null, "tired"]),
+        json!(["S-002", "items-saved", "SYSBP", null, "130"]),
+        json!(["S-001", "items-saved", "SYSBP", "120", "125"]),
+        json!(["S-001", "identity-recorded", "email", null, "ada@example.org"]),
+    ];
+    assert_eq!(short(&all), expected);
+    assert_eq!(all[1].entry.details, json!({"site": "oslo", "name": "Oslo"}));
+    assert_eq!(json(&all[7].entry.reason), "misread");
+}
+
+#[tokio::test]
+async fn it_is_taken_up_again_behind_any_entry() {
+    let world = folded(&of_study()).await;
+    let all = walked(&world, Filter::default(), Sites::All, TrailPosition::default()).await;
+    for (n, entry) in all.iter().enumerate() {
+        let from = entry.entry.id.parse().expect("an id");
+        let rest = walked(&world, Filter::default(), Sites::All, from).await;
+        assert_eq!(rest, all[n + 1..], "behind {}", entry.entry.id);
+    }
+    let from = "5".parse().expect("a position");
+    assert_eq!(walked(&world, Filter::default(), Sites::All, from).await, all[6..], "behind a whole commit");
+    for wrong in ["", "x", "1/x", "1/2/3", "-1", "1/99999999999"] {
+        assert!(wrong.parse::<TrailPosition>().is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn filters_leave_out_what_is_not_asked_for() {
+    let world = folded(&of_study()).await;
+    let all = walked(&world, Filter::default(), Sites::All, TrailPosition::default()).await;
+    let kinds = |kinds: &[&str]| kinds.iter().map(|kind| (*kind).to_owned()).collect();
+    let noon = |day: time::OffsetDateTime| Some(domain::Moment(day));
+    let second = time::macros::datetime!(2026-11-23 12:00 UTC);
+    let nobody = domain::ids::UserId(Uuid::from_u128(9));
+    let cases = [
+        ("a site", Filter { site: Some(crate::testing::site("oslo")), ..Filter::default() }, vec![1, 2, 4, 5, 7, 8]),
+        ("another site", Filter { site: Some(crate::testing::site("bergen")), ..Filter::default() }, vec![3, 6]),
+        ("since", Filter { since: noon(second), ..Filter::default() }, vec![6, 7, 8]),
+        ("until", Filter { until: noon(second), ..Filter::default() }, vec![0, 1, 2, 3, 4, 5]),
+        ("an event", Filter { kinds: kinds(&["site-opened", "identity-recorded"]), ..Filter::default() }, vec![1, 8]),
+        ("an action", Filter { kinds: kinds(&["changed"]), ..Filter::default() }, vec![7]),
+        ("a user", Filter { user: Some(nobody), ..Filter::default() }, vec![]),
+        ("participants", Filter { participants_only: true, ..Filter::default() }, vec![2, 3, 4, 5, 6, 7, 8]),
+    ];
+    for (what, filter, expected) in cases {
+        let expected: Vec<_> = expected.into_iter().map(|n: usize| all[n].clone()).collect();
+        assert_eq!(walked(&world, filter, Sites::All, TrailPosition::default()).await, expected, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_of_one_site_learns_nothing_of_another() {
+    let mut story = of_study();
+    let list = domain::history::StreamId::in_study(
+        &crate::testing::tenant(),
+        &Story::study_id(),
+        Aggregate::Randomisation,
+        "main",
+    );
+    story.commit(list, &[domain::randomisation::Event::Closed {}]);
+    let world = folded(&story).await;
+    let only = Sites::Only([crate::testing::site("bergen")].into());
+    let seen = walked(&world, Filter::default(), only, TrailPosition::default()).await;
+    let numbers: BTreeSet<_> = seen.iter().filter_map(|entry| entry.subject_number.clone()).collect();
+    assert_eq!(numbers.into_iter().map(|number| number.to_string()).collect::<Vec<_>>(), ["S-002"]);
+    assert!(seen.iter().all(|entry| entry.entry.aggregate != Aggregate::Randomisation));
+    let all = walked(&world, Filter::default(), Sites::All, TrailPosition::default()).await;
+    let last = &all.last().expect("the list's").entry;
+    assert_eq!((last.event.as_str(), &last.details), ("list-closed", &json!({"stream": "randomisation/main"})));
+}
+
+#[tokio::test]
+async fn what_is_erased_or_restricted_shows_no_value_in_the_trail_of_a_study() {
+    let mut story = of_study();
+    story.participant(2, Event::Restricted {});
+    let mut world = World::folded(&story).await;
+    world.erase::<Audit>(1, &[Scope::HealthClinical]).await;
+    let all = walked(&world, Filter::default(), Sites::All, TrailPosition::default()).await;
+    let gone = json!({"erased": "health.clinical"});
+    let seen = short(&all);
+    assert_eq!(seen[4], json!(["S-001", "items-saved", "SYSBP", null, gone]));
+    assert_eq!(seen[7], json!(["S-001", "items-saved", "SYSBP", gone, gone]));
+    assert_eq!(seen[6], json!(["S-002", "items-saved", "SYSBP", null, {"withheld": "health.clinical"}]));
+    assert!(all[6].restricted && !all[4].restricted);
+}

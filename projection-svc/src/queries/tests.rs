@@ -95,6 +95,41 @@ async fn the_list_is_filtered_by_state_site_and_participant_and_keeps_to_the_sit
 }
 
 #[tokio::test]
+async fn pages_over_several_sites_and_of_one_participant_leave_nothing_out() {
+    let mut story = Story::new();
+    let sites = ["oslo", "bergen", "oslo-2"];
+    for n in 1..=6_usize {
+        let person = n as u128;
+        story.at(datetime!(2026-11-22 12:00 UTC) + time::Duration::minutes((n % 4) as i64));
+        story.registered(person, sites[n % 3]);
+        for k in [n, 10 + n, 20 + n] {
+            story.participant(person, opened(k, words(k, "Sure?")));
+        }
+        story.participant(person, Event::QueryClosed { query: query(20 + n), by_check: false, text: None });
+    }
+    let world = World::of::<QueryLists>(&story).await;
+    let ids = |shown: &[Value]| -> Vec<String> { shown.iter().map(|query| query["query"].to_string()).collect() };
+    let everywhere = found(&world, Wanted::default(), &Sites::All).await;
+    assert_eq!(everywhere.len(), 18);
+    let all_sites = Sites::Only(sites.map(site).into());
+    assert_eq!(ids(&found(&world, Wanted::default(), &all_sites).await), ids(&everywhere), "merged in the same order");
+    for wanted in [Wanted::default(), Wanted { state: Some(QueryState::Closed), ..Wanted::default() }] {
+        for (sites, reached) in [(Sites::Only([site("oslo"), site("oslo-2")].into()), ["oslo", "oslo-2"])] {
+            let expected = found(&world, wanted.clone(), &Sites::All).await;
+            let at = |query: &&Value| reached.iter().any(|site| query["site"] == *site);
+            let expected: Vec<Value> = expected.iter().filter(at).cloned().collect();
+            assert_eq!(ids(&found(&world, wanted.clone(), &sites).await), ids(&expected));
+        }
+        let own = Wanted { participant: Some(participant(2)), ..wanted.clone() };
+        let expected = found(&world, wanted, &Sites::All).await;
+        let of_two = |query: &&Value| query["participant"] == json(&participant(2));
+        let expected: Vec<Value> = expected.iter().filter(of_two).cloned().collect();
+        assert_eq!(ids(&found(&world, own.clone(), &Sites::All).await), ids(&expected));
+        assert_eq!(found(&world, own, &Sites::Only([site("paris")].into())).await, [] as [Value; 0]);
+    }
+}
+
+#[tokio::test]
 async fn words_are_sealed_withheld_and_redacted_one_by_one() {
     let mut world = World::of::<QueryLists>(&story()).await;
     assert!(!world.store.contains_bytes(b"Sure?") && world.store.contains_bytes(b"S-001"));

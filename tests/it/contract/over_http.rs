@@ -66,6 +66,7 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str) -> Vec<(&'static
         ("/v1/studies/{study}/erasures", of_study("/erasures"), Dpo),
         ("/v1/studies/{study}/holds", of_study("/holds"), Dpo),
         ("/v1/studies/{study}/lock-readiness", of_study("/lock-readiness"), DataManager),
+        ("/v1/studies/{study}/matrix", of_study("/matrix"), Investigator),
         ("/v1/studies/{study}/overview", of_study("/overview"), Investigator),
         ("/v1/studies/{study}/participants", of_study("/participants"), Investigator),
         ("/v1/studies/{study}/participants/{participant}", of_person(""), Investigator),

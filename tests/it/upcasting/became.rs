@@ -9,7 +9,7 @@ use domain::port::TreeCopies;
 use domain::privacy::{Justification, RefusalGround, RefusedScope, RestrictionGround, TargetKeys};
 use domain::scope::{DesignScoped, Erasable, OneValue, Part, Personal, Scope, ScopeTag, tag};
 use domain::user::{AccountKind, Grant};
-use domain::{design_part, identity, participant, privacy, randomisation, study, user};
+use domain::{design_part, identity, participant, privacy, randomisation, study, subject_number, user};
 use serde::de::DeserializeOwned;
 use uuid::{Uuid, uuid};
 
@@ -38,7 +38,7 @@ pub(super) fn why(value: &str) -> Option<Personal<String, tag::HealthFreeText>> 
 pub(super) fn study() -> Vec<(&'static str, study::Event)> {
     use study::Event::{
         ApprovalsDemanded, Completed, ConsentApproved, ConsentPublished, ConsentRequired, Created, DesignActivated,
-        DesignApproved, DesignPublished, RetentionEnded, RetentionSet, SiteOpened, WentLive,
+        DesignApproved, DesignPublished, EnrolmentTargetSet, RetentionEnded, RetentionSet, SiteOpened, WentLive,
     };
     let set = RetentionSet {
         rule: text("ctr-58"),
@@ -70,6 +70,7 @@ pub(super) fn study() -> Vec<(&'static str, study::Event)> {
             "consent-required.1",
             ConsentRequired { version: text("2.0"), site: Some(text("oslo")), from: text("2026-11-20") },
         ),
+        ("enrolment-target-set.1", EnrolmentTargetSet { site: text("oslo"), participants: 20, by: text("2027-01-31") }),
         ("study-completed.1", Completed { on: text("2026-11-20") }),
         ("retention-set.1", set),
         ("retention-ended.1", RetentionEnded { rule: text("ctr-58") }),
@@ -347,6 +348,15 @@ fn blinded() -> Vec<(&'static str, participant::Event)> {
         ("unblinding-approved.1", UnblindingApproved { unblinding: unblinding() }),
         ("unblinded.1", Unblinded { unblinding: unblinding() }),
         ("inadvertent-unblinding.1", InadvertentUnblinding { reason: reason("a label was left on") }),
+    ]
+}
+
+pub(super) fn subject_number() -> Vec<(&'static str, subject_number::Event)> {
+    use subject_number::{Event, NumberKey};
+    let participant = text("11111111-2222-4333-8444-555555555506");
+    vec![
+        ("numbers-keyed.1", Event::Keyed { key: NumberKey(text(HASH)) }),
+        ("number-claimed.1", Event::Claimed { participant }),
     ]
 }
 

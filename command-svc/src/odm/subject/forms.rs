@@ -4,16 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
 use domain::ids::Oid;
-use domain::participant::FormKey;
+use domain::participant::{FormKey, VisitKey};
 
-use super::{Keyed, RawForm};
-use crate::odm::clinical::{ClinicalFile, ClinicalForm, ClinicalItem};
+use super::{Keyed, RawForm, RawVisit};
+use crate::odm::clinical::{ClinicalFile, ClinicalForm, ClinicalItem, ClinicalVisit};
 use crate::odm::repeats::{Occurrence, occurrences};
 use crate::odm::report::Severity;
+use crate::odm::transaction::Transaction;
 
-/// The forms under their keys, visits first: which occurrence a form is depends on which the visit is.
-pub(super) fn under_their_keys<R: BufRead>(file: &mut ClinicalFile<R>, raw: Vec<RawForm>) -> Vec<ClinicalForm> {
-    let visits = Counted::of("StudyEventData", raw.iter().map(|form| ((), &form.visit)));
+/// The visits and the forms under their keys, visits first: which occurrence a form is depends on which the visit is.
+pub(super) fn under_their_keys<R: BufRead>(
+    file: &mut ClinicalFile<R>,
+    raw_visits: Vec<RawVisit>,
+    raw: Vec<RawForm>,
+) -> (Vec<ClinicalVisit>, Vec<ClinicalForm>) {
+    let visits = Counted::of("StudyEventData", raw_visits.iter().map(|visit| ((), &visit.visit)));
     visits.report(file);
     let in_visit = |form: &RawForm| (form.visit.oid.clone(), visits.number(&(), &form.visit));
     let form_data = if super::is_v2(file) { "ItemGroupData" } else { "FormData" };
@@ -34,19 +39,39 @@ pub(super) fn under_their_keys<R: BufRead>(file: &mut ClinicalFile<R>, raw: Vec<
     let mut places: BTreeMap<FormKey, usize> = BTreeMap::new();
     for (form, key) in raw.into_iter().zip(keys) {
         let place = *places.entry(key.clone()).or_insert_with(|| {
-            forms.push(ClinicalForm { key: key.clone(), items: Vec::new(), line: form.form.line });
+            let (line, items, remarks) = (form.form.line, Vec::new(), Vec::new());
+            let (completed, removed, audit) = (false, false, form.audit.clone());
+            forms.push(ClinicalForm { key: key.clone(), items, completed, removed, remarks, audit, line });
             forms.len() - 1
         });
+        let marked = |mark: &str| form.notes.marks.iter().any(|one| one == mark);
+        forms[place].completed |= marked("COMPLETED");
+        forms[place].removed |= marked("REMOVED") || form.form.transaction == Transaction::Remove;
+        forms[place].remarks.extend(form.notes.remarks);
         forms[place].items.extend(form.items.into_iter().map(|item| ClinicalItem {
             group_repeat: groups.number(&key, &item.group),
             group: item.group.oid,
             item: item.item,
             value: item.value,
             unit: item.unit,
+            not_done: item.not_done,
+            computed: item.computed,
+            transaction: item.transaction,
+            own_transaction: item.own_transaction,
+            remarks: item.remarks,
+            audit: item.audit,
             line: item.line,
         }));
     }
-    forms
+    let said = |visit: RawVisit| ClinicalVisit {
+        key: VisitKey { visit_repeat: visits.number(&(), &visit.visit), visit: visit.visit.oid },
+        state: visit.state,
+        remarks: visit.notes.remarks,
+        audit: visit.audit,
+        line: visit.visit.line,
+    };
+    let visits = raw_visits.into_iter().map(said).filter(|visit| visit.state.is_some() || !visit.remarks.is_empty());
+    (visits.collect(), forms)
 }
 
 /// The occurrences of one element: a number for each key of each OID in each scope.

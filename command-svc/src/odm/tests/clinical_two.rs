@@ -92,7 +92,7 @@ fn what_is_exported_comes_back_to_the_same_places() {
             assert_eq!((one.subject_number.as_str(), one.site.as_deref()), ("B-001", Some("oslo")));
             let plan = plan(one, &design);
             assert_eq!(plan.report.rows, [], "{version:?}");
-            let saves: Vec<_> = plan.saves.iter().map(|save| &save.command).collect();
+            let saves: Vec<_> = plan.steps.iter().map(|step| &step.command).collect();
             let places: Vec<_> = saves
                 .iter()
                 .flat_map(|save| {

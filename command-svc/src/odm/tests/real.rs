@@ -114,7 +114,7 @@ fn the_values_of_a_capture_system_become_commands_that_the_domain_takes() {
     for participant in &participants {
         let plan = plan(participant, &design);
         planned += plan.values();
-        for mut save in plan.saves {
+        for mut save in plan.steps {
             let refused: BTreeSet<usize> = decide(&design, &save.command)
                 .iter()
                 .filter_map(|event| match event {
@@ -124,11 +124,11 @@ fn the_values_of_a_capture_system_become_commands_that_the_domain_takes() {
                 .collect();
             fired += refused.len();
             save.leave_out(refused);
-            if save.lines.is_empty() {
+            if save.items.is_empty() {
                 continue;
             }
             let events = decide(&design, &save.command);
-            assert!(matches!(events.as_slice(), [Event::ItemsSaved { items, .. }] if items.len() == save.lines.len()));
+            assert!(matches!(events.as_slice(), [Event::ItemsSaved { items, .. }] if items.len() == save.items.len()));
         }
         left_out.append(plan.report);
     }
@@ -157,6 +157,7 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
         versions: Versions { contents: [(design.hash(), Arc::new(design.clone()))].into(), ..Versions::default() },
         locks: Default::default(),
         consents: Default::default(),
+        targets: Default::default(),
     };
     let study = Study::Live { setup, design: design.hash() };
     let tenant: TenantId = "acme".parse().expect("valid");

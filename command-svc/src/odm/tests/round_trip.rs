@@ -83,7 +83,7 @@ pub(super) fn rich() -> StudyDesign {
     let both = RangeCheck { expressions: vec![expression.clone()], ..range(Some("NE"), &["0"]) };
     items[1].range_checks = vec![range(Some("GE"), &["20"]), range(Some("IN"), &["20", "21"]), unit_of_check];
     items[2].range_checks = vec![by_expression, both, range(None, &[]), range(Some("BETWEEN"), &["1", " 2 "])];
-    items[2].blinded = true;
+    items[7].blinded = true;
     (items[3].length, items[4].name) = (Some(10), String::new());
     items[5].labels = labels(&[("en", "  blanks around  "), ("de", ""), ("not a language", "said all the same")]);
     items[6].labels = Labels::new();

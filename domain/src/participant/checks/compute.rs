@@ -15,7 +15,7 @@ const ROUNDS_MAX: usize = 16;
 
 impl StudyDesign {
     /// How an item is computed, if the platform computes it.
-    pub(in crate::participant) fn method_of(&self, item: &Ref) -> Option<&str> {
+    pub fn method_of(&self, item: &Ref) -> Option<&str> {
         let method = item.method.as_deref()?;
         let method = self.methods.iter().find(|one| one.oid == method)?;
         executed(&method.expressions)
@@ -90,7 +90,8 @@ fn computed(
         return None;
     }
     let compiled = view.design.compile(text, Here::default()).ok()?;
-    if !first && view.inputs(&compiled, &at).is_disjoint(changed) {
+    if view.design.reads_blinded(&compiled, &item.item) || (!first && view.inputs(&compiled, &at).is_disjoint(changed))
+    {
         return None;
     }
     let value = match view.run(&compiled, &at) {

@@ -36,7 +36,9 @@ pub(in crate::participant) fn findings(
 
 fn ranges(view: &View<'_>, changed: &BTreeSet<Input>, found: &mut Vec<Finding>) {
     for place in changed.iter().filter_map(|input| if let Input::Item(place) = input { Some(place) } else { None }) {
-        let Some(item) = view.design.item(&place.item) else { continue };
+        let Some(item) = view.design.item(&place.item).filter(|item| !view.design.is_blinded(&item.oid)) else {
+            continue;
+        };
         for (n, check) in item.range_checks.iter().enumerate().filter(|(_, check)| check.is_executed_on(item)) {
             let fires = match view.seen(place) {
                 Seen::Known(value) => range::passes(item, check, &value).map(|passes| !passes),
@@ -73,6 +75,9 @@ fn expressions(view: &View<'_>, changed: &BTreeSet<Input>, found: &mut Vec<Findi
     for rule in rules(view).filter(|rule| rule.looks_at(changed)) {
         let here = Here { form: rule.form, item: Some(rule.item) };
         let Ok(compiled) = view.design.compile(rule.text, here) else { continue };
+        if view.design.reads_blinded(&compiled, rule.item) {
+            continue;
+        }
         for at in instances(view, &rule) {
             let mut inputs = view.inputs(&compiled, &at);
             inputs.insert(Input::Item(at.clone()));
@@ -174,7 +179,8 @@ fn conditions<'a>(view: &View<'a>, at: &ItemPlace) -> Vec<&'a str> {
 /// Whether an item is left out as things stand.
 pub(in crate::participant) fn is_skipped(view: &View<'_>, at: &ItemPlace) -> bool {
     let compiled = conditions(view, at).into_iter().filter_map(|text| view.design.compile(text, Here::default()).ok());
-    compiled.into_iter().any(|condition| view.run(&condition, at).truth() == Some(true))
+    let mut told = compiled.into_iter().filter(|condition| !view.design.reads_blinded(condition, &at.item));
+    told.any(|condition| view.run(&condition, at).truth() == Some(true))
 }
 
 fn skips(view: &View<'_>, changed: &BTreeSet<Input>, by_hand: &BTreeSet<ItemPlace>, found: &mut Vec<Finding>) {
@@ -210,7 +216,7 @@ fn skip<'a>(
     let (mut inputs, mut skipped) = (BTreeSet::from([own]), false);
     for text in texts {
         let compiled = parsed.entry(text).or_insert_with(|| view.design.compile(text, Here::default()).ok());
-        if let Some(compiled) = compiled {
+        if let Some(compiled) = compiled.as_ref().filter(|one| !view.design.reads_blinded(one, &at.item)) {
             inputs.extend(view.inputs(compiled, &at));
             skipped |= view.run(compiled, &at).truth() == Some(true);
         }

@@ -69,7 +69,7 @@ fn migrated() -> Event {
 fn save(item: &str, value: &str) -> Command {
     let (group, reason) = (oid("G"), Some("a mistake".into()));
     let value = Some(ItemValue(value.into()));
-    let item = ItemToSave { group, group_repeat: 1, item: oid(item), value, not_done: None, reason };
+    let item = ItemToSave { group, group_repeat: 1, item: oid(item), value, not_done: None, reason, expect: None };
     Command::SaveItems { form: form(), items: vec![item], source: Source::User }
 }
 

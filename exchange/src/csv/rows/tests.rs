@@ -39,7 +39,10 @@ fn read(text: &str) -> (Values, Vec<RowFault>) {
             Ok(row) => values.push((
                 row.line,
                 row.items.first().map_or(0, |item| item.item.group_repeat),
-                row.items.into_iter().map(|item| (item.item.item.to_string(), item.value.0)).collect(),
+                row.items
+                    .into_iter()
+                    .map(|item| (item.item.item.to_string(), item.value.map_or_else(String::new, String::from)))
+                    .collect(),
             )),
             Err(all) => faults.extend(all),
         }

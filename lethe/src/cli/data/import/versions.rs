@@ -33,6 +33,11 @@ impl Versions {
         Ok(Self { study: path.to_owned(), live, sites: sites.filter_map(site).collect(), read })
     }
 
+    /// The version that is live in the study as a whole.
+    pub(super) fn live(&self) -> Option<Arc<StudyDesign>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).get(&self.live).cloned()
+    }
+
     /// Whether the site is open in the study.
     pub(super) fn has(&self, site: &SiteId) -> bool {
         self.sites.contains_key(site)

@@ -1,0 +1,245 @@
+//! Invented participants, sent in bulk by several clients. Sent again, they change nothing: so a fill that was broken off
+//! is gone on with.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::Plan;
+use super::ground::{ITEMS, SITES, STUDY, Scene, item, site, visit};
+use crate::cli::{ApiError, CliError, Client};
+
+/// How many participants one bulk request writes about: they are worked on side by side.
+const TOGETHER: u32 = 32;
+
+/// How many bulk requests are under way.
+const SIDE_BY_SIDE: usize = 4;
+
+/// One form in so many has a value that is asked about.
+const ASKED_EVERY: u32 = 10;
+
+/// One query in so many is answered.
+const ANSWERED_EVERY: usize = 3;
+
+/// Nobody sees a bar where the output is a file: a line is written this often.
+const LINE_EVERY: Duration = Duration::from_secs(20);
+
+/// How long the read models may take without coming nearer.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A participant's id. The same in every run, so that a second run finds what the first one wrote.
+pub(super) fn participant(n: u32) -> Uuid {
+    // Spread over the whole range, as random ids are: keys and rows are ordered by them.
+    let mixed = u128::from(n).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+    uuid::Builder::from_u128(mixed).with_variant(uuid::Variant::RFC4122).with_version(uuid::Version::Random).into_uuid()
+}
+
+pub(super) async fn all(plan: &Plan, scene: &mut Scene) -> Result<(), CliError> {
+    fill(plan, scene).await?;
+    reflected(scene, "read models catch up").await?;
+    if !scene.memory.answered {
+        answer(scene).await?;
+        scene.memory.answered = true;
+        scene.remember()?;
+        reflected(scene, "read models catch up").await?;
+    }
+    Ok(())
+}
+
+async fn fill(plan: &Plan, scene: &mut Scene) -> Result<(), CliError> {
+    let (from, to) = (scene.memory.filled, plan.participants);
+    if from == to {
+        return Ok(());
+    }
+    let shown = Shown::new("participants", to, from);
+    let path = format!("/v1/studies/{STUDY}/commands");
+    let client = scene.integrator.clone();
+    let chunks = (from..to).step_by(TOGETHER as usize).map(|first| (first, (first + TOGETHER).min(to)));
+    let sent = stream::iter(chunks).map(|(first, end)| {
+        let (client, path, body) = (client.clone(), path.clone(), body(plan, first, end));
+        async move { bulk(&client, &path, body).await.map(|position| (end, position)) }
+    });
+    // In order: what is remembered as filled is filled.
+    let mut sent = std::pin::pin!(sent.buffered(SIDE_BY_SIDE));
+    while let Some((end, position)) = sent.try_next().await? {
+        scene.memory.filled = end;
+        keep_later(&mut scene.memory.position, position);
+        scene.remember()?;
+        shown.at(end);
+    }
+    shown.end();
+    Ok(())
+}
+
+/// All commands of these participants, round by round: commands of one person follow one another, others go side by side.
+fn body(plan: &Plan, first: u32, end: u32) -> String {
+    let mut lines = String::new();
+    let mut line = |n: u32, command: Value| {
+        lines.push_str(&json!({"aggregate": "participant", "id": participant(n), "command": command}).to_string());
+        lines.push('\n');
+    };
+    for n in first..end {
+        let site = site(n % SITES);
+        let number = format!("{site}-{n:05}");
+        line(n, json!({"type": "register", "site": site, "subject_number": number}));
+    }
+    (first..end).for_each(|n| line(n, json!({"type": "give-consent", "version": "1.0"})));
+    for k in 0..plan.values / ITEMS {
+        (first..end).for_each(|n| line(n, save(n, k)));
+    }
+    lines
+}
+
+fn save(n: u32, k: u32) -> Value {
+    let value = |i: u32| match i {
+        0 if (n + k).is_multiple_of(ASKED_EVERY) => format!("2{:02}.5", n % 90 + 1),
+        _ => format!("{}.{}", 40 + (n + 7 * i + 3 * k) % 120, (n + i) % 10),
+    };
+    let items: Vec<Value> = (0..ITEMS).map(|i| json!({"group": "G", "item": item(i), "value": value(i)})).collect();
+    json!({"type": "save-items", "visit": visit(k), "form": "F", "items": items})
+}
+
+/// Sends one body. Returns the latest position; the first refusal is an error.
+async fn bulk(client: &Client, path: &str, body: String) -> Result<String, ApiError> {
+    let (mut position, mut refused) = (String::new(), None);
+    client
+        .bulk(path, body, |line| match line["position"].as_str() {
+            Some(at) => keep_later(&mut position, at.to_owned()),
+            None => refused = refused.take().or(Some(line)),
+        })
+        .await?;
+    match refused {
+        Some(line) => {
+            let status = line["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or(500);
+            Err(ApiError::local(format!("a line was refused: {line}")).with_status(status))
+        }
+        None => Ok(position),
+    }
+}
+
+fn keep_later(kept: &mut String, other: String) {
+    if sequence(&other) >= sequence(kept) {
+        *kept = other;
+    }
+}
+
+/// Positions are opaque to clients; this one only compares those of one journal stream.
+fn sequence(position: &str) -> Option<u64> {
+    position.rsplit(':').next()?.parse().ok()
+}
+
+/// Answers some queries, so that the list has threads with words.
+async fn answer(scene: &mut Scene) -> Result<(), CliError> {
+    let (mut lines, mut cursor, mut seen) = (String::new(), String::new(), 0_usize);
+    loop {
+        let page = scene.manager.get(&format!("/v1/studies/{STUDY}/queries?state=open&limit=1000{cursor}")).await?.body;
+        for query in page["items"].as_array().into_iter().flatten() {
+            seen += 1;
+            if seen.is_multiple_of(ANSWERED_EVERY) {
+                let command =
+                    json!({"type": "answer-query", "query": query["query"], "text": "It was read again and is right."});
+                let line = json!({"aggregate": "participant", "id": query["participant"], "command": command});
+                lines.push_str(&line.to_string());
+                lines.push('\n');
+            }
+        }
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    note!("{seen} queries are open; one in {ANSWERED_EVERY} is answered.");
+    let position = bulk(&scene.investigator, &format!("/v1/studies/{STUDY}/commands"), lines).await?;
+    keep_later(&mut scene.memory.position, position);
+    Ok(())
+}
+
+/// Waits until the read models reflect everything.
+async fn reflected(scene: &Scene, what: &'static str) -> Result<(), CliError> {
+    let wanted = sequence(&scene.memory.position).unwrap_or_default();
+    let (mut shown, mut best, mut since) = (None::<Shown>, 0, Instant::now());
+    loop {
+        let reply = scene.manager.get(&format!("/v1/studies/{STUDY}")).await?;
+        let at = reply.position.as_deref().and_then(sequence).unwrap_or_default();
+        let clip = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        if at >= wanted {
+            shown.into_iter().for_each(Shown::end);
+            return Ok(());
+        }
+        if at > best {
+            (best, since) = (at, Instant::now());
+        }
+        if since.elapsed() > PATIENCE {
+            return Err(CliError::unavailable("the read models do not come nearer: see serve.log"));
+        }
+        shown.get_or_insert_with(|| Shown::new(what, clip(wanted), clip(at))).at(clip(at));
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// How far it is, with the time left: a bar for people, a line now and then for files.
+struct Shown {
+    bar: ProgressBar,
+    what: &'static str,
+    began: Instant,
+    from: u32,
+    to: u32,
+    line: std::cell::Cell<Instant>,
+}
+
+impl Shown {
+    fn new(what: &'static str, to: u32, from: u32) -> Self {
+        let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len}, {eta} left");
+        let bar = ProgressBar::new(to.into()).with_style(style.expect("the template is constant")).with_message(what);
+        bar.reset_eta();
+        let now = Instant::now();
+        Self { bar, what, began: now, from, to, line: std::cell::Cell::new(now) }
+    }
+
+    fn at(&self, done: u32) {
+        self.bar.set_position(done.into());
+        if self.bar.is_hidden() && self.line.get().elapsed() >= LINE_EVERY {
+            self.line.set(Instant::now());
+            let gone = self.began.elapsed().as_secs_f64();
+            let left = gone / f64::from((done - self.from).max(1)) * f64::from(self.to.saturating_sub(done));
+            note!("{}: {done} of {}, {gone:.0} s gone, {left:.0} s left", self.what, self.to);
+        }
+    }
+
+    fn end(self) {
+        self.bar.finish_and_clear();
+        note!("{}: {} in {:.0} s", self.what, self.to, self.began.elapsed().as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_position_of_one_journal_is_kept() {
+        let mut kept = String::new();
+        for (other, expected) in [("b:1:9", "b:1:9"), ("b:1:10", "b:1:10"), ("b:1:2", "b:1:10")] {
+            keep_later(&mut kept, other.to_owned());
+            assert_eq!(kept, expected);
+        }
+    }
+
+    #[test]
+    fn participants_are_the_same_in_every_run_and_differ() {
+        let ids: std::collections::BTreeSet<_> = (0..10_000).map(participant).collect();
+        assert_eq!((ids.len(), participant(7)), (10_000, participant(7)));
+    }
+
+    #[test]
+    fn a_participant_gets_as_many_values_as_the_plan_says() {
+        let plan = Plan { participants: 3, values: 200, clients: 1, requests: 1, rounds: 1, formats: vec![] };
+        let body = body(&plan, 0, 3);
+        assert_eq!(body.lines().count(), 3 * 12);
+        assert_eq!(body.matches("\"value\"").count(), 3 * 200);
+    }
+}

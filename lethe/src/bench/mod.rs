@@ -1,0 +1,50 @@
+//! Measures a platform of its own, beside what the machine can do at best.
+//!
+//! - `ground`: the folder, the real binary as a child process, the study and who works in it.
+//! - `fill`: invented participants, sent through the bulk route.
+//! - `views`: what is asked, and how long the answers take; `still`: a server that does nothing but answer.
+//! - `exports`: how much memory an export of the whole study takes.
+//! - `figures`: medians and spreads, as a table and as JSON.
+
+mod exports;
+mod figures;
+mod fill;
+mod ground;
+mod still;
+mod views;
+
+use crate::cli::CliError;
+
+pub use figures::{Figure, Figures};
+pub use ground::Ground;
+
+/// How much, how often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// How many participants the study has.
+    pub participants: u32,
+    /// How many values each of them has: in forms of twenty.
+    pub values: u32,
+    /// How many clients ask side by side.
+    pub clients: usize,
+    /// How many requests of each view are timed in one round.
+    pub requests: usize,
+    /// How many rounds, ours and the raw limit in turn.
+    pub rounds: usize,
+    /// The formats in which the whole study is exported.
+    pub formats: Vec<String>,
+}
+
+/// Fills the study as far as it is not, then asks and exports.
+///
+/// # Errors
+/// Whatever is refused or does not answer: nothing is measured that did not succeed.
+pub async fn query(plan: &Plan, ground: &Ground) -> Result<Figures, CliError> {
+    let mut scene = ground.open(plan).await?;
+    fill::all(plan, &mut scene).await?;
+    let mut figures = Figures::of(plan);
+    views::measure(plan, &scene, &mut figures).await?;
+    exports::measure(plan, &scene, &mut figures).await?;
+    scene.close();
+    Ok(figures)
+}

@@ -1,0 +1,91 @@
+//! `lethe bench …`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::CliError;
+use crate::bench::{self, Ground, Plan};
+use crate::platform::random_id;
+
+/// Measures a platform of its own, each figure beside a raw limit measured in the same run.
+#[derive(Subcommand)]
+pub(super) enum Bench {
+    /// How long the participant matrix, the query list and the casebook of a large study take to answer, and how much
+    /// memory an export of all of it takes.
+    Query(Query),
+}
+
+#[derive(Args)]
+pub(super) struct Query {
+    /// How many invented participants the study has.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    participants: u32,
+    /// How many values each of them has, in forms of twenty.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(20..=2000))]
+    values: u32,
+    /// How many clients ask side by side.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    clients: u32,
+    /// How many requests of each view are timed in one of the rounds.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    requests: u32,
+    /// How many rounds, ours and the raw limit in turn.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// The formats in which the whole study is exported, with commas between them; `none` leaves the exports out.
+    #[arg(long, value_delimiter = ',', default_value = "odm132,odm20,csv,dataset-json,xpt")]
+    formats: Vec<String>,
+    /// A small study and few requests: to see that it works, not to measure.
+    #[arg(long, conflicts_with_all = ["participants", "values", "requests", "rounds"])]
+    quick: bool,
+    /// Folder for data, root keys and the log; it is kept, and used again by a run on as many participants. Default: a new
+    /// temporary one, removed at the end.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Prints one JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Bench {
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        match self {
+            Self::Query(query) => query.run().await,
+        }
+    }
+}
+
+impl Query {
+    fn plan(&self) -> Plan {
+        let formats = self.formats.iter().filter(|format| *format != "none").cloned().collect();
+        let (participants, values, requests, rounds) = match self.quick {
+            true => (100, 40, 100, 2),
+            false => (self.participants, self.values, self.requests as usize, self.rounds as usize),
+        };
+        Plan { participants, values, clients: self.clients as usize, requests, rounds, formats }
+    }
+
+    async fn run(self) -> Result<(), CliError> {
+        let plan = self.plan();
+        if !plan.values.is_multiple_of(20) {
+            return Err(CliError::input("--values takes a multiple of 20: a form has twenty"));
+        }
+        let temporary = std::env::temp_dir().join(format!("lethe-bench-{}", random_id().simple()));
+        let folder = self.data.clone().unwrap_or_else(|| temporary.clone());
+        let folder = std::path::absolute(folder).map_err(|error| CliError::failed("the folder", error))?;
+        let binary = std::env::current_exe().map_err(|error| CliError::failed("the running binary", error))?;
+        note!("Data, root keys and the log of serve are in {}.", folder.display());
+        let figures = bench::query(&plan, &Ground::new(&binary, &folder)).await?;
+        if self.json {
+            out!("{}", figures.json());
+        } else {
+            out!("{figures}");
+        }
+        if self.data.is_none() {
+            let removed = std::fs::remove_dir_all(&temporary);
+            removed.map_err(|error| CliError::failed(format!("{} cannot be removed", temporary.display()), error))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! What a design asks for, ready to be counted against.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::design::{FormDef, Ref, StudyDesign, Window};
+use domain::history::CommitHash;
+use domain::ids::Oid;
+use domain::participant::{FormKey, ItemKey, VisitKey, required_items};
+
+use super::person::{FormState, Person};
+use super::state::{Names, State};
+
+/// The plan of each design version that is in use.
+pub(super) type Plans = BTreeMap<CommitHash, std::sync::Arc<Plan>>;
+
+/// A design, as far as figures go.
+///
+/// What stands under a condition is never counted as missing: whether a condition holds depends on values, and figures
+/// know none. So they say the same after an erasure, and to those who must not know what a blinded value leaves out.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Plan {
+    pub(super) visits: Vec<VisitPlan>,
+    forms: BTreeMap<Oid, FormPlan>,
+    /// Items that tell the arm, or that something reads together with one that does: what is asked there is not counted.
+    pub(super) telling: BTreeSet<Oid>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct VisitPlan {
+    pub oid: Oid,
+    pub repeating: bool,
+    pub window: Option<Window>,
+    /// Each form, and whether it must be there whatever stands elsewhere.
+    pub forms: Vec<(Oid, bool)>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct FormPlan {
+    groups: Vec<GroupPlan>,
+    /// What is to be compared with its source: group and item.
+    compared: BTreeSet<(Oid, Oid)>,
+    signature: bool,
+}
+
+#[derive(Debug, Clone)]
+struct GroupPlan {
+    oid: Oid,
+    /// Its first occurrence must be there.
+    must: bool,
+    /// The items that must be there in each occurrence.
+    items: Vec<Oid>,
+}
+
+/// How far a form is. Every form that is expected is in one state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    NotStarted,
+    InProgress,
+    Complete,
+    NotApplicable,
+}
+
+impl Plan {
+    pub(super) fn of(design: &StudyDesign) -> Self {
+        let must = |reference: &Ref| reference.mandatory && reference.skip_condition.is_none();
+        let visit = |visit: &domain::design::VisitDef| VisitPlan {
+            oid: visit.oid.clone(),
+            repeating: visit.repeating,
+            window: visit.window.clone(),
+            forms: visit.forms.iter().map(|form| (form.oid.clone(), must(form))).collect(),
+        };
+        let form = |form: &FormDef| {
+            let compared = required_items(design, &form.oid).into_iter();
+            let groups = form.item_groups.iter().filter_map(|reference| group(design, reference)).collect();
+            let compared = compared.map(|(group, item)| (group.clone(), item.clone())).collect();
+            (form.oid.clone(), FormPlan { groups, compared, signature: form.signature })
+        };
+        Self {
+            visits: design.visits.iter().map(visit).collect(),
+            forms: design.forms.iter().map(form).collect(),
+            telling: telling(design),
+        }
+    }
+
+    pub(super) fn visit(&self, oid: &Oid) -> Option<&VisitPlan> {
+        self.visits.iter().find(|visit| visit.oid == *oid)
+    }
+
+    pub(super) fn is_signed(&self, form: &Oid) -> bool {
+        self.forms.get(form).is_some_and(|form| form.signature)
+    }
+
+    pub(super) fn is_compared(&self, form: &Oid, item: &ItemKey) -> bool {
+        // Borrowed pairs cannot be looked up in a set of owned ones; the sets are small.
+        self.forms.get(form).is_some_and(|form| {
+            !form.compared.is_empty() && form.compared.contains(&(item.group.clone(), item.item.clone()))
+        })
+    }
+
+    /// The items that must be there and are not: of each occurrence of a group that was begun, and of each group that
+    /// must be there.
+    pub(super) fn missing(&self, form: &Oid, state: &FormState, names: &Names) -> Vec<ItemKey> {
+        let items: BTreeMap<(&Oid, u32, &Oid), bool> = state
+            .items
+            .iter()
+            .map(|(number, item)| (names.item_of(*number), item.answered))
+            .map(|(key, answered)| ((&key.group, key.group_repeat, &key.item), answered))
+            .collect();
+        let mut missing = Vec::new();
+        for group in self.forms.get(form).into_iter().flat_map(|form| &form.groups) {
+            let begun = items.keys().filter(|(oid, ..)| **oid == group.oid).map(|(_, repeat, _)| *repeat);
+            let occurrences: BTreeSet<u32> = begun.chain(group.must.then_some(1)).collect();
+            for group_repeat in occurrences {
+                let open = |item: &&Oid| items.get(&(&group.oid, group_repeat, *item)) != Some(&true);
+                let key = |item: &Oid| ItemKey { group: group.oid.clone(), group_repeat, item: item.clone() };
+                missing.extend(group.items.iter().filter(open).map(key));
+            }
+        }
+        missing
+    }
+
+    /// Every form that is expected of somebody, and how far it is. A visit counts once it took place, or did not: its
+    /// forms are those of the design, and those that were begun beside.
+    pub(super) fn forms(&self, person: &Person, names: &Names) -> BTreeMap<FormKey, Progress> {
+        let begun = person.forms.iter().filter(|(_, state)| state.removed || state.stands());
+        let begun: BTreeMap<FormKey, &FormState> =
+            begun.map(|(number, state)| (names.form_of(*number).clone(), state)).collect();
+        let mut visits: BTreeMap<VisitKey, bool> =
+            person.visits.iter().map(|(visit, state)| (visit.clone(), state.started)).collect();
+        for (form, state) in &begun {
+            *visits.entry(form.visit()).or_default() |= state.stands();
+        }
+        let mut forms = BTreeMap::new();
+        for (VisitKey { visit, visit_repeat }, took_place) in visits {
+            for (form, must) in self.visit(&visit).into_iter().flat_map(|visit| &visit.forms) {
+                let must = took_place && *must;
+                let form = FormKey { visit: visit.clone(), visit_repeat, form: form.clone(), form_repeat: 1 };
+                forms.insert(form, if must { Progress::NotStarted } else { Progress::NotApplicable });
+            }
+        }
+        for (form, state) in begun {
+            let progress = match (state.removed, state.completed) {
+                (true, _) => Progress::NotApplicable,
+                (false, true) => Progress::Complete,
+                (false, false) => Progress::InProgress,
+            };
+            forms.insert(form, progress);
+        }
+        forms
+    }
+}
+
+fn group(design: &StudyDesign, reference: &Ref) -> Option<GroupPlan> {
+    let group = design.item_group(&reference.oid)?;
+    let conditional = reference.skip_condition.is_some();
+    let must = |item: &&Ref| {
+        item.mandatory && item.skip_condition.is_none() && !conditional && design.method_of(item).is_none()
+    };
+    let items = group.items.iter().filter(must).map(|item| item.oid.clone()).collect();
+    Some(GroupPlan { oid: group.oid.clone(), must: reference.mandatory, items })
+}
+
+/// The items that tell the arm, and those at which a check, a condition or a method that names one of them can ask.
+fn telling(design: &StudyDesign) -> BTreeSet<Oid> {
+    let blinded =
+        |item: &&domain::design::ItemDef| item.blinded || design.scope_of(item) == domain::scope::Scope::HealthBlinded;
+    let mut telling: BTreeSet<Oid> = design.items.iter().filter(blinded).map(|item| item.oid.clone()).collect();
+    if telling.is_empty() {
+        return telling;
+    }
+    loop {
+        let names_one = |text: &str| telling.iter().any(|oid| text.contains(oid.as_str()));
+        let expressions: Vec<_> = design.conditions.iter().chain(&design.methods).collect();
+        let named = |oid: &Option<String>| {
+            let found = expressions.iter().filter(|one| Some(&one.oid) == oid.as_ref());
+            found.flat_map(|one| &one.expressions).any(|one| names_one(&one.text))
+        };
+        let of = |reference: &Ref| named(&reference.skip_condition) || named(&reference.method);
+        let of_visits = design.visits.iter().flat_map(|visit| &visit.forms).filter(|form| of(form));
+        let forms: BTreeSet<&Oid> = of_visits.map(|form| &form.oid).collect();
+        let refs = design.forms.iter().flat_map(|form| {
+            let whole = forms.contains(&form.oid);
+            form.item_groups.iter().filter(|group| whole || of(group)).map(|group| &group.oid).collect::<Vec<_>>()
+        });
+        let groups: BTreeSet<&Oid> = refs.collect();
+        let items = design.item_groups.iter().flat_map(|group| {
+            let whole = groups.contains(&group.oid);
+            group.items.iter().filter(|item| whole || of(item)).map(|item| &item.oid).collect::<Vec<_>>()
+        });
+        let checked = design.checks.iter().filter(|check| names_one(&check.expression)).map(|check| &check.item);
+        let more: BTreeSet<Oid> = items.chain(checked).filter(|item| !telling.contains(*item)).cloned().collect();
+        if more.is_empty() {
+            return telling;
+        }
+        telling.extend(more);
+    }
+}
+
+/// Everybody at these sites, with the plan that holds for them.
+pub(super) fn people<'a>(
+    state: &'a State,
+    plans: &'a Plans,
+    wanted: &'a super::answer::Wanted<'a>,
+) -> impl Iterator<Item = (domain::ids::ParticipantId, &'a Person, Option<&'a Plan>)> {
+    let plan = |person: &Person| plans.get(&state.design_of(person)?).map(AsRef::as_ref);
+    let seen = state.people.iter().filter(|(_, person)| wanted.takes(&person.site));
+    seen.map(move |(id, person)| (*id, person, plan(person)))
+}

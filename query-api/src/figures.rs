@@ -1,0 +1,282 @@
+//! `GET /v1/studies/{study}/figures/…`: what a dashboard shows, as of now or as of an earlier moment.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use domain::Moment;
+use domain::history::Position;
+use domain::ids::{ParticipantId, SiteId, StudyId};
+use domain::permit::{Principal, may_query};
+use edge::{Caller, Ids, Parameters, Problem};
+use projection_svc::figures::answer::{Names, Wanted};
+use projection_svc::figures::completeness::{self, Completeness};
+use projection_svc::figures::enrolment::{self, Enrolment};
+use projection_svc::figures::lag::EntryLag;
+use projection_svc::figures::lock::{self, Readiness};
+use projection_svc::figures::queries::{self, QueryFigures};
+use projection_svc::figures::signatures::{self, SignatureFigures};
+use projection_svc::figures::verification::{self, Verification};
+use projection_svc::figures::visits::Visits;
+use projection_svc::figures::{self, Snapshot};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::answer::Answer;
+use crate::desk::{self, Entered, Queries};
+
+pub(crate) fn routes() -> Router<Arc<Queries>> {
+    Router::new()
+        .route("/v1/studies/{study}/figures/enrolment", get(enrolment))
+        .route("/v1/studies/{study}/figures/visits", get(visits))
+        .route("/v1/studies/{study}/figures/completeness", get(completeness))
+        .route("/v1/studies/{study}/figures/entry-lag", get(entry_lag))
+        .route("/v1/studies/{study}/figures/queries", get(queries))
+        .route("/v1/studies/{study}/figures/verification", get(verification))
+        .route("/v1/studies/{study}/figures/lock-readiness", get(lock_readiness))
+        .route("/v1/studies/{study}/figures/signatures", get(signatures))
+}
+
+/// Which figures are wanted, and as of when.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Asked {
+    /// Those of this site only.
+    #[param(value_type = Option<String>)]
+    site: Option<SiteId>,
+    /// As of this time (RFC 3339), not in the future: what was stored until then, on that day.
+    as_of: Option<String>,
+    /// As of this `Lethe-Position`: what stands up to it, on the day of the last commit that counts.
+    as_of_position: Option<String>,
+    /// A `Lethe-Position`: the answer reflects at least this.
+    min_position: Option<String>,
+    /// Where an earlier page of participants ended: its `next`.
+    #[param(value_type = Option<uuid::Uuid>)]
+    cursor: Option<ParticipantId>,
+    /// How many participants to name, at most; 100 unless said.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+/// A figure, and as of when it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Figure<T> {
+    /// As of when.
+    as_of: AsOf,
+    /// The figure.
+    #[serde(flatten)]
+    figure: T,
+}
+
+/// As of when a figure is: asked for again with this position, what was recorded is the same for ever.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AsOf {
+    /// The last commit that counts.
+    position: String,
+    /// The time on whose day what is due and how old things are is judged.
+    time: Moment,
+}
+
+/// A study as of the moment that was asked for, and whose figures are wanted.
+pub(crate) struct Desk {
+    entered: Entered,
+    study: StudyId,
+    caller: Principal,
+    asked: Asked,
+    snapshot: Snapshot,
+}
+
+impl Desk {
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
+        // Who may not read casebooks is told counts, and no participant.
+        let named = may_query(self.caller.actor.role, "participant.casebook");
+        let limit = self.asked.limit.unwrap_or(100);
+        let names = named.then_some(Names { after: self.asked.cursor, limit });
+        Wanted { sites: &self.caller.sites, site: self.asked.site.as_ref(), names }
+    }
+
+    fn answer<T>(self, figure: T) -> Answer<Figure<T>> {
+        let of_study = self.entered.reflected.iter().find(|position| position.study.as_ref() == Some(&self.study));
+        let incarnation = of_study.map_or(1, |position| position.incarnation);
+        let position = Position { study: Some(self.study), incarnation, sequence: self.snapshot.sequence() };
+        let as_of = AsOf { position: position.to_string(), time: Moment(self.snapshot.at) };
+        Answer { reflected: self.entered.reflected, body: Figure { as_of, figure } }
+    }
+}
+
+impl Queries {
+    async fn figures(&self, caller: Principal, study: StudyId, asked: Asked) -> Result<Desk, Problem> {
+        desk::limit(asked.limit)?;
+        let (entered, _) = self.enter_study(&caller, "study.figures", &study, asked.min_position.as_deref()).await?;
+        let (time, position) = (asked.as_of.as_deref(), asked.as_of_position.as_deref());
+        let snapshot = self.snapshot(&entered, &study, time, position).await?;
+        Ok(Desk { entered, study, caller, asked, snapshot })
+    }
+
+    /// A study as of a time or a position; neither: as of now.
+    pub(crate) async fn snapshot(
+        &self,
+        entered: &Entered,
+        study: &StudyId,
+        time: Option<&str>,
+        position: Option<&str>,
+    ) -> Result<Snapshot, Problem> {
+        let now = self.now();
+        let moment = match (time, position) {
+            (None, None) => figures::Moment::Now(now),
+            (Some(time), None) => figures::Moment::Time(earlier(time, now)?),
+            (None, Some(position)) => {
+                let position = only(position, study)?;
+                desk::wait_for(&entered.tenant, &position).await?;
+                figures::Moment::Position(position.sequence)
+            }
+            (Some(_), Some(_)) => {
+                return Err(Problem::bad_request("as-of-twice", "give as_of or as_of_position, not both"));
+            }
+        };
+        Ok(self.figures.snapshot(&entered.tenant, study, moment).await?)
+    }
+}
+
+fn earlier(time: &str, now: OffsetDateTime) -> Result<OffsetDateTime, Problem> {
+    let wrong = |_| Problem::bad_request("invalid-time", "as_of takes a time such as 2026-11-22T12:00:00Z");
+    let time = OffsetDateTime::parse(time, &Rfc3339).map_err(wrong)?;
+    if time > now {
+        return Err(Problem::bad_request("as-of-future", "as_of is in the future: nothing is recorded there yet"));
+    }
+    Ok(time)
+}
+
+fn only(position: &str, study: &StudyId) -> Result<Position, Problem> {
+    let positions = edge::headers::parse_positions(position)?;
+    let of_study = positions.into_iter().find(|position| position.study.as_ref() == Some(study));
+    let wrong = || Problem::bad_request("unknown-position", "as_of_position takes a position of this study");
+    of_study.ok_or_else(wrong)
+}
+
+/// How many were screened, consented, failed, enrolled, randomised, completed and withdrew: in all, by site and week of
+/// capture, against the targets.
+#[utoipa::path(get, operation_id = "show_enrolment",
+    path = "/v1/studies/{study}/figures/enrolment", tag = "queries", params(("study" = String, Path), Asked),
+    responses((status = 200, body = Figure<Enrolment>)))]
+pub(crate) async fn enrolment(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Ids(study): Ids<StudyId>,
+    Parameters(asked): Parameters<Asked>,
+) -> Result<Answer<Figure<Enrolment>>, Problem> {
+    let desk = queries.figures(caller, study, asked).await?;
+    let figure = enrolment::enrolment(&desk.snapshot, &desk.wanted());
+    Ok(desk.answer(figure))
+}
+
+/// Which visits are due, overdue and out of their window, by site and participant.
+#[utoipa::path(get, operation_id = "show_visits",
+    path = "/v1/studies/{study}/figures/visits", tag = "queries", params(("study" = String, Path), Asked),
+    responses((status = 200, body = Figure<Visits>)))]
+pub(crate) async fn visits(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Ids(study): Ids<StudyId>,
+    Parameters(asked): Parameters<Asked>,
+) -> Result<Answer<Figure<Visits>>, Problem> {
+    let desk = queries.figures(caller, study, asked).await?;
+    let figure = desk.snapshot.visits(&desk.entered.tenant, &desk.study, &desk.wanted()).await?;
+    Ok(desk.answer(figure))
+}
+
+/// How many forms are expected, not started, in progress, complete and not applicable, and how many required values are
+/// missing, by site.
+#[utoipa::path(get, operation_id = "show_completeness",
+    path = "/v1/studies/{study}/figures/completeness", tag = "queries", params(("study" = String, Path), Asked),
+    responses((status = 200, body = Figure<Completeness>)))]
+pub(crate) async fn completeness(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Ids(study): Ids<StudyId>,
+    Parameters(asked): Parameters<Asked>,
+) -> Result<Answer<Figure<Completeness>>, Problem> {
+    let desk = queries.figures(caller, study, asked).await?;
+    let figure = completeness::completeness(&desk.snapshot, &desk.wanted());
+    Ok(desk.answer(figure))
+}
+
+/// The median of the days from a visit to its first value, by site.
+#[utoipa::path(get, operation_id = "show_entry_lag",
+    path = "/v1/studies/{study}/figures/entry-lag", tag = "queries", params(("study" = String, Path), Asked),
+    responses((status = 200, body = Figure<EntryLag>)))]
+pub(crate) async fn entry_lag(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Ids(study): Ids<StudyId>,
+    Parameters(asked): Parameters<Asked>,
+) -> Result<Answer<Figure<EntryLag>>, Problem> {
+    let desk = queries.figures(caller, study, asked).await?;
+    let figure = desk.snapshot.entry_lag(&desk.entered.tenant, &desk.study, &desk.wanted()).await?;
+    Ok(desk.answer(figure))
+}
+
+/// Queries by state and age, response times, queries for a hundred values, the checks that fire most, by site.
+#[utoipa::path(get, operation_id = "show_query_figures",
+    path = "/v1/studies/{study}/figures/queries", tag = "queries", params(("study" = String, Path), Asked),
+    responses((status = 200, body = Figure<QueryFigures>)))]
+pub(crate) async fn queries(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Ids(study): Ids<StudyId>,
+    Parameters(asked): Parameters<Asked>,
+) -> Result<Answer<Figure<QueryFigures>>, Problem> {
+    let desk = queries.figures(caller, study, asked).await?;
+    let figure = queries::queries(&desk.snapshot, &desk.wanted());
+    Ok(desk.answer(figure))
+}
+
+/// Values to be compared with their source, and how many were, by site.
+#[utoipa::path(get, operation_id = "show_verification",
+    path = "/v1/studies/{study}/figures/verification", tag = "queries", params(("study" = String, Path), Asked),
+    responses((status = 200, body = Figure<Verification>)))]
+pub(crate) async fn verification(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Ids(study): Ids<StudyId>,
+    Parameters(asked): Parameters<Asked>,
+) -> Result<Answer<Figure<Verification>>, Problem> {
+    let desk = queries.figures(caller, study, asked).await?;
+    let figure = verification::verification(&desk.snapshot, &desk.wanted());
+    Ok(desk.answer(figure))
+}
+
+/// How many records are ready for the lock of the database, and what hinders in whose. What stands under a condition of
+/// the design is not counted as missing here: the lock itself looks at values.
+#[utoipa::path(get, operation_id = "show_lock_readiness_figures",
+    path = "/v1/studies/{study}/figures/lock-readiness", tag = "queries", params(("study" = String, Path), Asked),
+    responses((status = 200, body = Figure<Readiness>)))]
+pub(crate) async fn lock_readiness(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Ids(study): Ids<StudyId>,
+    Parameters(asked): Parameters<Asked>,
+) -> Result<Answer<Figure<Readiness>>, Problem> {
+    let desk = queries.figures(caller, study, asked).await?;
+    let figure = lock::readiness(&desk.snapshot, &desk.wanted());
+    Ok(desk.answer(figure))
+}
+
+/// Forms to sign, and to sign again, by site and participant.
+#[utoipa::path(get, operation_id = "show_signature_figures",
+    path = "/v1/studies/{study}/figures/signatures", tag = "queries", params(("study" = String, Path), Asked),
+    responses((status = 200, body = Figure<SignatureFigures>)))]
+pub(crate) async fn signatures(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Ids(study): Ids<StudyId>,
+    Parameters(asked): Parameters<Asked>,
+) -> Result<Answer<Figure<SignatureFigures>>, Problem> {
+    let desk = queries.figures(caller, study, asked).await?;
+    let figure = signatures::signatures(&desk.snapshot, &desk.wanted());
+    Ok(desk.answer(figure))
+}
