@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Day;
-use crate::decider::{Context, Decider, ItemOutcome, Recorded};
+use crate::decider::{Context, Decider, ItemOutcome, Made, Recorded};
 use crate::design::ItemValue;
 use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::ids::{
@@ -41,7 +41,7 @@ pub use consent::{Consent, ConsentRefused};
 pub use locks::{Held, LockRefused, Locks};
 pub use migration::{MigrationRefused, MigrationReport, Unfit};
 pub use place::{FormKey, ItemKey, ItemPlace, Place, VisitKey};
-pub use queries::{Queries, Query, QueryKind, QueryRefused, QueryState};
+pub use queries::{Queries, Query, QueryKind, QueryRefused, QueryState, is_of_site};
 pub use randomise::{Allocation, Asked, Blinding, Given, Lot, RandomiseRefused, Unblinding};
 pub use readiness::{Blocker, hindrances, readiness, required_items};
 pub use refused::Refused;
@@ -345,6 +345,16 @@ impl Decider for Participant {
 
     fn report(command: &Command, facts: &[Event]) -> Vec<ItemOutcome> {
         save::report(command, facts)
+    }
+
+    fn made(command: &Command, facts: &[Event]) -> Option<Made> {
+        let asks = matches!(command, Command::OpenQuery { .. });
+        facts.iter().find_map(|fact| match fact {
+            Event::QueryOpened { query, .. } if asks => Some(Made::Query(query.clone())),
+            Event::Signed { signature, .. } => Some(Made::Signature(signature.clone())),
+            Event::UnblindingAsked { unblinding, .. } => Some(Made::Unblinding(unblinding.clone())),
+            _ => None,
+        })
     }
 
     fn evolve(&mut self, event: &Event, recorded: Recorded) {

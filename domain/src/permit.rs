@@ -302,7 +302,7 @@ pub fn may_query(role: Role, query: &str) -> bool {
 }
 
 /// Whether `role` is shown values of a scope, by the table of queries: identities if it may ask for an identity, values if
-/// it may ask for a casebook, what tells the arm only if it may know arms too.
+/// it may ask for a casebook, what tells the arm only if it may know arms too, the name of a signer with the signature.
 pub fn may_see(role: Role, scope: Scope) -> bool {
     match scope.as_str().split_once('.') {
         Some(("health", _)) => {
@@ -310,6 +310,8 @@ pub fn may_see(role: Role, scope: Scope) -> bool {
                 && (scope != Scope::HealthBlinded || may_query(role, "participant.arm"))
         }
         Some(("identity", _)) => may_query(role, "participant.identity"),
+        // Whoever may see a signature sees the name with it (21 CFR 11.50).
+        Some(_) if scope == Scope::UserSignature => may_query(role, "participant.signatures"),
         Some(_) | None => false,
     }
 }

@@ -111,7 +111,7 @@ pub struct Casebooks;
 
 impl Projection for Casebooks {
     const NAME: &'static str = "casebook";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     type Row = CasebookRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -230,6 +230,8 @@ impl FormRow {
             let path = item_path(&item);
             // Whether a change ends a verification is a fact of its own.
             let verified = self.items.0.get(&path).is_some_and(|before| before.verified);
+            // Whoever entered what it is computed of did not enter it.
+            let source = if computed { Source::System } else { source };
             let row = ItemRow { item, value, not_done, computed, source, verified, act: Act::of(commit) };
             self.items.0.insert(path, row);
         }

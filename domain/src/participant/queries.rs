@@ -182,6 +182,11 @@ fn group(role: Role) -> Group {
     }
 }
 
+/// Whether this role is of the site, which is asked.
+pub fn is_of_site(role: Role) -> bool {
+    group(role) == Group::Site
+}
+
 impl Query {
     /// A check cannot judge an answer, so whoever looks after the data may: a value may be right and fire all the same.
     fn is_settled_by(&self, role: Role) -> bool {
