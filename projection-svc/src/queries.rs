@@ -256,13 +256,7 @@ fn messages(facts: &[Event]) -> Messages {
     facts.iter().filter_map(said).collect()
 }
 
-fn opened(
-    event: &Event,
-    whose: Whose,
-    person: DataSubject,
-    commit: &Commit,
-    messages: &Messages,
-) -> Option<Asked> {
+fn opened(event: &Event, whose: Whose, person: DataSubject, commit: &Commit, messages: &Messages) -> Option<Asked> {
     let Event::QueryOpened { query, kind, place, check, by, to, candidate, .. } = event else { return None };
     let state = match (kind, candidate) {
         (QueryKind::Annotation, _) => QueryState::Closed,
@@ -408,9 +402,12 @@ pub async fn list(
     let mut page = Page { items: Vec::with_capacity(entries.len()), next };
     for (_, listed) in entries {
         let key = query_key(study, person(listed.participant), &listed.query);
-        page.items.extend(view::get_visible::<QueryLists>(tenant, &key, visible).await?.and_then(shown).filter(|query| {
-            query.head.state != QueryState::Candidate || visible.shows_draft_by(query.head.by)
-        }));
+        page.items.extend(
+            view::get_visible::<QueryLists>(tenant, &key, visible)
+                .await?
+                .and_then(shown)
+                .filter(|query| query.head.state != QueryState::Candidate || visible.shows_draft_by(query.head.by)),
+        );
     }
     Ok(page)
 }

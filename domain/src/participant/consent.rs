@@ -31,10 +31,14 @@ pub enum ConsentRefused {
     #[error("this version of the consent form is not approved at the participant's site: record the approval first")]
     NotApproved,
     /// It was taken back.
-    #[error("consent was withdrawn: nothing new is taken unless it is given again; what is missing is said not to be done")]
+    #[error(
+        "consent was withdrawn: nothing new is taken unless it is given again; what is missing is said not to be done"
+    )]
     Withdrawn,
     /// There was none yet.
-    #[error("this is from before consent was given, by its visit's day or by when it was captured: nothing from before is taken")]
+    #[error(
+        "this is from before consent was given, by its visit's day or by when it was captured: nothing from before is taken"
+    )]
     Before,
     /// There was one, and it is over.
     #[error("the consent that was given had ended when this took place: consent is to be given anew")]
@@ -71,7 +75,11 @@ pub(super) fn give(
     context: &Context<'_, Study>,
 ) -> Result<Vec<Event>, Refused> {
     let holds = |last: &Consent| last.withdrawn.is_none() && last.version == *version;
-    if record.consents.last().is_some_and(|last| holds(last) && covers(last, DataOf::Moment(context.captured_at), context)) {
+    if record
+        .consents
+        .last()
+        .is_some_and(|last| holds(last) && covers(last, DataOf::Moment(context.captured_at), context))
+    {
         return Ok(vec![]);
     }
     if let Some(consents) = context.governing.consents().filter(|consents| !consents.is_empty()) {

@@ -143,9 +143,8 @@ fn of_form(record: &Record, key: &FormKey, form: &Form, design: &StudyDesign) ->
         blockers.push(Blocker::FormNotComplete { form: key.clone() });
     }
     let view = View::new(record, design);
-    let left_out = |item: &ItemKey| {
-        design.is_fenced(&item.item, &record.fenced) || is_skipped(&view, &ItemPlace::of(key, item))
-    };
+    let left_out =
+        |item: &ItemKey| design.is_fenced(&item.item, &record.fenced) || is_skipped(&view, &ItemPlace::of(key, item));
     let missing = mandatory(key, form, design).into_iter().filter(|item| !is_answered(form, item) && !left_out(item));
     blockers.extend(missing.map(|item| Blocker::MissingItem { form: key.clone(), item }));
     let required = required_items(design, &key.form);

@@ -54,7 +54,8 @@ impl Consents {
     /// The newest version that data of this site and day needs consent to. A version that the site may not use yet binds
     /// nobody there: nobody could give that consent.
     pub fn required(&self, site: &SiteId, day: Day) -> Option<&ConsentVersion> {
-        let usable = |version: &ConsentVersion| self.published(version).is_some_and(|form| form.approved.contains_key(site));
+        let usable =
+            |version: &ConsentVersion| self.published(version).is_some_and(|form| form.approved.contains_key(site));
         let own = |one: &Requirement| one.site.as_ref().is_none_or(|own| own == site);
         let here = |one: &&Requirement| one.from <= day && own(one) && usable(&one.version);
         self.required.iter().filter(here).map(|one| &one.version).max_by_key(|version| self.number(version))

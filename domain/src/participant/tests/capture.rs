@@ -99,14 +99,18 @@ fn every_fault_of_a_command_is_named_at_once() {
 #[test]
 fn a_value_that_is_too_long_or_in_no_code_list_is_refused_and_on_record() {
     let mut design = crate::testing::design();
-    design.code_lists.push(serde_json::from_value(serde_json::json!({"oid": "YN", "name": "YN", "codes": [{"value": "1"}]})).expect("a code list"));
+    design.code_lists.push(
+        serde_json::from_value(serde_json::json!({"oid": "YN", "name": "YN", "codes": [{"value": "1"}]}))
+            .expect("a code list"),
+    );
     design.items[0].code_list = Some("YN".into());
     let on = |events: &[Event]| {
         let facts = [registered(), consented()].into_iter().chain(events.iter().cloned());
         given::<Participant>(facts).governed(crate::testing::live_study_under(design.clone()))
     };
     let long = "a text of more than twenty characters";
-    let facts = on(&[]).when(save(vec![to_save("AETERM", Some(long), None), to_save("SYSBP", Some("7"), None)])).facts();
+    let facts =
+        on(&[]).when(save(vec![to_save("AETERM", Some(long), None), to_save("SYSBP", Some("7"), None)])).facts();
     let fired: Vec<_> = facts
         .iter()
         .map(|fact| match fact {
@@ -117,7 +121,10 @@ fn a_value_that_is_too_long_or_in_no_code_list_is_refused_and_on_record() {
         })
         .collect();
     let tried = |value: &str| Erasable::Known(ItemValue(value.into()));
-    assert_eq!(fired, [("length:AETERM".into(), tried(long), Some(0)), ("code-list:SYSBP".into(), tried("7"), Some(1))]);
+    assert_eq!(
+        fired,
+        [("length:AETERM".into(), tried(long), Some(0)), ("code-list:SYSBP".into(), tried("7"), Some(1))]
+    );
     let refused = Participant::refusal(&facts).expect("a refusal");
     assert_eq!((refused.code(), &*refused.faults()[1].pointer), ("hard-check", "/items/1/value"));
     assert_eq!(refused.faults()[1].detail, "code-list:SYSBP: SYSBP takes a value of its code list");
