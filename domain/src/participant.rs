@@ -242,6 +242,8 @@ pub struct Item {
     pub computed: bool,
     /// Who saved it last, and when.
     pub saved: Recorded,
+    /// The place of the reason that was given, if one was: it tells by which command.
+    pub reason: Option<Part>,
 }
 
 impl Participant {

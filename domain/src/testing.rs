@@ -60,17 +60,8 @@ impl<D: Decider> Given<D> {
         self
     }
 
-    /// Sends a command that does the same again when it is sent again: whoever sends it may not know what stands there.
-    pub(crate) fn once(self, command: D::Command) -> Outcome<D> {
-        self.send(command, false)
-    }
-
     /// Sends the command.
     pub(crate) fn when(self, command: D::Command) -> Outcome<D> {
-        self.send(command, true)
-    }
-
-    fn send(self, command: D::Command, lawful: bool) -> Outcome<D> {
         let stream = StreamId::in_tenant(&tenant(), crate::history::Aggregate::Participant, Uuid::from_u128(7));
         let context = Context {
             now: datetime!(2026-11-22 12:00 UTC),
@@ -93,7 +84,7 @@ impl<D: Decider> Given<D> {
                 Recorded { revision: Revision(1000), actor: UserId(Uuid::from_u128(1)), stored_at, captured_at };
             events.iter().for_each(|event| after.evolve(event, recorded));
             let again = after.decide(&command, &Context { expected: Some(Revision(1000)), ..context });
-            if let (true, Ok(again), None) = (lawful, again, D::refusal(events)) {
+            if let (Ok(again), None) = (again, D::refusal(events)) {
                 assert_eq!(again, vec![], "{} twice must do nothing more", command.name());
             }
         }

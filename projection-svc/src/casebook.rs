@@ -538,7 +538,7 @@ mod tests {
                 ("TEMP", Some(NotDone::Refused), false, false),
             ]
         );
-        assert_eq!((vs.items[0].source, vs.items[2].source), (Source::Device, Source::User));
+        assert_eq!((vs.items[0].source, vs.items[2].source), (Source::System, Source::User), "BMI was computed");
         assert_eq!(vs.tag, vs.items[0].act.revision, "what is said of a form is no new tag of its values");
         let [first, second] = all.visits.as_slice() else { panic!("{:?}", all.visits) };
         assert_eq!(

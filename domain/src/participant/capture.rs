@@ -111,7 +111,8 @@ pub(super) fn evolve(forms: &mut BTreeMap<FormKey, Form>, event: &Event, recorde
             for saved in items {
                 let value = saved.value.as_ref().map(|value| value.value.clone());
                 let (not_done, computed) = (saved.not_done, saved.computed);
-                form.items.insert(saved.item.clone(), Item { value, not_done, computed, saved: recorded });
+                let reason = saved.reason.as_ref().map(|reason| reason.part.clone());
+                form.items.insert(saved.item.clone(), Item { value, not_done, computed, saved: recorded, reason });
             }
         }
         Event::FormCompleted { form } => forms.entry(form.clone()).or_default().completed = true,

@@ -66,7 +66,9 @@ fn a_participant_of_another_site_is_not_there() {
     let mut elsewhere = principal(Role::Investigator, 1);
     elsewhere.sites = Sites::Only([site("bergen")].into());
     let consent = Command::GiveConsent { version: "1.0".parse().expect("valid"), reference: None };
-    record([registered()]).by(elsewhere).when(consent).rejected("no-such-participant");
+    record([registered()]).by(elsewhere.clone()).when(consent).rejected("no-such-participant");
+    let register = Command::Register { site: site("bergen"), subject_number: "002".parse().expect("valid") };
+    record([registered()]).by(elsewhere).when(register).rejected("no-such-participant");
 }
 
 #[test]

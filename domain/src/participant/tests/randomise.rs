@@ -170,6 +170,6 @@ fn a_blinded_item_is_entered_by_the_unblinded_and_compared_for_nobody_else() {
         let command = save(vec![to_save("SYSBP", Some(value), Some("sent again"))]);
         let mut program = principal(Role::Integrator, 1);
         program.sites = crate::permit::Sites::All;
-        assert_eq!(given.by(program).expecting(3).once(command).facts().len(), 1, "{value}");
+        assert_eq!(given.by(program).expecting(3).when(command).facts().len(), 1, "{value}");
     }
 }
