@@ -62,7 +62,7 @@ study() {
 # Every format at once.
 export_all() {
     LETHE_TOKEN="$manager" "$lethe" data export --study "$1" --format odm132,odm20,csv,dataset-json,xpt --history whole \
-        --to "$to" --recipient "Statistics" --purpose "A round trip of the formats"
+        --to "$to" --recipient "Statistics" --purpose "A round trip of the formats" --expires 7
 }
 
 say "A platform"

@@ -10,6 +10,7 @@ use domain::port::{Clock, Dice, Reauthentication, ReauthenticationError, Tenants
 
 use crate::erasure::ErasureTrigger;
 use crate::execute::Request;
+use crate::exports::Exports;
 use crate::governing::GoverningCache;
 use crate::numbers::NumberKeys;
 
@@ -22,6 +23,7 @@ pub struct Commands {
     pub(crate) governing: GoverningCache,
     pub(crate) numbers: NumberKeys,
     pub(crate) reauthentication: Arc<dyn Reauthentication>,
+    pub(crate) exports: Exports,
 }
 
 /// Nobody can be asked anew who they are, so nobody signs.
@@ -53,8 +55,8 @@ impl Commands {
         erasures: ErasureTrigger,
         reauthentication: Arc<dyn Reauthentication>,
     ) -> Arc<Self> {
-        let (governing, numbers) = (GoverningCache::default(), NumberKeys::default());
-        Arc::new(Self { tenants, clock, dice, erasures, governing, numbers, reauthentication })
+        let (governing, numbers, exports) = (GoverningCache::default(), NumberKeys::default(), Exports::default());
+        Arc::new(Self { tenants, clock, dice, erasures, governing, numbers, reauthentication, exports })
     }
 
     /// A request with a new command id, captured now.

@@ -179,7 +179,8 @@ impl Commands {
             self.claim_number(tenant, stream, number, request).await?;
         }
         // The first commit has no history of its own in which a marker could stand, so the governing stream guards it.
-        let guard = governor.filter(|_| tail.revision == Revision::NONE).map(|stream| (stream, governing.tail));
+        let guarded = D::GUARDED || tail.revision == Revision::NONE;
+        let guard = governor.filter(|_| guarded).map(|stream| (stream, governing.tail));
         let draft = work.draft(&facts, tail, guard, &context);
         let receipt = tenant.journal.append(draft).await?;
         match D::refusal(&facts) {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use domain::design::content_hash;
+use domain::export;
 use domain::history::{Commit, StreamId, Tail};
 use domain::identity::Identity;
 use domain::ids::{CommandId, CorrelationId, Environment};
-use domain::participant::Participant;
+use domain::participant::{self, Participant};
 use domain::permit::Principal;
 use domain::policy::{FollowUp, follow_ups};
 use domain::port::Tenant;
@@ -116,7 +117,13 @@ impl Commands {
         };
         match next {
             FollowUp::Participant(stream, command) => {
-                self.execute::<Participant>(tenant, stream, command, &request).await
+                let done = self.execute::<Participant>(tenant, stream, command, &request).await?;
+                if matches!(command, participant::Command::Restrict {}) {
+                    // What is held was written before: it must be made anew.
+                    let cause = export::Cause::Restriction;
+                    self.withdraw_exports(tenant, stream, cause, request.principal.environment).await?;
+                }
+                Ok(done)
             }
             FollowUp::Identity(stream, command) => self.execute::<Identity>(tenant, stream, command, &request).await,
             FollowUp::Privacy(stream, command) => self.execute::<Privacy>(tenant, stream, command, &request).await,

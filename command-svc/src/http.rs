@@ -4,6 +4,7 @@ mod bulk;
 mod call;
 mod description;
 mod designs;
+mod exports;
 mod lines;
 mod participants;
 mod randomisation;
@@ -34,6 +35,7 @@ pub fn router(commands: Arc<Commands>) -> Router {
         .route("/v1/studies/{study}/participants/{participant}/identity", post(participants::identity))
         .route("/v1/studies/{study}/participants/{participant}/privacy", post(participants::privacy))
         .route("/v1/studies/{study}/participants/{participant}/allocation", get(participants::allocation))
+        .route("/v1/studies/{study}/exports/{export}", post(exports::command))
         .route("/v1/studies/{study}/randomisation", get(randomisation::list))
         .route("/v1/studies/{study}/randomisation/{list}", post(randomisation::command))
         .route("/v1/studies/{study}/randomisation/{list}/reveal", get(randomisation::reveal))

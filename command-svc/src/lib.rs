@@ -11,6 +11,7 @@ pub mod admin;
 pub mod commands;
 pub mod erasure;
 pub mod execute;
+mod exports;
 pub mod follow_up;
 pub mod governing;
 mod http;

@@ -81,6 +81,7 @@ pub(crate) struct State {
     calls: u64,
     fail_at: Option<(u64, When)>,
     draws: u64,
+    held: BTreeSet<domain::ids::ExportId>,
 }
 
 /// All ports at once.
@@ -94,6 +95,11 @@ impl World {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("no test panics while it holds the lock")
+    }
+
+    /// The exports of which files are held.
+    pub(crate) fn held(&self) -> BTreeSet<domain::ids::ExportId> {
+        self.state().held.clone()
     }
 
     pub(crate) fn provision(&self, tenant: &TenantId, study: Option<&StudyId>) {

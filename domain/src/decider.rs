@@ -106,7 +106,11 @@ pub trait Decider: Default + Clone + Send + Sync + 'static {
     /// The state of a second stream whose rules hold here; `()` if there is none.
     type Rules: Fold;
 
-    /// The stream that governs `stream`, if any. It guards the first commit.
+    /// Whether the governing stream guards each commit: what was decided on a state of it is not stored once it has moved. The
+    /// first commit is guarded anyway.
+    const GUARDED: bool = false;
+
+    /// The stream that governs `stream`, if any. It guards the first commit, or each: see [`Decider::GUARDED`].
     fn governed_by(stream: &StreamId) -> Option<StreamId>;
 
     /// The stream of [`Decider::Rules`], if any. It guards nothing: a rule holds from the next decision on.

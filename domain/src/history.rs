@@ -36,11 +36,13 @@ pub enum Aggregate {
     Randomisation,
     /// Who has which subject number.
     SubjectNumber,
+    /// Who got which data, what for and until when.
+    Export,
 }
 
 impl Aggregate {
     /// Every aggregate.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Study,
         Self::DesignPart,
         Self::Participant,
@@ -49,6 +51,7 @@ impl Aggregate {
         Self::User,
         Self::Randomisation,
         Self::SubjectNumber,
+        Self::Export,
     ];
 
     /// The name used in stream ids.
@@ -62,6 +65,7 @@ impl Aggregate {
             Self::User => "user",
             Self::Randomisation => "randomisation",
             Self::SubjectNumber => "subject-number",
+            Self::Export => "export",
         }
     }
 }
@@ -120,7 +124,11 @@ impl StreamId {
             Aggregate::Participant | Aggregate::Identity | Aggregate::Privacy | Aggregate::User => {
                 Uuid::parse_str(&self.id).ok().map(DataSubject)
             }
-            Aggregate::Study | Aggregate::DesignPart | Aggregate::Randomisation | Aggregate::SubjectNumber => None,
+            Aggregate::Study
+            | Aggregate::DesignPart
+            | Aggregate::Randomisation
+            | Aggregate::SubjectNumber
+            | Aggregate::Export => None,
         }
     }
 }

@@ -107,6 +107,8 @@ uuid_ids! {
     HoldId = "hold id";
     /// What joins a participant to a slot of a randomisation list: drawn at random, and sealed where the person is named.
     AllocationId = "allocation id";
+    /// One export, from order to deletion.
+    ExportId = "export id";
 }
 
 text_ids! {

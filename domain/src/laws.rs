@@ -22,6 +22,7 @@ use crate::rejection::Rejection;
 use crate::scope::Scope;
 
 mod blinded;
+mod signed;
 mod tables;
 mod world;
 
@@ -261,6 +262,7 @@ laws! {
     user: crate::user::User;
     randomisation: crate::randomisation::Randomisation;
     subject_number: crate::subject_number::SubjectNumber;
+    export: crate::export::Export;
 }
 
 proptest! {

@@ -3,7 +3,8 @@
 //! - The frame: [`decider`] (state and command in, facts out), [`history`] (streams and commits), [`scope`] and
 //!   [`field`] (personal data is tagged by type), [`body`] (structure apart from values), [`upcast`] (old shapes).
 //! - The aggregates, one file each in one order (facts, state, evolve, commands, decide, rejections, tests):
-//!   [`study`], [`design_part`], [`participant`], [`identity`], [`privacy`], [`user`], [`randomisation`], [`subject_number`].
+//!   [`study`], [`design_part`], [`participant`], [`identity`], [`privacy`], [`user`], [`randomisation`], [`subject_number`],
+//!   [`export`].
 //! - [`permit`]: who may do what. [`policy`]: whenever this, then that. [`port`]: what we ask of the world.
 
 #[macro_use]
@@ -13,6 +14,7 @@ pub mod body;
 pub mod decider;
 pub mod design;
 pub mod design_part;
+pub mod export;
 pub mod history;
 pub mod identity;
 pub mod ids;
@@ -55,6 +57,7 @@ structural!(
     ids::SignatureId,
     ids::ListId,
     ids::AllocationId,
+    ids::ExportId,
     ids::UnblindingId,
     ids::Environment,
     scope::Scope,
@@ -83,6 +86,7 @@ pub fn data_map() -> Vec<field::DataMapRow> {
         user::Event::data_map(),
         randomisation::Event::data_map(),
         subject_number::Event::data_map(),
+        export::Event::data_map(),
     ]
     .concat()
 }

@@ -272,6 +272,9 @@ impl Decider for Participant {
     type Governing = Study;
     type Rules = ();
 
+    /// What was decided before the study froze or locked its data is not stored after (ADR 0019).
+    const GUARDED: bool = true;
+
     fn governed_by(stream: &StreamId) -> Option<StreamId> {
         let study = stream.journal.study.clone()?;
         Some(StreamId { journal: stream.journal.clone(), aggregate: Aggregate::Study, id: study.to_string() })

@@ -210,6 +210,20 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("randomisation.close", &[Unblinded, Controller]),
     ("subject-number.key", &[System]),
     ("subject-number.claim", &[System]),
+    // Whoever may read data may export as much. The files are for the one who ordered them alone.
+    ("export.start", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator, Unblinded]),
+    ("export.list-participants", &[System]),
+    ("export.complete", &[System]),
+    ("export.fail", &[System]),
+    (
+        "export.give-copy",
+        &[Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator, Unblinded, Dpo, Controller],
+    ),
+    (
+        "export.delete",
+        &[Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator, Unblinded, Dpo, Controller],
+    ),
+    ("export.withdraw", &[System]),
     ("user.register", &[System]),
     ("user.issue-token", &[System]),
     ("user.revoke-token", &[System, Controller]),
@@ -287,6 +301,11 @@ pub const QUERIES: &[(&str, &[Role])] = &[
     ("participant.signatures", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Controller]),
     ("query.list", &[Investigator, Coordinator, Monitor, DataManager, Auditor]),
     ("study.lock-readiness", &[DataManager, Auditor, Controller]),
+    (
+        "export.list",
+        &[Unblinded, Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator, Dpo, Controller],
+    ),
+    ("export.download", &[Unblinded, Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
     ("erasure.list", &[Dpo, Controller, Auditor]),
     ("erasure.show", &[Dpo, Controller, Auditor, Investigator]),
 ];

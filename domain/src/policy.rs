@@ -54,7 +54,8 @@ pub fn follow_ups(commit: &Commit) -> Result<Vec<FollowUp>, Malformed> {
         | Aggregate::Identity
         | Aggregate::User
         | Aggregate::Randomisation
-        | Aggregate::SubjectNumber => Ok(vec![]),
+        | Aggregate::SubjectNumber
+        | Aggregate::Export => Ok(vec![]),
     }
 }
 

@@ -18,9 +18,11 @@ use crate::ids::{CommandId, CorrelationId, Environment, ErasureId, TenantId};
 use crate::permit::Principal;
 use crate::scope::{Part, Scope};
 
+mod exports;
 mod kms;
 mod off_site;
 
+pub use exports::{ExportJob, ExportVault, ExportWritten, Exporter, HeldFile, NotFramed};
 pub use kms::{Destruction, Kms, KmsDescription, KmsError, PublicKey, Signature, Signer};
 pub use off_site::{Certified, Certifier, ErasureAccount, HeadTag, Ledger, OffSite, SwapError};
 
@@ -340,6 +342,8 @@ pub struct Tenant {
     pub ledger: Arc<dyn Ledger>,
     /// What proves an erasure.
     pub certifier: Arc<dyn Certifier>,
+    /// What holds the files of exports.
+    pub exports: Arc<dyn ExportVault>,
 }
 
 /// What an erasure waits for that the platform cannot do by itself.

@@ -268,7 +268,7 @@ pub enum Command {
         /// At this site; none: in the whole study.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         site: Option<SiteId>,
-        /// Why, if there is more to say.
+        /// Why, if there is more to say. It belongs to no person, so no erasure reaches it: name nobody, and say nothing about anybody, in it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Label>,
     },
@@ -277,7 +277,7 @@ pub enum Command {
         /// At this site; none: in the whole study.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         site: Option<SiteId>,
-        /// Why.
+        /// Why. It belongs to no person, so no erasure reaches it: name nobody, and say nothing about anybody, in it.
         reason: Label,
     },
     /// Lets nothing change any more.
@@ -285,7 +285,7 @@ pub enum Command {
         /// At this site; none: in the whole study.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         site: Option<SiteId>,
-        /// Why, if there is more to say.
+        /// Why, if there is more to say. It belongs to no person, so no erasure reaches it: name nobody, and say nothing about anybody, in it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Label>,
     },
@@ -294,12 +294,12 @@ pub enum Command {
         /// At this site; none: in the whole study.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         site: Option<SiteId>,
-        /// Why.
+        /// Why. It belongs to no person, so no erasure reaches it: name nobody, and say nothing about anybody, in it.
         reason: Label,
     },
     /// Asks for the lock of the database: all data is frozen by now. Another person confirms.
     AskDatabaseLock {
-        /// Why now.
+        /// Why now. It belongs to no person, so no erasure reaches it: name nobody, and say nothing about anybody, in it.
         reason: Label,
     },
     /// Confirms the lock of the database: every record is gone through, and nothing may hinder it.
@@ -310,7 +310,7 @@ pub enum Command {
     },
     /// Asks for the end of that lock. Another person confirms.
     AskDatabaseUnlock {
-        /// Why.
+        /// Why. It belongs to no person, so no erasure reaches it: name nobody, and say nothing about anybody, in it.
         reason: Label,
     },
     /// Confirms the end of the lock of the database. The data stays frozen until it is unfrozen.

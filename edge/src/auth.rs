@@ -28,7 +28,7 @@ pub fn authenticated(router: Router, credentials: Arc<dyn Credentials>) -> Route
 }
 
 async fn authenticate(State(credentials): State<Arc<dyn Credentials>>, mut request: Request, next: Next) -> Response {
-    let caller = match bearer(request.headers()) {
+    let caller = match bearer(request.headers()).or_else(|| api_key(&request)) {
         Some(token) => credentials.authenticate(token).await,
         None => return unauthorized("send a token: Authorization: Bearer …", "Bearer realm=\"lethe\"").into_response(),
     };
@@ -89,6 +89,13 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let token = token.trim();
     let good = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= TOKEN_BYTES_MAX;
     good.then_some(token)
+}
+
+/// The header in which clients of CDISC's Dataset-JSON API carry a token; taken at its addresses alone.
+fn api_key(request: &Request) -> Option<&str> {
+    let token = request.headers().get("api-key")?.to_str().ok()?.trim();
+    let there = request.uri().path().starts_with("/v1/dataset-json/");
+    (there && !token.is_empty() && token.len() <= TOKEN_BYTES_MAX).then_some(token)
 }
 
 /// 401 with the challenge that RFC 9110, 11.6.1 asks for.

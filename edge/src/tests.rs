@@ -248,3 +248,45 @@ async fn a_wrong_id_in_an_address_is_explained_by_its_rule() {
         assert!(detail.ends_with(rule), "{detail}");
     }
 }
+
+// --- tokens as passwords
+
+async fn asked_by_password(authorization: Option<&str>) -> (u16, String, Value) {
+    let routes = Router::new().route("/who", axum::routing::get(|Caller(_): Caller| async { "seen" }));
+    let routes = super::authenticated_by_password(routes, Arc::new(OneToken));
+    let mut request = Request::get("/who");
+    if let Some(authorization) = authorization {
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    let response = routes.oneshot(request.body(Body::empty()).expect("a request")).await.expect("infallible");
+    let (parts, body) = response.into_parts();
+    let challenge = parts.headers.get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+    let challenge = challenge.unwrap_or_default().to_owned();
+    let bytes = to_bytes(body, usize::MAX).await.expect("in memory");
+    (parts.status.as_u16(), challenge, serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_token_may_be_the_password_of_basic_authentication_and_of_nobody_else() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+    for good in [basic("anybody:good"), basic(":good").replace("Basic", "basic")] {
+        assert_eq!(asked_by_password(Some(&good)).await.0, 200, "{good}");
+    }
+    let long = format!("a:{}", "x".repeat(2000));
+    for (wrong, code) in [
+        (None, "no-credentials"),
+        (Some("Bearer good".to_owned()), "no-credentials"),
+        (Some("Basic !!!".to_owned()), "no-credentials"),
+        (Some(basic("good")), "no-credentials"),
+        (Some(basic("good:")), "no-credentials"),
+        (Some(basic(&long)), "no-credentials"),
+        (Some(basic("good:bad")), "unauthorized"),
+        (Some(basic("a:good:good")), "unauthorized"),
+    ] {
+        let (status, challenge, body) = asked_by_password(wrong.as_deref()).await;
+        assert_eq!((status, body["code"].as_str()), (401, Some(code)), "{wrong:?}");
+        assert!(challenge.starts_with("Basic "), "{wrong:?}");
+    }
+}

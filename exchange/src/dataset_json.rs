@@ -65,33 +65,75 @@ struct JsonColumn<'a> {
     key_sequence: Option<usize>,
 }
 
-/// Writes a table. Whole numbers that fit 64 bits and truth values are JSON's; decimal numbers are texts, as Dataset-JSON
-/// wants them, so that no digit is lost; what is missing is null.
+/// How much of a table is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Whether what the table is called and what its columns are goes along.
+    pub metadata: bool,
+    /// Whether its records do.
+    pub rows: bool,
+    /// How many records to leave out first.
+    pub offset: u64,
+    /// How many to write then, at most.
+    pub limit: Option<u64>,
+}
+
+impl Window {
+    /// All of it.
+    pub const ALL: Self = Self { metadata: true, rows: true, offset: 0, limit: None };
+
+    fn contains(&self, n: u64) -> bool {
+        n >= self.offset && self.limit.is_none_or(|limit| n - self.offset < limit)
+    }
+}
+
+/// Writes a whole table: see [`write_window`].
 pub fn write_dataset<S: Spool>(
     export: &StudyExport<'_>,
     table: &mut SpooledTable<S>,
     form: DatasetForm,
     to: &mut impl Write,
 ) -> Result<(), ExchangeError> {
+    write_window(export, table, form, Window::ALL, to)
+}
+
+/// Writes a table, or a part of it; `records` always counts the whole. Whole numbers that fit 64 bits and truth values are JSON's; decimal numbers are texts, as Dataset-JSON
+/// wants them, so that no digit is lost; what is missing is null.
+pub fn write_window<S: Spool>(
+    export: &StudyExport<'_>,
+    table: &mut SpooledTable<S>,
+    form: DatasetForm,
+    window: Window,
+    to: &mut impl Write,
+) -> Result<(), ExchangeError> {
     let columns = table.table.columns.clone();
     let wide: Vec<bool> = wide_integers(table)?;
-    let head = to_json(&metadata(export, table, &wide)?)?;
+    let head = if window.metadata { to_json(&metadata(export, table, &wide)?)? } else { "{}".to_owned() };
     match form {
+        DatasetForm::Json if !window.rows => to.write_all(head.as_bytes())?,
         // The rows are a member of the same object: its closing brace comes after them.
         DatasetForm::Json => {
             to.write_all(head.strip_suffix('}').unwrap_or(&head).as_bytes())?;
-            to.write_all(b",\"rows\":[")?;
+            to.write_all(if window.metadata { b",\"rows\":[" } else { b"\"rows\":[" })?;
         }
-        DatasetForm::NdJson => to.write_all(head.as_bytes())?,
+        DatasetForm::NdJson if window.metadata => to.write_all(head.as_bytes())?,
+        DatasetForm::NdJson => {}
     }
     let mut records = table.records()?;
-    let mut first = true;
-    while let Some(cells) = records.next_record()? {
-        to.write_all(if form == DatasetForm::Json && first { b"\n" } else { separator(form) })?;
-        first = false;
-        row(to, &columns, &wide, cells)?;
+    let (mut first, mut n) = (true, 0);
+    while window.rows
+        && let Some(cells) = records.next_record()?
+    {
+        if window.contains(n) {
+            let begins = first && (form == DatasetForm::Json || !window.metadata);
+            let lead: &[u8] = if form == DatasetForm::Json { b"\n" } else { b"" };
+            to.write_all(if begins { lead } else { separator(form) })?;
+            first = false;
+            row(to, &columns, &wide, cells)?;
+        }
+        n += 1;
     }
-    to.write_all(if form == DatasetForm::Json { b"\n]}\n" } else { b"\n" })?;
+    to.write_all(if form == DatasetForm::Json && window.rows { b"\n]}\n" } else { b"\n" })?;
     Ok(to.flush()?)
 }
 

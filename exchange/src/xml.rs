@@ -5,7 +5,7 @@ use std::io::Write;
 
 use quick_xml::Writer;
 use quick_xml::events::attributes::Attribute;
-use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
+use quick_xml::events::{BytesCData, BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 use quick_xml::name::QName;
 
 use crate::ExchangeError;
@@ -95,6 +95,15 @@ impl<W: Write> Tag<'_, W> {
         Ok(self.xml.writer.write_event(Event::Empty(self.start))?)
     }
 
+    /// Writes it as an element that holds a text as a CDATA section: for readers that take a text in one piece, which one
+    /// with references is not.
+    pub fn cdata(self, text: impl AsRef<str>) -> Result<(), ExchangeError> {
+        let plain = plain(text.as_ref(), &mut self.xml.replaced);
+        self.xml.writer.write_event(Event::Start(self.start))?;
+        self.xml.writer.write_event(Event::CData(BytesCData::new(plain)))?;
+        Ok(self.xml.writer.write_event(Event::End(BytesEnd::new(self.name)))?)
+    }
+
     /// Writes it as an element that holds a text.
     pub fn text(self, text: impl AsRef<str>) -> Result<(), ExchangeError> {
         let escaped = escape(text.as_ref(), &mut self.xml.replaced);
@@ -102,6 +111,18 @@ impl<W: Write> Tag<'_, W> {
         self.xml.writer.write_event(Event::Text(BytesText::from_escaped(escaped)))?;
         Ok(self.xml.writer.write_event(Event::End(BytesEnd::new(self.name)))?)
     }
+}
+
+/// A text for a CDATA section, whose end it may not hold; what XML cannot hold is replaced.
+fn plain<'a>(text: &'a str, replaced: &mut u64) -> Cow<'a, str> {
+    let taken =
+        |character: char| is_plain(character) || matches!(character, '&' | '<' | '>' | '"' | '\n' | '\r' | '\t');
+    if text.chars().all(taken) && !text.contains("]]>") {
+        return Cow::Borrowed(text);
+    }
+    *replaced += text.chars().filter(|character| !taken(*character)).count() as u64;
+    let text: String = text.chars().map(|character| if taken(character) { character } else { '\u{FFFD}' }).collect();
+    Cow::Owned(text.replace("]]>", "]]]]><![CDATA[>"))
 }
 
 /// Escapes for text and attributes alike. White space other than blanks is written as references: a reader would make
@@ -151,6 +172,16 @@ mod tests {
         let (text, replaced) = written(|xml| xml.tag("a").attr("v", "x<\"&\n\ty").text("1 > 0\r\n").unwrap());
         assert!(text.ends_with("<a v=\"x&lt;&quot;&amp;&#10;&#9;y\">1 &gt; 0&#13;&#10;</a>\n"), "{text}");
         assert_eq!(replaced, 0);
+    }
+
+    #[test]
+    fn a_cdata_section_holds_any_text_in_one_piece_but_its_own_end() {
+        let (text, replaced) = written(|xml| xml.tag("a").cdata("1 < 2 & \"x\"\n").unwrap());
+        assert!(text.ends_with("<a><![CDATA[1 < 2 & \"x\"\n]]></a>\n"), "{text}");
+        assert_eq!(replaced, 0);
+        let (text, replaced) = written(|xml| xml.tag("a").cdata("x]]>y\u{1}").unwrap());
+        assert!(text.ends_with("<a><![CDATA[x]]]]><![CDATA[>y\u{FFFD}]]></a>\n"), "{text}");
+        assert_eq!(replaced, 1);
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl Projection for Audit {
             aggregate: stream.aggregate,
             events: commit.events.iter().map(|event| event.kind.name.clone()).collect(),
             entries: u32::try_from(entries.len()).unwrap_or(u32::MAX),
-            act: Act::of(commit),
+            act: entry::act_of(commit),
         };
         rows.put(commit_key(study, commit.position.sequence), AuditRow::Commit(row));
         for (n, mut entry) in entries.into_iter().enumerate() {

@@ -101,10 +101,9 @@ impl Projection for Happenings {
                 Some(person)
             }
         };
-        if !steps.is_empty() {
-            let happened = Happened::new(person, commit, steps);
-            rows.put(RowKey::plain(Some(study), step_key(commit.position.sequence)), FigureRow::Happened(happened));
-        }
+        // One without steps too: it says how far the study is, and when that was.
+        let happened = Happened::new(person, commit, steps);
+        rows.put(RowKey::plain(Some(study), step_key(commit.position.sequence)), FigureRow::Happened(happened));
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - One projection, one file: its rows, how a commit changes them, its readers, its tests ([`studies`],
 //!   [`overview`], [`participants`], [`matrix`], [`casebook`], [`queries`], [`figures`], [`identity`],
-//!   [`audit`], [`erasures`], [`tokens`]).
+//!   [`audit`], [`erasures`], [`exports`], [`tokens`]).
 //! - [`projection`] says what a projection is; [`fold`] takes commits into one table; [`runner`] follows the journal
 //!   streams of a tenant; [`check`](Runner::check) compares the journal with what the read models have seen;
 //!   [`mod@rebuild`] builds beside the table that serves, compares and switches.
@@ -16,6 +16,7 @@ pub mod cells;
 mod check;
 pub mod compare;
 pub mod erasures;
+pub mod exports;
 pub mod figures;
 pub mod fold;
 mod frame;
@@ -55,6 +56,7 @@ pub fn projections() -> Vec<Box<dyn fold::Model>> {
         fold::model::<identity::Identities>(),
         fold::model::<audit::Audit>(),
         fold::model::<erasures::Erasures>(),
+        fold::model::<exports::Exports>(),
         fold::model::<tokens::Tokens>(),
     ]
 }

@@ -136,7 +136,6 @@ structural!(Line, Whose, Items, Standing);
 
 kinds! {
     /// What the table holds.
-    #[expect(clippy::large_enum_variant, reason = "rows are handled one by one, never in arrays")]
     pub enum MatrixRow {
         /// A line of the matrix.
         "line" Line(Line),

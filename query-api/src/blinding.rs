@@ -137,6 +137,8 @@ fn address(query: &str) -> Option<&'static str> {
         "participant.signatures" => const_format(PERSON, "signatures"),
         "query.list" => "/v1/studies/cardio/queries",
         "study.figures" => "/v1/studies/cardio/figures/queries",
+        "export.list" => "/v1/studies/cardio/exports",
+        "export.download" => "/v1/studies/cardio/exports/00000000-0000-0000-0000-000000000009/files/cardio.csv",
         "erasure.list" => "/v1/erasures",
         "erasure.show" => "/v1/erasures/00000000-0000-0000-0000-000000000009",
         "participant.arm"
@@ -150,6 +152,15 @@ fn address(query: &str) -> Option<&'static str> {
 
 /// The same queries under other addresses.
 const ELSEWHERE: &[&str] = &[
+    "/v1/studies/cardio/figures/enrolment",
+    "/v1/studies/cardio/figures/visits",
+    "/v1/studies/cardio/figures/completeness",
+    "/v1/studies/cardio/figures/entry-lag",
+    "/v1/studies/cardio/figures/verification",
+    "/v1/studies/cardio/figures/lock-readiness",
+    "/v1/studies/cardio/figures/signatures",
+    "/v1/studies/cardio/figures/queries?as_of=2026-11-22T12:00:00Z",
+    "/v1/studies/cardio/overview?as_of_position=cardio:1:5",
     "/v1/studies/cardio/audit?format=odm132",
     "/v1/studies/cardio/audit?format=odm20",
     "/RaveWebServices/studies",

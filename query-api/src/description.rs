@@ -6,7 +6,8 @@ use utoipa::openapi::{HeaderBuilder, Object, RefOr, Response, Type};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
 use crate::{
-    audit, casebook, erasures, figures, identity, matrix, overview, participants, queries, signatures, studies, trail,
+    audit, casebook, datasets, erasures, exports, figures, identity, matrix, overview, participants, queries,
+    signatures, studies, trail,
 };
 
 #[derive(OpenApi)]
@@ -41,6 +42,16 @@ use crate::{
         erasures::certificate_page,
         erasures::holds,
         erasures::restrictions,
+        exports::list,
+        exports::show,
+        exports::file,
+        datasets::about,
+        datasets::studies,
+        datasets::study,
+        datasets::snapshots,
+        datasets::list,
+        datasets::dataset,
+        datasets::ndjson,
     ),
     components(schemas(ProblemBody)),
     tags((name = "queries", description = "What dashboards and people ask.")),

@@ -13,7 +13,7 @@ use domain::port::Tenant;
 use domain::scope::Scope;
 use edge::{Caller, Ids, Parameters, Problem};
 use projection_svc::erasures::{self, Erasure, Hold, Restriction};
-use projection_svc::{Visible, participants, studies};
+use projection_svc::{Visible, exports, participants, studies};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -149,8 +149,9 @@ async fn present(
     caller: &Principal,
     erasure: &ErasureId,
 ) -> Result<Option<Erasure>, Problem> {
-    let found = find(tenant, caller, erasure).await?;
-    Ok(found.map(|found| found.held_up(queries.waits_on(&tenant.id, *erasure))))
+    let Some(mut found) = find(tenant, caller, erasure).await? else { return Ok(None) };
+    found.tell = exports::recipients_of(tenant, &found.study, found.participant).await?;
+    Ok(Some(found.held_up(queries.waits_on(&tenant.id, *erasure))))
 }
 
 /// The erasure, if it is in a study of the caller's environment and at a site that the caller reaches.

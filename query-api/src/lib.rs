@@ -7,9 +7,11 @@ mod audit;
 #[cfg(test)]
 mod blinding;
 mod casebook;
+mod datasets;
 mod description;
 mod desk;
 mod erasures;
+mod exports;
 mod figures;
 mod identity;
 mod matrix;
@@ -43,5 +45,7 @@ pub fn router(queries: Arc<Queries>) -> Router {
         .merge(audit::routes())
         .merge(trail::routes())
         .merge(erasures::routes())
+        .merge(exports::routes())
+        .merge(datasets::routes())
         .with_state(queries)
 }

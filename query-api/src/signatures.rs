@@ -34,16 +34,16 @@ pub(crate) fn routes() -> Router<Arc<Queries>> {
 #[schema(as = Signature)]
 pub(crate) struct SignatureView {
     /// Which one.
-    signature: SignatureId,
+    pub(crate) signature: SignatureId,
     /// What was signed.
-    place: Place,
+    pub(crate) place: Place,
     /// What it means.
-    meaning: Meaning,
+    pub(crate) meaning: Meaning,
     /// The name printed with it.
-    printed_name: Shown<String>,
+    pub(crate) printed_name: Shown<String>,
     /// Who signed and when.
     #[serde(flatten)]
-    act: Act,
+    pub(crate) act: Act,
     /// How the signer was known.
     factors: Vec<Factor>,
     /// The forms that it covers, as they stood.
@@ -52,9 +52,9 @@ pub(crate) struct SignatureView {
     /// Content hash of the design that was live.
     design: CommitHash,
     /// Over what was signed.
-    digest: CommitHash,
+    pub(crate) digest: CommitHash,
     /// Nothing that it covers has changed since.
-    holds: bool,
+    pub(crate) holds: bool,
     /// What changed, who changed it and when.
     dropped: Option<Change>,
     /// It was dropped, and nobody has signed the same again.
@@ -93,7 +93,7 @@ pub(crate) async fn list(
     Ok(Answer { reflected: entered.reflected, body: List::whole(items) })
 }
 
-async fn verified(
+pub(crate) async fn verified(
     tenant: &Tenant,
     study: &StudyId,
     participant: &ParticipantId,

@@ -126,6 +126,6 @@ pub(crate) async fn content_of(tenant: &Tenant, study: &StudyId, design: &Design
     serde_json::from_str(&text).map_err(|_| Failure::damaged(&stream, "a published design is no design"))
 }
 
-async fn text_of(tenant: &Tenant, study: &StudyId, design: &Design) -> Result<String, Failure> {
+pub(crate) async fn text_of(tenant: &Tenant, study: &StudyId, design: &Design) -> Result<String, Failure> {
     studies::design_text(tenant, study, &design.parts).await
 }

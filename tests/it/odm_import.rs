@@ -148,7 +148,7 @@ fn exported(folder: &Folder, token: &str, saved: u64) {
     let to = out.to_str().expect("a path");
     let export = ["data", "export", "--study", "openedc", "--format", "odm20,csv", "--history", "whole", "--to", to]
         .into_iter()
-        .chain(["--recipient", "Statistics", "--purpose", "A test"])
+        .chain(["--recipient", "Statistics", "--purpose", "A test", "--expires", "7"])
         .collect::<Vec<_>>();
     let (code, _, err) = run(folder, token, &export);
     assert_eq!(code, Some(0), "{err}");

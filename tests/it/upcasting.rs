@@ -10,7 +10,8 @@ use domain::field::{Fact, PERSONAL};
 use domain::history::{EventType, OpenEvent};
 use domain::upcast::upcast;
 use domain::{
-    body, design_part, identity, participant, permit, privacy, randomisation, scope, study, subject_number, user,
+    body, design_part, export, identity, participant, permit, privacy, randomisation, scope, study, subject_number,
+    user,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -138,6 +139,7 @@ fn every_shape_has_a_fixture_and_every_fixture_is_known() {
         .chain(wanted::<user::Event>())
         .chain(wanted::<randomisation::Event>())
         .chain(wanted::<subject_number::Event>())
+        .chain(wanted::<export::Event>())
         .collect();
     let there: BTreeSet<String> = fixtures().into_keys().collect();
     let missing: Vec<_> = wanted.difference(&there).collect();
@@ -156,6 +158,7 @@ fn every_fixture_reads_whole_and_erased() {
     check(&fixtures, became::user());
     check(&fixtures, became::randomisation());
     check(&fixtures, became::subject_number());
+    check(&fixtures, became::export());
 }
 
 /// The words of a list, each of which must read and be written as it stands.

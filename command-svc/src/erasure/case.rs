@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::export;
 use domain::history::{Commit, StreamId, Tail};
 use domain::ids::{CommandId, CorrelationId, ErasureId};
 use domain::permit::Principal;
@@ -133,8 +134,12 @@ impl<'a> Case<'a> {
             Next::Begin => self.begin().await,
             Next::Commit(extent) => self.commit(extent).await,
             Next::PurgeDerived(_) => self.purge_derived().await,
-            // Nothing leaves the platform yet, so nobody has received anything.
-            Next::NotifyRecipients(_) => Ok(Step::RecipientsNotified { recipients: 0 }),
+            // Who they are stands in the register of exports, and in the answer about this erasure.
+            Next::NotifyRecipients(_) => {
+                let recipients = self.commands.recipients_of(self.tenant, self.stream).await;
+                let recipients = self.noted(recipients)?.len() as u32;
+                Ok(Step::RecipientsNotified { recipients })
+            }
             Next::Verify(extent) => self.verify(extent).await,
             Next::Complete => self.certify().await,
             Next::Decide | Next::DestroyKeys(_) | Next::Nothing => {
@@ -163,6 +168,9 @@ impl<'a> Case<'a> {
             self.noted(self.commands.follow_up(self.tenant, &marker, &self.cause).await)?;
             tracing::trace!(target: "failpoint", at = "erasure-marked");
         }
+        let environment = self.cause.environment;
+        let withdrawn = self.commands.withdraw_exports(self.tenant, self.stream, export::Cause::Erasure, environment);
+        self.noted(withdrawn.await)?;
         Ok(Step::Committed {})
     }
 

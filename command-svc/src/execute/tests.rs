@@ -43,6 +43,35 @@ async fn a_conflict_is_decided_anew_and_too_many_are_told() {
     assert!(matches!(refused, Err(Refusal::Contended)), "{refused:?}");
 }
 
+/// The freeze is stored between the decision of a save and its append: the save is decided anew, and refused.
+#[tokio::test]
+async fn what_was_decided_before_a_freeze_is_not_stored_after_it() {
+    let (world, commands, tenant, _) = live_study().await;
+    let by = |role| commands.request(person(role, 1));
+    let doctor = || by(Role::Investigator);
+    commands.execute::<Participant>(&tenant, &participant(1), &register(1), &doctor()).await.expect("registered");
+    let consent = participant::Command::GiveConsent { version: "1".parse().expect("valid"), reference: None };
+    commands.execute::<Participant>(&tenant, &participant(1), &consent, &doctor()).await.expect("consented");
+    let study = StreamId::in_study(&acme(), &cardio(), Aggregate::Study, cardio());
+    let freeze = domain::study::Command::FreezeData { site: None, reason: None };
+    let item = serde_json::json!({"group": "G", "item": "SYSBP", "value": "120"});
+    let save = serde_json::json!({"type": "save-items", "visit": "V1", "form": "VS", "items": [item]});
+    let save = serde_json::from_value(save).expect("a command");
+    let (manager, request, record) = (by(Role::DataManager), doctor(), participant(1));
+    // Both are decided before either is stored; the one that is asked first is stored first.
+    let (frozen, saved) = tokio::join!(
+        biased;
+        commands.execute::<Study>(&tenant, &study, &freeze, &manager),
+        commands.execute::<Participant>(&tenant, &record, &save, &request),
+    );
+    frozen.expect("frozen");
+    let tried = world.drafts().iter().filter(|draft| draft.stream == participant(1)).count();
+    assert_eq!(tried, 3, "the save was decided, and tried, before the freeze was there");
+    let Err(Refusal::Rejected(answer)) = saved else { panic!("stored behind the freeze: {saved:?}") };
+    assert_eq!(domain::rejection::Rejection::code(&answer), "frozen");
+    assert!(!world.events(&participant(1)).contains(&"items-saved".to_owned()));
+}
+
 #[tokio::test]
 async fn of_those_who_race_each_is_decided_on_what_the_one_before_left() {
     let (world, commands, tenant, _) = live_study().await;
@@ -82,18 +111,18 @@ async fn an_append_whose_answer_was_lost_is_found_again_by_its_command_id() {
 }
 
 #[tokio::test]
-async fn a_study_that_moved_meanwhile_guards_the_first_commit_of_a_stream() {
+async fn every_commit_of_a_participant_is_guarded_by_the_study() {
     let (world, commands, tenant, _) = live_study().await;
     let request = commands.request(person(Role::Investigator, 1));
     commands.execute::<Participant>(&tenant, &participant(1), &register(1), &request).await.expect("registered");
-    let drafts = world.drafts();
     let study = StreamId::in_study(&acme(), &cardio(), Aggregate::Study, cardio());
     let tail = tenant.journal.load(&study, Default::default()).await.expect("in memory").last().map(Commit::tail);
-    assert_eq!(drafts.last().and_then(|draft| draft.guard.clone()), tail.map(|tail| (study, tail)));
+    let guard = tail.map(|tail| (study, tail));
+    assert_eq!(world.drafts().last().and_then(|draft| draft.guard.clone()), guard);
     let consent = participant::Command::GiveConsent { version: "1".parse().expect("valid"), reference: None };
     let request = commands.request(person(Role::Investigator, 1));
     commands.execute::<Participant>(&tenant, &participant(1), &consent, &request).await.expect("consented");
-    assert_eq!(world.drafts().last().and_then(|draft| draft.guard.clone()), None);
+    assert_eq!(world.drafts().last().and_then(|draft| draft.guard.clone()), guard);
 }
 
 #[tokio::test]

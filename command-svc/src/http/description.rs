@@ -4,7 +4,7 @@ use domain::ids::{ParticipantId, StudyId};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{bulk, designs, participants, randomisation, rehearsal, studies};
+use super::{bulk, designs, exports, participants, randomisation, rehearsal, studies};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,6 +19,7 @@ use super::{bulk, designs, participants, randomisation, rehearsal, studies};
         participants::identity,
         participants::privacy,
         participants::allocation,
+        exports::command,
         randomisation::list,
         randomisation::command,
         randomisation::reveal,

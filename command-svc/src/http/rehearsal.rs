@@ -16,6 +16,9 @@ use crate::commands::Commands;
 use crate::execute::Request;
 use crate::rehearse::record_of;
 
+/// The body of one rehearsal at most: all that one participant has.
+const BODY_MAX: usize = 32 * 1024 * 1024;
+
 /// The commands that one rehearsal takes at most.
 const COMMANDS_MAX: usize = 10_000;
 
@@ -73,7 +76,7 @@ pub(super) async fn rehearse(
     State(commands): State<Arc<Commands>>,
     Caller(principal): Caller,
     Ids((study, participant)): Ids<(StudyId, ParticipantId)>,
-    JsonBody(body): JsonBody<RehearsalBody>,
+    JsonBody(body): JsonBody<RehearsalBody, BODY_MAX>,
 ) -> Result<Response, Problem> {
     let tenant = commands.tenants.tenant(&principal.tenant).ok_or_else(Problem::no_such_study)?;
     let request = commands.request(principal);

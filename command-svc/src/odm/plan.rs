@@ -48,6 +48,9 @@ pub struct Step {
     pub captured_at: Option<OffsetDateTime>,
 }
 
+/// The values of a form by the change of their item that they are, from 0, and by the time at which they were captured.
+type Saves = BTreeMap<(usize, Option<OffsetDateTime>), (Vec<ItemToSave>, Vec<StepItem>)>;
+
 /// Where a value stands in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepItem {
@@ -168,7 +171,7 @@ impl Plan {
             last.insert(key_of(item), n);
         }
         let mut rounds: BTreeMap<_, usize> = BTreeMap::new();
-        let mut saves: BTreeMap<(usize, Option<OffsetDateTime>), (Vec<ItemToSave>, Vec<StepItem>)> = BTreeMap::new();
+        let mut saves = Saves::new();
         for (n, item) in form.items.iter().enumerate() {
             let at = (item.line, "ItemData", item.item.as_str());
             if let Err(rule) = fitting(&form.key, item, design) {

@@ -3,6 +3,7 @@
 mod broken;
 mod clinical;
 mod clinical_two;
+mod data_round_trip;
 mod design;
 mod real;
 mod repeats;

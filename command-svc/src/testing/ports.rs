@@ -166,3 +166,34 @@ impl Dice for World {
         content_hash(self.uuid().as_bytes()).0
     }
 }
+
+#[async_trait]
+impl domain::port::ExportVault for World {
+    async fn begin(&self, export: domain::ids::ExportId) -> Result<(), Failure> {
+        self.call(|state| {
+            state.held.insert(export);
+        })
+    }
+
+    async fn create(&self, _: domain::ids::ExportId, _: &str) -> Result<Box<dyn domain::port::HeldFile>, Failure> {
+        unimplemented!("the write side writes no files")
+    }
+
+    async fn open(&self, _: domain::ids::ExportId, _: &str) -> Result<Option<Box<dyn std::io::Read + Send>>, Failure> {
+        unimplemented!("the write side reads no files")
+    }
+
+    async fn holds(&self, export: domain::ids::ExportId) -> Result<bool, Failure> {
+        self.call(|state| state.held.contains(&export))
+    }
+
+    async fn destroy(&self, export: domain::ids::ExportId) -> Result<(), Failure> {
+        self.call(|state| {
+            state.held.remove(&export);
+        })
+    }
+
+    async fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Failure> {
+        unimplemented!("the write side signs nothing")
+    }
+}

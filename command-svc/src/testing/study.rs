@@ -24,6 +24,7 @@ pub(crate) fn tenant(id: &str, world: &Arc<World>) -> Arc<Tenant> {
         progress: world.clone(),
         ledger: world.clone(),
         certifier: world.clone(),
+        exports: world.clone(),
     })
 }
 

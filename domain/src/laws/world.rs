@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::decider::Decider;
 use crate::design::{ItemValue, StudyDesign, content_hash};
 use crate::design_part::{self, DesignPart, PartText};
+use crate::export::{self, Export};
 use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::identity::{self, Detail, Identity, PlainDetails};
 use crate::ids::{
@@ -601,6 +602,58 @@ impl World for SubjectNumber {
     }
 
     fn compares_values(_: &subject_number::Command) -> bool {
+        false
+    }
+}
+
+impl World for Export {
+    fn commands() -> BoxedStrategy<export::Command> {
+        use export::Command::{Complete, Delete, Fail, GiveCopy, ListParticipants, Start, Withdraw};
+        let frame = export::Frame {
+            sites: [site("oslo")].into(),
+            scopes: [Scope::HealthClinical].into(),
+            design: CommitHash([3; 32]),
+            position: 7,
+        };
+        let days = select(vec!["2026-11-29T12:00:00Z", "2020-01-01T00:00:00Z"]);
+        let start = (days, any::<bool>(), any::<bool>()).prop_map(move |(until, csv, framed)| Start {
+            order: Box::new(export::Order {
+                recipient: label("Statistics"),
+                purpose: label("Interim analysis"),
+                expires_at: serde_json::from_value(until.into()).expect("a moment"),
+                instruction: None,
+                formats: if csv { [export::Format::Csv].into() } else { BTreeSet::new() },
+                sites: BTreeSet::new(),
+                design: None,
+                history: export::HistoryWanted::None,
+                tables: export::TablesBy::ItemGroup,
+                guard_formulas: false,
+            }),
+            frame: framed.then(|| frame.clone()),
+        });
+        let people = prop::collection::vec((1..4_u128).prop_map(|n| ParticipantId(Uuid::from_u128(n))), 0..3);
+        let causes = select(vec![export::Cause::Expired, export::Cause::Erasure, export::Cause::Missing]);
+        prop_oneof![
+            4 => start,
+            3 => people.prop_map(|participants| ListParticipants { participants }),
+            3 => Just(Complete { manifest: CommitHash([4; 32]), files: vec![] }),
+            1 => Just(Fail {}),
+            2 => Just(GiveCopy { recipient: label("Registry"), purpose: label("Safety report") }),
+            1 => Just(Delete {}),
+            1 => causes.prop_map(|cause| Withdraw { cause }),
+        ]
+        .boxed()
+    }
+
+    fn governing() -> BoxedStrategy<Study> {
+        prop_oneof![9 => Just(live_study()), 1 => Just(Study::Absent)].boxed()
+    }
+
+    fn stream() -> StreamId {
+        in_study(Aggregate::Export, Uuid::from_u128(9))
+    }
+
+    fn compares_values(_: &export::Command) -> bool {
         false
     }
 }

@@ -94,7 +94,9 @@ fn read_only(record: &Record, design: &StudyDesign) -> Vec<ItemPlace> {
 fn unfit(record: &Record, design: &StudyDesign) -> Vec<Unfit> {
     let mut unfit = Vec::new();
     for (key, form) in &record.forms {
-        for (item, saved) in form.items.iter().filter(|(item, _)| design.has_item(key, item)) {
+        // What a version would not take tells something of the value: of a blinded one nobody is told.
+        let told = |item: &super::ItemKey| design.has_item(key, item) && !design.is_blinded(&item.item);
+        for (item, saved) in form.items.iter().filter(|(item, _)| told(item)) {
             let (Some(Erasable::Known(value)), Some(definition)) = (&saved.value, design.item(&item.item)) else {
                 continue;
             };

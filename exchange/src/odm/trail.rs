@@ -132,6 +132,9 @@ impl TrailWriter {
     /// [`ExchangeError::OutOfRange`].
     pub fn begin(frame: TrailFrame, version: OdmVersion) -> Result<Self, ExchangeError> {
         let mut xml = Xml::new(Vec::new())?;
+        // ODM 2.0 has no such attribute.
+        let about = format!("Audit trail of {} through {}", frame.study, frame.through);
+        let about = (version == OdmVersion::V1_3_2).then_some(about);
         xml.tag("ODM")
             .attr("xmlns", version.namespace())
             .attr("FileType", "Transactional")
@@ -142,7 +145,7 @@ impl TrailWriter {
             .attr("ODMVersion", version.as_str())
             .attr("SourceSystem", "Lethe")
             .attr("SourceSystemVersion", frame.software_version)
-            .attr("Description", format!("Audit trail of {} through {}", frame.study, frame.through))
+            .maybe("Description", about)
             .start()?;
         let sites = with_the_study(&frame);
         let admin = Admin {

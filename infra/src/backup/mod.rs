@@ -14,7 +14,7 @@ mod error;
 mod import;
 mod manifest;
 mod read;
-mod signed;
+pub(crate) mod signed;
 mod source;
 #[cfg(test)]
 mod tests;

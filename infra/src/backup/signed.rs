@@ -40,7 +40,7 @@ fn message(label: &str, signed: &Value) -> Vec<u8> {
     format!("{label}\n{signed}").into_bytes()
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     let is_hex = text.len().is_multiple_of(2) && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let digits = is_hex.then_some(text)?;
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect()

@@ -126,6 +126,9 @@ impl Append {
         if let Some(outcome) = self.publish_while_still(guard).await {
             return outcome;
         }
+        if self.after > 0 {
+            return self.publish_after_a_look(guard).await;
+        }
         let filler = Outgoing::new(guard_subject(&self.journal.id), Bytes::new());
         let filler = filler.expecting_of(&guard.subject, guard.sequence);
         // The filler first: then the batch's last sequence is the commit's.
@@ -147,7 +150,7 @@ impl Append {
             if !self.stands(guard, end).await? {
                 return Some(Err(moved()));
             }
-            let still = Still { subject: guard.subject.clone(), as_of: end };
+            let still = Still { subject: guard.subject.clone(), as_of: end, by_server: self.after == 0 };
             match self.store(Some(still)).await {
                 Err(refusal) if refusal.verdict() == Verdict::Moved => {}
                 outcome => return Some(outcome),
@@ -158,6 +161,17 @@ impl Append {
             }
         }
         None
+    }
+
+    /// Where other processes write too, every guarded commit would be a batch, and the batches of one study hinder each
+    /// other. Where a stream has a history of its own, so that a marker can stand in it, the guard is looked at right
+    /// before: what another process moves in the time of one request is not noticed.
+    async fn publish_after_a_look(&self, guard: &Guard) -> Result<u64, Refusal> {
+        match self.end_of_guard(guard).await {
+            Some(end) if end == guard.sequence => self.publish_unguarded().await,
+            Some(_) => Err(moved()),
+            None => Err(Refusal::Silence("the stream that guards a commit could not be read".into())),
+        }
     }
 
     /// Whether the guard's stream has not moved until the journal stream reached `end`. None: it could not be read.
@@ -171,6 +185,10 @@ impl Append {
 
     async fn store(&self, guard: Option<Still>) -> Result<u64, Refusal> {
         self.journal.store(&self.wire, Parcel { message: self.message(), guard }).await
+    }
+
+    async fn publish_unguarded(&self) -> Result<u64, Refusal> {
+        if self.journal.replicas == 1 { self.store(None).await } else { self.publish_at_once().await }
     }
 
     /// In a cluster the leader gathers by itself what comes at once.
@@ -193,8 +211,7 @@ impl Attempt for Append {
     async fn publish(&self) -> Result<u64, Refusal> {
         match &self.guard {
             Some(guard) => self.publish_guarded(guard).await,
-            None if self.journal.replicas == 1 => self.store(None).await,
-            None => self.publish_at_once().await,
+            None => self.publish_unguarded().await,
         }
     }
 

@@ -54,10 +54,14 @@ pub(super) struct Parcel {
 }
 
 /// A subject that must not have moved.
+#[derive(Debug)]
 pub(super) struct Still {
     pub(super) subject: String,
     /// It had not when the journal stream had reached this sequence.
     pub(super) as_of: u64,
+    /// The server is to see to it as well, so that no other process moves it unseen. That takes the end of the journal stream
+    /// for an expectation. Otherwise this process sees to it for what it writes itself, which costs nothing.
+    pub(super) by_server: bool,
 }
 
 /// What waits for one journal stream.
@@ -79,10 +83,17 @@ struct Queue {
 #[derive(Debug)]
 struct Waiting {
     message: Outgoing,
-    guard: Option<(String, u64)>,
+    guard: Option<Still>,
     answer: oneshot::Sender<Result<u64, Refusal>>,
     /// Given back with the answer.
     _room: OwnedSemaphorePermit,
+}
+
+impl Waiting {
+    /// Whether it expects where the journal stream ends.
+    fn expects_end(&self) -> bool {
+        self.guard.as_ref().is_some_and(|still| still.by_server)
+    }
 }
 
 /// What flies together. All stand after `end` if nobody else writes.
@@ -105,12 +116,12 @@ impl Group {
         !std::mem::replace(&mut queue.served, true)
     }
 
-    /// How many publishes those who wait are worth; none: then nobody sees to the queue from now on. One with a guard counts
-    /// twice, as those go one after the other if they do not go as a batch.
+    /// How many publishes those who wait are worth; none: then nobody sees to the queue from now on. One that expects the
+    /// end counts twice, as those go one after the other if they do not go as a batch.
     fn waiting(&self) -> usize {
         let mut queue = self.lock();
         queue.served = !queue.waiting.is_empty();
-        queue.waiting.iter().map(|one| if one.guard.is_some() { 2 } else { 1 }).sum()
+        queue.waiting.iter().map(|one| if one.expects_end() { 2 } else { 1 }).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -130,8 +141,7 @@ impl Found {
         let room = self.group.room.clone().acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX)).await;
         let room = room.map_err(|_| Refusal::Silence("the journal is being closed".into()))?;
         let (answer, answered) = oneshot::channel();
-        let guard = parcel.guard.map(|still| (still.subject, still.as_of));
-        if self.group.enqueue(Waiting { message: parcel.message, guard, answer, _room: room }) {
+        if self.group.enqueue(Waiting { message: parcel.message, guard: parcel.guard, answer, _room: room }) {
             // A task of its own: whoever waits here may go away, and the others' messages fly all the same.
             tokio::spawn(serve(self.clone(), wire.clone()));
         }
@@ -141,12 +151,12 @@ impl Found {
     /// What flies next, in the order in which it came.
     ///
     /// A subject may stand in a batch once, and a guard that moves within a flight would move unseen: what is in the way of
-    /// another waits for the next flight. A guard of which it is not known that it stands comes back as moved.
+    /// another, before it or behind it, waits for the next flight. A guard of which it is not known that it stands comes back as moved.
     fn next_flight(&self, turn: Option<OwnedSemaphorePermit>) -> Flight {
         let end = self.seen();
         let mut queue = self.group.lock();
         let (mut load, mut left) = (Vec::new(), VecDeque::new());
-        let (mut subjects, mut bytes) = (BTreeSet::new(), 0);
+        let (mut subjects, mut guards, mut bytes) = (BTreeSet::new(), BTreeSet::new(), 0);
         while let Some(one) = queue.waiting.pop_front() {
             let size = one.message.payload.len() + OVERHEAD;
             if load.len() == MAX_BATCH || (bytes + size > FLIGHT_BYTES && !load.is_empty()) {
@@ -154,14 +164,22 @@ impl Found {
                 break;
             }
             let in_the_way = |subject: &str| subjects.contains(subject);
-            if in_the_way(&one.message.subject) || one.guard.as_ref().is_some_and(|(guard, _)| in_the_way(guard)) {
+            let moves_a_guard = guards.contains(&one.message.subject);
+            if moves_a_guard
+                || in_the_way(&one.message.subject)
+                || one.guard.as_ref().is_some_and(|still| in_the_way(&still.subject))
+            {
                 left.push_back(one);
-            } else if one.guard.as_ref().is_some_and(|(guard, as_of)| self.own.moved(guard, *as_of, end) != Some(false))
+            } else if one
+                .guard
+                .as_ref()
+                .is_some_and(|still| self.own.moved(&still.subject, still.as_of, end) != Some(false))
             {
                 let _ = one.answer.send(Err(moved()));
             } else {
                 bytes += size;
                 subjects.insert(one.message.subject.clone());
+                guards.extend(one.guard.as_ref().map(|still| still.subject.clone()));
                 load.push(one);
             }
         }
@@ -220,9 +238,9 @@ async fn fly(journal: Arc<Found>, wire: Wire, flight: Flight) {
     one_by_one(&journal, &wire, load, end).await;
 }
 
-/// Publishes a flight as single messages, those without a guard side by side.
+/// Publishes a flight as single messages, those that do not expect the end side by side.
 async fn one_by_one(journal: &Found, wire: &Wire, load: Vec<Waiting>, end: u64) {
-    let (guarded, plain): (Vec<_>, Vec<_>) = load.into_iter().partition(|one| one.guard.is_some());
+    let (guarded, plain): (Vec<_>, Vec<_>) = load.into_iter().partition(Waiting::expects_end);
     // Where the journal stream ends, as long as only this flight writes.
     let mut known_end = Some(end);
     for one in guarded {
@@ -243,7 +261,7 @@ async fn one_by_one(journal: &Found, wire: &Wire, load: Vec<Waiting>, end: u64) 
 /// The messages of a flight. One expectation of where the whole journal stream ends holds for every guard among them.
 fn batch(load: &[Waiting], end: u64) -> Vec<Outgoing> {
     let mut messages: Vec<Outgoing> = load.iter().map(|one| one.message.clone()).collect();
-    if load.iter().any(|one| one.guard.is_some())
+    if load.iter().any(Waiting::expects_end)
         && let Some(first) = messages.first_mut()
     {
         *first = std::mem::take(first).expecting_journal_at(end);

@@ -1,4 +1,5 @@
-//! How much memory an export of the whole study takes: of the process that exports, and of the one that serves it.
+//! How much memory an export of the whole study takes: of the process that serves and writes it, and of the one that asks
+//! for it.
 
 use std::fs;
 use std::path::Path;
@@ -25,11 +26,11 @@ pub(super) async fn measure(plan: &Plan, scene: &Scene, figures: &mut Figures) -
         let everybody = export(scene, STUDY, format).await?;
         figures.results.push(Figure {
             name: format!("memory.export.{format}"),
-            ours: everybody.exporter,
-            raw: nobody.exporter,
+            ours: everybody.server,
+            raw: nobody.server,
             unit: "MiB",
             spread: 0.0,
-            more: vec![("serve", everybody.server), ("seconds", everybody.seconds), ("file_mib", everybody.written)],
+            more: vec![("client", everybody.exporter), ("seconds", everybody.seconds), ("file_mib", everybody.written)],
         });
     }
     Ok(())
@@ -52,6 +53,8 @@ fn arguments(study: &str, format: &str, to: &Path) -> Vec<String> {
         ("--to", to.as_str()),
         ("--recipient", "A benchmark"),
         ("--purpose", "Measuring memory"),
+        ("--expires", "1"),
+        ("--expires", "1"),
     ];
     let options = options.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
     ["data", "export"].map(str::to_owned).into_iter().chain(options).collect()

@@ -34,10 +34,14 @@ pub struct Figures {
 
 impl Figures {
     pub(super) fn of(plan: &Plan) -> Self {
-        let about = json!({
+        Self::about(json!({
             "participants": plan.participants, "values": plan.values, "clients": plan.clients,
             "requests": plan.requests, "rounds": plan.rounds, "sync": "always",
-        });
+        }))
+    }
+
+    /// Nothing measured yet; `about` says how it will be.
+    pub(super) fn about(about: Value) -> Self {
         Self { about, results: Vec::new() }
     }
 

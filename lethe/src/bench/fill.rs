@@ -17,7 +17,7 @@ use crate::cli::{ApiError, CliError, Client};
 const TOGETHER: u32 = 32;
 
 /// How many bulk requests are under way.
-const SIDE_BY_SIDE: usize = 4;
+const SIDE_BY_SIDE: usize = 2;
 
 /// One form in so many has a value that is asked about.
 const ASKED_EVERY: u32 = 10;
@@ -27,6 +27,9 @@ const ANSWERED_EVERY: usize = 3;
 
 /// Nobody sees a bar where the output is a file: a line is written this often.
 const LINE_EVERY: Duration = Duration::from_secs(20);
+
+/// After waiting for this long at last, a journal that is away is a failure.
+const TRIES_END: Duration = Duration::from_secs(64);
 
 /// How long the read models may take without coming nearer.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -61,7 +64,7 @@ async fn fill(plan: &Plan, scene: &mut Scene) -> Result<(), CliError> {
     let chunks = (from..to).step_by(TOGETHER as usize).map(|first| (first, (first + TOGETHER).min(to)));
     let sent = stream::iter(chunks).map(|(first, end)| {
         let (client, path, body) = (client.clone(), path.clone(), body(plan, first, end));
-        async move { bulk(&client, &path, body).await.map(|position| (end, position)) }
+        async move { insist(&client, &path, &body).await.map(|position| (end, position)) }
     });
     // In order: what is remembered as filled is filled.
     let mut sent = std::pin::pin!(sent.buffered(SIDE_BY_SIDE));
@@ -75,23 +78,46 @@ async fn fill(plan: &Plan, scene: &mut Scene) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Registers so many participants who have consented and no data yet.
+pub(super) async fn register(scene: &Scene, people: u32) -> Result<(), CliError> {
+    let (path, shown) = (format!("/v1/studies/{STUDY}/commands"), Shown::new("participants", people, 0));
+    let chunks = (0..people).step_by(TOGETHER as usize).map(|first| (first, (first + TOGETHER).min(people)));
+    let sent = stream::iter(chunks).map(|(first, end)| {
+        let (client, path, body) = (scene.integrator.clone(), path.clone(), registrations(first, end));
+        async move { bulk(&client, &path, body).await.map(|_| end) }
+    });
+    let mut sent = std::pin::pin!(sent.buffered(SIDE_BY_SIDE));
+    while let Some(end) = sent.try_next().await? {
+        shown.at(end);
+    }
+    shown.end();
+    Ok(())
+}
+
 /// All commands of these participants, round by round: commands of one person follow one another, others go side by side.
 fn body(plan: &Plan, first: u32, end: u32) -> String {
+    let mut lines = registrations(first, end);
+    for k in 0..plan.values / ITEMS {
+        (first..end).for_each(|n| lines.push_str(&line(n, &save(n, k))));
+    }
+    lines
+}
+
+fn registrations(first: u32, end: u32) -> String {
     let mut lines = String::new();
-    let mut line = |n: u32, command: Value| {
-        lines.push_str(&json!({"aggregate": "participant", "id": participant(n), "command": command}).to_string());
-        lines.push('\n');
-    };
     for n in first..end {
         let site = site(n % SITES);
         let number = format!("{site}-{n:05}");
-        line(n, json!({"type": "register", "site": site, "subject_number": number}));
+        lines.push_str(&line(n, &json!({"type": "register", "site": site, "subject_number": number})));
     }
-    (first..end).for_each(|n| line(n, json!({"type": "give-consent", "version": "1.0"})));
-    for k in 0..plan.values / ITEMS {
-        (first..end).for_each(|n| line(n, save(n, k)));
-    }
+    (first..end).for_each(|n| lines.push_str(&line(n, &json!({"type": "give-consent", "version": "1.0"}))));
     lines
+}
+
+fn line(n: u32, command: &Value) -> String {
+    let mut line = json!({"aggregate": "participant", "id": participant(n), "command": command}).to_string();
+    line.push('\n');
+    line
 }
 
 fn save(n: u32, k: u32) -> Value {
@@ -101,6 +127,22 @@ fn save(n: u32, k: u32) -> Value {
     };
     let items: Vec<Value> = (0..ITEMS).map(|i| json!({"group": "G", "item": item(i), "value": value(i)})).collect();
     json!({"type": "save-items", "visit": visit(k), "form": "F", "items": items})
+}
+
+/// Sends one body until it is taken: on a busy machine the journal may be too slow for a while. What was taken before
+/// changes nothing when it comes again.
+async fn insist(client: &Client, path: &str, body: &str) -> Result<String, ApiError> {
+    let mut wait = Duration::from_secs(1);
+    loop {
+        match bulk(client, path, body.to_owned()).await {
+            Err(error) if matches!(error.status, Some(503) | None) && wait < TRIES_END => {
+                note!("{error}; again in {} s", wait.as_secs());
+                sleep(wait).await;
+                wait *= 2;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Sends one body. Returns the latest position; the first refusal is an error.
@@ -153,7 +195,7 @@ async fn answer(scene: &mut Scene) -> Result<(), CliError> {
         }
     }
     note!("{seen} queries are open; one in {ANSWERED_EVERY} is answered.");
-    let position = bulk(&scene.investigator, &format!("/v1/studies/{STUDY}/commands"), lines).await?;
+    let position = insist(&scene.investigator, &format!("/v1/studies/{STUDY}/commands"), &lines).await?;
     keep_later(&mut scene.memory.position, position);
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! Measures a platform of its own, beside what the machine can do at best.
 //!
+//! - `append`: commands one by one, beside single publishes.
 //! - `ground`: the folder, the real binary as a child process, the study and who works in it.
 //! - `fill`: invented participants, sent through the bulk route.
 //! - `views`: what is asked, and how long the answers take; `still`: a server that does nothing but answer.
 //! - `exports`: how much memory an export of the whole study takes.
 //! - `figures`: medians and spreads, as a table and as JSON.
 
+mod append;
 mod exports;
 mod figures;
 mod fill;
@@ -15,6 +17,7 @@ mod views;
 
 use crate::cli::CliError;
 
+pub use append::{AppendPlan, append};
 pub use figures::{Figure, Figures};
 pub use ground::Ground;
 

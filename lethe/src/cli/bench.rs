@@ -1,11 +1,11 @@
 //! `lethe bench …`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::CliError;
-use crate::bench::{self, Ground, Plan};
+use crate::bench::{self, AppendPlan, Figures, Ground, Plan};
 use crate::platform::random_id;
 
 /// Measures a platform of its own, each figure beside a raw limit measured in the same run.
@@ -14,6 +14,28 @@ pub(super) enum Bench {
     /// How long the participant matrix, the query list and the casebook of a large study take to answer, and how much
     /// memory an export of all of it takes.
     Query(Query),
+    /// How many commands a second are answered as durable over HTTP, by one client and by many; beside them single
+    /// conditional publishes by as many clients to a nats-server with the same settings.
+    Append(Append),
+}
+
+#[derive(Args)]
+pub(super) struct Append {
+    /// How many clients send side by side: one measurement for each number.
+    #[arg(long, value_delimiter = ',', default_value = "1,8,64,512")]
+    clients: Vec<u16>,
+    /// How many commands each round has; those of one client a fifth.
+    #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    commands: u32,
+    /// How many rounds, ours and the raw limit in turn; one more goes before, unmeasured.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Few commands and rounds: to see that it works, not to measure.
+    #[arg(long, conflicts_with_all = ["commands", "rounds"])]
+    quick: bool,
+    /// Prints one JSON object on stdout.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -52,6 +74,7 @@ impl Bench {
     pub(super) async fn run(self) -> Result<(), CliError> {
         match self {
             Self::Query(query) => query.run().await,
+            Self::Append(append) => append.run().await,
         }
     }
 }
@@ -71,21 +94,45 @@ impl Query {
         if !plan.values.is_multiple_of(20) {
             return Err(CliError::input("--values takes a multiple of 20: a form has twenty"));
         }
-        let temporary = std::env::temp_dir().join(format!("lethe-bench-{}", random_id().simple()));
-        let folder = self.data.clone().unwrap_or_else(|| temporary.clone());
-        let folder = std::path::absolute(folder).map_err(|error| CliError::failed("the folder", error))?;
-        let binary = std::env::current_exe().map_err(|error| CliError::failed("the running binary", error))?;
-        note!("Data, root keys and the log of serve are in {}.", folder.display());
-        let figures = bench::query(&plan, &Ground::new(&binary, &folder)).await?;
-        if self.json {
-            out!("{}", figures.json());
-        } else {
-            out!("{figures}");
-        }
-        if self.data.is_none() {
-            let removed = std::fs::remove_dir_all(&temporary);
-            removed.map_err(|error| CliError::failed(format!("{} cannot be removed", temporary.display()), error))?;
-        }
-        Ok(())
+        let ground = ground(self.data.as_deref())?;
+        print(&bench::query(&plan, &ground).await?, self.json);
+        if self.data.is_none() { remove(&ground) } else { Ok(()) }
     }
+}
+
+impl Append {
+    async fn run(self) -> Result<(), CliError> {
+        if self.clients.is_empty() || self.clients.contains(&0) {
+            return Err(CliError::input("--clients takes numbers from 1, with commas between them"));
+        }
+        let (commands, rounds) = if self.quick { (200, 2) } else { (self.commands as usize, self.rounds as usize) };
+        let clients = self.clients.iter().map(|clients| usize::from(*clients)).collect();
+        let ground = ground(None)?;
+        print(&bench::append(&AppendPlan { clients, commands, rounds }, &ground).await?, self.json);
+        remove(&ground)
+    }
+}
+
+/// Where it happens: the given folder, otherwise a new one.
+fn ground(folder: Option<&Path>) -> Result<Ground, CliError> {
+    let temporary = || std::env::temp_dir().join(format!("lethe-bench-{}", random_id().simple()));
+    let folder = folder.map_or_else(temporary, Path::to_owned);
+    let folder = std::path::absolute(folder).map_err(|error| CliError::failed("the folder", error))?;
+    let binary = std::env::current_exe().map_err(|error| CliError::failed("the running binary", error))?;
+    note!("Data, root keys and the log of serve are in {}.", folder.display());
+    Ok(Ground::new(&binary, &folder))
+}
+
+fn print(figures: &Figures, as_json: bool) {
+    if as_json {
+        out!("{}", figures.json());
+    } else {
+        out!("{figures}");
+    }
+}
+
+fn remove(ground: &Ground) -> Result<(), CliError> {
+    let folder = ground.folder();
+    std::fs::remove_dir_all(folder)
+        .map_err(|error| CliError::failed(format!("{} cannot be removed", folder.display()), error))
 }

@@ -10,6 +10,7 @@ use super::options::Access;
 
 mod audit;
 mod export;
+mod exports;
 pub(super) mod import;
 
 /// Participants' data.
@@ -21,6 +22,11 @@ pub(super) enum Data {
     Export(Box<export::Export>),
     /// Writes the audit trail of a whole study, as far as the token's holder may see it.
     Audit(Box<audit::Audit>),
+    /// The register of exports: who got which data, what for and until when.
+    #[command(subcommand)]
+    Exports(exports::Exports),
+    /// Checks offline that files are those of an export, by its signed manifest.
+    VerifyManifest(exports::VerifyManifest),
 }
 
 /// Imports participants' data.
@@ -76,6 +82,8 @@ impl Data {
             Self::Import(import) => import.run().await,
             Self::Export(export) => export.run().await,
             Self::Audit(audit) => audit.run().await,
+            Self::Exports(exports) => exports.run().await,
+            Self::VerifyManifest(verify) => verify.run(),
         }
     }
 }

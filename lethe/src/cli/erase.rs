@@ -227,6 +227,7 @@ async fn approve(
                 number("root_before"),
                 done["probed"],
             );
+            tell(&done);
             if number("keys") == 0 {
                 note!(
                     "Nothing was held there: if that is a surprise, look whether the scope or the value is the one you meant."
@@ -236,6 +237,23 @@ async fn approve(
         }
         "refused" => Err(CliError::conflict("the erasure was refused; `lethe erase show` says on what ground")),
         phase => Err(CliError::unavailable(format!("the erasure stands at `{phase}`: {}", why_it_rests(&done)))),
+    }
+}
+
+/// Whom the controller must tell (GDPR Art 19): their copies are out of the platform's reach.
+fn tell(done: &Value) {
+    let recipients = done["tell"].as_array().map_or(&[][..], Vec::as_slice);
+    if !recipients.is_empty() {
+        note!("Tell those who got data of this person (GDPR Art 19): nothing that they hold is erased by this.");
+    }
+    for one in recipients {
+        out!(
+            "tell: {} ({}), export {}, {}",
+            text(one, "recipient"),
+            text(one, "purpose"),
+            text(one, "export"),
+            text(one, "given_at")
+        );
     }
 }
 

@@ -14,6 +14,7 @@ use super::options::{Access, Place};
 use super::{CliError, Client};
 use crate::platform::Operator;
 
+mod figures;
 mod migrate;
 mod versions;
 
@@ -139,6 +140,24 @@ pub(super) enum Study {
     },
     /// Moves participants to another published design, without losing a value.
     Migrate(Box<migrate::Migrate>),
+    /// Prints a figure of the study as JSON: as of now, or of an earlier moment.
+    Figures(Box<figures::Figures>),
+    /// Sets how many participants a site is to enrol, and by when.
+    SetTarget {
+        /// The site.
+        site: SiteId,
+        /// So many.
+        #[arg(long)]
+        participants: u32,
+        /// By this day, such as 2027-01-31.
+        #[arg(long, value_name = "DAY")]
+        by: String,
+        /// The study.
+        #[arg(long)]
+        study: StudyId,
+        #[command(flatten)]
+        access: Access,
+    },
     /// Takes the study live under a published design.
     GoLive {
         /// The study.
@@ -189,6 +208,16 @@ impl Study {
                 Ok(())
             }
             Self::Migrate(migrate) => migrate.run().await,
+            Self::Figures(figures) => figures.run().await,
+            Self::SetTarget { site, participants, by, study, access } => {
+                let body =
+                    json!({"type": "set-enrolment-target", "site": site, "participants": participants, "by": by});
+                send(&study, &body, &access).await?;
+                note!(
+                    "{site} is to enrol {participants} by {by}. `lethe study figures enrolment` shows how far it is."
+                );
+                Ok(())
+            }
             Self::OpenSite { site, name, study, access } => {
                 let body = json!({"type": "open-site", "site": site, "name": name});
                 Client::of(&access)?.post(&format!("/v1/studies/{study}"), &body).await?;

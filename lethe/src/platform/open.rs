@@ -12,6 +12,7 @@ use domain::ids::{StudyId, TenantId};
 use domain::permit::Sites;
 use domain::port::{Cells, Dice, Failure, Journal, Ledger, Progress, ReadStore, Tenant, Tenants};
 use infra::chance::{SystemClock, SystemDice};
+use infra::exports::ExportFolders;
 use infra::journal::JetStreamJournal;
 use infra::nats_server::{NatsServer, NatsServerOptions, TenantAccount, locate, locate_or_install};
 use infra::off_site::{CopiedLedger, NoLedger};
@@ -59,13 +60,15 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     let asked = Arc::new(TokenReauthentication::new(Arc::clone(&registry), Arc::new(SystemClock)));
     let commands = Commands::asking(Arc::clone(&tenants), Arc::new(SystemClock), Arc::clone(&dice), trigger, asked);
     let worker = ErasureWorker::new(Arc::clone(&commands), Arc::new(ProjectedErasures));
-    let randomising = Arc::clone(&commands);
+    let (randomising, exporting) = (Arc::clone(&commands), Arc::clone(&commands));
+    let queries = query_api::Queries::new(tenants, waits, Arc::new(SystemClock));
+    commands.export_with(Arc::clone(&queries) as _);
     let operator_token = dice.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let inner = Inner {
         data_dir,
         elsewhere: options.elsewhere.clone(),
         nats,
-        queries: query_api::Queries::new(tenants, waits, Arc::new(SystemClock)),
+        queries,
         registry,
         commands,
         metrics: options.metrics.clone(),
@@ -73,7 +76,7 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
         operator_token,
         dice,
         erasing: tokio::spawn(async move {
-            tokio::join!(worker.run(), randomising.finish_randomisations());
+            tokio::join!(worker.run(), randomising.finish_randomisations(), exporting.keep_tending_exports());
         }),
     };
     Ok(inner)
@@ -137,6 +140,11 @@ pub(super) async fn tenant(
         progress,
         ledger,
         certifier: Arc::clone(&record.certificates) as _,
+        exports: Arc::new(ExportFolders::new(
+            data_dir.tenant(id).join("exports"),
+            Arc::clone(&keys),
+            Arc::clone(&vault.kms.signer),
+        )),
     });
     Ok(Open { ports, runner, keys, vault, client, record, _listening: listening })
 }

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use domain::field::{Field, Malformed, PERSONAL};
 use domain::history::{Aggregate, Commit, OpenEvent};
 use domain::identity::{self, Detail, Details};
+use domain::ids::CommandId;
 use domain::participant::{self, SavedItem, Source};
 use domain::scope::{DesignScoped, Part, Personal, tag};
 use domain::upcast::upcast;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::{Action, EntryRow, Subject};
 use crate::row::{Act, Named};
@@ -48,22 +50,32 @@ pub(super) fn of_commit(commit: &Commit) -> Result<Vec<EntryRow>, Malformed> {
                 entries.push(of_study(commit, event)?);
             }
         }
-        // A list tells the arms, a part is a text of any length: both have views of their own. Here stands which one it
-        // was, who, and when.
-        Aggregate::DesignPart | Aggregate::Randomisation => {
+        // A list tells the arms, a part is a text of any length, the hash of a file could tell an arm, and with the key of the
+        // numbers they could be tried: they have views of their own. Here stands which one it was, who, and when.
+        Aggregate::DesignPart | Aggregate::Randomisation | Aggregate::Export | Aggregate::SubjectNumber => {
             for event in &commit.events {
                 let mut entry = blank(commit, event);
+                entry.act = act_of(commit);
                 entry.subject.details = json!({"stream": commit.header.stream.to_string()});
                 entries.push(entry);
             }
         }
-        Aggregate::Privacy | Aggregate::User | Aggregate::SubjectNumber => {
+        Aggregate::Privacy | Aggregate::User => {
             for event in &commit.events {
                 entries.push(of_fact(commit, event)?);
             }
         }
     }
     Ok(entries)
+}
+
+/// Who and when. The command of a list's commit is the allocation, which alone joins a person to a slot: it stays out.
+pub(super) fn act_of(commit: &Commit) -> Act {
+    let act = Act::of(commit);
+    match commit.header.stream.aggregate {
+        Aggregate::Randomisation => Act { command: CommandId(Uuid::nil()), ..act },
+        _ => act,
+    }
 }
 
 fn blank(commit: &Commit, event: &OpenEvent) -> EntryRow {

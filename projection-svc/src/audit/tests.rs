@@ -356,16 +356,23 @@ async fn a_reader_of_one_site_learns_nothing_of_another() {
         Aggregate::Randomisation,
         "main",
     );
+    let numbers = domain::history::StreamId { aggregate: Aggregate::SubjectNumber, id: "key".into(), ..list.clone() };
+    let key = domain::subject_number::NumberKey(domain::history::CommitHash([7; 32]));
+    story.commit(numbers, &[domain::subject_number::Event::Keyed { key }]);
     story.commit(list, &[domain::randomisation::Event::Closed {}]);
     let world = folded(&story).await;
     let only = Sites::Only([crate::testing::site("bergen")].into());
     let seen = walked(&world, Filter::default(), only, TrailPosition::default()).await;
     let numbers: BTreeSet<_> = seen.iter().filter_map(|entry| entry.subject_number.clone()).collect();
     assert_eq!(numbers.into_iter().map(|number| number.to_string()).collect::<Vec<_>>(), ["S-002"]);
-    assert!(seen.iter().all(|entry| entry.entry.aggregate != Aggregate::Randomisation));
+    let of_all_sites = [Aggregate::Randomisation, Aggregate::SubjectNumber];
+    assert!(seen.iter().all(|entry| !of_all_sites.contains(&entry.entry.aggregate)));
     let all = walked(&world, Filter::default(), Sites::All, TrailPosition::default()).await;
     let last = &all.last().expect("the list's").entry;
     assert_eq!((last.event.as_str(), &last.details), ("list-closed", &json!({"stream": "randomisation/main"})));
+    let keyed = &all[all.len() - 2].entry;
+    assert_eq!(keyed.details, json!({"stream": "subject-number/key"}), "the key is nobody's to see");
+    assert_eq!(last.act.command.0, Uuid::nil(), "the command of a list is an allocation");
 }
 
 #[tokio::test]

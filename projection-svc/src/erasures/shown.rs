@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use domain::history::CommitHash;
-use domain::ids::{ErasureId, HoldId, InstructionId, OrganisationId, ParticipantId, StudyId, UserId};
+use domain::ids::{
+    CommandId, ErasureId, ExportId, HoldId, InstructionId, Label, OrganisationId, ParticipantId, StudyId, UserId,
+};
 use domain::port::{TreeCopies, WaitingOn};
 use domain::privacy::{Justification, Phase, RefusalGround, RefusedScope, RestrictionGround};
 use domain::scope::{OneValue, Scope};
@@ -64,8 +66,11 @@ pub struct Erasure {
     pub destruction_due: Option<Moment>,
     /// Once the keys are gone.
     pub destroyed: Option<Destroyed>,
-    /// How many recipients were told.
+    /// How many recipients there were by then.
     pub recipients: Option<u32>,
+    /// Whom to tell (GDPR Art 19): everybody who got data of this person, by the register of exports.
+    #[serde(default)]
+    pub tell: Vec<Recipient>,
     /// How many targets were tried and did not open.
     pub probed: Option<u64>,
     /// How many other persons' opened in the same trial.
@@ -74,6 +79,22 @@ pub struct Erasure {
     pub certificate: Option<CommitHash>,
     /// Every step, with who recorded it and when.
     pub steps: Vec<StepDone>,
+}
+
+/// Somebody who got data of the person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ErasureRecipient)]
+pub struct Recipient {
+    /// Who: an organisation or an office.
+    pub recipient: Label,
+    /// What for.
+    pub purpose: Label,
+    /// By which export.
+    pub export: ExportId,
+    /// Which copy of it that was handed on; none: the export itself.
+    pub copy: Option<CommandId>,
+    /// Since when.
+    pub given_at: Moment,
 }
 
 /// Who must act for an erasure to go on.
@@ -178,6 +199,7 @@ impl Erasure {
             destruction_due: row.destruction_due,
             destroyed: row.destroyed,
             recipients: row.recipients,
+            tell: Vec::new(),
             probed: row.probed,
             controls: row.controls,
             certificate: row.certificate,

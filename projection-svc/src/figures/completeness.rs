@@ -79,7 +79,7 @@ fn of(person: &Person, plan: &Plan, names: &Names) -> FormCounts {
     for progress in forms.values() {
         *match progress {
             Progress::NotStarted => &mut counts.not_started,
-            Progress::InProgress => &mut counts.in_progress,
+            Progress::Begun => &mut counts.in_progress,
             Progress::Complete => &mut counts.complete,
             Progress::NotApplicable => &mut counts.not_applicable,
         } += 1;

@@ -52,9 +52,12 @@ impl Moment {
 /// The states of studies as of now.
 #[derive(Debug, Default)]
 pub struct Figures {
-    kept: Mutex<BTreeMap<(TenantId, StudyId), Arc<Mutex<Kept>>>>,
+    kept: Mutex<BTreeMap<(TenantId, StudyId), Shared>>,
     plans: Mutex<Plans>,
 }
+
+/// A study's state, with whoever takes it further.
+type Shared = Arc<Mutex<Kept>>;
 
 /// One study's state, and which life of the journal stream it is of.
 #[derive(Debug, Default)]

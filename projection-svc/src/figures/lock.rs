@@ -67,74 +67,106 @@ pub struct PersonReadiness {
     pub blockers: Vec<Blocker>,
 }
 
-impl ReadyCounts {
-    fn count(&mut self, blockers: &[Blocker]) {
-        self.participants += 1;
-        self.ready += u64::from(blockers.is_empty());
-        blockers.iter().for_each(|one| *self.by_kind.entry(one.kind().to_owned()).or_default() += 1);
-    }
-}
-
 /// Lock readiness as of the snapshot.
 pub fn readiness(snapshot: &Snapshot, wanted: &Wanted<'_>) -> Readiness {
     let mut sites: BTreeMap<SiteId, ReadyCounts> = BTreeMap::new();
-    let mut total = ReadyCounts::default();
     let mut page = Page::of(wanted);
     for (id, person, plan) in people(&snapshot.state, &snapshot.plans, wanted) {
-        let mut blockers = match plan {
-            Some(plan) => of(person, plan, &snapshot.state.names),
-            None => vec![Blocker::NoDesign {}],
-        };
-        at(&mut sites, &person.site).count(&blockers);
-        total.count(&blockers);
+        let mut by_kind: BTreeMap<&str, u64> = BTreeMap::new();
+        let find = |say: &mut Say<'_>| find(person, plan, &snapshot.state.names, say);
+        find(&mut |kind, _| *by_kind.entry(kind).or_default() += 1);
+        at(&mut sites, &person.site).count(&by_kind);
         page.offer(id, || {
-            let mut counts = ReadyCounts::default();
-            counts.count(&blockers);
-            blockers.truncate(LISTED_MAX);
-            let (whose, by_kind) = (Whose::of(id, person), counts.by_kind);
-            (!blockers.is_empty()).then(|| PersonReadiness { whose, by_kind, blockers })
+            let mut blockers = Vec::new();
+            find(&mut |_, blocker| {
+                if blockers.len() < LISTED_MAX {
+                    blockers.push(blocker());
+                }
+            });
+            let by_kind = by_kind.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect();
+            (!blockers.is_empty()).then(|| PersonReadiness { whose: Whose::of(id, person), by_kind, blockers })
         });
     }
+    let mut total = ReadyCounts::default();
+    sites.values().for_each(|counts| total.add(counts));
     let sites = sites.into_iter().map(|(site, counts)| SiteReadiness { site, counts }).collect();
     let (participants, next) = page.done();
     Readiness { total, sites, participants, next }
 }
 
-pub(super) fn of(person: &Person, plan: &Plan, names: &Names) -> Vec<Blocker> {
+impl ReadyCounts {
+    fn count(&mut self, by_kind: &BTreeMap<&str, u64>) {
+        self.participants += 1;
+        self.ready += u64::from(by_kind.is_empty());
+        for (kind, count) in by_kind {
+            // Names of kinds are few: one is written down when it is first met.
+            match self.by_kind.get_mut(*kind) {
+                Some(known) => *known += count,
+                None => drop(self.by_kind.insert((*kind).to_owned(), *count)),
+            }
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.participants += other.participants;
+        self.ready += other.ready;
+        other.by_kind.iter().for_each(|(kind, count)| *self.by_kind.entry(kind.clone()).or_default() += count);
+    }
+}
+
+/// Is told the kind of each thing that hinders, and how to write it down: most are counted only.
+type Say<'a> = dyn FnMut(&'static str, &dyn Fn() -> Blocker) + 'a;
+
+/// Everything that hinders in a record.
+fn find(person: &Person, plan: Option<&Plan>, names: &Names, say: &mut Say<'_>) {
+    let Some(plan) = plan else {
+        say("no-design", &|| Blocker::NoDesign {});
+        return;
+    };
     let tells = |place: &Place| matches!(place, Place::Item(item) if plan.telling.contains(&item.item));
-    let unsettled = person
-        .queries
-        .iter()
-        .filter(|(_, asked)| asked.kind != QueryKind::Annotation && !asked.state.is_settled() && !tells(&asked.place));
-    let mut blockers: Vec<Blocker> = unsettled
-        .map(|(query, asked)| Blocker::OpenQuery { query: query.clone(), place: asked.place.clone() })
-        .collect();
+    for (query, asked) in &person.queries {
+        if asked.kind != QueryKind::Annotation && !asked.state.is_settled() && !tells(&asked.place) {
+            say("open-query", &|| Blocker::OpenQuery { query: query.clone(), place: asked.place.clone() });
+        }
+    }
     for (form, progress) in plan.forms(person, names) {
         if progress == Progress::NotStarted {
-            blockers.push(Blocker::FormNotStarted { form });
+            say("form-not-started", &|| Blocker::FormNotStarted { form: form.clone() });
         }
     }
     for (number, state) in person.forms.iter().filter(|(_, state)| state.stands()) {
-        of_form(person, (*number, state), plan, names, &mut blockers);
+        of_form(person, (*number, state), plan, names, say);
     }
-    blockers
 }
 
-fn of_form(person: &Person, (number, state): (u32, &FormState), plan: &Plan, names: &Names, found: &mut Vec<Blocker>) {
+fn of_form(person: &Person, (number, state): (u32, &FormState), plan: &Plan, names: &Names, say: &mut Say<'_>) {
     let form = names.form_of(number);
     if !state.completed {
-        found.push(Blocker::FormNotComplete { form: form.clone() });
+        say("form-not-complete", &|| Blocker::FormNotComplete { form: form.clone() });
     }
-    let missing = plan.missing(&form.form, state, names);
-    found.extend(missing.into_iter().map(|item| Blocker::MissingItem { form: form.clone(), item }));
+    for item in plan.missing(&form.form, state, names) {
+        say("missing-item", &|| Blocker::MissingItem { form: form.clone(), item: item.clone() });
+    }
     for (item, _) in state.items.iter().filter(|(_, item)| !item.computed && !item.verified) {
         let item = names.item_of(*item);
         if plan.is_compared(&form.form, item) {
-            found.push(Blocker::UnverifiedItem { form: form.clone(), item: item.clone() });
+            say("unverified-item", &|| Blocker::UnverifiedItem { form: form.clone(), item: item.clone() });
         }
     }
     let holds = person.signatures.iter().any(|one| !one.dropped && one.forms.contains(&number));
     if plan.is_signed(&form.form) && !holds {
-        found.push(Blocker::UnsignedForm { form: form.clone() });
+        say("unsigned-form", &|| Blocker::UnsignedForm { form: form.clone() });
     }
+}
+
+/// Everything that hinders in a record, written down.
+#[cfg(test)]
+pub(super) fn of(person: &Person, plan: &Plan, names: &Names) -> Vec<Blocker> {
+    let mut found = Vec::new();
+    find(person, Some(plan), names, &mut |kind, blocker| {
+        let blocker = blocker();
+        assert_eq!(blocker.kind(), kind, "counted as what it is");
+        found.push(blocker);
+    });
+    found
 }

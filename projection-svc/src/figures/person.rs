@@ -135,7 +135,7 @@ impl Person {
             Step::Saved(form, items) => {
                 self.begun.get_or_insert(at);
                 let visit = self.visit(&form.visit(), at);
-                if items.0.iter().any(|(_, entry)| matches!(entry, Entry::Answered | Entry::Cleared)) {
+                if items.each().any(|(_, entry)| matches!(entry, Entry::Answered | Entry::Cleared)) {
                     visit.entered.get_or_insert(at);
                 }
                 self.form(names.form(form)).saved(items, names);
@@ -151,13 +151,12 @@ impl Person {
             Step::Erased => drop(self.erased.get_or_insert(at)),
             Step::Fired(check, item) => *self.fired.entry((check.clone(), item.clone())).or_default() += 1,
             Step::Asked { .. } | Step::Query(..) => self.query(step, at),
-            Step::Signed { signature, place, meaning, forms } => self.signatures.push(Signed {
-                signature: signature.clone(),
-                place: place.clone(),
-                meaning: *meaning,
-                forms: forms.iter().map(|form| names.form(form)).collect(),
-                dropped: false,
-            }),
+            Step::Signed { signature, place, meaning, forms } => {
+                let forms = forms.iter().map(|form| names.form(form)).collect();
+                let (signature, place, meaning) = (signature.clone(), place.clone(), *meaning);
+                self.signatures.retain(|one| one.signature != signature);
+                self.signatures.push(Signed { signature, place, meaning, forms, dropped: false });
+            }
             Step::Dropped(signature) => {
                 let dropped = self.signatures.iter_mut().filter(|one| one.signature == *signature);
                 dropped.for_each(|one| one.dropped = true);
@@ -226,17 +225,18 @@ impl FormState {
     }
 
     fn saved(&mut self, items: &Items, names: &mut Names) {
-        for (item, entry) in &items.0 {
-            let state = self.items.entry(names.item(item)).or_default();
+        for (item, entry) in items.each() {
+            let Some(item) = names.item(item) else { continue };
+            let state = self.items.entry(item).or_default();
             state.answered = matches!(entry, Entry::Answered | Entry::Computed);
             state.computed = matches!(entry, Entry::Computed | Entry::NotComputed);
         }
     }
 
     fn verified(&mut self, items: &Items, names: &mut Names, verified: bool) {
-        for (item, _) in &items.0 {
-            if let Some(state) = self.items.get_mut(&names.item(item)) {
-                state.again = state.verified && !verified || state.again && !verified;
+        for (item, _) in items.each() {
+            if let Some(state) = names.item(item).and_then(|item| self.items.get_mut(&item)) {
+                state.again = !verified && (state.verified || state.again);
                 state.verified = verified;
             }
         }

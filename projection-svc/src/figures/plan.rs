@@ -37,8 +37,8 @@ pub(super) struct VisitPlan {
 #[derive(Debug, Clone, Default)]
 struct FormPlan {
     groups: Vec<GroupPlan>,
-    /// What is to be compared with its source: group and item.
-    compared: BTreeSet<(Oid, Oid)>,
+    /// What is to be compared with its source, by group.
+    compared: BTreeMap<Oid, BTreeSet<Oid>>,
     signature: bool,
 }
 
@@ -55,7 +55,7 @@ struct GroupPlan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     NotStarted,
-    InProgress,
+    Begun,
     Complete,
     NotApplicable,
 }
@@ -70,9 +70,11 @@ impl Plan {
             forms: visit.forms.iter().map(|form| (form.oid.clone(), must(form))).collect(),
         };
         let form = |form: &FormDef| {
-            let compared = required_items(design, &form.oid).into_iter();
+            let mut compared: BTreeMap<Oid, BTreeSet<Oid>> = BTreeMap::new();
+            for (group, item) in required_items(design, &form.oid) {
+                compared.entry(group.clone()).or_default().insert(item.clone());
+            }
             let groups = form.item_groups.iter().filter_map(|reference| group(design, reference)).collect();
-            let compared = compared.map(|(group, item)| (group.clone(), item.clone())).collect();
             (form.oid.clone(), FormPlan { groups, compared, signature: form.signature })
         };
         Self {
@@ -91,10 +93,8 @@ impl Plan {
     }
 
     pub(super) fn is_compared(&self, form: &Oid, item: &ItemKey) -> bool {
-        // Borrowed pairs cannot be looked up in a set of owned ones; the sets are small.
-        self.forms.get(form).is_some_and(|form| {
-            !form.compared.is_empty() && form.compared.contains(&(item.group.clone(), item.item.clone()))
-        })
+        let compared = self.forms.get(form).and_then(|form| form.compared.get(&item.group));
+        compared.is_some_and(|items| items.contains(&item.item))
     }
 
     /// The items that must be there and are not: of each occurrence of a group that was begun, and of each group that
@@ -142,7 +142,7 @@ impl Plan {
             let progress = match (state.removed, state.completed) {
                 (true, _) => Progress::NotApplicable,
                 (false, true) => Progress::Complete,
-                (false, false) => Progress::InProgress,
+                (false, false) => Progress::Begun,
             };
             forms.insert(form, progress);
         }

@@ -9,7 +9,7 @@ use domain::study::Target;
 use time::OffsetDateTime;
 
 use super::person::{Person, Stamp};
-use super::step::{Happened, Step};
+use super::step::{Happened, Step, item_at};
 
 /// A study as it stood. Holds nothing personal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,7 +69,9 @@ impl State {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Names {
     forms: Numbered<FormKey>,
-    items: Numbered<ItemKey>,
+    /// By path; beside each number the name in full.
+    items: Numbered<String>,
+    keys: Vec<ItemKey>,
 }
 
 impl Names {
@@ -77,8 +79,13 @@ impl Names {
         self.forms.number(form)
     }
 
-    pub(super) fn item(&mut self, item: &ItemKey) -> u32 {
-        self.items.number(item)
+    /// The number of the item at this path; none: it is no path.
+    pub(super) fn item(&mut self, path: &str) -> Option<u32> {
+        if let Some(number) = self.items.numbers.get(path) {
+            return Some(*number);
+        }
+        self.keys.push(item_at(path)?);
+        Some(self.items.number(&path.to_owned()))
     }
 
     pub(super) fn form_of(&self, number: u32) -> &FormKey {
@@ -86,7 +93,7 @@ impl Names {
     }
 
     pub(super) fn item_of(&self, number: u32) -> &ItemKey {
-        &self.items.list[number as usize]
+        &self.keys[number as usize]
     }
 }
 

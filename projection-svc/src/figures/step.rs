@@ -78,8 +78,8 @@ pub(super) enum QueryStep {
 /// Items with what stands there, in one text: a participant has hundreds, and all of them are read for a figure of
 /// an earlier time. No OID has a slash or a blank.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub(super) struct Items(pub(super) Vec<(ItemKey, Entry)>);
+#[serde(transparent)]
+pub(super) struct Items(String);
 
 /// What stands at an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,32 +97,15 @@ pub(super) enum Entry {
 const ENTRIES: [(Entry, char); 4] =
     [(Entry::Answered, 'a'), (Entry::Cleared, 'n'), (Entry::Computed, 'c'), (Entry::NotComputed, 'x')];
 
-impl From<Items> for String {
-    fn from(Items(items): Items) -> Self {
-        let letter = |entry| ENTRIES.iter().find(|known| known.0 == entry).map_or('a', |known| known.1);
-        let one = |(item, entry): &(ItemKey, Entry)| {
-            format!("{}/{}/{}/{}", item.group, item.group_repeat, item.item, letter(*entry))
-        };
-        items.iter().map(one).collect::<Vec<_>>().join(" ")
-    }
-}
-
-impl TryFrom<String> for Items {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let one = |text: &str| {
-            let [group, group_repeat, item, letter] = text.split('/').collect::<Vec<_>>().try_into().ok()?;
-            let entry = ENTRIES.iter().find(|(_, known)| letter.strip_prefix(*known) == Some(""))?.0;
-            let (group, group_repeat) = (group.parse().ok()?, group_repeat.parse().ok()?);
-            Some((ItemKey { group, group_repeat, item: item.parse().ok()? }, entry))
-        };
-        let items = text.split(' ').filter(|text| !text.is_empty()).map(one);
-        items.collect::<Option<_>>().map(Self).ok_or("no list of items")
-    }
-}
-
 impl Items {
+    fn of<'a>(items: impl Iterator<Item = (&'a ItemKey, Entry)>) -> Self {
+        let letter = |entry| ENTRIES.iter().find(|known| known.0 == entry).map_or('a', |known| known.1);
+        let one = |(item, entry): (&ItemKey, Entry)| {
+            format!("{}/{}/{}/{}", item.group, item.group_repeat, item.item, letter(entry))
+        };
+        Self(items.map(one).collect::<Vec<_>>().join(" "))
+    }
+
     fn saved(items: &[SavedItem]) -> Self {
         let entry = |item: &SavedItem| match (item.value.is_some() || item.not_done.is_some(), item.computed) {
             (true, false) => Entry::Answered,
@@ -130,12 +113,28 @@ impl Items {
             (true, true) => Entry::Computed,
             (false, true) => Entry::NotComputed,
         };
-        Self(items.iter().map(|saved| (saved.item.clone(), entry(saved))).collect())
+        Self::of(items.iter().map(|saved| (&saved.item, entry(saved))))
     }
 
     fn named(items: &[ItemKey]) -> Self {
-        Self(items.iter().map(|item| (item.clone(), Entry::Answered)).collect())
+        Self::of(items.iter().map(|item| (item, Entry::Answered)))
     }
+
+    /// Each item as a path of ids, with what stands there.
+    pub(super) fn each(&self) -> impl Iterator<Item = (&str, Entry)> {
+        self.0.split(' ').filter_map(|one| {
+            let (path, letter) = one.rsplit_once('/')?;
+            let entry = ENTRIES.iter().find(|(_, known)| letter.strip_prefix(*known) == Some(""))?.0;
+            Some((path, entry))
+        })
+    }
+}
+
+/// Reads the path of an item.
+pub(super) fn item_at(path: &str) -> Option<ItemKey> {
+    let [group, group_repeat, item] = path.split('/').collect::<Vec<_>>().try_into().ok()?;
+    let (group, group_repeat) = (group.parse().ok()?, group_repeat.parse().ok()?);
+    Some(ItemKey { group, group_repeat, item: item.parse().ok()? })
 }
 
 impl Step {
@@ -212,13 +211,15 @@ mod tests {
             group_repeat,
             item: item.parse().expect("valid"),
         };
-        let items = Items(ENTRIES.iter().zip(1..).map(|((entry, _), n)| (item("IG.1", n, "I:2"), *entry)).collect());
-        let text = String::from(items.clone());
-        assert_eq!(text, "IG.1/1/I:2/a IG.1/2/I:2/n IG.1/3/I:2/c IG.1/4/I:2/x");
-        assert_eq!(Items::try_from(text), Ok(items));
-        assert_eq!(Items::try_from(String::new()), Ok(Items(Vec::new())));
-        for wrong in ["G/1/I", "G/1/I/z", "G/x/I/a", "G/1/I/a/b", "G/1/I/aa"] {
-            assert!(Items::try_from(wrong.to_owned()).is_err(), "{wrong}");
+        let written: Vec<_> = ENTRIES.iter().zip(1..).map(|((entry, _), n)| (item("IG.1", n, "I:2"), *entry)).collect();
+        let items = Items::of(written.iter().map(|(item, entry)| (item, *entry)));
+        assert_eq!(items.0, "IG.1/1/I:2/a IG.1/2/I:2/n IG.1/3/I:2/c IG.1/4/I:2/x");
+        let read: Vec<_> = items.each().filter_map(|(path, entry)| Some((item_at(path)?, entry))).collect();
+        assert_eq!(read, written);
+        assert_eq!(Items::of(std::iter::empty()).each().count(), 0);
+        assert_eq!(Items("G/1/I/z G/1/I/aa".to_owned()).each().count(), 0);
+        for wrong in ["G/1", "G/x/I", "G/1/I/b", ""] {
+            assert_eq!(item_at(wrong), None, "{wrong}");
         }
     }
 }

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use domain::body;
 use domain::history::{Aggregate, Commit, CommitHash, DataSubject, History, JournalId, Position, StreamId, Tail};
-use domain::ids::ErasureId;
+use domain::ids::{ErasureId, ExportId};
 use domain::port::{
-    AppendError, CellPlace, Cells, Certified, Certifier, Change, Draft, ErasureAccount, Failure, Feed, Journal, Keys,
-    Ledger, Opened, ReadStore, Receipt, Row, ShredReceipt, Target, TreeCopies,
+    AppendError, CellPlace, Cells, Certified, Certifier, Change, Draft, ErasureAccount, ExportVault, Failure, Feed,
+    HeldFile, Journal, Keys, Ledger, Opened, ReadStore, Receipt, Row, ShredReceipt, Target, TreeCopies,
 };
 use domain::scope::{Extent, Part, Scope};
 use tokio::sync::watch;
@@ -327,5 +327,27 @@ impl Certifier for NoErasures {
     }
     async fn page(&self, _: ErasureId) -> Result<Option<String>, Failure> {
         unimplemented!("no read model asks for a certificate")
+    }
+}
+
+#[async_trait]
+impl ExportVault for NoErasures {
+    async fn begin(&self, _: ExportId) -> Result<(), Failure> {
+        unimplemented!("no read model exports")
+    }
+    async fn create(&self, _: ExportId, _: &str) -> Result<Box<dyn HeldFile>, Failure> {
+        unimplemented!("no read model exports")
+    }
+    async fn open(&self, _: ExportId, _: &str) -> Result<Option<Box<dyn std::io::Read + Send>>, Failure> {
+        unimplemented!("no read model exports")
+    }
+    async fn holds(&self, _: ExportId) -> Result<bool, Failure> {
+        unimplemented!("no read model exports")
+    }
+    async fn destroy(&self, _: ExportId) -> Result<(), Failure> {
+        unimplemented!("no read model exports")
+    }
+    async fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Failure> {
+        unimplemented!("no read model exports")
     }
 }

@@ -65,6 +65,7 @@ impl World {
             progress: runner.clone(),
             ledger: Arc::new(NoErasures),
             certifier: Arc::new(NoErasures),
+            exports: Arc::new(NoErasures),
         };
         Self { keys, cells, journal, store, tenant, runner, story: story.clone() }
     }

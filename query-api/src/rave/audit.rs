@@ -253,7 +253,7 @@ impl Said<'_> {
         let reason = entry.reason.as_ref().map(|reason| odm::shown(reason, restricted, Clone::clone));
         let sealed = entry.values.get("reason").map(|reason| odm::shown(reason, restricted, odm::text));
         match reason.or(sealed) {
-            Some(reason) => xml.tag("ReasonForChange").text(reason.words())?,
+            Some(reason) => xml.tag("ReasonForChange").cdata(reason.words())?,
             None => xml.tag("ReasonForChange").empty()?,
         }
         let id = audit_id(entry).map_err(|_| ExchangeError::OutOfRange("the id of an audit"))?;

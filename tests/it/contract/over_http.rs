@@ -53,9 +53,28 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str) -> Vec<(&'static
     let of_person = |view: &str| format!("{person}{view}");
     let of_study = |view: &str| format!("{study}{view}");
     vec![
+        ("/v1/dataset-json/about", "/v1/dataset-json/about".to_owned(), Investigator),
+        ("/v1/dataset-json/studies", "/v1/dataset-json/studies".to_owned(), Investigator),
+        ("/v1/dataset-json/studies/{study}", "/v1/dataset-json/studies/cardio-1".to_owned(), Investigator),
+        (
+            "/v1/dataset-json/studies/{study}/datasets",
+            "/v1/dataset-json/studies/cardio-1/datasets".to_owned(),
+            Investigator,
+        ),
+        (
+            "/v1/dataset-json/studies/{study}/datasets/{dataset}",
+            "/v1/dataset-json/studies/cardio-1/datasets/VS".to_owned(),
+            Investigator,
+        ),
+        (
+            "/v1/dataset-json/studies/{study}/snapshots",
+            "/v1/dataset-json/studies/cardio-1/snapshots".to_owned(),
+            Investigator,
+        ),
         ("/v1/erasures/{erasure}", format!("/v1/erasures/{erasure}"), Dpo),
         ("/v1/studies", "/v1/studies".to_owned(), Investigator),
         ("/v1/studies/{study}", of_study(""), Investigator),
+        ("/v1/studies/{study}/audit", of_study("/audit"), Investigator),
         ("/v1/studies/{study}/design", of_study("/design"), Investigator),
         ("/v1/studies/{study}/designs/{design}", of_study(&format!("/designs/{design}")), Investigator),
         (
@@ -64,6 +83,15 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str) -> Vec<(&'static
             Investigator,
         ),
         ("/v1/studies/{study}/erasures", of_study("/erasures"), Dpo),
+        ("/v1/studies/{study}/exports", of_study("/exports"), Dpo),
+        ("/v1/studies/{study}/figures/completeness", of_study("/figures/completeness"), Investigator),
+        ("/v1/studies/{study}/figures/enrolment", of_study("/figures/enrolment"), Investigator),
+        ("/v1/studies/{study}/figures/entry-lag", of_study("/figures/entry-lag"), Investigator),
+        ("/v1/studies/{study}/figures/lock-readiness", of_study("/figures/lock-readiness"), Investigator),
+        ("/v1/studies/{study}/figures/queries", of_study("/figures/queries"), Investigator),
+        ("/v1/studies/{study}/figures/signatures", of_study("/figures/signatures"), Investigator),
+        ("/v1/studies/{study}/figures/verification", of_study("/figures/verification"), Investigator),
+        ("/v1/studies/{study}/figures/visits", of_study("/figures/visits"), Investigator),
         ("/v1/studies/{study}/holds", of_study("/holds"), Dpo),
         ("/v1/studies/{study}/lock-readiness", of_study("/lock-readiness"), DataManager),
         ("/v1/studies/{study}/matrix", of_study("/matrix"), Investigator),
@@ -118,6 +146,13 @@ async fn every_view_answers_as_described() {
         problem(dpo.get(&unknown).await, 404, "no-such-erasure", "nobody's certificate").await;
         problem(investigator.get(&format!("/v1/erasures/x/{form}")).await, 400, "invalid-id", "no id").await;
     }
+    // Nothing is exported here, and NDJSON is no JSON: see the tests of exports and of datasets.
+    assert!(described.remove("/v1/dataset-json/studies/{study}/datasets/{dataset}/ndjson"));
+    for (path, asked) in [("{export}", ""), ("{export}/files/{file}", "/files/cardio-1.VS.csv")] {
+        assert!(described.remove(&format!("/v1/studies/{{study}}/exports/{path}")));
+        let unknown = format!("/v1/studies/cardio-1/exports/{}{asked}", random_id());
+        problem(investigator.get(&unknown).await, 404, "no-such-export", path).await;
+    }
     // Nobody is randomised here: see the tests of the write side.
     for (path, code, asked) in [
         ("/v1/studies/{study}/participants/{participant}/allocation", "not-randomised", "/allocation"),
@@ -146,7 +181,9 @@ async fn every_view_answers_as_described() {
         let answer = caller.get(&format!("{path}?min_position={last}")).await;
         assert_eq!(answer.status(), 200, "{path}");
         assert_eq!(header(&answer, "cache-control"), "no-store", "{path}");
-        assert!(header(&answer, "content-type").starts_with("application/json"), "{path}");
+        // The audit trail of a study is a stream of lines.
+        let kind = if path.ends_with("cardio-1/audit") { "application/x-ndjson" } else { "application/json" };
+        assert!(header(&answer, "content-type").starts_with(kind), "{path}");
         assert!(reflects(header(&answer, "lethe-position"), &last), "{path}");
         problem(caller.get(&format!("{path}?colour=red")).await, 400, "invalid-query", path).await;
         let wrong = caller.request(Method::DELETE, path).send().await.expect("an answer");

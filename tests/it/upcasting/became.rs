@@ -9,7 +9,7 @@ use domain::port::TreeCopies;
 use domain::privacy::{Justification, RefusalGround, RefusedScope, RestrictionGround, TargetKeys};
 use domain::scope::{DesignScoped, Erasable, OneValue, Part, Personal, Scope, ScopeTag, tag};
 use domain::user::{AccountKind, Grant};
-use domain::{design_part, identity, participant, privacy, randomisation, study, subject_number, user};
+use domain::{design_part, export, identity, participant, privacy, randomisation, study, subject_number, user};
 use serde::de::DeserializeOwned;
 use uuid::{Uuid, uuid};
 
@@ -378,5 +378,47 @@ pub(super) fn randomisation() -> Vec<(&'static str, randomisation::Event)> {
         ("list-sealed.1", Event::Sealed { content, digest: text(HASH) }),
         ("slot-assigned.1", Event::SlotAssigned { allocation: ALLOCATION, stratum: 1, slot: 12 }),
         ("list-closed.1", Event::Closed {}),
+    ]
+}
+
+pub(super) fn export() -> Vec<(&'static str, export::Event)> {
+    use domain::ids::ParticipantId;
+    use export::{Cause, Event, File, Format, Frame, HistoryWanted, Order, TablesBy};
+    let order = Order {
+        recipient: text("Statistics"),
+        purpose: text("Interim analysis"),
+        expires_at: text("2026-11-29T12:00:00Z"),
+        instruction: Some(text("CTRL-7")),
+        formats: [Format::Odm132, Format::Odm20, Format::Csv, Format::DatasetJson, Format::Xpt].into(),
+        sites: [text("oslo")].into(),
+        design: Some(text(HASH)),
+        history: HistoryWanted::Whole,
+        tables: TablesBy::ItemGroup,
+        guard_formulas: true,
+    };
+    let frame = Frame {
+        sites: [text("oslo")].into(),
+        scopes: [Scope::HealthClinical].into(),
+        design: text(HASH),
+        position: 42,
+    };
+    let file = File {
+        name: "cardio.VS.csv".into(),
+        media_type: "text/csv".into(),
+        sha256: text(OTHER_HASH),
+        bytes: 1234,
+        records: 7,
+    };
+    let (copy, recipient, purpose) = (CommandId(COMMAND), text("Registry"), text("Safety report"));
+    vec![
+        ("export-started.1", Event::Started { order, frame }),
+        (
+            "participants-listed.1",
+            Event::Listed { participants: vec![ParticipantId(ERASURE.0), ParticipantId(HOLD.0)] },
+        ),
+        ("export-completed.1", Event::Completed { manifest: text(HASH), files: vec![file] }),
+        ("export-failed.1", Event::Failed {}),
+        ("copy-given.1", Event::CopyGiven { copy, recipient, purpose }),
+        ("export-deleted.1", Event::Deleted { cause: Cause::Expired }),
     ]
 }

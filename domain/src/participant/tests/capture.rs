@@ -85,6 +85,31 @@ fn not_done_is_said_with_a_code_and_for_a_saved_value_with_a_reason() {
 }
 
 #[test]
+fn a_sender_may_say_whether_an_item_is_new() {
+    let expecting = |expect, value, reason| ItemToSave { expect: Some(expect), ..to_save("SYSBP", value, reason) };
+    let empty = || record([registered(), consented()]);
+    let there = || record([registered(), consented(), saved("120")]).expecting(3);
+    let (new, change) = (Expect::Nothing, Expect::Something);
+    assert_eq!(empty().when(save(vec![expecting(new, Some("120"), None)])).facts().len(), 1);
+    there().when(save(vec![expecting(new, Some("120"), None)])).then([]);
+    there().when(save(vec![expecting(change, Some("120"), None)])).then([]);
+    assert_eq!(there().when(save(vec![expecting(change, Some("121"), Some("why"))])).facts().len(), 1);
+    assert_eq!(there().when(save(vec![expecting(change, None, Some("why"))])).facts().len(), 1, "it is cleared");
+    let refused = [
+        there().when(save(vec![expecting(new, Some("121"), Some("why"))])).refusal(),
+        empty().when(save(vec![expecting(change, Some("121"), Some("why"))])).refusal(),
+        empty().when(save(vec![expecting(change, None, Some("why"))])).refusal(),
+    ];
+    for refused in refused {
+        assert_eq!(refused.faults()[0].pointer, "/items/0/expect");
+    }
+    let command = save(vec![to_save("SYSBP", Some("121"), Some("why")), to_save("AETERM", Some("x"), None)]);
+    let report = Participant::report(&command, &there().when(command.clone()).facts());
+    assert!(report.iter().all(|item| item.saved && item.queries == 0), "{report:?}");
+    assert!(Participant::report(&command, &[]).iter().all(|item| !item.saved));
+}
+
+#[test]
 fn every_fault_of_a_command_is_named_at_once() {
     let items = vec![
         to_save("SYSBP", Some("high"), None),

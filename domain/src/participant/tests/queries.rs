@@ -241,3 +241,17 @@ fn a_query_of_a_check_is_answered_by_the_site_and_judged_by_those_who_look_after
     by(Role::DataManager, [by_check(), answered()]).when(close()).then([closed(false)]);
     by(Role::Monitor, [by_check(), answered()]).when(close()).then([closed(false)]);
 }
+
+#[test]
+fn a_program_brings_in_remarks_and_asks_nothing() {
+    let open = |kind| Command::OpenQuery {
+        place: at_item(),
+        kind,
+        text: Plain("see the letter".into()),
+        to: None,
+        candidate: false,
+    };
+    let program = || record([registered(), consented(), saved("120")]).by(principal(Role::Integrator, 1));
+    assert_eq!(program().when(open(QueryKind::Annotation)).facts().len(), 1);
+    program().when(open(QueryKind::Manual)).rejected("query-kind");
+}

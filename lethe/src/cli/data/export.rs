@@ -1,42 +1,38 @@
-//! Exports a study: reads it through the public API, one participant after another, and writes every format asked for.
+//! Orders an export, waits until it is written, takes its files into a folder and registers that as a copy.
 
-use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use domain::Moment;
-use domain::design::StudyDesign;
+use domain::export::{Format, HistoryWanted, Order, TablesBy};
 use domain::history::CommitHash;
-use domain::ids::{StudyId, UserId};
+use domain::ids::{InstructionId, Label, SiteId, StudyId};
 use domain::port::Clock as _;
-use exchange::csv::CsvOptions;
-use exchange::dataset_json::DatasetForm;
-use exchange::manifest::{Counts, FileEntry, Manifest};
-use exchange::model::{Act, Notes, ParticipantRecord, SiteEntry, StudyExport, UserEntry};
-use exchange::odm::{History, OdmOptions, OdmVersion, OdmWriter};
-use exchange::table::{By, Spooled, SpooledTable, tables};
-use exchange::xpt::dataset_names;
-use exchange::{ExchangeError, csv, dataset_json, xpt};
+use exchange::manifest::Manifest;
+use indicatif::ProgressBar;
 use infra::chance::SystemClock;
-use projection_svc::studies::Study;
-use time::Duration;
+use projection_svc::exports::Export as Registered;
+use serde_json::json;
+use time::format_description::well_known::Rfc3339;
+use time::{Date, OffsetDateTime, Time};
 
 use crate::cli::options::Access;
 use crate::cli::{CliError, Client};
 use crate::platform::random_id;
 
 mod files;
-mod record;
-mod source;
 
-use files::{Bounded, Folder, Written};
-use record::Missed;
-use source::Source;
+use files::Folder;
 
-/// Exports participants' data. The files hold personal data: they are readable by their owner only, and everything that
-/// was erased later is still in them. A manifest beside them says what they hold, for whom and what for.
+/// How often it is asked how far the export is.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+
+/// Exports participants' data. The platform writes the files with the caller's rights, registers the export, holds the
+/// files sealed until they expire, and signs what they hold. Here they are plain: readable by their owner only, and
+/// everything that is erased later is still in them, so this copy is registered, too.
 #[derive(Args)]
 pub(in crate::cli) struct Export {
     /// The study.
@@ -44,42 +40,45 @@ pub(in crate::cli) struct Export {
     study: StudyId,
     /// Which formats, with commas between them or given again.
     #[arg(long = "format", value_name = "FORMAT", required = true, value_delimiter = ',')]
-    formats: Vec<Format>,
+    formats: Vec<FormatWanted>,
     /// The folder, which must be there. No file in it is written over.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
     /// Who gets it: an organisation or an office, not the name of a person.
     #[arg(long, value_name = "TEXT")]
-    recipient: String,
+    recipient: Label,
     /// What for.
     #[arg(long, value_name = "TEXT")]
-    purpose: String,
-    /// In how many days the files are to be deleted. It is recorded; nothing deletes them.
-    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..))]
-    keep_days: u16,
+    purpose: Label,
+    /// When the platform deletes the files: a number of days (`30`), a day (`2027-01-31`) or a time (RFC 3339).
+    #[arg(long, value_name = "WHEN", value_parser = expiry)]
+    expires: Moment,
+    /// Reference of the controller's instruction.
+    #[arg(long)]
+    instruction: Option<InstructionId>,
+    /// Of this site only; may be given more than once.
+    #[arg(long = "site", value_name = "SITE")]
+    sites: Vec<SiteId>,
     /// How much of what happened goes into ODM: nothing, the last change of each value, or all of them. Needs the right to
     /// read audit trails.
     #[arg(long, default_value = "none")]
-    history: HistoryWanted,
+    history: HistoryGiven,
     /// Content hash of the design in whose terms the data is written. Default: the live one.
     #[arg(long)]
     design: Option<CommitHash>,
     /// What one table holds: an item group, or a form.
     #[arg(long, default_value = "item-group")]
-    by: ByWanted,
+    by: ByGiven,
     /// In CSV files, puts an apostrophe before texts that a spreadsheet would take for a formula: for people, not programs.
     #[arg(long)]
     guard_formulas: bool,
-    /// Tables are put together in memory, so that no personal data is written to disk on the way: how many MiB at most.
-    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    table_memory: u32,
     #[command(flatten)]
     access: Access,
 }
 
 /// In which format.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-enum Format {
+#[derive(Clone, Copy, ValueEnum)]
+enum FormatWanted {
     /// CDISC ODM 1.3.2.
     Odm132,
     /// CDISC ODM 2.0.
@@ -92,286 +91,102 @@ enum Format {
     Xpt,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum HistoryWanted {
+#[derive(Clone, Copy, ValueEnum)]
+enum HistoryGiven {
     None,
     Last,
     Whole,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum ByWanted {
+enum ByGiven {
     ItemGroup,
     Form,
 }
 
-impl Format {
-    fn odm(self) -> Option<OdmVersion> {
-        match self {
-            Self::Odm132 => Some(OdmVersion::V1_3_2),
-            Self::Odm20 => Some(OdmVersion::V2_0),
-            Self::Csv | Self::DatasetJson | Self::Xpt => None,
-        }
-    }
-
-    /// The file of a whole study, or of one table of it.
-    fn file(self, study: &StudyId, table: &str) -> String {
-        match self {
-            Self::Odm132 => format!("{study}.odm132.xml"),
-            Self::Odm20 => format!("{study}.odm20.xml"),
-            Self::Csv => format!("{study}.{table}.csv"),
-            Self::DatasetJson => format!("{study}.{table}.json"),
-            Self::Xpt => format!("{study}.{table}.xpt"),
+impl From<FormatWanted> for Format {
+    fn from(wanted: FormatWanted) -> Self {
+        match wanted {
+            FormatWanted::Odm132 => Self::Odm132,
+            FormatWanted::Odm20 => Self::Odm20,
+            FormatWanted::Csv => Self::Csv,
+            FormatWanted::DatasetJson => Self::DatasetJson,
+            FormatWanted::Xpt => Self::Xpt,
         }
     }
 }
 
-/// The list of variables beside a SAS file.
-fn variables_file(study: &StudyId, table: &str) -> String {
-    format!("{study}.{table}.xpt.variables.json")
-}
-
-/// What is the same for a whole export.
-struct Frame {
-    study: Study,
-    position: u64,
-    hash: CommitHash,
-    design: StudyDesign,
-    by: By,
-    /// The tables' names, in their order.
-    names: Vec<String>,
+/// A number of days from now, the end of a day, or a time.
+fn expiry(text: &str) -> Result<Moment, String> {
+    if let Ok(days) = text.parse::<u16>() {
+        return Ok(Moment(SystemClock.now() + time::Duration::days(days.into())));
+    }
+    if let Ok(moment) = OffsetDateTime::parse(text, &Rfc3339) {
+        return Ok(Moment(moment));
+    }
+    let format = time::macros::format_description!("[year]-[month]-[day]");
+    let day = Date::parse(text, &format).map_err(|_| "a number of days, a day or a time in RFC 3339")?;
+    Ok(Moment(day.with_time(Time::MAX).assume_utc()))
 }
 
 impl Export {
-    pub(super) async fn run(mut self) -> Result<(), CliError> {
-        self.formats = BTreeSet::from_iter(self.formats.drain(..)).into_iter().collect();
-        if [&self.recipient, &self.purpose].iter().any(|text| text.trim().is_empty()) {
-            return Err(CliError::input("--recipient and --purpose take a text: they are recorded with the export"));
-        }
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        Folder::open(&self.to, &[format!("{}.manifest.json", self.study)])?;
         let client = Client::of(&self.access)?;
-        let mut source = Source::new(&client, &self.study);
-        let frame = self.frame(&source).await?;
-        let manifest_name = format!("{}.manifest.json", self.study);
-        let mut folder = Folder::open(&self.to, &self.file_names(&frame, &manifest_name))?;
-        // ODM names its users before the first participant, so who they are is gathered first.
-        let users = if self.has_odm() { self.users(&mut source, &frame).await? } else { Vec::new() };
-        let created_at = Moment(SystemClock.now());
-        let id = random_id();
-        let export = StudyExport {
-            study: self.study.clone(),
-            environment: frame.study.environment,
-            design: &frame.design,
-            created_at,
-            as_of: created_at,
-            file_oid: format!("LETHE.{id}"),
-            software_version: env!("CARGO_PKG_VERSION"),
-            users,
-            sites: sites(&frame)?,
-        };
-        let (files, counts) = self.write(&mut source, &frame, &export, &mut folder).await?;
-        let manifest = Manifest {
-            format: 1,
-            export: id.to_string(),
-            study: self.study.clone(),
-            environment: frame.study.environment,
-            design: frame.hash,
-            position: frame.position,
-            created_at,
-            created_by: None,
-            recipient: self.recipient.clone(),
-            purpose: self.purpose.clone(),
-            instruction: None,
-            expires_at: Moment(created_at.0 + Duration::days(self.keep_days.into())),
-            not_permitted: not_permitted(&source),
-            files,
-            counts,
-        };
-        let mut file = folder.create(&manifest_name)?;
-        std::io::Write::write_all(&mut file, &manifest.bytes())
-            .map_err(|error| CliError::failed(&manifest_name, error))?;
-        folder.close(file, &manifest_name, "application/json", 1)?;
+        let path = format!("/v1/studies/{}/exports/{}", self.study, random_id());
+        let order = json!({"type": "start", "order": self.order()});
+        let ordered = client.command(&path, random_id(), None, None, &order).await?;
+        let export = written(&client, &path, ordered.position.unwrap_or_default()).await?;
+        let names: Vec<String> = export.files.iter().map(|file| file.name.clone()).collect();
+        let mut folder = Folder::open(&self.to, &names)?;
+        // Told before it is taken: a copy that nobody knows of is worse than one that was never made.
+        let copy = json!({"type": "give-copy", "recipient": self.recipient, "purpose": self.purpose});
+        client.command(&path, random_id(), None, None, &copy).await?;
+        for listed in &export.files {
+            let mut file = folder.create(&listed.name)?;
+            let write = |piece: &[u8]| file.write_all(piece).map_err(|error| CliError::failed(&listed.name, error));
+            client.pieces(&format!("{path}/files/{}", listed.name), write).await?;
+            let entry = folder.close(file, &listed.name, &listed.media_type, listed.records)?;
+            if entry.sha256 != listed.sha256 {
+                return Err(CliError::failed(&listed.name, "it is not what the platform wrote: take it again"));
+            }
+        }
         folder.keep();
-        self.tell(&manifest);
+        let manifest = self.to.join(format!("{}.manifest.json", self.study));
+        let bytes = std::fs::read(&manifest).map_err(|error| CliError::failed(manifest.display(), error))?;
+        let manifest: Manifest =
+            serde_json::from_slice(&bytes).map_err(|error| CliError::failed(manifest.display(), error))?;
+        self.tell(&manifest, &export);
         Ok(())
     }
 
-    async fn frame(&self, source: &Source<'_>) -> Result<Frame, CliError> {
-        let (study, position) = source.study().await?;
-        let live = || CliError::conflict("no design is live in this study: name one with --design");
-        let hash = self.design.or(study.live_design).ok_or_else(live)?;
-        let design = source.design(&hash).await?;
-        let by = match self.by {
-            ByWanted::ItemGroup => By::ItemGroup,
-            ByWanted::Form => By::Form,
-        };
-        let names = dataset_names(&tables(&design, by));
-        Ok(Frame { study, position, hash, design, by, names })
-    }
-
-    fn has_odm(&self) -> bool {
-        self.formats.iter().any(|format| format.odm().is_some())
-    }
-
-    fn file_names(&self, frame: &Frame, manifest: &str) -> Vec<String> {
-        let mut names = vec![manifest.to_owned()];
-        for format in &self.formats {
-            match format.odm() {
-                Some(_) => names.push(format.file(&self.study, "")),
-                None => names.extend(frame.names.iter().map(|table| format.file(&self.study, table))),
-            }
-            if *format == Format::Xpt {
-                names.extend(frame.names.iter().map(|table| variables_file(&self.study, table)));
-            }
-        }
-        names
-    }
-
-    /// Hands each participant to `each`: one at a time, so that no more than one is in memory.
-    async fn participants(
-        &self,
-        source: &mut Source<'_>,
-        frame: &Frame,
-        mut each: impl FnMut(ParticipantRecord, Missed) -> Result<(), ExchangeError>,
-    ) -> Result<(), CliError> {
-        let history = self.has_odm() && self.history != HistoryWanted::None;
-        let mut cursor = None;
-        loop {
-            let (page, next) = source.participants(cursor.as_deref()).await?;
-            for participant in page {
-                let loaded = source.load(participant, history).await?;
-                if history && source.no_audit {
-                    return Err(CliError::answered(
-                        Some(403),
-                        "this role may not read audit trails, which --history asks for: leave it out",
-                    ));
-                }
-                let (record, missed) = record::record(loaded, &frame.design);
-                each(record, missed).map_err(failed)?;
-            }
-            match next {
-                Some(next) => cursor = Some(next),
-                None => return Ok(()),
-            }
+    fn order(&self) -> Order {
+        Order {
+            recipient: self.recipient.clone(),
+            purpose: self.purpose.clone(),
+            expires_at: self.expires,
+            instruction: self.instruction.clone(),
+            formats: self.formats.iter().map(|format| Format::from(*format)).collect(),
+            sites: self.sites.iter().cloned().collect::<BTreeSet<_>>(),
+            design: self.design,
+            history: match self.history {
+                HistoryGiven::None => HistoryWanted::None,
+                HistoryGiven::Last => HistoryWanted::Last,
+                HistoryGiven::Whole => HistoryWanted::Whole,
+            },
+            tables: match self.by {
+                ByGiven::ItemGroup => TablesBy::ItemGroup,
+                ByGiven::Form => TablesBy::Form,
+            },
+            guard_formulas: self.guard_formulas,
         }
     }
 
-    async fn users(&self, source: &mut Source<'_>, frame: &Frame) -> Result<Vec<UserEntry>, CliError> {
-        let mut users = BTreeMap::new();
-        self.participants(source, frame, |record, _| {
-            acts(&record, &mut |act| note_user(&mut users, act));
-            Ok(())
-        })
-        .await?;
-        Ok(users.into_values().map(|(_, user)| user).collect())
-    }
-
-    async fn write(
-        &self,
-        source: &mut Source<'_>,
-        frame: &Frame,
-        export: &StudyExport<'_>,
-        folder: &mut Folder,
-    ) -> Result<(Vec<FileEntry>, Counts), CliError> {
-        let mut odm = Vec::new();
-        for (format, version) in self.formats.iter().filter_map(|format| Some((format, format.odm()?))) {
-            let name = format.file(&self.study, "");
-            let file = folder.create(&name)?;
-            odm.push((name, OdmWriter::begin(file, export, self.odm_options(version)).map_err(failed)?));
-        }
-        let bound = self.table_memory as usize * (1 << 20);
-        let left = Rc::new(Cell::new(bound));
-        let has_tables = self.formats.iter().any(|format| format.odm().is_none());
-        let spooled = has_tables
-            .then(|| Spooled::begin(&self.study, &frame.design, frame.by, |_| Ok(Bounded::new(&left, bound))));
-        let mut spooled = spooled.transpose().map_err(failed)?;
-        let mut counts = Counts::default();
-        self.participants(source, frame, |record, missed| {
-            counts.add(&record);
-            counts.not_in_design += missed.not_in_design;
-            counts.erased_participants += u64::from(missed.erased);
-            odm.iter_mut().try_for_each(|(_, writer)| writer.participant(&record))?;
-            spooled.as_mut().map_or(Ok(()), |spooled| spooled.participant(&record))
-        })
-        .await?;
-        let mut entries = Vec::new();
-        for (name, writer) in odm {
-            let (file, replaced) = writer.finish().map_err(failed)?;
-            let mut entry = folder.close(file, &name, "application/xml", counts.participants)?;
-            note_changed(&mut entry, "not-in-xml", replaced);
-            entries.push(entry);
-        }
-        for (mut table, name) in spooled.map(Spooled::finish).into_iter().flatten().zip(&frame.names) {
-            for format in &self.formats {
-                entries.extend(self.table(*format, export, (&mut table, name), folder)?);
-            }
-        }
-        Ok((entries, counts))
-    }
-
-    fn odm_options(&self, version: OdmVersion) -> OdmOptions {
-        let history = match self.history {
-            HistoryWanted::None => History::None,
-            HistoryWanted::Last => History::Last,
-            HistoryWanted::Whole => History::Whole,
-        };
-        OdmOptions { version, history, notes: true, metadata: true }
-    }
-
-    /// One table in one format.
-    fn table(
-        &self,
-        format: Format,
-        export: &StudyExport<'_>,
-        (table, name): (&mut SpooledTable<Bounded>, &str),
-        folder: &mut Folder,
-    ) -> Result<Vec<FileEntry>, CliError> {
-        if format.odm().is_some() {
-            return Ok(Vec::new());
-        }
-        let file_name = format.file(&self.study, name);
-        let mut file = folder.create(&file_name)?;
-        let (mut changed, mut more) = (BTreeMap::new(), Vec::new());
-        let kind = match format {
-            Format::Odm132 | Format::Odm20 => "application/xml",
-            Format::Csv => {
-                let options = CsvOptions { guard_formulas: self.guard_formulas };
-                let guarded = csv::write_csv(table, &mut file, options).map_err(failed)?;
-                changed.insert("formula-guarded".to_owned(), guarded);
-                "text/csv"
-            }
-            Format::DatasetJson => {
-                dataset_json::write_dataset(export, table, DatasetForm::Json, &mut file).map_err(failed)?;
-                "application/json"
-            }
-            Format::Xpt => {
-                let written = xpt::write_xpt(export, table, name, &mut file).map_err(failed)?;
-                for note in &written.notes {
-                    let what = serde_json::to_value(note.what).ok();
-                    let what = what.as_ref().and_then(|what| what.as_str()).unwrap_or_default().to_owned();
-                    *changed.entry(what).or_default() += note.records.max(1);
-                }
-                more.push(self.variables(&written, name, folder)?);
-                "application/x-sas-xport"
-            }
-        };
-        let mut entry = folder.close(file, &file_name, kind, table.records)?;
-        changed.into_iter().for_each(|(what, times)| note_changed(&mut entry, &what, times));
-        more.push(entry);
-        Ok(more)
-    }
-
-    fn variables(&self, written: &xpt::XptWritten, name: &str, folder: &mut Folder) -> Result<FileEntry, CliError> {
-        let file_name = variables_file(&self.study, name);
-        let mut file: Written = folder.create(&file_name)?;
-        serde_json::to_writer_pretty(&mut file, written).map_err(|error| CliError::failed(&file_name, error))?;
-        folder.close(file, &file_name, "application/json", written.variables.len() as u64)
-    }
-
-    fn tell(&self, manifest: &Manifest) {
+    fn tell(&self, manifest: &Manifest, export: &Registered) {
         let counts = &manifest.counts;
         note!(
             "{} files in {}: {} participants, {} values; {} items not done, {} cleared, {} erased, {} withheld.",
-            manifest.files.len() + 1,
+            export.files.len(),
             self.to.display(),
             counts.participants,
             counts.values,
@@ -399,63 +214,47 @@ impl Export {
         if !manifest.not_permitted.is_empty() {
             note!("This role may not read {}: none of it is there.", manifest.not_permitted.join(", "));
         }
+        note!("Export {}: the platform deletes its own files when they expire.", export.export);
         note!("The files hold personal data. Nothing that is erased from now on is erased in them.");
     }
 }
 
-fn failed(error: ExchangeError) -> CliError {
-    CliError::failed("the export", error)
-}
-
-fn note_changed(entry: &mut FileEntry, what: &str, times: u64) {
-    if times > 0 {
-        entry.changed.insert(what.to_owned(), times);
-    }
-}
-
-fn not_permitted(source: &Source<'_>) -> Vec<String> {
-    let kinds =
-        [(source.no_audit, "audit trails"), (source.no_queries, "queries"), (source.no_signatures, "signatures")];
-    kinds.into_iter().filter(|(no, _)| *no).map(|(_, kind)| kind.to_owned()).collect()
-}
-
-/// Since when the design is live at a site: since it was opened, or since the design was published.
-fn sites(frame: &Frame) -> Result<Vec<SiteEntry>, CliError> {
-    let published = frame.study.designs.iter().find(|design| design.design == frame.hash);
-    let published = published.ok_or_else(|| CliError::not_found("the study has no such design"))?.published.stored_at;
-    let entry = |site: &projection_svc::studies::Site| SiteEntry {
-        site: site.site.clone(),
-        name: site.name.clone(),
-        live_since: domain::Day(site.opened.stored_at.max(published).0.date()),
-    };
-    Ok(frame.study.sites.iter().map(entry).collect())
-}
-
-/// Every act that a record names.
-fn acts<'r>(record: &'r ParticipantRecord, each: &mut impl FnMut(&'r Act)) {
-    record.registered.iter().for_each(&mut *each);
-    noted(&record.notes, each);
-    for visit in &record.visits {
-        noted(&visit.notes, each);
-        for form in &visit.forms {
-            noted(&form.notes, each);
-            for item in form.groups.iter().flat_map(|group| &group.items) {
-                noted(&item.notes, each);
-                item.changes.iter().for_each(|change| each(&change.by));
+/// The export once its files are whole.
+async fn written(client: &Client, path: &str, mut position: String) -> Result<Registered, CliError> {
+    let bar = ProgressBar::new_spinner().with_message("the platform writes the files");
+    loop {
+        let reply = client.get(&format!("{path}?min_position={position}")).await?;
+        let export: Registered = serde_json::from_value(reply.body)
+            .map_err(|error| CliError::failed("the export", format!("the answer is of another shape: {error}")))?;
+        match export.stage {
+            domain::export::Stage::Held => {
+                bar.finish_and_clear();
+                return Ok(export);
+            }
+            domain::export::Stage::Writing => {}
+            domain::export::Stage::Failed => {
+                return Err(CliError::failed("the export", "it failed: the platform's log says why"));
+            }
+            domain::export::Stage::Deleted => {
+                return Err(CliError::conflict("the export was deleted while it was written: order another one"));
             }
         }
+        position = reply.position.unwrap_or(position);
+        bar.tick();
+        tokio::time::sleep(ASK_EVERY).await;
     }
 }
 
-fn noted<'r>(notes: &'r Notes, each: &mut impl FnMut(&'r Act)) {
-    notes.signatures.iter().for_each(|signature| each(&signature.by));
-    notes.queries.iter().flat_map(|query| &query.thread).for_each(|message| each(&message.by));
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The role that a user had last is the one that the file names. Names of users are in no answer of the platform.
-fn note_user(users: &mut BTreeMap<UserId, (Moment, UserEntry)>, act: &Act) {
-    if users.get(&act.user).is_none_or(|(last, _)| *last < act.stored_at) {
-        let entry = UserEntry { user: act.user, role: act.role, organisation: act.organisation.clone(), name: None };
-        users.insert(act.user, (act.stored_at, entry));
+    #[test]
+    fn an_expiry_is_days_a_day_or_a_time() {
+        let days = expiry("30").expect("days").0 - SystemClock.now();
+        assert_eq!((days + time::Duration::hours(1)).whole_days(), 30);
+        assert_eq!(expiry("2027-01-31").expect("a day").0.date(), time::macros::date!(2027 - 01 - 31));
+        assert_eq!(expiry("2027-01-31T08:00:00Z").expect("a time").0, time::macros::datetime!(2027-01-31 08:00 UTC));
+        assert!(expiry("soon").is_err() && expiry("-1").is_err());
     }
 }

@@ -51,6 +51,16 @@ struct Known {
     there: bool,
     /// Registered and consented, as far as this run is to see to it.
     ready: bool,
+    /// Where the journal stood after the last command.
+    position: Option<String>,
+    /// Of a dry run: what would have been carried out so far.
+    tried: Vec<serde_json::Value>,
+}
+
+impl Known {
+    fn of(id: uuid::Uuid, design: Option<String>, there: bool) -> Self {
+        Self { id, design, there, ready: false, position: None, tried: Vec::new() }
+    }
 }
 
 impl Import {
@@ -203,7 +213,7 @@ impl Run<'_> {
     /// Who has this subject number; somebody new has an id that follows from the run and the record.
     fn known(&self, number: &SubjectNumber, record: u64) -> Known {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Known { id: self.id.participant(record), design: None, there: false, ready: false };
+        let new = || Known::of(self.id.participant(record), None, false);
         known.get(number.as_str()).cloned().unwrap_or_else(new)
     }
 
@@ -230,8 +240,7 @@ async fn known(
             let text = |key: &str| item[key].as_str().unwrap_or_default();
             if let Ok(id) = text("participant").parse() {
                 let design = item["design"].as_str().map(str::to_owned);
-                let one = Known { id, design, there: !run.made(id), ready: false };
-                known.insert(text("subject_number").to_owned(), one);
+                known.insert(text("subject_number").to_owned(), Known::of(id, design, !run.made(id)));
             }
         }
         match page["next"].as_str() {

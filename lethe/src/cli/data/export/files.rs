@@ -1,14 +1,11 @@
 //! The files of an export: readable by their owner only, never over another file, gone again if the export fails.
 
-use std::cell::Cell;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use exchange::manifest::{FileEntry, Hashed};
-use exchange::table::Spool;
 
 use crate::cli::CliError;
 
@@ -66,47 +63,10 @@ impl Drop for Folder {
     }
 }
 
-/// A spool in memory. All spools of an export share one bound, so what they hold, which is personal, is never put on
-/// disk to make room.
-pub(super) struct Bounded {
-    bytes: Vec<u8>,
-    left: Rc<Cell<usize>>,
-    bound: usize,
-}
-
-impl Bounded {
-    /// An empty spool that takes what is left of the bound.
-    pub(super) fn new(left: &Rc<Cell<usize>>, bound: usize) -> Self {
-        Self { bytes: Vec::new(), left: Rc::clone(left), bound }
-    }
-}
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(left) = self.left.get().checked_sub(bytes.len()) else {
-            let bound = self.bound >> 20;
-            return Err(io::Error::other(format!(
-                "the tables need more than {bound} MiB of memory: allow more with --table-memory, or export as ODM"
-            )));
-        };
-        self.left.set(left);
-        self.bytes.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Spool for Bounded {
-    fn again(&mut self) -> io::Result<Box<dyn BufRead + '_>> {
-        self.bytes.again()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn folder() -> PathBuf {
@@ -140,18 +100,5 @@ mod tests {
         drop(files);
         assert!(!dir.join("a.csv").exists());
         std::fs::remove_dir_all(dir).expect("cleans up");
-    }
-
-    #[test]
-    fn spools_share_one_bound() {
-        let left = Rc::new(Cell::new(5));
-        let (mut one, mut other) = (Bounded::new(&left, 5), Bounded::new(&left, 5));
-        one.write_all(b"abc").expect("fits");
-        other.write_all(b"de").expect("fits");
-        let error = other.write_all(b"f").expect_err("is too much").to_string();
-        assert!(error.contains("--table-memory"), "{error}");
-        let mut back = String::new();
-        io::Read::read_to_string(&mut one.again().expect("reads"), &mut back).expect("reads");
-        assert_eq!(back, "abc");
     }
 }

@@ -25,8 +25,6 @@ pub(super) struct Journey<'a> {
     run: &'a Run<'a>,
     path: String,
     known: Known,
-    /// Of a dry run: what would have been carried out so far.
-    tried: Vec<Value>,
     /// What to send as `If-Match` for a form.
     tags: BTreeMap<FormKey, String>,
     lines: Vec<Line>,
@@ -45,12 +43,11 @@ impl<'a> Journey<'a> {
     pub(super) fn of(run: &'a Run<'a>, number: &SubjectNumber, record: u64) -> Self {
         let known = run.known(number, record);
         let path = format!("/v1/studies/{}/participants/{}", run.import.study, known.id);
-        let (tried, tags, lines, tally) = (Vec::new(), BTreeMap::new(), Vec::new(), Tally::default());
-        Self { run, path, known, tried, tags, lines, tally }
+        Self { run, path, known, tags: BTreeMap::new(), lines: Vec::new(), tally: Tally::default() }
     }
 
     pub(super) fn known(&self) -> Known {
-        self.known.clone()
+        Known { position: self.tally.position.clone().or(self.known.position.clone()), ..self.known.clone() }
     }
 
     pub(super) fn end(self) -> (Vec<Line>, Tally) {
@@ -232,7 +229,8 @@ impl<'a> Journey<'a> {
     }
 
     async fn read_tag(&mut self, form: &FormKey) -> Result<(), ApiError> {
-        let since = self.tally.position.as_ref().map(|position| format!("?min_position={position}"));
+        let since = self.tally.position.as_ref().or(self.known.position.as_ref());
+        let since = since.map(|position| format!("?min_position={position}"));
         let casebook = self.run.client.get(&format!("{}/casebook{}", self.path, since.unwrap_or_default())).await?;
         let forms = casebook.body["forms"].as_array().into_iter().flatten();
         let mut tags = forms.filter(|one| {
@@ -259,11 +257,11 @@ impl<'a> Journey<'a> {
             let step = json!({
                 "command": body, "idempotency_key": format!("\"{id}\""), "if_match": tag, "captured_at": captured_at,
             });
-            self.tried.push(step);
+            self.known.tried.push(step);
             let reply =
-                self.run.client.post(&format!("{}/rehearsal", self.path), &json!({"commands": self.tried})).await;
+                self.run.client.post(&format!("{}/rehearsal", self.path), &json!({"commands": self.known.tried})).await;
             if reply.is_err() {
-                self.tried.pop();
+                self.known.tried.pop();
             }
             reply?
         } else {

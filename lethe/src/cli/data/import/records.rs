@@ -65,7 +65,7 @@ pub(super) struct Records<'a> {
 }
 
 enum Format<'a> {
-    Odm(Option<Clinical<BufReader<File>>>),
+    Odm(Option<Box<Clinical<BufReader<File>>>>),
     Csv { mapping: &'a Mapping, design: &'a Arc<StudyDesign>, rows: Option<Rows<'a, BufReader<File>>> },
 }
 
@@ -147,7 +147,7 @@ impl<'a> Records<'a> {
             Format::Odm(clinical) => {
                 if clinical.is_none() {
                     let begun = odm::read_clinical(input()?, &odm::Limits::default());
-                    *clinical = Some(begun.map_err(|error| error.to_string())?);
+                    *clinical = Some(Box::new(begun.map_err(|error| error.to_string())?));
                 }
                 let next = clinical.as_mut().and_then(Iterator::next).transpose().map_err(|error| error.to_string())?;
                 next.map(|data| Ok(of_odm(record, data)))
@@ -182,10 +182,6 @@ fn of_odm(record: u64, data: ParticipantData) -> Task {
 fn of_row(record: u64, row: MappedRow) -> Task {
     let mut steps = Vec::new();
     let step = |command, items| Step { command, line: row.line, element: "row", oid: None, items, captured_at: None };
-    if let Some(on) = row.visit_date {
-        let (visit, reason) = (row.form.visit(), row.reason.clone());
-        steps.push(step(Command::StartVisit { visit, on, reason }, Vec::new()));
-    }
     let mut places = Vec::new();
     let mut items = Vec::new();
     for item in row.items {
@@ -203,6 +199,11 @@ fn of_row(record: u64, row: MappedRow) -> Task {
     if !items.is_empty() {
         let command = Command::SaveItems { form: row.form.clone(), items, source: Source::Import };
         steps.push(step(command, places));
+    }
+    // After the values: where those are refused, nothing of the row is taken.
+    if let Some(on) = row.visit_date {
+        let (visit, reason) = (row.form.visit(), row.reason.clone());
+        steps.push(step(Command::StartVisit { visit, on, reason }, Vec::new()));
     }
     Task {
         record,

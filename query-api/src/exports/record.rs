@@ -18,7 +18,8 @@ use projection_svc::queries::{self, Query};
 use projection_svc::{Shown as Answered, row};
 use serde_json::Value;
 
-use super::source::{Loaded, Signature};
+use super::source::Loaded;
+use crate::signatures::SignatureView;
 
 #[derive(Default)]
 struct Visit {
@@ -46,15 +47,15 @@ struct Draft {
 
 /// What a record cannot say of itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Missed {
+pub(crate) struct Missed {
     /// So many of its items this design has no place for: they are not in it.
-    pub(super) not_in_design: u64,
+    pub(crate) not_in_design: u64,
     /// All of its data is erased.
-    pub(super) erased: bool,
+    pub(crate) erased: bool,
 }
 
 /// The record of one participant.
-pub(super) fn record(loaded: Loaded, design: &StudyDesign) -> (ParticipantRecord, Missed) {
+pub(crate) fn record(loaded: Loaded, design: &StudyDesign) -> (ParticipantRecord, Missed) {
     let Loaded { participant, history, casebook, audit, queries, signatures } = loaded;
     let mut draft = Draft { gone: casebook.is_none(), history, ..Draft::default() };
     if let Some(casebook) = casebook {
@@ -194,7 +195,7 @@ impl Draft {
         self.near(&head.place).queries.push(record);
     }
 
-    fn signature(&mut self, given: Signature) {
+    fn signature(&mut self, given: SignatureView) {
         let record = SignatureRecord {
             signature: given.signature,
             meaning: given.meaning,
@@ -340,4 +341,5 @@ fn step(step: queries::Step) -> Step {
 }
 
 #[cfg(test)]
+#[path = "record_tests.rs"]
 mod tests;
