@@ -93,7 +93,8 @@ pub fn readiness(record: &Record, design: &StudyDesign) -> Vec<Blocker> {
         .collect()
 }
 
-/// The items of a form that are to be compared with their source, as its plan says: group and item.
+/// The items of a form that are to be compared with their source, as its plan says: group and item. What no verifier is
+/// shown is compared by nobody.
 pub fn required_items<'a>(design: &'a StudyDesign, form: &Oid) -> BTreeSet<(&'a Oid, &'a Oid)> {
     let Some(form) = design.form(form) else { return BTreeSet::new() };
     let wanted = |item: &Oid| match form.sdv {
@@ -102,7 +103,8 @@ pub fn required_items<'a>(design: &'a StudyDesign, form: &Oid) -> BTreeSet<(&'a 
         SdvPlan::All => true,
     };
     let items = groups_of(form, design).flat_map(|(_, group)| group.items.iter().map(|item| (&group.oid, &item.oid)));
-    items.filter(|(_, item)| wanted(item)).collect()
+    let shown = |item: &Oid| design.item(item).is_none_or(|item| is_verified(design.scope_of(item)));
+    items.filter(|(_, item)| wanted(item) && shown(item)).collect()
 }
 
 fn groups_of<'a>(form: &'a FormDef, design: &'a StudyDesign) -> impl Iterator<Item = (&'a Ref, &'a ItemGroupDef)> {
@@ -148,9 +150,7 @@ fn of_form(record: &Record, key: &FormKey, form: &Form, design: &StudyDesign) ->
     let missing = mandatory(key, form, design).into_iter().filter(|item| !is_answered(form, item) && !left_out(item));
     blockers.extend(missing.map(|item| Blocker::MissingItem { form: key.clone(), item }));
     let required = required_items(design, &key.form);
-    // What no verifier is shown is compared by nobody.
-    let shown = |item: &ItemKey| design.item(&item.item).is_none_or(|item| is_verified(design.scope_of(item)));
-    let compared = |item: &ItemKey| required.contains(&(&item.group, &item.item)) && shown(item);
+    let compared = |item: &ItemKey| required.contains(&(&item.group, &item.item));
     let entered = form.items.iter().filter(|(_, item)| !item.computed).map(|(key, _)| key);
     let unverified = entered.filter(|item| compared(item) && !record.verifications.has(key, item));
     blockers.extend(unverified.map(|item| Blocker::UnverifiedItem { form: key.clone(), item: item.clone() }));

@@ -207,26 +207,32 @@ async fn a_value_that_is_not_there_or_was_not_typed_in_says_so() {
 async fn words_of_a_draft_are_for_those_who_draft_and_a_signers_name_for_who_sees_signatures() {
     let mut story = Story::new();
     story.registered(1, "oslo");
-    story.participant(1, Event::QueryOpened {
-        query: domain::ids::QueryId::of_command(domain::ids::CommandId(uuid::Uuid::from_u128(9)), 0),
-        kind: domain::participant::QueryKind::Manual,
-        place: domain::participant::Place::Participant,
-        check: None,
-        by: Role::Monitor,
-        to: None,
-        candidate: true,
-        text: Some(Personal::new("Sure?".to_owned())),
-    });
-    story.participant(1, Event::Signed {
-        signature: domain::ids::SignatureId::of_command(domain::ids::CommandId(uuid::Uuid::from_u128(8))),
-        place: domain::participant::Place::Participant,
-        meaning: domain::participant::Meaning::Review,
-        forms: vec![],
-        design: domain::history::CommitHash([1; 32]),
-        digest: domain::history::CommitHash([2; 32]),
-        factors: vec![],
-        printed_name: Personal::new("Grace Hopper".to_owned()),
-    });
+    story.participant(
+        1,
+        Event::QueryOpened {
+            query: domain::ids::QueryId::of_command(domain::ids::CommandId(uuid::Uuid::from_u128(9)), 0),
+            kind: domain::participant::QueryKind::Manual,
+            place: domain::participant::Place::Participant,
+            check: None,
+            by: Role::Monitor,
+            to: None,
+            candidate: true,
+            text: Some(Personal::new("Sure?".to_owned())),
+        },
+    );
+    story.participant(
+        1,
+        Event::Signed {
+            signature: domain::ids::SignatureId::of_command(domain::ids::CommandId(uuid::Uuid::from_u128(8))),
+            place: domain::participant::Place::Participant,
+            meaning: domain::participant::Meaning::Review,
+            forms: vec![],
+            design: domain::history::CommitHash([1; 32]),
+            digest: domain::history::CommitHash([2; 32]),
+            factors: vec![],
+            printed_name: Personal::new("Grace Hopper".to_owned()),
+        },
+    );
     let world = World::of::<Audit>(&story).await;
     let seen = async |role: Role| {
         let visible = Visible::of(role);
