@@ -73,11 +73,6 @@ pub(super) fn decide(
     if source != Source::User && context.principal.actor.kind == ActorKind::User {
         return Err(Refused::SourceOfPrograms);
     }
-    // A program that does not say where data comes from is itself where it comes from.
-    let source = match (source, context.principal.actor.kind) {
-        (Source::User, ActorKind::ServiceAccount) => Source::System,
-        (said, _) => said,
-    };
     let design = design(record, context)?;
     let saving = Saving { record, form: record.forms.get(key), design, context };
     let Sent { saved, claimed, tried } = saving.items(key, items)?;
