@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::decider::{Command as _, Context, Decider, Fold, ItemOutcome, Recorded};
+use domain::decider::{Command as _, Context, Decider, Fold, ItemOutcome, Made, Recorded};
 use domain::design::content_hash;
 use domain::field::Fact;
 use domain::history::{BodyDigest, Commit, EventType, OpenEvent, Position, Revision, StreamId, Tail};
@@ -53,6 +53,8 @@ pub struct Done {
     pub events: usize,
     /// What became of each item that was sent, in their order.
     pub items: Vec<ItemOutcome>,
+    /// What it brought about that later commands name by an id.
+    pub made: Option<Made>,
 }
 
 impl Done {
@@ -237,8 +239,8 @@ impl<D: Decider> Work<'_, D> {
         }
         let revision = commit.header.revision;
         let tag = self.fold(&commits[..=at])?.tag(self.command, revision);
-        let items = D::report(self.command, &facts);
-        Ok(Some(Done { revision, tag, position: commit.position.clone(), events: commit.events.len(), items }))
+        let (items, made) = (D::report(self.command, &facts), D::made(self.command, &facts));
+        Ok(Some(Done { revision, tag, position: commit.position.clone(), events: commit.events.len(), items, made }))
     }
 
     /// The answer where everything was so already.
@@ -248,7 +250,7 @@ impl<D: Decider> Work<'_, D> {
             None => (Revision::NONE, self.tenant.journal.head(&self.stream.journal).await?),
         };
         let items = D::report(self.command, &[]);
-        Ok(Done { revision, tag: state.tag(self.command, revision), position, events: 0, items })
+        Ok(Done { revision, tag: state.tag(self.command, revision), position, events: 0, items, made: None })
     }
 
     fn draft(
@@ -288,8 +290,8 @@ impl<D: Decider> Work<'_, D> {
         let recorded = Recorded { revision, actor: self.request.principal.actor.id, stored_at, captured_at };
         facts.iter().for_each(|fact| state.evolve(fact, recorded));
         let tag = state.tag(self.command, revision);
-        let items = D::report(self.command, facts);
-        Done { revision, tag, position: receipt.position, events: facts.len(), items }
+        let (items, made) = (D::report(self.command, facts), D::made(self.command, facts));
+        Done { revision, tag, position: receipt.position, events: facts.len(), items, made }
     }
 }
 

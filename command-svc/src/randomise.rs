@@ -205,6 +205,7 @@ impl Commands {
             position: commit.position.clone(),
             events: commit.events.len(),
             items: vec![],
+            made: None,
         }))
     }
 

@@ -92,7 +92,7 @@ impl Rehearsal<'_> {
             self.tail.revision = revision;
         }
         let (tag, items) = (self.state.tag(command, revision), Participant::report(command, &facts));
-        Ok(Done { revision, tag, position: self.position.clone(), events: facts.len(), items })
+        Ok(Done { revision, tag, position: self.position.clone(), events: facts.len(), items, made: None })
     }
 }
 

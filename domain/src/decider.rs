@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::field::{Fact, Malformed};
 use crate::history::{Commit, CommitHash, Header, Revision, StreamId, Tail};
-use crate::ids::{CommandId, SubjectNumber, UserId};
+use crate::ids::{CommandId, QueryId, SignatureId, SubjectNumber, UnblindingId, UserId};
 use crate::permit::Principal;
 use crate::rejection::Rejection;
 
@@ -75,6 +75,17 @@ pub struct ItemOutcome {
     pub queries: usize,
 }
 
+/// What a command brought about that has an id of its own, by which later commands name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    /// A question.
+    Query(QueryId),
+    /// A signature.
+    Signature(SignatureId),
+    /// A request to be told the arm.
+    Unblinding(UnblindingId),
+}
+
 /// A command: what somebody wants.
 pub trait Command: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// The name as in the API, kebab-case.
@@ -135,6 +146,11 @@ pub trait Decider: Default + Clone + Send + Sync + 'static {
     /// What became of each part of a command that has several, in their order.
     fn report(_command: &Self::Command, _facts: &[Self::Event]) -> Vec<ItemOutcome> {
         Vec::new()
+    }
+
+    /// What was brought about under an id, if the sender did not choose the id.
+    fn made(_command: &Self::Command, _facts: &[Self::Event]) -> Option<Made> {
+        None
     }
 
     /// See [`Fold::missing_parts`].

@@ -349,8 +349,23 @@ impl StudyDesign {
     }
 
     /// The scope of an item's values: as declared; otherwise what tells the arm is `health.blinded`, uncoded text
-    /// `health.free-text` and all else `health.clinical`.
+    /// `health.free-text` and all else `health.clinical`. What tells who somebody is belongs to an identity, whatever scope
+    /// of health is declared: so it is shown to those who may know that, and erased with it (ADR 0027).
     pub fn scope_of(&self, item: &ItemDef) -> Scope {
+        match self.declared_scope_of(item) {
+            Scope::HealthClinical | Scope::HealthFreeText | Scope::HealthOptional if item.identifier => {
+                Scope::IdentityCodeList
+            }
+            scope => scope,
+        }
+    }
+
+    /// Whether nothing can be entered for an item, because its scope is among those that are erased.
+    pub(crate) fn is_fenced(&self, item: &Oid, fenced: &std::collections::BTreeSet<Scope>) -> bool {
+        self.item(item).is_some_and(|item| fenced.contains(&self.scope_of(item)))
+    }
+
+    fn declared_scope_of(&self, item: &ItemDef) -> Scope {
         match (item.scope, item.data_type, &item.code_list) {
             (Some(declared), _, _) => declared,
             (None, _, _) if item.blinded => Scope::HealthBlinded,

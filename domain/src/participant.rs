@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Day;
-use crate::decider::{Context, Decider, ItemOutcome, Recorded};
+use crate::decider::{Context, Decider, ItemOutcome, Made, Recorded};
 use crate::design::ItemValue;
 use crate::history::{Aggregate, CommitHash, Revision, StreamId};
 use crate::ids::{
@@ -41,7 +41,7 @@ pub use consent::{Consent, ConsentRefused};
 pub use locks::{Held, LockRefused, Locks};
 pub use migration::{MigrationRefused, MigrationReport, Unfit};
 pub use place::{FormKey, ItemKey, ItemPlace, Place, VisitKey};
-pub use queries::{Queries, Query, QueryKind, QueryRefused, QueryState};
+pub use queries::{Queries, Query, QueryKind, QueryRefused, QueryState, is_of_site};
 pub use randomise::{Allocation, Asked, Blinding, Given, Lot, RandomiseRefused, Unblinding};
 pub use readiness::{Blocker, hindrances, readiness, required_items};
 pub use refused::Refused;
@@ -125,7 +125,7 @@ facts! {
         /// Somebody answers for what stands here (21 CFR 11.50, 11.70).
         "record-signed" 1 Signed { signature: SignatureId, place: Place, meaning: Meaning, forms: Vec<SignedForm>, design: CommitHash, digest: CommitHash, factors: Vec<Factor>, printed_name: Personal<String, tag::UserSignature> },
         /// What was signed changed in this commit.
-        "signature-dropped" 1 SignatureDropped { signature: SignatureId, form: FormKey },
+        "signature-dropped" 2 SignatureDropped { signature: SignatureId, place: Place },
         /// A slot of a list is asked for. What joins the two is sealed with what tells the arm.
         "randomisation-asked" 1 RandomisationAsked { list: ListId, strata: Personal<Levels, tag::HealthClinical>, allocation: Personal<AllocationId, tag::HealthBlinded>, number: Personal<RandomisationNumber, tag::HealthClinical> },
         /// The list gave one.
@@ -242,6 +242,8 @@ pub struct Item {
     pub computed: bool,
     /// Who saved it last, and when.
     pub saved: Recorded,
+    /// The place of the reason that was given, if one was: it tells by which command.
+    pub reason: Option<Part>,
 }
 
 impl Participant {
@@ -287,16 +289,18 @@ impl Decider for Participant {
             Command::WithdrawConsent { reason } => {
                 consent::withdraw(self.visible(context)?.1, reason.as_ref(), context)
             }
-            Command::StartVisit { .. } | Command::MissVisit { .. } => {
-                visits::decide(self.writable(context)?, command, context)
-            }
+            Command::StartVisit { .. } => visits::decide(self.writable(context)?, command, context),
+            // What is missing is accounted for after a withdrawal too; nothing new is taken.
+            Command::MissVisit { .. } => visits::decide(self.processable(context)?, command, context),
             Command::SaveItems { form, items, source } => {
-                save::decide(self.writable(context)?, form, items, *source, context)
+                let record = self.processable(context)?;
+                let record = if save::accounts_only(record, form, items) { record } else { self.writable(context)? };
+                save::decide(record, form, items, *source, context)
             }
             Command::CompleteForm { .. }
             | Command::ReopenForm { .. }
             | Command::RemoveForm { .. }
-            | Command::RestoreForm { .. } => capture::decide(self.writable(context)?, command, context),
+            | Command::RestoreForm { .. } => capture::decide(self.processable(context)?, command, context),
             Command::OpenQuery { .. }
             | Command::RaiseQuery { .. }
             | Command::AnswerQuery { .. }
@@ -346,6 +350,16 @@ impl Decider for Participant {
 
     fn report(command: &Command, facts: &[Event]) -> Vec<ItemOutcome> {
         save::report(command, facts)
+    }
+
+    fn made(command: &Command, facts: &[Event]) -> Option<Made> {
+        let asks = matches!(command, Command::OpenQuery { .. });
+        facts.iter().find_map(|fact| match fact {
+            Event::QueryOpened { query, .. } if asks => Some(Made::Query(query.clone())),
+            Event::Signed { signature, .. } => Some(Made::Signature(signature.clone())),
+            Event::UnblindingAsked { unblinding, .. } => Some(Made::Unblinding(unblinding.clone())),
+            _ => None,
+        })
     }
 
     fn evolve(&mut self, event: &Event, recorded: Recorded) {
@@ -461,6 +475,9 @@ impl Participant {
         context: &Context<'_, Study>,
     ) -> Result<Vec<Event>, Refused> {
         if let Some(record) = self.record() {
+            if !context.principal.sites.contains(&record.site) {
+                return Err(Refused::NoSuchParticipant);
+            }
             let same = record.site == *site && record.subject_number == *subject_number;
             return if same { Ok(vec![]) } else { Err(Refused::RegisteredOtherwise) };
         }

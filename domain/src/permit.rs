@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::history::{Actor, ActorKind};
 use crate::ids::{Environment, InvalidId, OrganisationId, SiteId, TenantId, UserId};
+use crate::scope::Scope;
 
 /// Declares the roles and their stored names. `$text` is a `tt` for the reason said at the scopes.
 macro_rules! roles {
@@ -319,6 +320,21 @@ pub fn may_command(role: Role, command: &str) -> bool {
 /// Whether `role` may ask `query`. Deny by default.
 pub fn may_query(role: Role, query: &str) -> bool {
     allows(QUERIES, role, query)
+}
+
+/// Whether `role` is shown values of a scope, by the table of queries: identities if it may ask for an identity, values if
+/// it may ask for a casebook, what tells the arm only if it may know arms too, the name of a signer with the signature.
+pub fn may_see(role: Role, scope: Scope) -> bool {
+    match scope.as_str().split_once('.') {
+        Some(("health", _)) => {
+            may_query(role, "participant.casebook")
+                && (scope != Scope::HealthBlinded || may_query(role, "participant.arm"))
+        }
+        Some(("identity", _)) => may_query(role, "participant.identity"),
+        // Whoever may see a signature sees the name with it (21 CFR 11.50).
+        Some(_) if scope == Scope::UserSignature => may_query(role, "participant.signatures"),
+        Some(_) | None => false,
+    }
 }
 
 fn allows(table: &[(&str, &[Role])], role: Role, what: &str) -> bool {

@@ -412,6 +412,9 @@ pub enum Refused {
     /// No such consent form.
     #[error("the study has no consent form of this version: publish it first")]
     NoSuchConsent,
+    /// Nobody could give it there.
+    #[error("this version of the consent form is not approved at that site: record the approval first")]
+    ConsentNotApproved,
     /// It stays as it is.
     #[error("this version of the consent form is published already, with another validity: publish another version")]
     ConsentPublishedOtherwise,
@@ -487,6 +490,7 @@ impl Rejection for Refused {
             Self::NotApproved => "design-not-approved",
             Self::NoSite => "no-site",
             Self::NoSuchConsent => "no-such-consent-version",
+            Self::ConsentNotApproved => "consent-not-approved",
             Self::ConsentPublishedOtherwise => "consent-published-otherwise",
             Self::ConsentMonths => "consent-months",
             Self::NotLive => "study-not-live",
@@ -520,6 +524,7 @@ impl Rejection for Refused {
             | Self::ForeignScope(_)
             | Self::NoExemption(_) => Kind::Invalid,
             Self::StudyExists
+            | Self::ConsentNotApproved
             | Self::ConsentPublishedOtherwise
             | Self::SiteExists
             | Self::NoSite

@@ -113,7 +113,7 @@ impl<D: Decider> Outcome<D> {
     #[track_caller]
     pub(crate) fn refusal(self) -> D::Rejection {
         match self.0 {
-            Ok(events) => panic!("accepted: {events:?}"),
+            Ok(events) => D::refusal(&events).unwrap_or_else(|| panic!("accepted: {events:?}")),
             Err(rejection) => rejection,
         }
     }
@@ -121,10 +121,8 @@ impl<D: Decider> Outcome<D> {
     /// A rejection with this code.
     #[track_caller]
     pub(crate) fn rejected(self, code: &str) {
-        match self.0 {
-            Ok(events) => panic!("accepted: {events:?}"),
-            Err(rejection) => assert_eq!(rejection.code(), code, "{rejection}"),
-        }
+        let rejection = self.refusal();
+        assert_eq!(rejection.code(), code, "{rejection}");
     }
 }
 

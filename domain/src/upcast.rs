@@ -24,6 +24,7 @@ fn step(aggregate: Aggregate, name: &str, version: u32) -> Option<fn(&mut Value)
         (Aggregate::Participant | Aggregate::Identity, "scopes-fenced", 1)
         | (Aggregate::Privacy, "erasure-requested" | "erasure-assessed", 1) => Some(no_values),
         (Aggregate::Participant, "items-saved", 1) => Some(entered_by_a_user),
+        (Aggregate::Participant, "signature-dropped", 1) => Some(dropped_by_a_form),
         (Aggregate::Privacy, "keys-destroyed", 1) => Some(keys_of_all_targets),
         (Aggregate::Privacy, "erasure-verified", 1) => Some(no_control),
         (Aggregate::Privacy, "erasure-completed", 1) => Some(no_certificate),
@@ -38,6 +39,14 @@ fn entered_by_a_user(body: &mut Value) {
     for item in items.into_iter().flatten() {
         add(item, "not_done", Value::Null);
         add(item, "computed", json!(false));
+    }
+}
+
+/// In version 1 only a form dropped a signature.
+fn dropped_by_a_form(body: &mut Value) {
+    if let Some(mut form) = body.as_object_mut().and_then(|fields| fields.remove("form")) {
+        add(&mut form, "level", json!("form"));
+        add(body, "place", form);
     }
 }
 

@@ -19,11 +19,12 @@ class Caller:
         self.token = token
         self.position = None
 
-    def ask(self, method, path, body=None, media="application/json", lines=False):
+    def ask(self, method, path, body=None, media="application/json", lines=False, captured_at=None):
         """Status and body, whatever the answer is. Retries once where a connection was idle for too long."""
         headers = {"Authorization": f"Bearer {self.token}"}
         if method == "POST":
             headers |= {"Content-Type": media, "Idempotency-Key": f'"{uuid.uuid4()}"'}
+            headers |= {"Lethe-Captured-At": captured_at} if captured_at else {}
         data = body if isinstance(body, (str, type(None))) else json.dumps(body)
         for last in (False, True):
             try:
@@ -43,8 +44,8 @@ class Caller:
         except json.JSONDecodeError:
             return answer.status, {"text": text}
 
-    def good(self, method, path, body=None):
-        status, answer = self.ask(method, path, body)
+    def good(self, method, path, body=None, captured_at=None):
+        status, answer = self.ask(method, path, body, captured_at=captured_at)
         if status >= 300:
             raise Refused(status, answer)
         return answer
@@ -52,8 +53,8 @@ class Caller:
     def get(self, path):
         return self.good("GET", path)
 
-    def send(self, path, command):
-        return self.good("POST", path, command)
+    def send(self, path, command, captured_at=None):
+        return self.good("POST", path, command, captured_at)
 
     def pages(self, path):
         """Every entry of a list."""

@@ -66,8 +66,10 @@ def enter_site(caller, subjects, source, progress):
             steps.append({"type": "start-visit", "visit": visit, "on": day})
             steps += [save(visit, form, items) for form, items in forms.items()]
             steps += [{"type": "complete-form", "visit": visit, "form": form} for form in forms if form == "DM"]
+        # The files say nothing of the day either: it was the day of the first visit at the latest.
+        first = min(day for _, day in source.forms(subject))
         for step in steps:
-            caller.send(at, step)
+            caller.send(at, step, f"{first}T00:00:00Z" if step is CONSENT else None)
         commands += len(steps)
         progress.one()
     return ids, commands

@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::history::{Aggregate, Commit, DataSubject};
 use domain::ids::StudyId;
 use domain::participant::{FormKey, ItemKey};
+use domain::permit::Role;
 use domain::scope::{DesignScoped, Personal, tag};
 use domain::structural;
 use serde::{Deserialize, Serialize};
@@ -58,7 +59,7 @@ pub struct Subject {
 #[serde(rename_all = "kebab-case")]
 #[schema(as = AuditAction)]
 pub enum Action {
-    /// A field got its first value.
+    /// A field got its first value, or was said at first not to be done.
     Entered,
     /// A field got another value.
     Changed,
@@ -129,7 +130,7 @@ pub struct Audit;
 
 impl Projection for Audit {
     const NAME: &'static str = "audit";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     type Row = AuditRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -216,7 +217,9 @@ impl EntryRow {
     /// Links the entry to the one that wrote its field before, and says what that makes of it.
     fn follow(&mut self, previous: Option<EntryId>) {
         self.subject.action = match (&previous, &self.value) {
-            (_, None) => Action::Cleared,
+            // Said not to be done from the beginning: nothing was there to clear.
+            (None, None) => Action::Entered,
+            (Some(_), None) => Action::Cleared,
             (None, Some(_)) => Action::Entered,
             (Some(_), Some(_)) => Action::Changed,
         };
@@ -225,6 +228,13 @@ impl EntryRow {
 }
 
 impl Subject {
+    /// Who drafted the query whose words stand here, if it was opened as a draft. Once it is put to the site, the site
+    /// reads them with the query.
+    fn draft_by(&self) -> Option<Role> {
+        let candidate = self.event == "query-opened" && self.details["candidate"] == true;
+        candidate.then(|| self.details["by"].as_str()?.parse().ok()).flatten()
+    }
+
     /// The form (or the identity) that the field belongs to, and the field in it; none of a fact about no field.
     fn field_path(&self) -> Option<(String, String)> {
         match (&self.form, &self.item, &self.field) {

@@ -111,7 +111,7 @@ pub struct Casebooks;
 
 impl Projection for Casebooks {
     const NAME: &'static str = "casebook";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     type Row = CasebookRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -230,6 +230,8 @@ impl FormRow {
             let path = item_path(&item);
             // Whether a change ends a verification is a fact of its own.
             let verified = self.items.0.get(&path).is_some_and(|before| before.verified);
+            // Whoever entered what it is computed of did not enter it.
+            let source = if computed { Source::System } else { source };
             let row = ItemRow { item, value, not_done, computed, source, verified, act: Act::of(commit) };
             self.items.0.insert(path, row);
         }
@@ -536,7 +538,7 @@ mod tests {
                 ("TEMP", Some(NotDone::Refused), false, false),
             ]
         );
-        assert_eq!((vs.items[0].source, vs.items[2].source), (Source::Device, Source::User));
+        assert_eq!((vs.items[0].source, vs.items[2].source), (Source::System, Source::User), "BMI was computed");
         assert_eq!(vs.tag, vs.items[0].act.revision, "what is said of a form is no new tag of its values");
         let [first, second] = all.visits.as_slice() else { panic!("{:?}", all.visits) };
         assert_eq!(

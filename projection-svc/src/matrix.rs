@@ -156,7 +156,7 @@ pub struct Matrix;
 
 impl Projection for Matrix {
     const NAME: &'static str = "matrix";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Row = MatrixRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -320,11 +320,8 @@ impl Standing {
                 let forms = forms.iter().map(|signed| signed.form.clone()).collect();
                 self.signatures.insert(signature.clone(), forms);
             }
-            Event::SignatureDropped { signature, form } => {
-                if let Some(forms) = self.signatures.get_mut(signature) {
-                    forms.retain(|one| one != form);
-                }
-            }
+            // It answers for nothing any more, whichever part of it changed.
+            Event::SignatureDropped { signature, .. } => drop(self.signatures.remove(signature)),
             _ => {}
         }
     }

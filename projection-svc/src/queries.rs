@@ -2,9 +2,11 @@
 //!
 //! Texts are in sealed cells, each with a key of its own; the list itself is structure.
 
+use std::collections::BTreeMap;
+
 use domain::history::{Aggregate, Commit, DataSubject};
-use domain::ids::{CheckId, ParticipantId, QueryId, SiteId, StudyId, SubjectNumber};
-use domain::participant::{Event, FreeText, Place, QueryKind, QueryState};
+use domain::ids::{CheckId, Label, ParticipantId, QueryId, SiteId, StudyId, SubjectNumber};
+use domain::participant::{Event, FreeText, ItemPlace, Place, QueryKind, QueryState};
 use domain::permit::{Role, Sites};
 use domain::port::{Failure, Tenant};
 use domain::structural;
@@ -36,6 +38,8 @@ pub struct Head {
     pub place: Place,
     /// The check that asks: its message in the design is the question.
     pub check: Option<CheckId>,
+    /// What the check asks, in the words of the design.
+    pub message: Option<Label>,
     /// Where it stands.
     pub state: QueryState,
     /// In which role it was asked.
@@ -137,7 +141,7 @@ pub struct QueryLists;
 
 impl Projection for QueryLists {
     const NAME: &'static str = "queries";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     type Row = QueryRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -149,7 +153,9 @@ impl Projection for QueryLists {
         let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else {
             return Ok(());
         };
-        for event in commit.facts::<Event>()? {
+        let facts = commit.facts::<Event>()?;
+        let messages = messages(&facts);
+        for event in facts {
             if let Event::Registered { site, subject_number } = event {
                 rows.put(whose_key(study, person), QueryRow::Whose(Whose { subject_number, site }));
             } else if let Some((query, step, text)) = step_of(&event) {
@@ -161,7 +167,7 @@ impl Projection for QueryLists {
                 let whose = rows.get(&whose_key(study, person))?.cloned();
                 let asked = match (before.clone(), whose) {
                     (Some(asked), _) => asked,
-                    (None, Some(QueryRow::Whose(whose))) => match opened(&event, whose, person, commit) {
+                    (None, Some(QueryRow::Whose(whose))) => match opened(&event, whose, person, commit, &messages) {
                         Some(asked) => asked,
                         None => continue,
                     },
@@ -237,7 +243,20 @@ fn step_of(event: &Event) -> Option<(QueryId, Step, Option<FreeText>)> {
     }
 }
 
-fn opened(event: &Event, whose: Whose, person: DataSubject, commit: &Commit) -> Option<Asked> {
+/// What the checks say that fired in a commit, each at its place.
+type Messages = BTreeMap<(CheckId, Place), Label>;
+
+fn messages(facts: &[Event]) -> Messages {
+    let said = |fact: &Event| match fact {
+        Event::CheckFired { form, item, check, message: Some(message), .. } => {
+            Some(((check.clone(), Place::Item(ItemPlace::of(form, item))), message.clone()))
+        }
+        _ => None,
+    };
+    facts.iter().filter_map(said).collect()
+}
+
+fn opened(event: &Event, whose: Whose, person: DataSubject, commit: &Commit, messages: &Messages) -> Option<Asked> {
     let Event::QueryOpened { query, kind, place, check, by, to, candidate, .. } = event else { return None };
     let state = match (kind, candidate) {
         (QueryKind::Annotation, _) => QueryState::Closed,
@@ -252,6 +271,7 @@ fn opened(event: &Event, whose: Whose, person: DataSubject, commit: &Commit) -> 
         kind: *kind,
         place: place.clone(),
         check: check.clone(),
+        message: check.as_ref().and_then(|check| messages.get(&(check.clone(), place.clone())).cloned()),
         state,
         by: *by,
         to: *to,
@@ -382,7 +402,12 @@ pub async fn list(
     let mut page = Page { items: Vec::with_capacity(entries.len()), next };
     for (_, listed) in entries {
         let key = query_key(study, person(listed.participant), &listed.query);
-        page.items.extend(view::get_visible::<QueryLists>(tenant, &key, visible).await?.and_then(shown));
+        page.items.extend(
+            view::get_visible::<QueryLists>(tenant, &key, visible)
+                .await?
+                .and_then(shown)
+                .filter(|query| query.head.state != QueryState::Candidate || visible.shows_draft_by(query.head.by)),
+        );
     }
     Ok(page)
 }
@@ -445,12 +470,14 @@ pub async fn head(
 fn shown(open: OpenRow<QueryRow>) -> Option<Query> {
     let OpenRow { row, withheld, .. } = open;
     let QueryRow::Query(Asked { head, thread }) = row else { return None };
-    let remark = |Said { step, act, text }: Said| Remark {
-        step,
-        act,
-        text: text.map(|text| Shown::of_personal(text, &withheld)),
+    // What a check asks is said by the design, and by nobody else.
+    let message = || head.message.as_ref().map(|message| Shown::Value(message.to_string()));
+    let remark = |Said { step, act, text }: Said| {
+        let text = text.map(|text| Shown::of_personal(text, &withheld));
+        Remark { step, act, text: text.or_else(|| message().filter(|_| step == Step::Opened)) }
     };
-    Some(Query { head, thread: thread.into_iter().map(remark).collect() })
+    let thread = thread.into_iter().map(remark).collect();
+    Some(Query { thread, head })
 }
 
 #[cfg(test)]

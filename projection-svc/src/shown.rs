@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use domain::permit::{Role, may_query};
+use domain::participant::is_of_site;
+use domain::permit::{Role, may_see};
 use domain::scope::{DesignScoped, Erasable, Part, Personal, Scope, ScopeTag};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -68,38 +69,39 @@ impl<T> Shown<T> {
 
 /// The scopes that a reader opens. What is outside is shown as withheld; its cells are not opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Visible(BTreeSet<Scope>);
+pub struct Visible {
+    scopes: BTreeSet<Scope>,
+    /// Drafts of queries too, which the site is not shown before they are put to it.
+    drafts: bool,
+}
 
 impl Visible {
     /// Every scope.
     pub fn all() -> Self {
-        Self(Scope::ALL.iter().copied().collect())
+        Self { scopes: Scope::ALL.iter().copied().collect(), drafts: true }
     }
 
     /// No scope: structure only.
     pub fn none() -> Self {
-        Self(BTreeSet::new())
+        Self { scopes: BTreeSet::new(), drafts: true }
     }
 
     /// What a role may see, by the table of queries: identities if it may ask for an identity, values if it may ask
     /// for a casebook, what tells the arm only if it may know arms too. So the audit trail shows nobody more than the
     /// other queries do.
     pub fn of(role: Role) -> Self {
-        let identity = may_query(role, "participant.identity");
-        let health = may_query(role, "participant.casebook");
-        let arm = health && may_query(role, "participant.arm");
-        let visible = |scope: &Scope| match scope.as_str().split_once('.') {
-            Some(_) if *scope == Scope::HealthBlinded => arm,
-            Some(("identity", _)) => identity,
-            Some(("health", _)) => health,
-            Some(_) | None => false,
-        };
-        Self(Scope::ALL.iter().copied().filter(visible).collect())
+        let scopes = Scope::ALL.iter().copied().filter(|scope| may_see(role, *scope)).collect();
+        Self { scopes, drafts: !is_of_site(role) }
     }
 
     /// Whether `scope` is opened.
     pub fn contains(&self, scope: Scope) -> bool {
-        self.0.contains(&scope)
+        self.scopes.contains(&scope)
+    }
+
+    /// Whether a draft of a query by this role is shown.
+    pub(crate) fn shows_draft_by(&self, by: Role) -> bool {
+        self.drafts || is_of_site(by)
     }
 }
 
@@ -138,6 +140,7 @@ mod tests {
         assert!(!sees(Role::Monitor, Scope::IdentityContact) && sees(Role::Monitor, Scope::HealthClinical));
         assert!(!sees(Role::Dpo, Scope::IdentityContact) && !sees(Role::Dpo, Scope::HealthClinical));
         assert!(Role::ALL.iter().all(|role| !sees(*role, Scope::UserProfile)));
+        assert!(sees(Role::Auditor, Scope::UserSignature) && !sees(Role::Dpo, Scope::UserSignature));
         assert!(Role::ALL.iter().all(|role| sees(*role, Scope::HealthBlinded) == (*role == Role::Unblinded)));
     }
 }

@@ -197,6 +197,24 @@ async fn answers(world: &World, role: Role) -> Vec<(String, Vec<u8>)> {
 }
 
 #[tokio::test]
+async fn no_answer_to_a_role_that_knows_pseudonyms_only_hangs_on_an_identifier() {
+    let told = |birth: &str| {
+        let mut story = story("A", "B", 0);
+        story.saved(1, "DM", &[("BIRTH", Scope::IdentityCodeList, birth)]);
+        story.changed(1, "DM", ("BIRTH", Scope::IdentityCodeList, &format!("{birth}-02")), "read again");
+        story
+    };
+    let (first, second) = (World::folded(&told("1980")).await, World::folded(&told("1999-12")).await);
+    for role in Role::ALL.iter().copied().filter(|role| *role != Role::System) {
+        let (one, two) = (answers(&first, role).await, answers(&second, role).await);
+        match may_query(role, "participant.identity") {
+            true => assert_ne!(one, two, "{role}: the histories do differ"),
+            false => assert_eq!(one, two, "{role}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn no_answer_to_a_blinded_role_hangs_on_the_arm() {
     let first = World::folded(&story("A", "B", 0)).await;
     for (told, other, place) in [("B", "A", 0), ("placebo-of-another-length", "verum", 0), ("A", "B", 1)] {

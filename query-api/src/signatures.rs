@@ -12,7 +12,7 @@ use domain::decider::Fold;
 use domain::history::{Aggregate, Commit, CommitHash, StreamId, Tail};
 use domain::ids::{ParticipantId, SignatureId, StudyId};
 use domain::participant::{
-    Factor, FormKey, Meaning, Participant, Place, Signature, SignatureCheck, SignedForm, verify_signature,
+    Factor, Meaning, Participant, Place, Signature, SignatureCheck, SignedForm, verify_signature,
 };
 use domain::port::{Failure, Tenant};
 use domain::scope::{Erasable, Scope};
@@ -67,9 +67,8 @@ pub(crate) struct SignatureView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SignatureDropped)]
 pub(crate) struct Change {
-    /// The form that changed.
-    #[serde(flatten)]
-    form: FormKey,
+    /// What changed: a form, or a visit's day.
+    place: Place,
     /// Who changed it and when.
     #[serde(flatten)]
     act: Act,
@@ -114,7 +113,7 @@ pub(crate) async fn verified(
         let at = |revision| commits.iter().find(|commit: &&Commit| commit.header.revision == revision).map(Act::of);
         if let (Some(check), Some(act)) = (check, at(signature.signed.revision)) {
             let by = signature.dropped.as_ref().and_then(|dropped| Some((dropped, at(dropped.by.revision)?)));
-            let dropped = by.map(|(dropped, act)| Change { form: dropped.form.clone(), act });
+            let dropped = by.map(|(dropped, act)| Change { place: dropped.place.clone(), act });
             found.push(SignatureView::of(id, signature, act, dropped, again.contains(&id), check));
         }
     }

@@ -108,8 +108,8 @@ fn steps() -> Vec<Step> {
     let changed = json!({"type": "save-items", "visit": "BASELINE", "form": "VS", "items": [
         {"group": "VS", "item": "SYSBP", "value": "125", "reason": "WHY"}]});
     vec![
-        (Investigator, "", false, on("start-visit", json!({"on": "2026-11-19"}))),
-        (Investigator, "start-visit", false, on("start-visit", json!({"on": "2026-11-20", "reason": "WHY"}))),
+        (Investigator, "", false, on("start-visit", json!({"on": "2025-11-19"}))),
+        (Investigator, "start-visit", false, on("start-visit", json!({"on": "2025-11-20", "reason": "WHY"}))),
         (Investigator, "miss-visit", false, on("miss-visit", json!({"visit": "WEEK-4", "reason": "WHY"}))),
         (Investigator, "", false, full_form()),
         (Investigator, "save-items", true, changed),

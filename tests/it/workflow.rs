@@ -184,7 +184,7 @@ async fn a_change_resets_verification_drops_the_signature_and_a_freeze_refuses_i
     study.change(&at, "130").await.expect("changed");
     let signature = study.signatures(&at).await.remove(0);
     assert_eq!((&signature["holds"], &signature["to_give_again"]), (&json!(false), &json!(true)));
-    assert_eq!(signature["dropped"]["form"], "VS");
+    assert_eq!(signature["dropped"]["place"]["form"], "VS");
     assert_eq!(signature["verified"], json!({"digest": true, "chain": true}), "it says what was signed then");
     let trail = study.monitor.get(&format!("{at}/audit?limit=1000")).await.expect("readable").body.to_string();
     assert!(trail.contains("verification-reset") && trail.contains("signature-dropped"), "{trail}");

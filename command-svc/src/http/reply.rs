@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::decider::ItemOutcome;
+use domain::decider::{ItemOutcome, Made};
+use domain::ids::{QueryId, SignatureId, UnblindingId};
 use edge::headers::{LETHE_POSITION, etag, positions_text, positions_value};
 use edge::{FieldError, Problem, ProblemBody};
 use serde::Serialize;
@@ -27,6 +28,18 @@ pub(super) struct Reply {
     /// Of a `save-items`, what became of each item, in the order in which they were sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     items: Vec<ItemReply>,
+    /// The query that was opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    query: Option<QueryId>,
+    /// The signature that was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    signature: Option<SignatureId>,
+    /// The unblinding that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    unblinding: Option<UnblindingId>,
 }
 
 /// What became of one item.
@@ -42,8 +55,15 @@ impl Reply {
     pub(super) fn of(done: &Done) -> Self {
         let position = positions_text(std::slice::from_ref(&done.position));
         let item = |item: &ItemOutcome| ItemReply { saved: item.saved, queries: item.queries };
+        let (mut query, mut signature, mut unblinding) = (None, None, None);
+        match done.made.clone() {
+            Some(Made::Query(id)) => query = Some(id),
+            Some(Made::Signature(id)) => signature = Some(id),
+            Some(Made::Unblinding(id)) => unblinding = Some(id),
+            None => {}
+        }
         let (items, warnings) = (done.items.iter().map(item).collect(), Vec::new());
-        Self { revision: done.revision.0, position, events: done.events, warnings, items }
+        Self { revision: done.revision.0, position, events: done.events, warnings, items, query, signature, unblinding }
     }
 
     pub(super) fn warning(done: &Done, warnings: Vec<FieldError>) -> Self {

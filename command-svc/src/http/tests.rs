@@ -554,6 +554,7 @@ async fn whoever_signs_is_asked_anew_and_a_body_never_says_who_it_is() {
     assert!(matches!(send(None, &named).await.status, 400 | 403));
     let signed = send(Some("the word"), &sign).await;
     assert_eq!((signed.status, &signed.body["events"]), (200, &json!(1)), "{}", signed.body);
+    assert!(signed.body["signature"].is_string(), "it is named: {}", signed.body);
 }
 
 #[tokio::test]
@@ -561,7 +562,8 @@ async fn a_database_is_locked_by_another_person_after_every_record_was_gone_thro
     let (world, .., http) = live_study().await;
     enrol(&http).await;
     let open = json!({"type": "open-query", "place": {"level": "participant"}, "text": "Who?"});
-    assert_eq!(http.post("data-manager", ADA, &open).await.status, 200);
+    let opened = http.post("data-manager", ADA, &open).await;
+    assert!(opened.status == 200 && opened.body["query"].is_string(), "it is named: {}", opened.body);
     for command in [json!({"type": "freeze-data"}), json!({"type": "ask-database-lock", "reason": "it is over"})] {
         assert_eq!(http.post("data-manager", "", &command).await.status, 200);
     }

@@ -7,7 +7,6 @@ use super::{Command, Event, Form, FormKey, Item, ItemKey, ItemPlace, Place, Reco
 use crate::decider::{Context, Recorded};
 use crate::design::StudyDesign;
 use crate::design::expression::Seen;
-use crate::rejection::Fault;
 use crate::study::Study;
 
 pub(super) fn decide(record: &Record, command: &Command, context: &Context<'_, Study>) -> Result<Vec<Event>, Refused> {
@@ -49,12 +48,9 @@ fn changed(
     counts: bool,
     context: &Context<'_, Study>,
 ) -> Result<Vec<Event>, Refused> {
-    let dropped = super::sign::after_change(record, form);
+    let dropped = super::sign::after_change(record, &Place::Form(form.clone()));
     let follows = super::save::after_whole(record, form, counts, context)?;
-    // A signature over a larger place may be dropped by both: once is enough.
-    let news = |event: &Event| !dropped.contains(event);
-    let follows: Vec<Event> = follows.into_iter().filter(news).collect();
-    Ok([fact].into_iter().chain(dropped).chain(follows).collect())
+    Ok(super::sign::once([fact].into_iter().chain(dropped).chain(follows).collect()))
 }
 
 /// The form as it stands, if it is one of the design and nobody holds it.
@@ -78,16 +74,17 @@ fn complete(record: &Record, key: &FormKey, context: &Context<'_, Study>) -> Res
     let missing = missing(record, key, super::save::design(record, context)?);
     match missing.is_empty() {
         true => Ok(vec![Event::FormCompleted { form: key.clone() }]),
-        false => Err(Refused::Incomplete(missing)),
+        false => Ok(checks::missing(key, missing)),
     }
 }
 
 /// What must be there and is not: of each occurrence of a group that was begun, and of each group that must be there. An
-/// erased value was there; what is computed or left out under a condition is nobody's to enter.
-fn missing(record: &Record, key: &FormKey, design: &StudyDesign) -> Vec<Fault> {
+/// erased value was there, and nothing can be entered where its scope is erased; what is computed or left out under a
+/// condition is nobody's to enter.
+fn missing(record: &Record, key: &FormKey, design: &StudyDesign) -> Vec<ItemKey> {
     let view = View::new(record, design);
     let begun = record.forms.get(key).map(|form| form.items.keys().collect::<Vec<_>>()).unwrap_or_default();
-    let mut faults = Vec::new();
+    let mut missing = Vec::new();
     for reference in design.form(&key.form).into_iter().flat_map(|form| &form.item_groups) {
         let Some(group) = design.item_group(&reference.oid) else { continue };
         let own = begun.iter().filter(|item| item.group == group.oid).map(|item| item.group_repeat);
@@ -96,17 +93,14 @@ fn missing(record: &Record, key: &FormKey, design: &StudyDesign) -> Vec<Fault> {
             for item in group.items.iter().filter(|item| item.mandatory && design.method_of(item).is_none()) {
                 let item = ItemKey { group: group.oid.clone(), group_repeat, item: item.oid.clone() };
                 let at = ItemPlace::of(key, &item);
-                if view.seen(&at) == Seen::Missing && !checks::is_skipped(&view, &at) {
-                    let detail = format!(
-                        "{} in {} ({group_repeat}) is required: enter it, or say why not",
-                        item.item, item.group
-                    );
-                    faults.push(Fault { pointer: "/form".into(), detail });
+                let wanted = !design.is_fenced(&item.item, &record.fenced) && !checks::is_skipped(&view, &at);
+                if wanted && view.seen(&at) == Seen::Missing {
+                    missing.push(item);
                 }
             }
         }
     }
-    faults
+    missing
 }
 
 pub(super) fn evolve(forms: &mut BTreeMap<FormKey, Form>, event: &Event, recorded: Recorded) {
@@ -117,7 +111,8 @@ pub(super) fn evolve(forms: &mut BTreeMap<FormKey, Form>, event: &Event, recorde
             for saved in items {
                 let value = saved.value.as_ref().map(|value| value.value.clone());
                 let (not_done, computed) = (saved.not_done, saved.computed);
-                form.items.insert(saved.item.clone(), Item { value, not_done, computed, saved: recorded });
+                let reason = saved.reason.as_ref().map(|reason| reason.part.clone());
+                form.items.insert(saved.item.clone(), Item { value, not_done, computed, saved: recorded, reason });
             }
         }
         Event::FormCompleted { form } => forms.entry(form.clone()).or_default().completed = true,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Event, FormKey, ItemPlace, Place, Refused, SavedItem, VisitKey};
+use super::{Event, FormKey, ItemKey, ItemPlace, Place, Refused, SavedItem, VisitKey};
 use crate::design::Labels;
 use crate::ids::{CheckId, Label, Oid};
 use crate::rejection::Fault;
@@ -56,11 +56,27 @@ pub(super) enum Input {
 /// The refusal that these facts record, if a hard check fired.
 pub(super) fn refusal(facts: &[Event]) -> Option<Refused> {
     let faults: Vec<Fault> = facts.iter().filter_map(fault).collect();
-    (!faults.is_empty()).then_some(Refused::HardCheck(faults))
+    match facts.iter().any(is_required) {
+        true => Some(Refused::Incomplete(faults)),
+        false => (!faults.is_empty()).then_some(Refused::HardCheck(faults)),
+    }
+}
+
+/// What is said of an item that has to be there for a form to be complete.
+const REQUIRED: &str = "required";
+
+/// Only a form that is said to be complete is refused with nothing that was sent.
+fn is_required(fact: &Event) -> bool {
+    let own = |check: &CheckId| check.as_str().strip_prefix(REQUIRED).is_some_and(|rest| rest.starts_with(':'));
+    matches!(fact, Event::CheckFired { outcome: CheckOutcome::Refused, check, value: None, at: None, .. } if own(check))
 }
 
 fn fault(fact: &Event) -> Option<Fault> {
     let Event::CheckFired { outcome: CheckOutcome::Refused, check, at, message, .. } = fact else { return None };
+    if is_required(fact) {
+        let detail = message.as_ref().map_or_else(|| check.to_string(), Label::to_string);
+        return Some(Fault { pointer: "/form".into(), detail });
+    }
     let pointer = at.map_or_else(|| "/items".to_owned(), |at| format!("/items/{at}/value"));
     let message = message.as_ref().map_or("the value is not plausible", Label::as_str);
     Some(Fault { pointer, detail: format!("{check}: {message}") })
@@ -86,6 +102,52 @@ pub(super) fn refused(hard: &[Finding], form: &FormKey, sent: &[(u32, SavedItem)
         }
     };
     hard.iter().map(fired).collect()
+}
+
+/// A value of the right type that breaks a rule of its item.
+pub(super) struct Tried {
+    /// Which rule: the first part of the check's id.
+    pub kind: &'static str,
+    /// The rule in words.
+    pub rule: String,
+    /// Its number in the command.
+    pub at: u32,
+    /// What was sent.
+    pub item: SavedItem,
+}
+
+/// The record of values that break a rule of their item.
+pub(super) fn tried(form: &FormKey, tried: Vec<Tried>) -> Vec<Event> {
+    let fired = |one: Tried| Event::CheckFired {
+        form: form.clone(),
+        check: check_id(one.kind, &one.item.item.item, None),
+        item: one.item.item,
+        severity: Severity::Hard,
+        outcome: CheckOutcome::Refused,
+        value: one.item.value,
+        at: Some(one.at),
+        message: label(&one.rule),
+    };
+    tried.into_iter().map(fired).collect()
+}
+
+/// The record of a form that was said to be complete while these items are missing.
+pub(super) fn missing(form: &FormKey, items: Vec<ItemKey>) -> Vec<Event> {
+    let fired = |item: ItemKey| {
+        let rule =
+            format!("{} in {} ({}) is required: enter it, or say why not", item.item, item.group, item.group_repeat);
+        Event::CheckFired {
+            form: form.clone(),
+            check: check_id(REQUIRED, &item.item, None),
+            item,
+            severity: Severity::Hard,
+            outcome: CheckOutcome::Refused,
+            value: None,
+            at: None,
+            message: label(&rule),
+        }
+    };
+    items.into_iter().map(fired).collect()
 }
 
 /// What is accepted and asked about. The value is that of the place where the check stands, if it is saved here.
@@ -123,7 +185,10 @@ fn check_id(kind: &str, item: &Oid, n: Option<usize>) -> CheckId {
 
 /// The design's message: English, or without a language, or the first there is. As much as a label takes.
 fn message(labels: &Labels) -> Option<Label> {
-    let text = labels.get("en").or_else(|| labels.get("")).or_else(|| labels.values().next())?;
+    label(labels.get("en").or_else(|| labels.get("")).or_else(|| labels.values().next())?)
+}
+
+fn label(text: &str) -> Option<Label> {
     let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let end = (0..=plain.len().min(200)).rev().find(|end| plain.is_char_boundary(*end)).unwrap_or_default();
     plain[..end].trim().parse().ok()

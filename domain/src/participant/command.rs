@@ -155,7 +155,7 @@ pub enum Command {
         /// Why.
         text: Plain,
     },
-    /// Says that a closed query is not settled.
+    /// Says that a query which was closed or answered is not settled: it waits for an answer again.
     ReopenQuery {
         /// Which one.
         query: QueryId,

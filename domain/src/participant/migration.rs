@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::locks::Held;
+use super::locks::{self, Held};
 use super::{Event, ItemPlace, Place, Record, Refused};
 use crate::decider::Context;
 use crate::design::StudyDesign;
@@ -135,7 +135,8 @@ pub(super) fn decide(record: &Record, to: &CommitHash, context: &Context<'_, Stu
     if !study.may_use(&record.site, to) {
         return Err(MigrationRefused::NotActiveAtSite.into());
     }
-    if record.locks.0.get(&Place::Participant) == Some(&Held::Locked) {
+    locks::gate_database(context)?;
+    if locks::held(record, &Place::Participant, context) == Some(Held::Locked) {
         return Err(MigrationRefused::Locked.into());
     }
     if from == *to {

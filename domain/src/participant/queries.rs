@@ -182,6 +182,11 @@ fn group(role: Role) -> Group {
     }
 }
 
+/// Whether this role is of the site, which is asked.
+pub fn is_of_site(role: Role) -> bool {
+    group(role) == Group::Site
+}
+
 impl Query {
     /// A check cannot judge an answer, so whoever looks after the data may: a value may be right and fire all the same.
     fn is_settled_by(&self, role: Role) -> bool {
@@ -323,10 +328,14 @@ impl Asked<'_> {
     fn reopen(&self, query: &QueryId, text: &Plain) -> Result<Vec<Event>, Refused> {
         let found = self.own(query)?;
         let was_asked = found.kind != QueryKind::Annotation;
-        if !was_asked || !matches!(found.state, QueryState::Closed | QueryState::Resolved) {
+        let settled = matches!(found.state, QueryState::Closed | QueryState::Resolved);
+        // An answer that settles nothing is sent back.
+        if !was_asked || !(settled || found.state == QueryState::Answered) {
             return Err(QueryRefused::State(found.state).into());
         }
-        locks::gate_news(self.record, &found.place, self.context)?;
+        if settled {
+            locks::gate_news(self.record, &found.place, self.context)?;
+        }
         let text = needed_text(self.record, text, self.context)?;
         Ok(vec![Event::QueryReopened { query: query.clone(), text }])
     }

@@ -14,7 +14,7 @@ use crate::rejection::{Kind, Rejection};
 use crate::scope::{Erasable, Part, Personal, Scope};
 use crate::study::Study;
 
-use super::{Command, Event, Participant, Record, Refused, consent, locks, needed_text};
+use super::{Command, Event, Participant, Place, Record, Refused, consent, locks, needed_text};
 
 /// What was drawn for a participant, outside.
 #[derive(Clone, PartialEq, Eq)]
@@ -190,8 +190,8 @@ fn randomise(
         }
         None => {}
     }
-    locks::gate_database(context)?;
-    consent::gate(record, context)?;
+    locks::gate_place(record, &Place::Participant, context)?;
+    consent::gate(record, None, context)?;
     takes(record)?;
     let Lot { allocation, number } = lot.ok_or(RandomiseRefused::NothingDrawn)?.clone();
     Ok(vec![Event::RandomisationAsked {

@@ -9,6 +9,8 @@ use super::checks::{View, is_skipped};
 use super::{Form, FormKey, ItemKey, ItemPlace, Place, Record, Visit, VisitKey};
 use crate::design::{FormDef, ItemGroupDef, Ref, SdvPlan, StudyDesign};
 use crate::ids::{Oid, QueryId};
+use crate::permit::{Role, may_command, may_see};
+use crate::scope::Scope;
 use crate::study::Study;
 
 /// One thing that hinders a lock.
@@ -91,7 +93,8 @@ pub fn readiness(record: &Record, design: &StudyDesign) -> Vec<Blocker> {
         .collect()
 }
 
-/// The items of a form that are to be compared with their source, as its plan says: group and item.
+/// The items of a form that are to be compared with their source, as its plan says: group and item. What no verifier is
+/// shown is compared by nobody.
 pub fn required_items<'a>(design: &'a StudyDesign, form: &Oid) -> BTreeSet<(&'a Oid, &'a Oid)> {
     let Some(form) = design.form(form) else { return BTreeSet::new() };
     let wanted = |item: &Oid| match form.sdv {
@@ -100,7 +103,8 @@ pub fn required_items<'a>(design: &'a StudyDesign, form: &Oid) -> BTreeSet<(&'a 
         SdvPlan::All => true,
     };
     let items = groups_of(form, design).flat_map(|(_, group)| group.items.iter().map(|item| (&group.oid, &item.oid)));
-    items.filter(|(_, item)| wanted(item)).collect()
+    let shown = |item: &Oid| design.item(item).is_none_or(|item| is_verified(design.scope_of(item)));
+    items.filter(|(_, item)| wanted(item) && shown(item)).collect()
 }
 
 fn groups_of<'a>(form: &'a FormDef, design: &'a StudyDesign) -> impl Iterator<Item = (&'a Ref, &'a ItemGroupDef)> {
@@ -113,12 +117,20 @@ fn not_started(record: &Record, design: &StudyDesign) -> Vec<Blocker> {
         let forms = design.visit(&visit).into_iter().flat_map(|visit| &visit.forms);
         for form in forms.filter(|form| form.mandatory && form.skip_condition.is_none()) {
             let form = FormKey { visit: visit.clone(), visit_repeat, form: form.oid.clone(), form_repeat: 1 };
-            if record.forms.get(&form).is_none_or(|found| !found.removed && found.items.is_empty()) {
+            let begun = record.forms.get(&form).is_some_and(|found| found.removed || !found.items.is_empty());
+            if !begun && takes_something(record, &form.form, design) {
                 missing.push(Blocker::FormNotStarted { form });
             }
         }
     }
     missing
+}
+
+/// Whether anything can still be entered on a form: not all of it is in scopes that are erased.
+fn takes_something(record: &Record, form: &Oid, design: &StudyDesign) -> bool {
+    let groups = design.form(form).into_iter().flat_map(|form| groups_of(form, design));
+    let mut items = groups.flat_map(|(_, group)| &group.items).peekable();
+    items.peek().is_none() || items.any(|item| !design.is_fenced(&item.oid, &record.fenced))
 }
 
 fn took_place(record: &Record) -> BTreeSet<VisitKey> {
@@ -133,7 +145,8 @@ fn of_form(record: &Record, key: &FormKey, form: &Form, design: &StudyDesign) ->
         blockers.push(Blocker::FormNotComplete { form: key.clone() });
     }
     let view = View::new(record, design);
-    let left_out = |item: &ItemKey| is_skipped(&view, &ItemPlace::of(key, item));
+    let left_out =
+        |item: &ItemKey| design.is_fenced(&item.item, &record.fenced) || is_skipped(&view, &ItemPlace::of(key, item));
     let missing = mandatory(key, form, design).into_iter().filter(|item| !is_answered(form, item) && !left_out(item));
     blockers.extend(missing.map(|item| Blocker::MissingItem { form: key.clone(), item }));
     let required = required_items(design, &key.form);
@@ -146,6 +159,11 @@ fn of_form(record: &Record, key: &FormKey, form: &Form, design: &StudyDesign) ->
         blockers.push(Blocker::UnsignedForm { form: key.clone() });
     }
     blockers
+}
+
+/// Whether a role that verifies is shown values of this scope.
+fn is_verified(scope: Scope) -> bool {
+    Role::ALL.iter().any(|role| may_command(*role, "participant.verify") && may_see(*role, scope))
 }
 
 /// The items that must be there: of each occurrence of a group that was begun, and of each group that must be there.

@@ -30,13 +30,15 @@ pub enum Refused {
     #[error("no consent is recorded for this participant: record it first")]
     NoConsent,
     /// The participant left.
-    #[error("the participant has withdrawn: nothing can be added")]
+    #[error("the participant has withdrawn: nothing new is taken; what is missing is said not to be done")]
     Withdrawn,
     /// Processing is restricted.
     #[error("processing of this participant's data is restricted: nothing can be added until that is lifted")]
     Restricted,
     /// An erasure has taken the scope.
-    #[error("the scope {0} of this participant has been erased: nothing of it is taken any more")]
+    #[error(
+        "the scope {0} of this participant has been erased: nothing of it is taken any more; a text that may be left out is left out"
+    )]
     Erased(Scope),
     /// A saved form is changed without saying which revision.
     #[error("the form was saved before: send If-Match with its ETag")]

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::checks::{self, Finding, Input, View};
+use super::checks::{self, Finding, Input, Tried, View};
 use super::{
     Command, Event, Expect, Form, FormKey, Item, ItemPlace, ItemToSave, Place, QueryKind, Record, Refused, SavedItem,
-    VisitKey,
+    Visit, VisitKey,
 };
 use crate::Day;
 use crate::decider::{Context, ItemOutcome};
 use crate::design::expression::Seen;
-use crate::design::{ItemDef, Ref, StudyDesign};
+use crate::design::{DataType, ItemDef, Ref, StudyDesign};
 use crate::history::{ActorKind, Revision};
-use crate::permit::Role;
+use crate::permit::{Role, may_see};
 use crate::rejection::Fault;
 use crate::scope::{DesignScoped, Erasable, Part, Personal, Plain, Scope};
 use crate::study::Study;
@@ -65,16 +65,23 @@ pub(super) fn decide(
     source: Source,
     context: &Context<'_, Study>,
 ) -> Result<Vec<Event>, Refused> {
-    super::consent::gate(record, context)?;
+    match accounts_only(record, key, items) {
+        true => super::consent::was_given(record)?,
+        false => super::consent::gate(record, day_of(record, key), context)?,
+    }
     // A person enters data; where it comes from otherwise, only a program with a name of its own can know.
     if source != Source::User && context.principal.actor.kind == ActorKind::User {
         return Err(Refused::SourceOfPrograms);
     }
     let design = design(record, context)?;
     let saving = Saving { record, form: record.forms.get(key), design, context };
-    let Sent { saved, claimed } = saving.items(key, items)?;
-    for (_, item) in &saved {
+    let Sent { saved, claimed, tried } = saving.items(key, items)?;
+    for item in saved.iter().map(|(_, item)| item).chain(tried.iter().map(|one| &one.item)) {
         super::locks::gate(record, key, &item.item, context)?;
+    }
+    if !tried.is_empty() {
+        saving.check_tag()?;
+        return Ok(checks::tried(key, tried));
     }
     let by_hand: Vec<SavedItem> = saved.iter().map(|(_, item)| item.clone()).collect();
     let mut changed = checks::changed(key, &by_hand);
@@ -101,6 +108,24 @@ pub(super) fn decide(
     let mut forms = vec![(key.clone(), by_hand)];
     join(&mut forms, computed);
     commit(record, forms, source, &soft, context)
+}
+
+/// Whether the items only say why nothing stands where nothing stands. That is no new data: it is taken when consent has
+/// ended or the participant has left, so that the record can be brought to an end.
+pub(super) fn accounts_only(record: &Record, key: &FormKey, items: &[ItemToSave]) -> bool {
+    let form = record.forms.get(key);
+    let stands = |item: &ItemToSave| {
+        form.and_then(|form| form.items.get(&item.key())).is_some_and(|found| found.value.is_some())
+    };
+    items.iter().all(|item| item.value.is_none() && item.not_done.is_some() && !stands(item))
+}
+
+/// The day of the visit that a form belongs to, if it is known.
+fn day_of(record: &Record, key: &FormKey) -> Option<Day> {
+    match record.visits.get(&key.visit()) {
+        Some(Visit::Started { on: Erasable::Known(on) }) => Some(*on),
+        _ => None,
+    }
 }
 
 /// What became of each item that was sent. Nothing of what was computed: that could tell what its sender may not know.
@@ -217,13 +242,15 @@ fn commit(
         items,
         source: if n == 0 { source } else { Source::System },
     });
-    Ok(saved.chain(fired).chain(news).collect())
+    Ok(super::sign::once(saved.chain(fired).chain(news).collect()))
 }
 
 /// What a command brings: what is to be stored, with its number, and what is said of computed items.
 struct Sent {
     saved: Vec<(u32, SavedItem)>,
     claimed: Vec<(usize, ItemToSave)>,
+    /// Values of the right type that break a rule of the item: if nothing else is wrong, that they were tried is kept.
+    tried: Vec<Tried>,
 }
 
 struct Saving<'a> {
@@ -239,6 +266,8 @@ enum Outcome {
     Saved(Box<SavedItem>),
     /// The platform computes it.
     Computed,
+    /// It is too long, or not in the code list.
+    Tried(&'static str, String, Box<SavedItem>),
 }
 
 impl Saving<'_> {
@@ -249,7 +278,7 @@ impl Saving<'_> {
         if self.form.is_some_and(|form| form.removed) {
             return Err(Refused::FormRemoved);
         }
-        let (mut saved, mut claimed) = (Vec::new(), Vec::new());
+        let (mut saved, mut claimed, mut tried) = (Vec::new(), Vec::new(), Vec::new());
         let mut seen = BTreeSet::new();
         if items.is_empty() {
             faults.push(Fault { pointer: "/items".into(), detail: "there is nothing to save".into() });
@@ -263,12 +292,18 @@ impl Saving<'_> {
                     Ok(Outcome::Unchanged) => {}
                     Ok(Outcome::Saved(item)) => saved.push((n as u32, *item)),
                     Ok(Outcome::Computed) => claimed.push((n, item.clone())),
+                    Ok(Outcome::Tried(kind, rule, item)) => tried.push(Tried { kind, rule, at: n as u32, item: *item }),
                     Err(ItemRefused::Fault(field, detail)) => faults.push(at(field, detail)),
                     Err(ItemRefused::Erased(scope)) => return Err(Refused::Erased(scope)),
                 }
             }
         }
-        if faults.is_empty() { Ok(Sent { saved, claimed }) } else { Err(Refused::Faults(faults)) }
+        if faults.is_empty() {
+            return Ok(Sent { saved, claimed, tried });
+        }
+        let fault = |one: Tried| Fault { pointer: format!("/items/{}/value", one.at), detail: one.rule };
+        faults.extend(tried.into_iter().map(fault));
+        Err(Refused::Faults(faults))
     }
 
     fn item(&self, key: &FormKey, n: usize, item: &ItemToSave) -> Result<Outcome, ItemRefused> {
@@ -289,7 +324,11 @@ impl Saving<'_> {
         let nothing = item.value.is_none() && item.not_done.is_none();
         // To clear what was never there is nothing, unless something was to be there.
         let unasked = nothing && item.expect != Some(Expect::Something);
-        if before.map_or(unasked, |before| same(before, item)) {
+        // Whoever may not see what stands there is not told whether it is the same: each save of it is a change.
+        let own = Part::of_command(self.context.command, 2 * n + 1);
+        let by_this = before.is_some_and(|before| before.reason.as_ref() == Some(&own));
+        let compared = may_see(self.context.principal.actor.role, scope) || by_this;
+        if before.map_or(unasked, |before| compared && same(before, item)) {
             return Ok(Outcome::Unchanged);
         }
         expected(before, item)?;
@@ -297,7 +336,16 @@ impl Saving<'_> {
             return Err(ItemRefused::Erased(scope));
         }
         if let Some(value) = &item.value {
-            self.design.check(definition, value).map_err(|rule| ItemRefused::Fault("/value", rule))?;
+            if !definition.data_type.accepts(&value.0) {
+                let rule = format!("{} takes {}", definition.oid, definition.data_type.rule());
+                return Err(ItemRefused::Fault("/value", rule));
+            }
+            if let Err(rule) = self.design.check(definition, value) {
+                let length = definition.length.filter(|_| definition.data_type == DataType::Text);
+                let long = length.is_some_and(|length| value.0.chars().count() > length as usize);
+                let kind = if long { "length" } else { "code-list" };
+                return Ok(Outcome::Tried(kind, rule, Box::new(self.saved(n, item, scope))));
+            }
         }
         self.reason(item, before.is_some())?;
         Ok(Outcome::Saved(Box::new(self.saved(n, item, scope))))
@@ -382,7 +430,8 @@ pub(super) fn form_fault(design: &StudyDesign, key: &FormKey) -> Option<Fault> {
     let form_repeats = design.form(&key.form).is_some_and(|form| form.repeating);
     match (key.visit_repeat, key.form_repeat) {
         (1, 1) => None,
-        (0, _) | (_, 0) => fault("/visit_repeat", "repeats are counted from 1".into()),
+        (0, _) => fault("/visit_repeat", "repeats are counted from 1".into()),
+        (_, 0) => fault("/form_repeat", "repeats are counted from 1".into()),
         (visit_repeat, _) if visit_repeat > 1 && !visit.repeating => {
             fault("/visit_repeat", format!("visit {} does not repeat", visit.oid))
         }

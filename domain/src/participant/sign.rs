@@ -4,7 +4,7 @@
 //! chained by the hash of their sealed bytes, so it can be verified when what was signed cannot be read any more. It is
 //! dropped by any later change of what it covers, and never deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -94,8 +94,8 @@ pub struct Signature {
 /// What ended a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
-    /// The form that changed.
-    pub form: FormKey,
+    /// What changed: a form, or a visit's day.
+    pub place: Place,
     /// Who changed it, when, in which commit.
     pub by: Recorded,
 }
@@ -307,14 +307,25 @@ pub fn verify_signature(commits: &[Commit], id: &SignatureId) -> Result<Option<S
 
 /// What saving these items of `form` means for signatures.
 pub(super) fn after_save(record: &Record, form: &FormKey, _saved: &[SavedItem]) -> Vec<Event> {
-    after_change(record, form)
+    after_change(record, &Place::Form(form.clone()))
 }
 
-/// What any change of `form` means for signatures: each that answers for it, or for the visit or participant that it is
-/// a part of now, is dropped.
-pub(super) fn after_change(record: &Record, form: &FormKey) -> Vec<Event> {
-    let covering = record.signatures.0.iter().filter(|(_, one)| one.holds() && one.place.covers_form(form));
-    covering.map(|(id, _)| Event::SignatureDropped { signature: id.clone(), form: form.clone() }).collect()
+/// What any change at `place` (a form, or whether and when a visit took place) means for signatures: each that answers for
+/// it, or for the visit or participant that it is a part of now, is dropped.
+pub(super) fn after_change(record: &Record, place: &Place) -> Vec<Event> {
+    let covering = record.signatures.0.iter().filter(|(_, one)| one.holds() && one.place.covers(place));
+    covering.map(|(id, _)| Event::SignatureDropped { signature: id.clone(), place: place.clone() }).collect()
+}
+
+/// Each signature is dropped once in a commit, whatever dropped it first: a visit's day, or a value computed of it.
+pub(super) fn once(news: Vec<Event>) -> Vec<Event> {
+    let mut dropped = BTreeSet::new();
+    let mut kept = news;
+    kept.retain(|event| match event {
+        Event::SignatureDropped { signature, .. } => dropped.insert(signature.clone()),
+        _ => true,
+    });
+    kept
 }
 
 impl Signatures {
@@ -349,9 +360,9 @@ impl Signatures {
                 };
                 self.0.insert(signature.clone(), signed);
             }
-            Event::SignatureDropped { signature, form } => {
+            Event::SignatureDropped { signature, place } => {
                 if let Some(found) = self.0.get_mut(signature) {
-                    found.dropped.get_or_insert_with(|| Dropped { form: form.clone(), by: recorded });
+                    found.dropped.get_or_insert_with(|| Dropped { place: place.clone(), by: recorded });
                 }
             }
             _ => {}

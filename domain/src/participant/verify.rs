@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Command, Event, Form, FormKey, ItemKey, Place, Record, Refused, SavedItem, locks, needed_text};
 use crate::decider::{Context, Recorded};
 use crate::ids::Label;
+use crate::permit::may_see;
 use crate::rejection::{Kind, Rejection};
 use crate::scope::Plain;
 use crate::study::Study;
@@ -27,6 +28,9 @@ pub enum VerifyRefused {
     /// Who entered it cannot say that it was entered well.
     #[error("whoever saved a value does not verify it: {0} of these values are your own")]
     OwnEntry(usize),
+    /// Who does not see a value cannot compare it.
+    #[error("{0} of these values are withheld from this role: leave them out")]
+    NotShown(usize),
 }
 
 impl Rejection for VerifyRefused {
@@ -34,13 +38,14 @@ impl Rejection for VerifyRefused {
         match self {
             Self::NothingThere => "nothing-there",
             Self::OwnEntry(_) => "own-entry",
+            Self::NotShown(_) => "withheld-values",
         }
     }
 
     fn kind(&self) -> Kind {
         match self {
             Self::NothingThere => Kind::Invalid,
-            Self::OwnEntry(_) => Kind::Forbidden,
+            Self::OwnEntry(_) | Self::NotShown(_) => Kind::Forbidden,
         }
     }
 }
@@ -73,12 +78,17 @@ fn verify(
 ) -> Result<Vec<Event>, Refused> {
     let form = saved(record, key)?;
     locks::gate_work(record, &Place::Form(key.clone()), context)?;
+    let shown = shown(record, context)?;
     let wanted: BTreeSet<ItemKey> = match items {
-        [] => form.items.keys().cloned().collect(),
+        [] => form.items.keys().filter(|item| shown(item)).cloned().collect(),
         some => some.iter().cloned().collect(),
     };
-    if wanted.iter().any(|item| !form.items.contains_key(item)) {
+    if wanted.is_empty() || wanted.iter().any(|item| !form.items.contains_key(item)) {
         return Err(VerifyRefused::NothingThere.into());
+    }
+    match wanted.iter().filter(|item| !shown(item)).count() {
+        0 => {}
+        hidden => return Err(VerifyRefused::NotShown(hidden).into()),
     }
     let own =
         |item: &&ItemKey| form.items.get(*item).is_some_and(|item| item.saved.actor == context.principal.actor.id);
@@ -88,6 +98,13 @@ fn verify(
     }
     let news: Vec<ItemKey> = wanted.into_iter().filter(|item| !record.verifications.has(key, item)).collect();
     Ok(if news.is_empty() { vec![] } else { vec![Event::Verified { form: key.clone(), items: news }] })
+}
+
+/// Which items this role is shown: nobody compares what is withheld from them.
+fn shown<'a>(record: &Record, context: &'a Context<'_, Study>) -> Result<impl Fn(&ItemKey) -> bool + 'a, Refused> {
+    let design = super::save::design(record, context)?;
+    let role = context.principal.actor.role;
+    Ok(move |item: &ItemKey| design.item(&item.item).is_none_or(|item| may_see(role, design.scope_of(item))))
 }
 
 fn withdraw(

@@ -27,35 +27,41 @@ pub enum VisitRefused {
     /// Not in the design.
     #[error("there is no such visit in the design version of this participant, or it does not repeat")]
     NoSuchVisit,
+    /// It is still to come.
+    #[error("that day is still to come: a visit is started on the day on which it takes place, or after")]
+    ToCome,
 }
 
 impl Rejection for VisitRefused {
     fn code(&self) -> &'static str {
         match self {
             Self::NoSuchVisit => "no-such-visit",
+            Self::ToCome => "visit-to-come",
         }
     }
 
     fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchVisit => Kind::Invalid,
+            Self::NoSuchVisit | Self::ToCome => Kind::Invalid,
         }
     }
 }
 
 pub(super) fn decide(record: &Record, command: &Command, context: &Context<'_, Study>) -> Result<Vec<Event>, Refused> {
-    super::consent::gate(record, context)?;
     match command {
-        Command::StartVisit { visit, on, reason } => start(record, visit, *on, reason.as_ref(), context),
+        Command::StartVisit { visit, on, reason } => {
+            super::consent::gate(record, Some(*on), context)?;
+            start(record, visit, *on, reason.as_ref(), context)
+        }
         Command::MissVisit { visit, reason } => {
+            super::consent::was_given(record)?;
             known(record, visit, context)?;
             if matches!(record.visits.get(visit), Some(Visit::Missed)) {
                 return Ok(vec![]);
             }
             super::locks::gate_place(record, &Place::Visit(visit.clone()), context)?;
             let reason = needed_text(record, reason, context)?;
-            let missed = Event::VisitMissed { visit: visit.clone(), reason };
-            Ok([missed].into_iter().chain(super::save::after_visit(record, visit, None, context)?).collect())
+            with_consequences(record, Event::VisitMissed { visit: visit.clone(), reason }, (visit, None), context)
         }
         _ => Ok(vec![]),
     }
@@ -74,6 +80,10 @@ fn start(
     if matches!(before, Some(Visit::Started { on: Erasable::Known(before) }) if *before == on) {
         return Ok(vec![]);
     }
+    // Somewhere on earth it is tomorrow already.
+    if on.0 > (context.now + time::Duration::hours(14)).date() {
+        return Err(VisitRefused::ToCome.into());
+    }
     super::locks::gate_place(record, &Place::Visit(visit.clone()), context)?;
     if record.fenced.contains(&Scope::HealthClinical) {
         return Err(Refused::Erased(Scope::HealthClinical));
@@ -83,7 +93,19 @@ fn start(
         (_, reason) => free_text(record, reason, context)?,
     };
     let started = Event::VisitStarted { visit: visit.clone(), on: Personal::new(on), reason };
-    Ok([started].into_iter().chain(super::save::after_visit(record, visit, Some(on), context)?).collect())
+    with_consequences(record, started, (visit, Some(on)), context)
+}
+
+/// What happened to a visit, what its checks say to that, and which signatures answered for something else.
+fn with_consequences(
+    record: &Record,
+    happened: Event,
+    (visit, on): (&VisitKey, Option<Day>),
+    context: &Context<'_, Study>,
+) -> Result<Vec<Event>, Refused> {
+    let follows = super::save::after_visit(record, visit, on, context)?;
+    let dropped = super::sign::after_change(record, &Place::Visit(visit.clone()));
+    Ok(super::sign::once([happened].into_iter().chain(follows).chain(dropped).collect()))
 }
 
 fn known(record: &Record, key: &VisitKey, context: &Context<'_, Study>) -> Result<(), Refused> {

@@ -51,9 +51,13 @@ impl Consents {
         self.versions.iter().find(|one| one.version == *version)
     }
 
-    /// The newest version that data of this site and day needs consent to.
+    /// The newest version that data of this site and day needs consent to. A version that the site may not use yet binds
+    /// nobody there: nobody could give that consent.
     pub fn required(&self, site: &SiteId, day: Day) -> Option<&ConsentVersion> {
-        let here = |one: &&Requirement| one.from <= day && one.site.as_ref().is_none_or(|own| own == site);
+        let usable =
+            |version: &ConsentVersion| self.published(version).is_some_and(|form| form.approved.contains_key(site));
+        let own = |one: &Requirement| one.site.as_ref().is_none_or(|own| own == site);
+        let here = |one: &&Requirement| one.from <= day && own(one) && usable(&one.version);
         self.required.iter().filter(here).map(|one| &one.version).max_by_key(|version| self.number(version))
     }
 
@@ -130,7 +134,10 @@ impl Study {
         if site.is_some_and(|site| !setup.sites.contains_key(site)) {
             return Err(Refused::NoSuchSite);
         }
-        setup.consents.published(version).ok_or(Refused::NoSuchConsent)?;
+        let form = setup.consents.published(version).ok_or(Refused::NoSuchConsent)?;
+        if site.is_some_and(|site| !form.approved.contains_key(site)) {
+            return Err(Refused::ConsentNotApproved);
+        }
         let wanted = Requirement { version: version.clone(), site: site.cloned(), from };
         match setup.consents.required.contains(&wanted) {
             true => Ok(vec![]),
@@ -191,6 +198,7 @@ mod tests {
             from: day("2026-12-01"),
         }]);
         on(require("1", Some("paris"))).rejected("no-such-site");
+        on(require("1", Some("oslo"))).rejected("consent-not-approved");
         on(require("3", None)).rejected("no-such-consent-version");
         given::<Study>([]).when(publish("1", None)).rejected("no-such-study");
     }
@@ -200,6 +208,10 @@ mod tests {
         let mut consents = Consents::default();
         for name in ["1", "2", "3"] {
             consents.evolve(&Event::ConsentPublished { version: version(name), months: None });
+            for at in ["oslo", "bergen"] {
+                let (version, site, reference) = (version(name), site(at), label("EC 7"));
+                consents.evolve(&Event::ConsentApproved { version, site, reference });
+            }
         }
         for (name, at, from) in [("2", None, "2026-06-01"), ("3", Some("oslo"), "2026-09-01")] {
             consents.evolve(&Event::ConsentRequired { version: version(name), site: at.map(site), from: day(from) });
@@ -210,6 +222,7 @@ mod tests {
         assert_eq!(required("oslo", "2026-06-01").as_deref(), Some("2"));
         assert_eq!(required("oslo", "2026-09-01").as_deref(), Some("3"));
         assert_eq!(required("bergen", "2026-09-01").as_deref(), Some("2"));
+        assert_eq!(required("paris", "2026-09-01"), None, "nobody could give it there");
         assert!(consents.satisfies(&version("3"), &version("2")) && !consents.satisfies(&version("1"), &version("2")));
         assert!(!consents.satisfies(&version("unheard"), &version("1")));
     }

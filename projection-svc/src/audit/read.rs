@@ -81,7 +81,7 @@ pub async fn page(
                 None => None,
             };
             let id = key.rest.strip_prefix(ENTRIES).unwrap_or(&key.rest).to_owned();
-            items.push(shown(id, entry, old, &open.withheld));
+            items.push(shown(id, entry, old, &open.withheld, visible));
         }
     }
     let next = if more { items.last().map(|last| last.id.clone()) } else { None };
@@ -112,8 +112,14 @@ pub(super) fn shown(
     entry: EntryRow,
     old: Option<Shown<Value>>,
     withheld: &BTreeSet<crate::cells::Cell>,
+    visible: &Visible,
 ) -> AuditEntry {
     let EntryRow { subject, act, value, reason, values, .. } = entry;
+    let hidden = subject.draft_by().is_some_and(|by| !visible.shows_draft_by(by));
+    let place = |value: DesignScoped<Value>| match hidden {
+        true => Shown::Withheld { withheld: value.scope },
+        false => Shown::of_scoped(value, withheld),
+    };
     let redactable = redactable(&value, &reason, &values);
     let Subject { aggregate, event, action, form, item, field, details } = subject;
     AuditEntry {
@@ -128,7 +134,7 @@ pub(super) fn shown(
         new: value.map(|value| Shown::of_scoped(value, withheld)),
         reason: reason.map(|reason| Shown::of_personal(reason, withheld)),
         details,
-        values: values.0.into_iter().map(|(path, value)| (path, Shown::of_scoped(value, withheld))).collect(),
+        values: values.0.into_iter().map(|(path, value)| (path, place(value))).collect(),
         redactable,
         act,
     }

@@ -272,7 +272,7 @@ impl StudyTrail {
                 subject_number: about.as_ref().map(|about| about.subject_number.clone()),
                 site: about.as_ref().map(|about| about.site.clone()),
                 restricted,
-                entry: read::shown(id, entry, old, &open.withheld),
+                entry: read::shown(id, entry, old, &open.withheld, &visible),
             };
             entries.push((n, entry));
         }

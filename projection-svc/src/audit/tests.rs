@@ -190,6 +190,8 @@ async fn a_value_that_is_not_there_or_was_not_typed_in_says_so() {
     story.participant(1, Event::ItemsSaved { form: Story::form("VS"), items, source });
     let world = World::of::<Audit>(&story).await;
     let page = page(&world.tenant, &Story::study_id(), &participant(1), &Visible::all(), None, 9).await.expect("reads");
+    let done: Vec<_> = page.items.iter().skip(1).map(|entry| json(&entry.action)).collect();
+    assert_eq!(done[..2], [json!("entered"), json!("entered")], "nothing was there to clear");
     let details: Vec<_> = page.items.iter().skip(1).map(|entry| entry.details.clone()).collect();
     assert_eq!(
         details,
@@ -199,6 +201,48 @@ async fn a_value_that_is_not_there_or_was_not_typed_in_says_so() {
             json!({"computed": true, "source": "import"})
         ]
     );
+}
+
+#[tokio::test]
+async fn words_of_a_draft_are_for_those_who_draft_and_a_signers_name_for_who_sees_signatures() {
+    let mut story = Story::new();
+    story.registered(1, "oslo");
+    story.participant(
+        1,
+        Event::QueryOpened {
+            query: domain::ids::QueryId::of_command(domain::ids::CommandId(uuid::Uuid::from_u128(9)), 0),
+            kind: domain::participant::QueryKind::Manual,
+            place: domain::participant::Place::Participant,
+            check: None,
+            by: Role::Monitor,
+            to: None,
+            candidate: true,
+            text: Some(Personal::new("Sure?".to_owned())),
+        },
+    );
+    story.participant(
+        1,
+        Event::Signed {
+            signature: domain::ids::SignatureId::of_command(domain::ids::CommandId(uuid::Uuid::from_u128(8))),
+            place: domain::participant::Place::Participant,
+            meaning: domain::participant::Meaning::Review,
+            forms: vec![],
+            design: domain::history::CommitHash([1; 32]),
+            digest: domain::history::CommitHash([2; 32]),
+            factors: vec![],
+            printed_name: Personal::new("Grace Hopper".to_owned()),
+        },
+    );
+    let world = World::of::<Audit>(&story).await;
+    let seen = async |role: Role| {
+        let visible = Visible::of(role);
+        let page = page(&world.tenant, &Story::study_id(), &participant(1), &visible, None, 9).await.expect("reads");
+        json(&[&page.items[1].values["text"], page.items[2].values.get("printed_name").expect("a name")].map(json))
+    };
+    let (text, name) = (json!({"withheld": "health.free-text"}), json!({"withheld": "user.signature"}));
+    assert_eq!(seen(Role::Auditor).await, json!(["Sure?", "Grace Hopper"]));
+    assert_eq!(seen(Role::Investigator).await, json!([text, "Grace Hopper"]));
+    assert_eq!(seen(Role::Dpo).await, json!([text, name]));
 }
 
 // --- the whole study

@@ -1,7 +1,7 @@
 //! How ready the records are for the lock of the database, and what hinders in whose.
 //!
 //! The same blockers as the lock itself finds (`domain::participant::readiness`), but for values: what stands under a
-//! condition is the lock's to ask for, which reads the journal.
+//! condition is the lock's to ask for, which reads the journal; so is what can be entered no more because its scope is erased.
 
 use std::collections::BTreeMap;
 

@@ -130,6 +130,71 @@ async fn pages_over_several_sites_and_of_one_participant_leave_nothing_out() {
 }
 
 #[tokio::test]
+async fn what_a_check_asks_is_said_in_the_list_and_in_the_thread() {
+    let mut story = story();
+    let item = ItemPlace::of(
+        &Story::form("VS"),
+        &domain::participant::ItemKey {
+            group: "G".parse().expect("valid"),
+            group_repeat: 1,
+            item: "SYSBP".parse().expect("valid"),
+        },
+    );
+    let check: CheckId = "range:SYSBP:1".parse().expect("valid");
+    let fired = Event::CheckFired {
+        form: item.form(),
+        item: item.item(),
+        check: check.clone(),
+        severity: domain::participant::Severity::Soft,
+        outcome: domain::participant::CheckOutcome::Accepted,
+        value: None,
+        at: None,
+        message: "Is it above 180?".parse().ok(),
+    };
+    let Event::QueryOpened { kind: _, check: _, text: _, place: _, query, by, to, candidate } =
+        opened(3, words(9, "-"))
+    else {
+        panic!("opened")
+    };
+    let (kind, place, check) = (QueryKind::System, Place::Item(item), Some(check));
+    let asked = Event::QueryOpened { query, kind, place, check, by, to, candidate, text: None };
+    let stream = domain::history::StreamId::in_study(
+        &crate::testing::tenant(),
+        &Story::study_id(),
+        Aggregate::Participant,
+        Uuid::from_u128(1),
+    );
+    story.commit(stream, &[fired, asked]);
+    let world = World::of::<QueryLists>(&story).await;
+    let wanted = Wanted { participant: Some(participant(1)), state: Some(QueryState::Open), ..Wanted::default() };
+    let found = found(&world, wanted, &Sites::All).await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["message"], json!("Is it above 180?"));
+    assert_eq!(found[0]["thread"][0]["text"], json!("Is it above 180?"));
+}
+
+#[tokio::test]
+async fn the_site_is_not_shown_what_others_draft_until_it_is_put_to_it() {
+    let mut story = Story::new();
+    story.registered(1, "oslo");
+    let Event::QueryOpened { query, kind, place, check, by, to, text, .. } = opened(1, words(1, "Sure?")) else {
+        panic!("opened")
+    };
+    story
+        .participant(1, Event::QueryOpened { query: query.clone(), kind, place, check, by, to, candidate: true, text });
+    let seen = async |world: &World, role| {
+        let who = (&Sites::All, &Wanted::default());
+        let page = list(&world.tenant, &Story::study_id(), who, &Visible::of(role), None, 9).await.expect("reads");
+        page.items.len()
+    };
+    let world = World::of::<QueryLists>(&story).await;
+    assert_eq!((seen(&world, Role::DataManager).await, seen(&world, Role::Coordinator).await), (1, 0));
+    story.participant(1, Event::QueryRaised { query });
+    let world = World::of::<QueryLists>(&story).await;
+    assert_eq!(seen(&world, Role::Coordinator).await, 1);
+}
+
+#[tokio::test]
 async fn words_are_sealed_withheld_and_redacted_one_by_one() {
     let mut world = World::of::<QueryLists>(&story()).await;
     assert!(!world.store.contains_bytes(b"Sure?") && world.store.contains_bytes(b"S-001"));

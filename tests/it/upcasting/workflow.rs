@@ -94,9 +94,11 @@ fn signatures() -> Vec<(&'static str, participant::Event)> {
         factors: vec![Factor::Password, Factor::OneTimeCode],
         printed_name: Personal::new("Grace Hopper".to_owned()),
     };
+    let dropped = |place| participant::Event::SignatureDropped { signature: signature.clone(), place };
     vec![
         ("record-signed.1", signed),
-        ("signature-dropped.1", participant::Event::SignatureDropped { signature, form: form() }),
+        ("signature-dropped.1", dropped(Place::Form(form()))),
+        ("signature-dropped.2", dropped(Place::Visit(VisitKey { visit: text("BASELINE"), visit_repeat: 2 }))),
     ]
 }
 

@@ -25,6 +25,12 @@ fn a_form_is_complete_when_all_that_is_required_is_there_or_said_not_to_be_done(
     let refused = on(&[]).when(complete()).refusal();
     assert_eq!((refused.code(), refused.faults().len()), ("incomplete-form", 1));
     assert!(refused.faults()[0].detail.starts_with("SYSBP in G (1)"));
+    let facts = on(&[]).when(complete()).facts();
+    assert!(
+        matches!(&facts[..], [Event::CheckFired { check, item, outcome: CheckOutcome::Refused, .. }]
+            if check.as_str() == "required:SYSBP" && item.item == oid("SYSBP")),
+        "that it was tried is on record: {facts:?}"
+    );
     let done = Event::FormCompleted { form: form() };
     on(&[saved("120")]).when(complete()).then([done.clone()]);
     on(&[saved("120"), done.clone()]).when(complete()).then([]);
@@ -113,6 +119,45 @@ fn every_fault_of_a_command_is_named_at_once() {
     let refused = record([registered(), consented()]).when(save(items)).refusal();
     let pointers: Vec<_> = refused.faults().into_iter().map(|fault| fault.pointer).collect();
     assert_eq!(pointers, ["/items/0/value", "/items/1/item"]);
+}
+
+#[test]
+fn a_value_that_is_too_long_or_in_no_code_list_is_refused_and_on_record() {
+    let mut design = crate::testing::design();
+    design.code_lists.push(
+        serde_json::from_value(serde_json::json!({"oid": "YN", "name": "YN", "codes": [{"value": "1"}]}))
+            .expect("a code list"),
+    );
+    design.items[0].code_list = Some("YN".into());
+    let on = |events: &[Event]| {
+        let facts = [registered(), consented()].into_iter().chain(events.iter().cloned());
+        given::<Participant>(facts).governed(crate::testing::live_study_under(design.clone()))
+    };
+    let long = "a text of more than twenty characters";
+    let facts =
+        on(&[]).when(save(vec![to_save("AETERM", Some(long), None), to_save("SYSBP", Some("7"), None)])).facts();
+    let fired: Vec<_> = facts
+        .iter()
+        .map(|fact| match fact {
+            Event::CheckFired { check, outcome: CheckOutcome::Refused, value: Some(value), at, .. } => {
+                (check.to_string(), value.value.clone(), *at)
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let tried = |value: &str| Erasable::Known(ItemValue(value.into()));
+    assert_eq!(
+        fired,
+        [("length:AETERM".into(), tried(long), Some(0)), ("code-list:SYSBP".into(), tried("7"), Some(1))]
+    );
+    let refused = Participant::refusal(&facts).expect("a refusal");
+    assert_eq!((refused.code(), &*refused.faults()[1].pointer), ("hard-check", "/items/1/value"));
+    assert_eq!(refused.faults()[1].detail, "code-list:SYSBP: SYSBP takes a value of its code list");
+    // Beside something that is no value at all, every fault is named and nothing is kept.
+    let wrong = save(vec![to_save("SYSBP", Some("high"), None), to_save("AETERM", Some(long), None)]);
+    assert_eq!(on(&[]).when(wrong).refusal().faults().len(), 2);
+    let frozen = Event::Frozen { place: Place::Participant, reason: None };
+    on(&[frozen]).when(save(vec![to_save("SYSBP", Some("7"), None)])).rejected("frozen");
 }
 
 #[test]

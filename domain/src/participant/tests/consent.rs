@@ -85,7 +85,7 @@ fn nothing_is_entered_outside_a_consent_that_holds() {
     let (morning, noon) = (datetime!(2026-11-22 08:00 UTC), datetime!(2026-11-22 12:00 UTC));
     let gap = [("1", true, morning), ("1", false, datetime!(2026-11-22 09:00 UTC)), ("1", true, noon)];
     assert_eq!(saving(&open, &gap), Err("consent-expired"));
-    assert_eq!(saving(&open, &gap[..2]), Err("no-consent"));
+    assert_eq!(saving(&open, &gap[..2]), Err("consent-withdrawn"));
 }
 
 #[test]
@@ -113,5 +113,54 @@ fn withdrawing_consent_is_always_taken() {
     record([registered()]).when(withdraw(None)).then([]);
     record([registered(), consented(), withdrawn()])
         .when(save(vec![to_save("SYSBP", Some("1"), None)]))
-        .rejected("no-consent");
+        .rejected("consent-withdrawn");
+}
+
+#[test]
+fn data_is_held_against_the_consent_of_its_visits_day() {
+    let day = |text: &str| serde_json::from_value::<crate::Day>(text.into()).expect("a day");
+    let year = study(&published("1", Some(12)));
+    let on = |visit: Option<&str>| {
+        let mut state = Participant::default();
+        state.evolve(&registered(), Revision(1).into());
+        let given = Recorded { captured_at: datetime!(2025-11-10 09:00 UTC), ..Revision(2).into() };
+        state.evolve(&Event::ConsentGiven { version: version("1"), reference: None }, given);
+        if let Some(visit) = visit {
+            let on = Personal::new(day(visit));
+            state.evolve(&Event::VisitStarted { visit: form().visit(), on, reason: None }, Revision(3).into());
+        }
+        state
+    };
+    let sent = |state: Participant, command: &Command, study: &Study| {
+        let stream = StreamId::in_tenant(&crate::testing::tenant(), Aggregate::Participant, 1);
+        let context = Context {
+            now: datetime!(2026-11-22 12:00 UTC),
+            captured_at: datetime!(2026-11-22 11:00 UTC),
+            principal: &principal(Role::Investigator, 1),
+            command: crate::ids::CommandId(uuid::Uuid::nil()),
+            stream: &stream,
+            tail: Tail::default(),
+            expected: None,
+            governing: study,
+            rules: &(),
+        };
+        let facts = state.decide(command, &context);
+        facts.map(|facts| facts.len()).map_err(|refused| refused.code())
+    };
+    let start = |on: &str| Command::StartVisit { visit: form().visit(), on: day(on), reason: None };
+    let entry = save(vec![to_save("SYSBP", Some("120"), None)]);
+    let cases = [
+        ("2025-11-08", Err("before-consent")),
+        ("2025-11-10", Ok(1)),
+        ("2026-11-09", Ok(1)),
+        ("2026-11-10", Err("consent-expired")),
+    ];
+    for (on_day, outcome) in cases {
+        assert_eq!(sent(on(None), &start(on_day), &year), outcome, "started {on_day}");
+        assert_eq!(sent(on(Some(on_day)), &entry, &year), outcome, "saved for {on_day}");
+    }
+    assert_eq!(sent(on(None), &entry, &year), Err("consent-expired"), "no visit: the day on which it is captured");
+    assert_eq!(sent(on(None), &start("2025-11-08"), &live_study()), Ok(1), "no form, no validity");
+    assert_eq!(sent(on(None), &start("2026-11-24"), &live_study()), Err("visit-to-come"));
+    assert_eq!(sent(on(None), &start("2026-11-23"), &live_study()), Ok(1), "somewhere it is that day already");
 }

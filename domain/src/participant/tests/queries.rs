@@ -95,6 +95,9 @@ fn what_was_closed_is_reopened_and_then_waits_again() {
     let given = || [opened(BY_MONITOR), closed(false)];
     by(Role::Investigator, given()).when(reopen()).rejected("query-of-others");
     by(BY_MONITOR, given()).when(reopen()).then([reopened.clone()]);
+    let unsatisfying = || [opened(BY_MONITOR), answered()];
+    by(Role::Investigator, unsatisfying()).when(reopen()).rejected("query-of-others");
+    by(BY_MONITOR, unsatisfying()).when(reopen()).then([reopened.clone()]);
     let again = || given().into_iter().chain([reopened.clone()]);
     by(BY_MONITOR, again()).when(reopen()).rejected("query-state");
     by(Role::Investigator, again()).when(answer()).then([answered()]);

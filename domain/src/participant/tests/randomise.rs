@@ -80,6 +80,14 @@ fn only_who_consented_and_has_not_left_is_randomised_and_once() {
 }
 
 #[test]
+fn nobody_is_randomised_whose_record_is_frozen_or_locked() {
+    let frozen = Event::Frozen { place: Place::Participant, reason: None };
+    let locked = Event::Locked { place: Place::Participant, reason: None };
+    record([registered(), consented(), frozen]).when(randomise("f")).rejected("frozen");
+    record([registered(), consented(), locked]).when(randomise("f")).rejected("locked");
+}
+
+#[test]
 fn nothing_is_asked_of_a_scope_that_is_erased() {
     for scope in [Scope::HealthBlinded, Scope::HealthClinical] {
         let fenced = Event::Fenced { erasure: ErasureId(Uuid::nil()), scopes: vec![scope], values: vec![] };
@@ -154,4 +162,14 @@ fn a_blinded_item_is_entered_by_the_unblinded_and_compared_for_nobody_else() {
     send(Role::Unblinded, "SYSBP", "120").then([]);
     assert_eq!(send(Role::Unblinded, "SYSBP", "121").refusal().faults()[0].pointer, "/items/0/reason");
     send(Role::Unblinded, "AETERM", "headache").rejected("invalid-items");
+    // A program enters what it does not see, and is told nothing of what stands there.
+    for value in ["120", "121"] {
+        let refused = send(Role::Integrator, "SYSBP", value).refusal();
+        assert_eq!(refused.faults()[0].pointer, "/items/0/reason", "the same value or another: the same answer");
+        let given = given::<Participant>([registered(), consented(), before.clone()]).governed(study());
+        let command = save(vec![to_save("SYSBP", Some(value), Some("sent again"))]);
+        let mut program = principal(Role::Integrator, 1);
+        program.sites = crate::permit::Sites::All;
+        assert_eq!(given.by(program).expecting(3).when(command).facts().len(), 1, "{value}");
+    }
 }

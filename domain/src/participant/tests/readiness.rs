@@ -117,7 +117,7 @@ fn a_form_that_is_to_be_signed_is_signed_and_stays_so() {
     let unsigned = Blocker::UnsignedForm { form: form() };
     assert_eq!(blockers([saved("120"), completed()], to_sign), std::slice::from_ref(&unsigned));
     let signed = super::sign::signed(form());
-    let dropped = Event::SignatureDropped { signature: super::sign::signature(), form: form() };
+    let dropped = Event::SignatureDropped { signature: super::sign::signature(), place: Place::Form(form()) };
     assert_eq!(blockers([saved("120"), completed(), signed.clone()], to_sign), []);
     assert_eq!(blockers([saved("120"), completed(), signed, dropped], to_sign), [unsigned]);
 }

@@ -95,7 +95,7 @@ fn a_frozen_or_locked_form_is_signed_and_one_of_a_locked_database_is_not() {
 
 #[test]
 fn a_change_drops_the_signature_in_the_same_commit_and_it_is_to_be_given_again() {
-    let dropped = Event::SignatureDropped { signature: signature(), form: form() };
+    let dropped = Event::SignatureDropped { signature: signature(), place: Place::Form(form()) };
     let facts = started([signed(form())]).expecting(3).when(change()).facts();
     assert_eq!(facts.last(), Some(&dropped));
     let facts = started([signed(form()), dropped.clone()]).expecting(3).when(change()).facts();
@@ -115,6 +115,37 @@ fn a_change_drops_the_signature_in_the_same_commit_and_it_is_to_be_given_again()
         Revision(6).into(),
     );
     assert_eq!(again(&state), 0, "given again");
+}
+
+#[test]
+fn a_visit_on_another_day_or_missed_drops_what_was_signed_of_the_visit_and_not_of_a_form() {
+    let visit = form().visit();
+    let day = |day: &str| serde_json::from_value(day.into()).expect("a day");
+    let took_place = Event::VisitStarted { visit: visit.clone(), on: Personal::new(day("2026-11-20")), reason: None };
+    let at = |place: &Place| {
+        let Event::Signed { signature, meaning, forms, design, digest, factors, printed_name, .. } = signed(form())
+        else {
+            panic!("signed")
+        };
+        Event::Signed { signature, place: place.clone(), meaning, forms, design, digest, factors, printed_name }
+    };
+    let moved = |on: &str| Command::StartVisit { visit: visit.clone(), on: day(on), reason: Some("misread".into()) };
+    let missed = Command::MissVisit { visit: visit.clone(), reason: "the wrong participant".into() };
+    let dropped = Event::SignatureDropped { signature: signature(), place: Place::Visit(visit.clone()) };
+    for (place, drops) in [(Place::Participant, 1), (Place::Visit(visit.clone()), 1), (Place::Form(form()), 0)] {
+        for command in [moved("2026-11-19"), missed.clone()] {
+            let facts = started([took_place.clone(), at(&place)]).when(command).facts();
+            assert_eq!(facts.iter().filter(|fact| **fact == dropped).count(), drops, "{place:?} {facts:?}");
+        }
+        started([took_place.clone(), at(&place)]).when(moved("2026-11-20")).then([]);
+    }
+}
+
+#[test]
+fn each_signature_is_dropped_once_in_a_commit() {
+    let by = |place| Event::SignatureDropped { signature: signature(), place };
+    let (first, second) = (by(Place::Form(form())), by(Place::Visit(form().visit())));
+    assert_eq!(super::super::sign::once(vec![first.clone(), second, consented()]), [first, consented()]);
 }
 
 // --- against the commits

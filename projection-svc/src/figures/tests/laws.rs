@@ -83,7 +83,10 @@ fn event(what: u8, which: u8, today: time::Date) -> Event {
         18 => Event::Verified { form, items: items() },
         19 => Event::VerificationReset { form, items: items() },
         20 => signed(if which < 4 { "s1" } else { "s2" }, &form),
-        21 => Event::SignatureDropped { signature: if which < 4 { "s1" } else { "s2" }.parse().expect("valid"), form },
+        21 => Event::SignatureDropped {
+            signature: if which < 4 { "s1" } else { "s2" }.parse().expect("valid"),
+            place: Place::Form(form),
+        },
         22 => fired("SYSBP"),
         _ if which == 0 => Event::Withdrawn { reason: None },
         _ => Event::ConsentWithdrawn { version: "1.0".parse().expect("valid"), reason: None },

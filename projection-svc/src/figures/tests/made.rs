@@ -112,7 +112,7 @@ fn values_of_the_first(story: &mut Story) {
     story.changed(1, "VS", ("SYSBP", Scope::HealthClinical, "901"), "misread");
     story.participant(1, fired("SYSBP"));
     story.participant(1, Event::VerificationReset { form: vs.clone(), items: sysbp() });
-    story.participant(1, Event::SignatureDropped { signature: "s1".parse().expect("valid"), form: vs });
+    story.participant(1, Event::SignatureDropped { signature: "s1".parse().expect("valid"), place: Place::Form(vs) });
     story.participant(1, Event::QueryReopened { query: query(), text: text() });
     story.saved(1, "VS", &values[1..]);
 }
