@@ -179,6 +179,9 @@ impl domain::port::ExportVault for World {
         unimplemented!("the write side writes no files")
     }
 
+    async fn spool(&self) -> Result<Box<dyn domain::port::HeldSpool>, Failure> {
+        unimplemented!("no command puts tables together")
+    }
     async fn open(&self, _: domain::ids::ExportId, _: &str) -> Result<Option<Box<dyn std::io::Read + Send>>, Failure> {
         unimplemented!("the write side reads no files")
     }
