@@ -100,8 +100,10 @@ impl Site {
         std::fs::create_dir(&to).expect("a folder");
         let to = to.to_str().expect("a path");
         let export = ["data", "export", "--study", study, "--format", "odm132,odm20", "--history", history, "--to", to];
-        let (code, _, err) =
-            self.run("manager", &[&export[..], &["--recipient", "Statistics", "--purpose", "A test"]].concat());
+        let (code, _, err) = self.run(
+            "manager",
+            &[&export[..], &["--recipient", "Statistics", "--purpose", "A test", "--expires", "30"]].concat(),
+        );
         assert_eq!(code, Some(0), "{err}");
         ["odm132", "odm20"].map(|version| format!("{to}/{study}.{version}.xml"))
     }

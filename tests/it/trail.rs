@@ -35,7 +35,7 @@ async fn known(home: &Home, role: Role) -> (Client, Uuid) {
 }
 
 async fn told() -> Told {
-    let home = Home::new().await;
+    let home = Home::with_off_site().await;
     home.live_study().await;
     let ((doctor, doctor_id), (monitor, monitor_id)) =
         (known(&home, Role::Investigator).await, known(&home, Role::Monitor).await);
