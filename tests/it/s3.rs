@@ -94,7 +94,9 @@ async fn look(client: &Client, at: &str) -> Vec<Value> {
 async fn enrolled(client: &Client, number: &str, name: &str) -> String {
     let at = participant(enrol(client, "oslo", number).await);
     send(client, &format!("{at}/identity"), identity(name, "Kvistberg", "a@post.example")).await.expect("recorded");
-    let saved = send(client, &at, vital_signs("137")).await.expect("saved").position.expect("a position");
+    let mut values = vital_signs("137");
+    values["items"][0]["group"] = json!("VITALS");
+    let saved = send(client, &at, values).await.expect("saved").position.expect("a position");
     client.get(&format!("{at}/casebook?min_position={saved}")).await.expect("readable");
     at
 }
