@@ -54,7 +54,6 @@ fn arguments(study: &str, format: &str, to: &Path) -> Vec<String> {
         ("--recipient", "A benchmark"),
         ("--purpose", "Measuring memory"),
         ("--expires", "1"),
-        ("--expires", "1"),
     ];
     let options = options.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
     ["data", "export"].map(str::to_owned).into_iter().chain(options).collect()
