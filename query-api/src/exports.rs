@@ -131,11 +131,13 @@ fn for_caller(mut export: Export, caller: &Principal) -> Export {
     export
 }
 
-/// A restriction takes back what is held; until that is done, nobody gets it.
+/// A restriction takes back what is held; until that is done, nobody gets it. What was ordered under it holds nothing of the
+/// person but the number.
 async fn holds_somebody_restricted(tenant: &Tenant, study: &StudyId, export: ExportId) -> Result<bool, Failure> {
     for restriction in erasures::restrictions(tenant, study, &Visible::none()).await? {
         let held = exports::of_person(tenant, study, restriction.participant).await?;
-        if held.iter().any(|held| held.export == export) {
+        let from_before = |held: &Export| held.started.stored_at <= restriction.placed.stored_at;
+        if held.iter().any(|held| held.export == export && from_before(held)) {
             return Ok(true);
         }
     }

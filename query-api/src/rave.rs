@@ -61,6 +61,8 @@ async fn refusal(response: Response) -> Response {
         return response;
     }
     let (mut parts, body) = response.into_parts();
+    // Otherwise whoever adds the trace id writes the problem anew.
+    parts.extensions.remove::<Problem>();
     let body = to_bytes(body, 64 * 1024).await.unwrap_or_default();
     let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
     let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();

@@ -119,6 +119,27 @@ async fn an_erasure_takes_back_what_is_held_and_knows_whom_to_tell() {
     home.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restriction_takes_back_what_is_held_and_lets_what_is_ordered_under_it_go() {
+    let home = Home::new().await;
+    home.live_study().await;
+    let doctor = home.client(Role::Investigator).await;
+    let (ada, _bob) = (somebody(&doctor, "A-1").await, somebody(&doctor, "A-2").await);
+    let (manager, token) = orderer(&home).await;
+    let (_, code, said) = taken(&home.folder, "before", &token, "30");
+    assert_eq!(code, Some(0), "{said}");
+    let before = listed(&manager).await[0]["export"].as_str().expect("an id").to_owned();
+
+    let restrict = json!({"type": "restrict", "ground": "accuracy-contested"});
+    send(&home.client(Role::Dpo).await, &format!("{ada}/privacy"), restrict).await.expect("restricted");
+    at_stage(&manager, &before, "deleted").await;
+    let (to, code, said) = taken(&home.folder, "under", &token, "30");
+    assert_eq!(code, Some(0), "{said}");
+    let rows = std::fs::read_to_string(to.join("cardio-1.AE.csv")).expect("a table");
+    assert_eq!(rows.matches(NARRATIVE).count(), 1, "the other one's only: {rows}");
+    home.stop().await;
+}
+
 /// The manifest holds, and finds out what was altered.
 fn signed(home: &Home, to: &Path) {
     let status = binary().json(&home.folder, &["kms", "status", "--tenant", "acme"]);
