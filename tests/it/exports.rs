@@ -130,7 +130,7 @@ async fn a_restriction_takes_back_what_is_held_and_lets_what_is_ordered_under_it
     assert_eq!(code, Some(0), "{said}");
     let before = listed(&manager).await[0]["export"].as_str().expect("an id").to_owned();
 
-    let restrict = json!({"type": "restrict", "ground": "accuracy-contested"});
+    let restrict = json!({"type": "place-restriction", "ground": "accuracy-contested", "reason": "it is contested"});
     send(&home.client(Role::Dpo).await, &format!("{ada}/privacy"), restrict).await.expect("restricted");
     at_stage(&manager, &before, "deleted").await;
     let (to, code, said) = taken(&home.folder, "under", &token, "30");
