@@ -4,7 +4,7 @@
 //! - [`platform`]: one process with all services and a supervised nats-server.
 //! - [`demo`]: invented participants, sent through the public API.
 //! - [`drill`]: loses a site and restores it, to see who comes back.
-//! - [`bench`]: measures a platform of its own beside raw limits.
+//! - [`mod@bench`]: measures a platform of its own beside raw limits.
 //! - [`soak`]: killed while it is written to, again and again.
 
 #[macro_use]
