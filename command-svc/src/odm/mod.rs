@@ -2,7 +2,7 @@
 //!
 //! - [`read_design`]: the whole design and a [`Report`] of what was read otherwise than it stands.
 //! - [`read_clinical`]: one participant at a time; [`survey`] first, so that a damaged file changes nothing.
-//! - [`mod@plan`]: what a file says of a participant as commands, without what does not fit the design.
+//! - [`plan`]: what a file says of a participant as commands, without what does not fit the design.
 //!
 //! What is read, kept and refused, for people: `docs/odm.md`. An error or a row names the line and the element, and
 //! never a value.
