@@ -1,7 +1,7 @@
 //! What the figures of a study are made of: what happened, commit by commit, as far as it is structure; and on which
 //! days visits took place, sealed. Every figure is computed from that, as of now or as of any earlier moment.
 //!
-//! - [`step`](self::step): what of a commit is kept; `apply` below writes it, one row a commit, in journal order.
+//! - `step`: what of a commit is kept; `apply` below writes it, one row a commit, in journal order.
 //! - `state`: the steps folded, up to a moment. `kept`: the state as of now, taken further commit by commit.
 //! - `plan`: what a design asks for. One file a figure: a pure function of state, plans and days.
 
