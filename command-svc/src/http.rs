@@ -19,6 +19,7 @@ use axum::routing::{get, post};
 
 use crate::commands::Commands;
 
+pub use bulk::read_line;
 pub use description::openapi;
 
 /// The write side's routes. Whoever serves them puts [`edge::authenticated`] and [`edge::fallbacks`] around all

@@ -28,5 +28,5 @@ mod values;
 
 pub use commands::Commands;
 pub use execute::{Done, Request};
-pub use http::{openapi, router};
+pub use http::{openapi, read_line, router};
 pub use refusal::Refusal;

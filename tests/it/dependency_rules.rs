@@ -22,7 +22,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("projection-svc", &["domain"]),
     ("query-api", &["domain", "edge", "exchange", "projection-svc"]),
     ("lethe", &["domain", "edge", "exchange", "infra", "command-svc", "projection-svc", "query-api"]),
-    ("tests", &["domain", "edge", "infra", "command-svc", "projection-svc", "query-api", "lethe"]),
+    ("tests", &["domain", "edge", "exchange", "infra", "command-svc", "projection-svc", "query-api", "lethe"]),
 ];
 
 /// All that the domain may build on: values and descriptions of values. Nothing here can reach the world.

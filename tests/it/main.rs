@@ -15,6 +15,7 @@ mod erasure;
 mod exports;
 mod failpoints;
 mod figures;
+mod fuzz;
 mod intake;
 mod isolation;
 mod judges;

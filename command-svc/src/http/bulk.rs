@@ -9,10 +9,11 @@ use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use domain::history::{Aggregate, StreamId};
-use domain::identity::Identity;
+use domain::identity::{self, Identity};
 use domain::ids::{CommandId, ParticipantId, StudyId};
 
 use domain::port::Tenant;
+use domain::{participant, privacy};
 use edge::headers::{etag_text, parse_captured_at, parse_etag, parse_idempotency_key};
 use edge::{Caller, Ids, Problem, ProblemBody, json};
 use futures_util::StreamExt;
@@ -186,23 +187,45 @@ impl Bulk {
     }
 
     async fn execute(&self, command: BulkCommand, request: &Request) -> Result<Done, Problem> {
-        let (commands, tenant) = (&self.commands, &self.tenant);
-        let stream = |aggregate| StreamId::in_study(&tenant.id, &self.study, aggregate, command.id);
-        match command.aggregate {
-            BulkAggregate::Participant => {
-                let (stream, command) = (stream(Aggregate::Participant), json::shape(command.command)?);
-                Ok(commands.execute_participant(tenant, &stream, command, request).await?)
+        let (commands, tenant, id) = (&self.commands, &self.tenant, command.id);
+        let stream = |aggregate| StreamId::in_study(&tenant.id, &self.study, aggregate, id);
+        match command.shaped()? {
+            Shaped::Participant(command) => {
+                Ok(commands.execute_participant(tenant, &stream(Aggregate::Participant), *command, request).await?)
             }
-            BulkAggregate::Identity => {
-                let (stream, command) = (stream(Aggregate::Identity), json::shape(command.command)?);
-                Ok(commands.execute::<Identity>(tenant, &stream, &command, request).await?)
+            Shaped::Identity(command) => {
+                Ok(commands.execute::<Identity>(tenant, &stream(Aggregate::Identity), &command, request).await?)
             }
-            BulkAggregate::Privacy => {
-                let (stream, command) = (stream(Aggregate::Privacy), json::shape(command.command)?);
-                Ok(commands.execute_privacy(tenant, &stream, &command, request).await?)
+            Shaped::Privacy(command) => {
+                Ok(commands.execute_privacy(tenant, &stream(Aggregate::Privacy), &command, request).await?)
             }
         }
     }
+}
+
+/// A line's command, as the aggregate that it is for reads it.
+enum Shaped {
+    Participant(Box<participant::Command>),
+    Identity(Box<identity::Command>),
+    Privacy(Box<privacy::Command>),
+}
+
+impl BulkCommand {
+    fn shaped(self) -> Result<Shaped, Problem> {
+        Ok(match self.aggregate {
+            BulkAggregate::Participant => Shaped::Participant(json::shape(self.command)?),
+            BulkAggregate::Identity => Shaped::Identity(json::shape(self.command)?),
+            BulkAggregate::Privacy => Shaped::Privacy(json::shape(self.command)?),
+        })
+    }
+}
+
+/// Reads one line of a bulk request as far as a line alone can be judged: what is wrong with it, or nothing.
+///
+/// # Errors
+/// The problem that the line would be answered with. It repeats no value of the line.
+pub fn read_line(bytes: &[u8]) -> Result<(), Problem> {
+    json::parse::<BulkCommand>(bytes)?.shaped().map(drop)
 }
 
 fn written(line: u64, result: Result<Done, Problem>) -> Vec<u8> {
