@@ -21,10 +21,12 @@ use crate::scope::{Part, Scope};
 mod exports;
 mod kms;
 mod off_site;
+mod requests;
 
 pub use exports::{ExportJob, ExportVault, ExportWritten, Exporter, HeldFile, HeldSpool, NotFramed};
 pub use kms::{Destruction, Kms, KmsDescription, KmsError, PublicKey, Signature, Signer};
 pub use off_site::{Certified, Certifier, ErasureAccount, HeadTag, Ledger, OffSite, SwapError};
+pub use requests::{Answered, Answers, Asked};
 
 /// A fault of the world, with its cause for the log. Never a personal value.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -84,7 +84,8 @@ fn password(headers: &HeaderMap) -> Option<String> {
     (!password.is_empty() && password.len() <= TOKEN_BYTES_MAX).then(|| password.to_owned())
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The bearer token of a request, if it has one that could be one.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
     let good = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= TOKEN_BYTES_MAX;

@@ -13,7 +13,7 @@ pub mod problem;
 pub mod query;
 pub mod trace;
 
-pub use auth::{Caller, authenticated, authenticated_by_password, unauthorized};
+pub use auth::{Caller, authenticated, authenticated_by_password, bearer, unauthorized};
 pub use json::JsonBody;
 pub use path::Ids;
 pub use problem::{FieldError, Problem, ProblemBody};

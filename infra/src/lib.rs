@@ -4,6 +4,7 @@
 //! - [`off_site`]: what stands elsewhere. [`backup`]: copies of the record, in the files of [`archive`].
 //! - [`exports`]: holds the files of exports, sealed.
 //! - [`store`]: the read store, on sled. [`nats_server`]: finds, starts and watches the server.
+//! - [`requests`]: the second door, a NATS micro service.
 //! - [`key_map`]: proves which keys went, and that no other did.
 //! - [`log`]: the Merkle log of a journal stream and its signed checkpoints.
 //! - [`verify`]: reads whole journal streams and says what is damaged.
@@ -23,6 +24,7 @@ pub mod log;
 pub mod nats_server;
 pub mod off_site;
 pub(crate) mod pinned;
+pub mod requests;
 pub mod seal;
 pub mod store;
 pub mod telemetry;

@@ -41,6 +41,28 @@ pub struct TenantLogins {
     pub service: NatsLogin,
     /// For the explicit commands of an operator: may also create journal streams, and in a cluster ask for another leader.
     pub provisioner: NatsLogin,
+    /// For the second door, if the tenant has one: see [`DoorLogins`].
+    pub door: Option<DoorLogins>,
+}
+
+/// The two sides of a tenant's second door. Those who ask have an account of their own, from which nothing can be reached but
+/// the door; who answers can do nothing but that.
+#[derive(Debug, Clone)]
+pub struct DoorLogins {
+    /// Answers requests.
+    pub answers: NatsLogin,
+    /// Sends them: for integrators.
+    pub asks: NatsLogin,
+}
+
+impl DoorLogins {
+    pub(super) fn random(account: &TenantAccount) -> Result<Self, NatsServerError> {
+        let tenant = account.tenant();
+        Ok(Self {
+            answers: NatsLogin::random(&format!("{tenant}_door"))?,
+            asks: NatsLogin::random(&format!("{tenant}_integrator"))?,
+        })
+    }
 }
 
 impl TenantLogins {
@@ -49,6 +71,7 @@ impl TenantLogins {
         Ok(Self {
             service: NatsLogin::random(&format!("{tenant}_service"))?,
             provisioner: NatsLogin::random(&format!("{tenant}_provisioner"))?,
+            door: Some(DoorLogins::random(account)?),
         })
     }
 }

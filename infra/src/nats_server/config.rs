@@ -126,14 +126,49 @@ impl Settings {
             "NOBODY": { "users": [user(&self.nobody, &[], &[])] },
         });
         for (account, logins) in &self.tenants {
-            accounts[account.tenant()] = tenant_account(account, logins);
+            render_tenant(&mut accounts, account, logins);
         }
         accounts
     }
 }
 
+/// A tenant's account, and that of those who ask at its second door.
+pub(super) fn render_tenant(accounts: &mut Value, account: &TenantAccount, logins: &TenantLogins) {
+    let tenant = account.tenant();
+    let mut whole = tenant_account(account, logins);
+    if let Some(door) = &logins.door {
+        // Upper case, so that no tenant has this name.
+        let asking = format!("DOOR_{tenant}");
+        let services = [requests_of(tenant), "$SRV.>".to_owned()];
+        let exported = services
+            .iter()
+            .map(|service| json!({ "service": service, "response_type": "stream", "accounts": [asking] }));
+        let imported = services.iter().map(|service| json!({ "service": { "account": tenant, "subject": service } }));
+        whole["exports"] = exported.collect();
+        if let Some(users) = whole["users"].as_array_mut() {
+            users.push(answering(&door.answers, &services));
+        }
+        accounts[&asking] =
+            json!({ "imports": imported.collect::<Value>(), "users": [user(&door.asks, &services, &[])] });
+    }
+    accounts[tenant] = whole;
+}
+
+/// The subjects of the second door: `cmd.<tenant>.<study>` and what follows.
+fn requests_of(tenant: &str) -> String {
+    format!("cmd.{tenant}.>")
+}
+
+/// Who answers publishes answers and nothing else, each once and to where the request said. That this is no subject of a journal
+/// stream follows from the accounts: a request from another account comes with a reply subject that the server made.
+fn answering(login: &NatsLogin, services: &[String]) -> Value {
+    let mut answering = user(login, &[], services);
+    answering["permissions"]["allow_responses"] = json!({ "max": 1, "expires": "5m" });
+    answering
+}
+
 /// One tenant's account, with its two users and what they may do.
-pub(super) fn tenant_account(account: &TenantAccount, logins: &TenantLogins) -> Value {
+fn tenant_account(account: &TenantAccount, logins: &TenantLogins) -> Value {
     let serve = may_publish(account.tenant());
     let mut provision = serve.clone();
     // To ask for another leader changes nothing that is stored; on one server there is nobody to ask for.
@@ -233,7 +268,7 @@ mod tests {
         let tenants = ["acme", "beta"].map(|tenant| TenantAccount::new(tenant).unwrap());
         let accounts = Settings::new(&tenants).unwrap().accounts();
         let accounts = accounts.as_object().unwrap();
-        assert_eq!(accounts.keys().collect::<Vec<_>>(), ["$SYS", "NOBODY", "acme", "beta"]);
+        assert_eq!(accounts.keys().collect::<Vec<_>>(), ["$SYS", "DOOR_acme", "DOOR_beta", "NOBODY", "acme", "beta"]);
         for (name, account) in accounts {
             for user in account["users"].as_array().unwrap() {
                 let publish = &user["permissions"]["publish"];

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::accounts::{NatsLogin, TenantAccount, TenantLogins, random_hex};
-use super::config::tenant_account;
+use super::accounts::{DoorLogins, NatsLogin, TenantAccount, TenantLogins, random_hex};
+use super::config::render_tenant;
 use super::error::NatsServerError;
 
 /// What the servers include.
@@ -149,6 +149,16 @@ struct Credentials {
 struct KeptLogins {
     service: KeptLogin,
     provisioner: KeptLogin,
+    /// Files that were written before there was a second door have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    door: Option<KeptDoor>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeptDoor {
+    answers: KeptLogin,
+    asks: KeptLogin,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -171,12 +181,16 @@ impl KeptLogins {
     fn of(logins: &TenantLogins) -> Self {
         let keep =
             |login: &NatsLogin| KeptLogin { user: login.user().to_owned(), password: login.password().to_owned() };
-        Self { service: keep(&logins.service), provisioner: keep(&logins.provisioner) }
+        let door = logins.door.as_ref();
+        let door = door.map(|door| KeptDoor { answers: keep(&door.answers), asks: keep(&door.asks) });
+        Self { service: keep(&logins.service), provisioner: keep(&logins.provisioner), door }
     }
 
     fn open(&self, ca: Option<&Path>) -> TenantLogins {
         let login = |kept: &KeptLogin| NatsLogin::known(&kept.user, Zeroizing::new(kept.password.clone()), ca);
-        TenantLogins { service: login(&self.service), provisioner: login(&self.provisioner) }
+        let door = self.door.as_ref();
+        let door = door.map(|door| DoorLogins { answers: login(&door.answers), asks: login(&door.asks) });
+        TenantLogins { service: login(&self.service), provisioner: login(&self.provisioner), door }
     }
 }
 
@@ -200,15 +214,17 @@ pub fn write_accounts(folder: &Path, tenants: &[TenantAccount]) -> Result<Writte
     let (accounts, credentials) = (folder.join(ACCOUNTS), folder.join(CREDENTIALS));
     let mut kept = if credentials.exists() { Credentials::read(&credentials)? } else { Credentials::default() };
     for tenant in tenants {
-        if !kept.tenants.contains_key(tenant.tenant()) {
-            kept.tenants.insert(tenant.tenant().to_owned(), KeptLogins::of(&TenantLogins::random(tenant)?));
+        let new = KeptLogins::of(&TenantLogins::random(tenant)?);
+        match kept.tenants.get_mut(tenant.tenant()) {
+            Some(there) => there.door = there.door.take().or(new.door),
+            None => drop(kept.tenants.insert(tenant.tenant().to_owned(), new)),
         }
     }
     // A server without any user lets everybody in without a password.
     let nobody = json!({ "user": "_nobody", "password": random_hex(24)?, "permissions": { "publish": { "deny": ">" }, "subscribe": { "deny": ">" } } });
     let mut rendered = json!({ "NOBODY": { "users": [nobody] } });
     for (tenant, logins) in &kept.tenants {
-        rendered[tenant] = tenant_account(&TenantAccount::new(tenant.as_str())?, &logins.open(None));
+        render_tenant(&mut rendered, &TenantAccount::new(tenant.as_str())?, &logins.open(None));
     }
     // The credentials first: a password that only the servers know could not be found again.
     write_private(&credentials, &json!(kept))?;

@@ -30,7 +30,7 @@ mod version;
 #[cfg(test)]
 mod tests;
 
-pub use accounts::{NatsLogin, TenantAccount, TenantLogins};
+pub use accounts::{DoorLogins, NatsLogin, TenantAccount, TenantLogins};
 pub use elsewhere::{ElsewhereError, NatsElsewhere, WrittenAccounts, write_accounts};
 pub use error::{NatsServerError, Skipped};
 pub use find::locate;

@@ -170,10 +170,14 @@ impl NatsServer {
 
     async fn try_to_admit(&self, logins: &TenantLogins) -> Result<Result<(), String>, NatsServerError> {
         let system = self.shared.settings().system.clone();
-        match ready::reload(&self.address, &system).await {
-            Err(reason) => return Ok(Err(reason)),
-            Ok(Err(detail)) => return Err(NatsServerError::ConfigRefused { detail }),
-            Ok(Ok(())) => {}
+        // Twice: imports of an account that is new to the server lead nowhere until it reads its configuration again (seen with 2.15.1;
+        // what others open and use stays).
+        for _ in 0..2 {
+            match ready::reload(&self.address, &system).await {
+                Err(reason) => return Ok(Err(reason)),
+                Ok(Err(detail)) => return Err(NatsServerError::ConfigRefused { detail }),
+                Ok(Ok(())) => {}
+            }
         }
         Ok(ready::login_works(&self.address, &logins.service).await)
     }

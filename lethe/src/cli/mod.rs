@@ -142,7 +142,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Backup(backup) => backup.run().await,
         Command::Restore(restore) => restore.run().await,
         Command::Kms(kms) => kms.run().await,
-        Command::Nats(nats) => nats.run(),
+        Command::Nats(nats) => nats.run().await,
         Command::Verify(verify) => verify.run().await,
         Command::Drill(drill) => drill.run().await,
         Command::Soak(soak) => soak.run().await,

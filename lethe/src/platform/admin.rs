@@ -29,6 +29,7 @@ pub(super) fn router(inner: Arc<Inner>) -> Router {
         .route("/v1/admin/studies", post(create_study))
         .route("/v1/admin/tokens", post(create_token))
         .route("/v1/admin/tokens/revoke", post(revoke_token))
+        .route("/v1/admin/nats/login", post(nats_login))
         .route("/v1/admin/rebuild", post(rebuild))
         .route("/v1/admin/kms/status", post(vault_admin::kms_status))
         .route("/v1/admin/kms/rotate", post(vault_admin::kms_rotate))
@@ -62,6 +63,22 @@ async fn create_tenant(
 ) -> Result<Json<Value>, Problem> {
     inner.create_tenant(&body.tenant).await.map_err(problem)?;
     Ok(Json(json!({"tenant": body.tenant})))
+}
+
+/// What an integrator needs to send commands at the second door, but for a token.
+async fn nats_login(
+    State(inner): State<Arc<Inner>>,
+    JsonBody(body): JsonBody<CreateTenant, BODY_MAX>,
+) -> Result<Json<Value>, Problem> {
+    let no_door = || StartError::Refused {
+        code: "no-second-door",
+        detail: format!("tenant {} has no logins for one: `lethe nats accounts --tenant {0}` adds them", body.tenant),
+    };
+    let login = inner.nats.door(&body.tenant).and_then(|door| door.ok_or_else(no_door)).map_err(problem)?.asks;
+    Ok(Json(json!({
+        "url": inner.nats.url(), "user": login.user(), "password": login.password(),
+        "inbox_prefix": login.inbox_prefix(), "subject": format!("cmd.{}.", body.tenant),
+    })))
 }
 
 #[derive(Deserialize)]

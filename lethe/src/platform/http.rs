@@ -30,6 +30,12 @@ pub(super) fn router(inner: Arc<Inner>, credentials: Arc<dyn Credentials>) -> Ro
     edge::traced(edge::fallbacks(all), infra::telemetry::current_traceparent)
 }
 
+/// The commands alone: what the second door answers with.
+pub(super) fn commands(inner: &Arc<Inner>, credentials: Arc<dyn Credentials>) -> Router {
+    let all = edge::authenticated(command_svc::router(Arc::clone(&inner.commands)), credentials);
+    edge::traced(edge::fallbacks(all), infra::telemetry::current_traceparent)
+}
+
 /// The description of the API, put together from both services.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut whole = command_svc::openapi();

@@ -24,6 +24,7 @@ use super::data_dir::DataDir;
 use super::elsewhere::Elsewhere;
 use super::nats::Nats;
 use super::registry::{Open, Registry};
+use super::second_door::SecondDoors;
 use super::{NewToken, StartError, open};
 use crate::cli::CliError;
 
@@ -44,6 +45,7 @@ pub(super) struct Inner {
     pub(super) operator_token: String,
     pub(super) dice: Arc<dyn Dice>,
     pub(super) erasing: JoinHandle<()>,
+    pub(super) doors: SecondDoors,
 }
 
 impl Inner {
@@ -83,7 +85,7 @@ impl Inner {
         }
         self.data_dir.remember_tenant(id)?;
         self.registry.add(open::tenant(&self.nats, &self.data_dir, &self.elsewhere, id, &[]).await?);
-        Ok(())
+        self.doors.open(&self.nats, id).await
     }
 
     /// Creates a study's journal stream and its first commit. Done again, it changes nothing.
@@ -173,6 +175,7 @@ impl Inner {
 
     /// Stops what follows the journal, then the nats-server.
     pub(super) async fn stop(&self) {
+        self.doors.close();
         self.erasing.abort();
         for open in self.registry.open() {
             open.stop().await;

@@ -16,6 +16,7 @@ mod reauthentication;
 mod record;
 mod registry;
 pub mod restore;
+mod second_door;
 mod vault_admin;
 
 use std::net::SocketAddr;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use domain::ids::{Environment, Label, OrganisationId, StudyId, TenantId, UserId};
 use domain::permit::{Role, Sites};
-use domain::port::Dice;
+use domain::port::{Credentials, Dice};
 use infra::chance::{SystemClock, SystemDice};
 use infra::telemetry::Metrics;
 use tokio::net::TcpListener;
@@ -168,7 +169,12 @@ impl Platform {
             .local_addr()
             .map_err(|error| StartError::Listen { address: options.listen, cause: error.to_string() })?;
         let credentials = TokenCredentials { tenants: Arc::clone(&inner.registry), clock: Arc::new(SystemClock) };
-        let router = http::router(Arc::clone(&inner), Arc::new(credentials));
+        let credentials: Arc<dyn Credentials> = Arc::new(credentials);
+        let router = http::router(Arc::clone(&inner), Arc::clone(&credentials));
+        inner.doors.answered_by(http::commands(&inner, Arc::clone(&credentials)), credentials);
+        for open in inner.registry.open() {
+            inner.doors.open(&inner.nats, &open.ports.id).await?;
+        }
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {
             let server = axum::serve(listener, router).with_graceful_shutdown(async {
@@ -201,6 +207,16 @@ impl Platform {
     /// Chance, for who needs some.
     pub fn dice(&self) -> &dyn Dice {
         &*self.inner.dice
+    }
+
+    /// A client at the second door of a tenant, as an integrator has one.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn second_door(&self, tenant: &TenantId) -> Result<infra::requests::DoorClient, StartError> {
+        let login = self.inner.nats.door(tenant)?;
+        let login = login.ok_or_else(|| StartError::NoSuchTenant { tenant: tenant.clone() })?;
+        Ok(infra::requests::DoorClient::connect(&login.asks, &self.inner.nats.url(), tenant).await?)
     }
 
     /// The process id of its own nats-server, if it has one: for fault tests.

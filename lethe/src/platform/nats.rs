@@ -2,7 +2,7 @@
 
 use domain::ids::TenantId;
 use infra::journal::{Client, Lane, connect};
-use infra::nats_server::{NatsElsewhere, NatsServer, TenantAccount, TenantLogins};
+use infra::nats_server::{DoorLogins, NatsElsewhere, NatsServer, TenantAccount, TenantLogins};
 
 use super::StartError;
 
@@ -51,6 +51,11 @@ impl Nats {
         Ok(connect(logins.provisioner.connect_options(), &self.url(), name).await?)
     }
 
+    /// The logins of a tenant's second door, if its account has one.
+    pub(super) fn door(&self, id: &TenantId) -> Result<Option<DoorLogins>, StartError> {
+        Ok(self.logins(id)?.door)
+    }
+
     /// Sees to it that a tenant has an account. On servers of others it must be there.
     pub(super) async fn admit(&self, id: &TenantId) -> Result<(), StartError> {
         match &self.servers {
@@ -91,7 +96,8 @@ impl Nats {
         }
     }
 
-    fn url(&self) -> String {
+    /// Where clients connect.
+    pub(super) fn url(&self) -> String {
         match &self.servers {
             Servers::Own(server) => server.url().to_owned(),
             Servers::Elsewhere(elsewhere) => elsewhere.url(),

@@ -29,6 +29,7 @@ use super::reauthentication::TokenReauthentication;
 use super::record::Record;
 use super::registry::{Open, Registry};
 use super::restore::RestoreNote;
+use super::second_door::SecondDoors;
 use super::{Options, StartError};
 
 /// How often a long start says how far it is.
@@ -75,6 +76,7 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
         backups: options.schedule.as_ref().map(|schedule| BackupWatch::new(schedule.every)),
         operator_token,
         dice,
+        doors: SecondDoors::default(),
         erasing: tokio::spawn(async move {
             tokio::join!(worker.run(), randomising.finish_randomisations(), exporting.keep_tending_exports());
         }),
