@@ -74,6 +74,9 @@ pub(super) fn decide(
         return Err(Refused::SourceOfPrograms);
     }
     let design = design(record, context)?;
+    if !accounts_only(record, key, items) {
+        super::life::gate_form(record, key, design)?;
+    }
     let saving = Saving { record, form: record.forms.get(key), design, context };
     let Sent { saved, claimed, tried } = saving.items(key, items)?;
     for item in saved.iter().map(|(_, item)| item).chain(tried.iter().map(|one| &one.item)) {

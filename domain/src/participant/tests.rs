@@ -150,6 +150,7 @@ mod account;
 mod capture;
 mod checks;
 mod consent;
+mod life;
 mod locks;
 mod queries;
 mod readiness;
@@ -157,3 +158,5 @@ mod sign;
 mod verify;
 
 mod randomise;
+
+pub(super) use sign::{signature, signed};
