@@ -107,7 +107,7 @@ async fn what_is_wrong_gets_a_clear_answer_and_changes_nothing() {
         case("investigator", ADA, json!({"type": "give-consent", "version": "Ada Lovelace"}), 400, "wrong-shape"),
         case("investigator", ADA, unknown_field, 400, "wrong-shape"),
         case("investigator", ADA, unknown_item, 422, "invalid-items"),
-        case("investigator", ADA, change("Lovelace", Some("x")), 422, "invalid-items"),
+        case("investigator", ADA, change("Lovelace", Some("x")), 428, "tag-required"),
         case("investigator", ADA, change("130", None), 422, "invalid-items"),
         case("investigator", ADA, change("130", Some("typo")), 428, "tag-required"),
         with("if-match", "\"2\"", change("130", Some("typo")), 412, "tag-differs"),

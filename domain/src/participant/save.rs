@@ -252,7 +252,7 @@ fn commit(
 struct Sent {
     saved: Vec<(u32, SavedItem)>,
     claimed: Vec<(usize, ItemToSave)>,
-    /// Values of the right type that break a rule of the item: if nothing else is wrong, that they were tried is kept.
+    /// Values that break a rule of the item: if nothing else is wrong, that they were tried is kept.
     tried: Vec<Tried>,
 }
 
@@ -339,14 +339,18 @@ impl Saving<'_> {
             return Err(ItemRefused::Erased(scope));
         }
         if let Some(value) = &item.value {
-            if !definition.data_type.accepts(&value.0) {
-                let rule = format!("{} takes {}", definition.oid, definition.data_type.rule());
-                return Err(ItemRefused::Fault("/value", rule));
-            }
             if let Err(rule) = self.design.check(definition, value) {
+                // What is no text that any item could take is not kept either.
+                if !DataType::Text.accepts(&value.0) {
+                    return Err(ItemRefused::Fault("/value", rule));
+                }
                 let length = definition.length.filter(|_| definition.data_type == DataType::Text);
                 let long = length.is_some_and(|length| value.0.chars().count() > length as usize);
-                let kind = if long { "length" } else { "code-list" };
+                let kind = match definition.data_type.accepts(&value.0) {
+                    false => "type",
+                    true if long => "length",
+                    true => "code-list",
+                };
                 return Ok(Outcome::Tried(kind, rule, Box::new(self.saved(n, item, scope))));
             }
         }

@@ -101,7 +101,7 @@ fn data_is_entered_under_the_participants_own_version() {
     assert_eq!(on(history()).when(save("SYSBP", "140")).facts().len(), 1);
     let after = || history().into_iter().chain([migrated()]).collect::<Vec<_>>();
     assert_eq!(on(after()).when(save("PULSE", "70")).facts().len(), 1);
-    on(after()).when(save("SYSBP", "140")).rejected("invalid-items");
+    on(after()).when(save("SYSBP", "140")).rejected("hard-check");
     on(after()).when(save("AETERM", "migraine")).rejected("invalid-items");
 }
 
