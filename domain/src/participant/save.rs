@@ -306,6 +306,8 @@ impl Saving<'_> {
         }
         let fault = |one: Tried| Fault { pointer: format!("/items/{}/value", one.at), detail: one.rule };
         faults.extend(tried.into_iter().map(fault));
+        let number = |fault: &Fault| fault.pointer.strip_prefix("/items/")?.split('/').next()?.parse::<usize>().ok();
+        faults.sort_by_key(number);
         Err(Refused::Faults(faults))
     }
 
