@@ -178,6 +178,7 @@ async fn every_reason_is_found_in_the_audit_trail() {
     home.live_study().await;
     let doctor = home.client(Role::Investigator).await;
     let (monitor, manager) = (home.client(Role::Monitor).await, home.client(Role::DataManager).await);
+    let controller = home.client(Role::Controller).await;
     let list = json!({"type": "seal", "arms": [{"arm": "A", "weight": 1}, {"arm": "B", "weight": 1}], "block_sizes": [2],
         "slots": 4});
     let unblinded = home.client(Role::Unblinded).await;
@@ -190,6 +191,7 @@ async fn every_reason_is_found_in_the_audit_trail() {
         let client = match role {
             Role::Monitor => &monitor,
             Role::DataManager => &manager,
+            Role::Controller => &controller,
             _ => &doctor,
         };
         let sent = client.command(&at, random_id(), tag.as_deref().filter(|_| tagged), None, &body).await;
