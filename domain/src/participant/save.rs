@@ -340,21 +340,21 @@ impl Saving<'_> {
         if self.record.fenced.contains(&scope) {
             return Err(ItemRefused::Erased(scope));
         }
-        if let Some(value) = &item.value {
-            if let Err(rule) = self.design.check(definition, value) {
-                // What is no text that any item could take is not kept either.
-                if !DataType::Text.accepts(&value.0) {
-                    return Err(ItemRefused::Fault("/value", rule));
-                }
-                let length = definition.length.filter(|_| definition.data_type == DataType::Text);
-                let long = length.is_some_and(|length| value.0.chars().count() > length as usize);
-                let kind = match definition.data_type.accepts(&value.0) {
-                    false => "type",
-                    true if long => "length",
-                    true => "code-list",
-                };
-                return Ok(Outcome::Tried(kind, rule, Box::new(self.saved(n, item, scope))));
+        if let Some(value) = &item.value
+            && let Err(rule) = self.design.check(definition, value)
+        {
+            // What is no text that any item could take is not kept either.
+            if !DataType::Text.accepts(&value.0) {
+                return Err(ItemRefused::Fault("/value", rule));
             }
+            let length = definition.length.filter(|_| definition.data_type == DataType::Text);
+            let long = length.is_some_and(|length| value.0.chars().count() > length as usize);
+            let kind = match definition.data_type.accepts(&value.0) {
+                false => "type",
+                true if long => "length",
+                true => "code-list",
+            };
+            return Ok(Outcome::Tried(kind, rule, Box::new(self.saved(n, item, scope))));
         }
         self.reason(item, before.is_some())?;
         Ok(Outcome::Saved(Box::new(self.saved(n, item, scope))))
