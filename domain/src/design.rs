@@ -133,6 +133,9 @@ pub struct VisitDef {
     /// May happen more than once.
     #[serde(default)]
     pub repeating: bool,
+    /// Need not take place: unscheduled, or common to all visits (ODM `Mandatory="No"`).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub optional: bool,
     /// When it is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
@@ -335,6 +338,13 @@ pub struct Code {
     /// Its label by language.
     #[serde(default)]
     pub labels: Labels,
+}
+
+impl VisitDef {
+    /// Whether it is to take place once in everybody who stays. How often one that repeats is to take place, no design says.
+    pub fn is_planned(&self) -> bool {
+        !self.optional && !self.repeating
+    }
 }
 
 impl StudyDesign {

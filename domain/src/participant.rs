@@ -23,6 +23,7 @@ mod capture;
 mod checks;
 mod command;
 mod consent;
+mod life;
 mod locks;
 mod migration;
 mod place;
@@ -38,12 +39,13 @@ mod visits;
 pub use checks::{CheckOutcome, Severity};
 pub use command::{Command, Expect, ItemToSave};
 pub use consent::{Consent, ConsentRefused};
+pub use life::{Eligibility, Ended, Ending, LifeRefused};
 pub use locks::{Held, LockRefused, Locks};
 pub use migration::{MigrationRefused, MigrationReport, Unfit};
 pub use place::{FormKey, ItemKey, ItemPlace, Place, VisitKey};
 pub use queries::{Queries, Query, QueryKind, QueryRefused, QueryState, is_of_site};
 pub use randomise::{Allocation, Asked, Blinding, Given, Lot, RandomiseRefused, Unblinding};
-pub use readiness::{Blocker, hindrances, readiness, required_items};
+pub use readiness::{Blocker, LeftOut, hindrances, left_out_items, readiness, required_items};
 pub use refused::Refused;
 pub use save::{NotDone, Source};
 pub use sign::{
@@ -140,6 +142,14 @@ facts! {
         "unblinded" 1 Unblinded { unblinding: UnblindingId },
         /// Somebody learned the arm who should not have.
         "inadvertent-unblinding" 1 InadvertentUnblinding { reason: FreeText },
+        /// An investigator finds that somebody meets every criterion for taking part.
+        "eligibility-confirmed" 1 EligibilityConfirmed { on: Personal<Day, tag::HealthClinical> },
+        /// Somebody does not, and the sponsor lets them take part all the same.
+        "eligibility-waived" 1 EligibilityWaived { reason: FreeText },
+        /// Their part in the study ended on this day, and not because they withdrew. What was collected before stays.
+        "participation-ended" 1 ParticipationEnded { how: Ending, on: Personal<Day, tag::HealthClinical>, reason: Option<FreeText> },
+        /// It had not: they are expected again.
+        "participation-resumed" 1 ParticipationResumed { reason: FreeText },
         /// The participant left. What was collected before stays.
         "participant-withdrawn" 1 Withdrawn { reason: Option<FreeText> },
         /// Marker of an erasure: nothing of these scopes is taken any more, and these values are gone.
@@ -210,6 +220,14 @@ pub struct Record {
     pub signatures: Signatures,
     /// Randomisation, and who was told the arm.
     pub blinding: Blinding,
+    /// Whether they may take part, once it is said.
+    pub eligibility: Option<Eligibility>,
+    /// The participant left: nothing more is expected.
+    pub withdrawn: bool,
+    /// How else their part in the study ended, if it did: nothing more is expected.
+    pub ended: Option<Ended>,
+    /// It was said that it had ended, and then that it had not.
+    resumed: bool,
     /// The scopes that an erasure fenced.
     pub fenced: BTreeSet<Scope>,
     /// The single values that an erasure took.
@@ -324,6 +342,10 @@ impl Decider for Participant {
             | Command::ApproveUnblinding { .. }
             | Command::RecordUnblinding { .. }
             | Command::RecordInadvertentUnblinding { .. } => self.blinding(command, context),
+            Command::ConfirmEligibility { .. }
+            | Command::WaiveEligibility { .. }
+            | Command::EndParticipation { .. }
+            | Command::ResumeParticipation { .. } => life::decide(self.writable(context)?, command, context),
             Command::Withdraw { reason } => match self.visible(context)? {
                 (Self::Withdrawn(_), _) => Ok(vec![]),
                 (_, record) => {
@@ -369,7 +391,7 @@ impl Decider for Participant {
             }
             Event::Withdrawn { .. } => {
                 if let Self::Registered(record) = self {
-                    *self = Self::Withdrawn(record.clone());
+                    *self = Self::Withdrawn(Record { withdrawn: true, ..record.clone() });
                 }
             }
             other => {
@@ -396,6 +418,11 @@ impl Decider for Participant {
 }
 
 impl Record {
+    /// Whether nothing more is expected of the participant.
+    pub fn is_over(&self) -> bool {
+        self.withdrawn || self.ended.is_some()
+    }
+
     fn new(site: SiteId, subject_number: SubjectNumber) -> Self {
         Self {
             site,
@@ -411,6 +438,10 @@ impl Record {
             locks: Locks::default(),
             signatures: Signatures::default(),
             blinding: Blinding::default(),
+            eligibility: None,
+            withdrawn: false,
+            ended: None,
+            resumed: false,
             fenced: BTreeSet::new(),
             redacted: BTreeSet::new(),
             restricted: false,
@@ -455,6 +486,10 @@ impl Record {
             | Event::UnblindingApproved { .. }
             | Event::Unblinded { .. }
             | Event::InadvertentUnblinding { .. } => self.blinding.evolve(event, recorded),
+            Event::EligibilityConfirmed { .. }
+            | Event::EligibilityWaived { .. }
+            | Event::ParticipationEnded { .. }
+            | Event::ParticipationResumed { .. } => life::evolve(self, event),
             Event::Fenced { scopes, values, .. } => {
                 self.fenced.extend(scopes);
                 self.redacted.extend(values.iter().cloned());

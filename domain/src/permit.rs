@@ -186,6 +186,11 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("participant.approve-unblinding", &[Investigator, DataManager, Controller, Unblinded]),
     ("participant.record-unblinding", &[Investigator, DataManager]),
     ("participant.record-inadvertent-unblinding", &[Investigator, Coordinator, Monitor, DataManager, Unblinded]),
+    // Who may take part is for a physician to find, and for the sponsor to overlook.
+    ("participant.confirm-eligibility", &[Investigator]),
+    ("participant.waive-eligibility", &[Controller]),
+    ("participant.end-participation", &[Investigator, Coordinator, Integrator]),
+    ("participant.resume-participation", &[Investigator, Coordinator]),
     ("participant.withdraw", &[Investigator, Coordinator, Integrator]),
     ("participant.migrate", &[StudyDesigner, DataManager]),
     ("participant.fence", &[System]),

@@ -202,6 +202,7 @@ pub(crate) fn design() -> StudyDesign {
             name: "Visit 1".into(),
             labels: Default::default(),
             repeating: false,
+            optional: false,
             window: None,
             forms: vec![reference("VS")],
         }],

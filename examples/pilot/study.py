@@ -190,6 +190,9 @@ def design(source):
         visit = {"oid": visit_oid(name), "name": name, "labels": {"en": name}, "forms": refs(forms)}
         if name in source.days and name != "BASELINE":
             visit["window"] = {"after": "BASELINE", "days": source.days[name] - 1, "early": 7, "late": 7}
+        # What has no day in the protocol is unscheduled.
+        if name not in source.days:
+            visit["optional"] = True
         return visit
 
     return {

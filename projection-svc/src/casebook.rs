@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use domain::Day;
 use domain::design::ItemValue;
 use domain::history::{Aggregate, Commit, Revision};
-use domain::ids::{Label, Oid, ParticipantId, StudyId};
-use domain::participant::{Event, FormKey, FreeText, Held, ItemKey, NotDone, Place, SavedItem, Source, VisitKey};
+use domain::ids::{Label, Oid, ParticipantId, SignatureId, StudyId};
+use domain::participant::{
+    Event, FormKey, FreeText, Held, ItemKey, Meaning, NotDone, Place, SavedItem, Source, VisitKey,
+};
 use domain::port::{Failure, Tenant};
 use domain::scope::{DesignScoped, OneValue, Personal, tag};
 use serde::{Deserialize, Serialize};
@@ -80,6 +82,26 @@ domain::fields! {
     }
 }
 
+domain::fields! {
+    /// A signature.
+    pub struct SignatureRow {
+        /// Which one.
+        pub signature: SignatureId,
+        /// What was signed.
+        pub place: Place,
+        /// What it means.
+        pub meaning: Meaning,
+        /// The name printed with it.
+        pub printed_name: Personal<String, tag::UserSignature>,
+        /// The forms that it covers.
+        pub forms: Vec<FormKey>,
+        /// Who signed and when.
+        pub act: Act,
+        /// Who changed what it covers, and when; none: it holds.
+        pub dropped: Option<Act>,
+    }
+}
+
 /// A place that is frozen or locked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HeldPlace {
@@ -93,6 +115,7 @@ domain::structural!(HeldPlace);
 
 kinds! {
     /// What the table holds.
+    #[expect(clippy::large_enum_variant, reason = "rows are handled one by one, never in arrays")]
     pub enum CasebookRow {
         /// A form.
         "form" Form(FormRow),
@@ -100,6 +123,8 @@ kinds! {
         "visit" Visit(VisitRow),
         /// What is frozen or locked.
         "held" Held(HeldRow),
+        /// A signature.
+        "signature" Signature(SignatureRow),
     }
 }
 
@@ -111,7 +136,7 @@ pub struct Casebooks;
 
 impl Projection for Casebooks {
     const NAME: &'static str = "casebook";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     type Row = CasebookRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -139,6 +164,19 @@ impl Projection for Casebooks {
                 Event::Unfrozen { place, .. } | Event::Unlocked { place, .. } => {
                     hold(rows, key(HELD.into()), place, None)?;
                 }
+                Event::Signed { signature, place, meaning, forms, printed_name, .. } => {
+                    let forms = forms.into_iter().map(|signed| signed.form).collect();
+                    let (act, dropped) = (Act::of(commit), None);
+                    let row = SignatureRow { signature, place, meaning, printed_name, forms, act, dropped };
+                    rows.put(key(signature_path(&row.signature)), CasebookRow::Signature(row));
+                }
+                Event::SignatureDropped { signature, .. } => {
+                    let key = key(signature_path(&signature));
+                    if let Some(CasebookRow::Signature(mut row)) = rows.get(&key)?.cloned() {
+                        row.dropped.get_or_insert_with(|| Act::of(commit));
+                        rows.put(key, CasebookRow::Signature(row));
+                    }
+                }
                 event => {
                     if let Some(form) = form_of(&event).cloned() {
                         let key = key(form_path(&form));
@@ -157,6 +195,11 @@ impl Projection for Casebooks {
 
 /// The row of what is held. Visits have two steps in their path and forms four, so it is neither's.
 const HELD: &str = "held";
+
+/// The row of a signature: three steps, so it is neither a visit's nor a form's.
+fn signature_path(signature: &SignatureId) -> String {
+    format!("signed/{signature}/by")
+}
 
 fn hold(rows: &mut Rows<'_, CasebookRow>, key: RowKey, place: Place, held: Option<Held>) -> Result<(), Stop> {
     let mut places = match rows.get(&key)?.cloned() {
@@ -297,6 +340,27 @@ pub struct Form {
     pub reviewed: Vec<Label>,
     /// Its values, by group and item.
     pub items: Vec<Item>,
+    /// Who has answered for it, oldest first; whether that stands is `dropped`. What was verified over the record itself is
+    /// at `…/signatures`.
+    #[serde(default)]
+    pub signatures: Vec<FormSignature>,
+}
+
+/// A signature that covers a form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FormSignature {
+    /// Which one.
+    pub signature: SignatureId,
+    /// What was signed: this form, its visit, or all of the record.
+    pub place: Place,
+    /// What it means.
+    pub meaning: Meaning,
+    /// The name printed with it.
+    pub printed_name: Shown<String>,
+    /// Who signed and when.
+    pub act: Act,
+    /// Who changed something of what was signed, and when; null: it holds.
+    pub dropped: Option<Act>,
 }
 
 /// A value with who saved it and when.
@@ -342,12 +406,19 @@ pub async fn show(
     let prefix = RowKey::about(Some(study), person(*participant), "");
     let rows = view::scan::<Casebooks>(tenant, &prefix, None, usize::MAX, visible).await?;
     let mut casebook = Casebook { visits: Vec::new(), forms: Vec::new(), held: Vec::new() };
+    let mut signatures = Vec::new();
     for (_, OpenRow { row, withheld, .. }) in rows {
         match row {
             CasebookRow::Form(row) => casebook.forms.push(shown(row, &withheld)),
             CasebookRow::Visit(row) => casebook.visits.push(shown_visit(row, &withheld)),
             CasebookRow::Held(row) => casebook.held = row.places,
+            CasebookRow::Signature(row) => signatures.push(shown_signature(row, &withheld)),
         }
+    }
+    signatures.sort_by_key(|(_, one)| one.act.revision);
+    for form in &mut casebook.forms {
+        let covers = signatures.iter().filter(|(forms, _)| forms.contains(&form.form));
+        form.signatures = covers.map(|(_, one)| one.clone()).collect();
     }
     Ok(casebook)
 }
@@ -384,7 +455,14 @@ fn shown(row: FormRow, withheld: &BTreeSet<Cell>) -> Form {
         verified: row.verified,
         act: row.act,
     };
-    Form { form, tag: tag.0, completed, removed, reviewed, items: items.0.into_values().map(item).collect() }
+    let items = items.0.into_values().map(item).collect();
+    Form { form, tag: tag.0, completed, removed, reviewed, items, signatures: Vec::new() }
+}
+
+fn shown_signature(row: SignatureRow, withheld: &BTreeSet<Cell>) -> (Vec<FormKey>, FormSignature) {
+    let SignatureRow { signature, place, meaning, printed_name, forms, act, dropped } = row;
+    let printed_name = Shown::of_personal(printed_name, withheld);
+    (forms, FormSignature { signature, place, meaning, printed_name, act, dropped })
 }
 
 fn shown_visit(row: VisitRow, withheld: &BTreeSet<Cell>) -> Visit {
@@ -549,6 +627,51 @@ mod tests {
             json(&all.held),
             json!([{"place": {"level": "form", "visit": "V1", "visit_repeat": 1, "form": "VS", "form_repeat": 1}, "held": "locked"}])
         );
+    }
+
+    #[tokio::test]
+    async fn a_form_says_who_answered_for_it_and_whether_that_stands() {
+        let mut story = told();
+        let signed = |signature: &str, place: Place| Event::Signed {
+            signature: signature.parse().expect("valid"),
+            place,
+            meaning: Meaning::Responsibility,
+            forms: vec![domain::participant::SignedForm { form: Story::form("VS"), tag: Revision(3) }],
+            design: domain::history::CommitHash([1; 32]),
+            digest: domain::history::CommitHash([2; 32]),
+            factors: vec![domain::participant::Factor::Token],
+            printed_name: Personal::new("Grace Hopper".to_owned()),
+        };
+        let place = Place::Form(Story::form("VS"));
+        story.participant(1, signed("s1", place.clone()));
+        story.participant(1, Event::SignatureDropped { signature: "s1".parse().expect("valid"), place });
+        story.participant(1, signed("s2", Place::Participant));
+        let mut world = World::of::<Casebooks>(&story).await;
+        let found = async |world: &World, visible: &Visible| {
+            let all = show(&world.tenant, &Story::study_id(), &participant(1), visible).await.expect("reads");
+            let [ae, vs] = all.forms.as_slice() else { panic!("{:?}", all.forms) };
+            assert!(ae.signatures.is_empty(), "nobody signed it");
+            let one = |one: &FormSignature| {
+                (one.signature.to_string(), one.meaning, json(&one.printed_name), one.dropped.is_some())
+            };
+            vs.signatures.iter().map(one).collect::<Vec<_>>()
+        };
+        let line = |id: &str, name: Value, dropped| (id.to_owned(), Meaning::Responsibility, name, dropped);
+        let name = || json!("Grace Hopper");
+        assert_eq!(found(&world, &Visible::all()).await, [line("s1", name(), true), line("s2", name(), false)]);
+        let monitor = Visible::of(domain::permit::Role::Monitor);
+        assert_eq!(
+            found(&world, &monitor).await[1],
+            line("s2", name(), false),
+            "whoever sees a signature sees the name"
+        );
+        let withheld = json!({"withheld": "user.signature"});
+        let program = Visible::of(domain::permit::Role::Integrator);
+        assert_eq!(found(&world, &program).await[1], line("s2", withheld, false));
+        assert!(!world.store.contains_bytes(b"Grace Hopper"));
+        world.erase::<Casebooks>(1, &[Scope::UserSignature]).await;
+        let erased = json!({"erased": "user.signature"});
+        assert_eq!(found(&world, &Visible::all()).await[1], line("s2", erased, false));
     }
 
     #[tokio::test]

@@ -73,7 +73,7 @@ pub struct Happenings;
 
 impl Projection for Happenings {
     const NAME: &'static str = "figures";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Row = FigureRow;
 
     fn takes(aggregate: Aggregate) -> bool {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use domain::history::{Aggregate, Commit, CommitHash, DataSubject};
 use domain::ids::{Oid, ParticipantId, QueryId, SignatureId, SiteId, StudyId, SubjectNumber};
-use domain::participant::{Event, FormKey, Held, ItemKey, Place, QueryKind, SavedItem, VisitKey};
+use domain::participant::{Ending, Event, FormKey, Held, ItemKey, Place, QueryKind, SavedItem, VisitKey};
 use domain::permit::Sites;
 use domain::port::{Failure, Tenant};
 use domain::structural;
@@ -35,6 +35,8 @@ pub struct Line {
     pub site: SiteId,
     /// How far.
     pub state: ParticipantState,
+    /// How their part in the study ended, if it did and they did not withdraw; null: they are expected.
+    pub ended: Option<Ending>,
     /// Content hash of the design version under which data is entered; none: the site's.
     pub design: Option<CommitHash>,
     /// All of the record is frozen or locked.
@@ -156,7 +158,7 @@ pub struct Matrix;
 
 impl Projection for Matrix {
     const NAME: &'static str = "matrix";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     type Row = MatrixRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -218,6 +220,8 @@ impl RecordRows<'_> {
                 line.state = ParticipantState::Registered;
             }
             Event::Withdrawn { .. } => line.state = ParticipantState::Withdrawn,
+            Event::ParticipationEnded { how, .. } => line.ended = Some(how),
+            Event::ParticipationResumed { .. } => line.ended = None,
             Event::DesignAssigned { design } | Event::DesignMigrated { to: design, .. } => line.design = Some(design),
             Event::Restricted {} => line.restricted = true,
             Event::RestrictionLifted {} => line.restricted = false,
@@ -359,6 +363,7 @@ fn registered(participant: ParticipantId, site: SiteId, subject_number: SubjectN
         subject_number,
         site,
         state: ParticipantState::Registered,
+        ended: None,
         design: None,
         held: None,
         open_queries: 0,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use domain::Moment;
 use domain::history::{Aggregate, Commit, CommitHash};
 use domain::ids::{ConsentVersion, ParticipantId, SiteId, StudyId, SubjectNumber};
-use domain::participant::{Event, FormKey, ItemPlace};
+use domain::participant::{Ending, Event, FormKey, ItemPlace};
 use domain::permit::Sites;
 use domain::port::{Failure, Tenant};
 use domain::scope::Scope;
@@ -31,6 +31,12 @@ pub struct Participant {
     pub site: SiteId,
     /// How far.
     pub state: ParticipantState,
+    /// Whether they may take part; null: nobody has said so.
+    #[serde(default)]
+    pub eligibility: Option<EligibilityState>,
+    /// How their part in the study ended, if it did and they did not withdraw; null: they are expected.
+    #[serde(default)]
+    pub ended: Option<Ending>,
     /// Content hash of the design version under which data is entered; none: the site's.
     #[serde(default)]
     pub design: Option<CommitHash>,
@@ -63,6 +69,16 @@ pub enum ParticipantState {
     Consented,
     /// Left.
     Withdrawn,
+}
+
+/// Whether a participant may take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EligibilityState {
+    /// Every criterion is met.
+    Confirmed,
+    /// One is not, and the sponsor lets them take part all the same.
+    Waived,
 }
 
 /// A participant, and what is needed to count on.
@@ -100,7 +116,7 @@ pub struct Participants;
 
 impl Projection for Participants {
     const NAME: &'static str = "participants";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     type Row = ParticipantRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -149,6 +165,8 @@ fn registered(participant: ParticipantId, site: SiteId, subject_number: SubjectN
         subject_number,
         site,
         state: ParticipantState::Registered,
+        eligibility: None,
+        ended: None,
         design: None,
         read_only: Vec::new(),
         consent: None,
@@ -185,6 +203,22 @@ impl Record {
             }
             Event::Withdrawn { .. } => {
                 shown.state = ParticipantState::Withdrawn;
+                shown.last_activity = Moment(commit.header.stored_at);
+            }
+            Event::EligibilityConfirmed { .. } => {
+                shown.eligibility = Some(EligibilityState::Confirmed);
+                shown.last_activity = Moment(commit.header.stored_at);
+            }
+            Event::EligibilityWaived { .. } => {
+                shown.eligibility = Some(EligibilityState::Waived);
+                shown.last_activity = Moment(commit.header.stored_at);
+            }
+            Event::ParticipationEnded { how, .. } => {
+                shown.ended = Some(how);
+                shown.last_activity = Moment(commit.header.stored_at);
+            }
+            Event::ParticipationResumed { .. } => {
+                shown.ended = None;
                 shown.last_activity = Moment(commit.header.stored_at);
             }
             Event::Fenced { scopes, values, .. } => {

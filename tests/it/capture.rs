@@ -97,7 +97,7 @@ fn place() -> Value {
 
 /// A history in which each command that takes a reason can be sent.
 fn steps() -> Vec<Step> {
-    use Role::{DataManager, Investigator, Monitor};
+    use Role::{Controller, DataManager, Investigator, Monitor};
     let on = |kind: &str, more: Value| {
         let mut body = json!({"type": kind, "visit": "BASELINE"});
         body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
@@ -123,6 +123,7 @@ fn steps() -> Vec<Step> {
         (Monitor, "unfreeze", false, held("unfreeze")),
         (DataManager, "lock", false, held("lock")),
         (DataManager, "unlock", false, held("unlock")),
+        (Controller, "waive-eligibility", false, json!({"type": "waive-eligibility", "reason": "WHY"})),
         (Investigator, "", false, json!({"type": "randomise", "list": "main"})),
         (Investigator, "ask-unblinding", false, json!({"type": "ask-unblinding", "reason": "WHY"})),
         (
@@ -131,6 +132,13 @@ fn steps() -> Vec<Step> {
             false,
             json!({"type": "record-inadvertent-unblinding", "reason": "WHY"}),
         ),
+        (
+            Investigator,
+            "end-participation",
+            false,
+            json!({"type": "end-participation", "how": "lost-to-follow-up", "on": "2026-01-31", "reason": "WHY"}),
+        ),
+        (Investigator, "resume-participation", false, json!({"type": "resume-participation", "reason": "WHY"})),
         (Investigator, "withdraw-consent", false, json!({"type": "withdraw-consent", "reason": "WHY"})),
         (Investigator, "withdraw", false, json!({"type": "withdraw", "reason": "WHY"})),
     ]
@@ -170,6 +178,7 @@ async fn every_reason_is_found_in_the_audit_trail() {
     home.live_study().await;
     let doctor = home.client(Role::Investigator).await;
     let (monitor, manager) = (home.client(Role::Monitor).await, home.client(Role::DataManager).await);
+    let controller = home.client(Role::Controller).await;
     let list = json!({"type": "seal", "arms": [{"arm": "A", "weight": 1}, {"arm": "B", "weight": 1}], "block_sizes": [2],
         "slots": 4});
     let unblinded = home.client(Role::Unblinded).await;
@@ -182,6 +191,7 @@ async fn every_reason_is_found_in_the_audit_trail() {
         let client = match role {
             Role::Monitor => &monitor,
             Role::DataManager => &manager,
+            Role::Controller => &controller,
             _ => &doctor,
         };
         let sent = client.command(&at, random_id(), tag.as_deref().filter(|_| tagged), None, &body).await;

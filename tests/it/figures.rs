@@ -153,8 +153,8 @@ async fn every_figure_of_a_small_study_is_as_counted_by_hand() {
     assert_eq!((&queries["total"]["ages"]["0-7"], &queries["total"]["per_100_items"]), (&json!(1), &json!(100.0)));
 
     let lock = study.figure(&study.manager, "lock-readiness", &before).await;
-    let kinds =
-        json!({"open-query": 1, "form-not-started": 3, "form-not-complete": 1, "missing-item": 1, "unsigned-form": 1});
+    let kinds = json!({"open-query": 1, "visit-not-started": 2, "form-not-started": 3, "form-not-complete": 1,
+        "missing-item": 1, "unsigned-form": 1});
     assert_eq!((&lock["total"]["by_kind"], &lock["total"]["ready"]), (&kinds, &json!(1)));
     let asked = study.manager.get(&format!("{STUDY}/lock-readiness")).await.expect("readable").body;
     assert_eq!(lock["total"]["by_kind"], asked["by_kind"], "as the lock itself finds");

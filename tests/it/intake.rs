@@ -326,7 +326,6 @@ async fn a_table_comes_in_by_its_mapping() {
     let report = lines(&site.path("table.ndjson"));
     let expected = [
         "5 where refused no-such-code",
-        "6 sys refused value",
         // The values, then the day of the visit.
         "2 sys saved -",
         "2 dia saved -",
@@ -335,10 +334,60 @@ async fn a_table_comes_in_by_its_mapping() {
         "3 dia saved -",
         "4 sys refused hard-check",
         "4 - refused form",
+        "6 sys refused hard-check",
+        "6 - refused form",
         "7 sys saved -",
         "7 dia saved -",
         "7 - saved -",
     ];
     assert_eq!(report.iter().map(short).collect::<Vec<_>>(), expected, "{report:#?}");
     assert_eq!((&out["participants"], &out["saved"], &out["queries"]), (&json!(2), &json!(6), &json!(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_file_tries_against_a_rule_of_an_item_is_on_record_and_a_dry_run_leaves_nothing() {
+    let site = Site::with(&["tried"], &rich::design()).await;
+    let odm = |number: &str, form: &str, items: &[(&str, &str)]| {
+        let item = |(oid, value): &(&str, &str)| format!("<ItemData ItemOID=\"{oid}\" Value=\"{value}\"/>\n");
+        let items: String = items.iter().map(item).collect();
+        format!(
+            "<SubjectData SubjectKey=\"{number}\"><StudyEventData StudyEventOID=\"BASE\"><FormData FormOID=\"{form}\">\n\
+             <ItemGroupData ItemGroupOID=\"{form}\">\n{items}</ItemGroupData></FormData></StudyEventData></SubjectData>\n"
+        )
+    };
+    let people = [
+        odm("A-1", "AE", &[("TERM", "a fall"), ("GRADE", "9")]),
+        // An item that is not there is left out before anything is sent, and does not hide the attempt beside it.
+        odm("A-2", "VS", &[("SYS", "high"), ("DIA", "80"), ("UNHEARD", "1")]),
+    ];
+    let file =
+        site.file("tried.xml", &many(0).replace("</ClinicalData>", &format!("{}</ClinicalData>", people.concat())));
+    let (tried, real) = (site.text_path("tried.ndjson"), site.text_path("real.ndjson"));
+    site.import(&file, "tried", &["--dry-run", "--report", &tried]);
+    assert_eq!(site.trails("tried").await, BTreeMap::new(), "a dry run leaves nothing");
+    site.import(&file, "tried", &["--report", &real]);
+    assert_eq!(lines(&site.path("tried.ndjson")), lines(&site.path("real.ndjson")));
+    let short = |line: &Value| {
+        let text = |key: &str| line[key].as_str().unwrap_or("-").to_owned();
+        format!("{} {} {}", text("oid"), text("outcome"), text("rule"))
+    };
+    let report = lines(&site.path("real.ndjson"));
+    let expected =
+        ["GRADE refused hard-check", "TERM saved -", "UNHEARD refused item", "SYS refused hard-check", "DIA saved -"];
+    assert_eq!(report.iter().map(short).collect::<Vec<_>>(), expected, "{report:#?}");
+    assert!(report.iter().all(|line| line["line"].is_u64()), "each with its line: {report:#?}");
+    let told = std::fs::read_to_string(&real).expect("a report");
+    assert!(told.contains("code-list:GRADE") && told.contains("type:SYS"), "{told}");
+    let trails = site.trails("tried").await;
+    for number in ["A-1", "A-2"] {
+        let fired = trails[number].iter().filter(|event| *event == "check-fired").count();
+        assert_eq!(fired, 1, "each attempt once: {trails:?}");
+    }
+    // A row of a table is taken whole or not at all; what was wrong with it is on record all the same.
+    let mapping = site.file("map.json", &rich::mapping().to_string());
+    let table = site.file("table.csv", "who;where;day;sys;dia;note\nA-3;1;05.01.2026;abc;80;\n");
+    site.import(&table, "tried", &["--mapping", &mapping]);
+    let trails = site.trails("tried").await;
+    assert_eq!(trails["A-3"].iter().filter(|event| *event == "check-fired").count(), 1, "{trails:?}");
+    assert!(!trails["A-3"].iter().any(|event| event == "items-saved"), "{trails:?}");
 }

@@ -43,7 +43,7 @@ fn cases(at: &str, elsewhere: &str, used: &str) -> Vec<Case> {
         case("unknown command", at, r#"{"type": "explode"}"#, 400, "wrong-shape"),
         case("unknown field", at, r#"{"type": "withdraw", "because": "x"}"#, 400, "wrong-shape"),
         case("unknown item", at, save("UNHEARD", json!(1)), 422, "invalid-items"),
-        case("wrong type", at, save("SYSBP", json!("high")), 422, "invalid-items"),
+        case("wrong type", at, save("SYSBP", json!("high")), 428, "tag-required"),
         case("a structure for a value", at, save("SYSBP", json!({"a": 1})), 400, "wrong-shape"),
         case("missing reason", at, good.clone(), 422, "invalid-items"),
         case("missing tag", at, changed("typo"), 428, "tag-required"),

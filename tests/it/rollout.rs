@@ -123,6 +123,11 @@ async fn a_version_goes_live_site_by_site_and_participants_follow_without_losing
     home.stop().await;
 }
 
+async fn eligible(home: &Home, at: &str) {
+    let waive = json!({"type": "waive-eligibility", "reason": "agreed with the sponsor"});
+    send(&home.client(Role::Controller).await, at, waive).await.expect("waived");
+}
+
 async fn arm_of(client: &Client, at: &str) -> Value {
     client.get(&format!("{at}/allocation")).await.expect("an allocation").body
 }
@@ -142,6 +147,7 @@ async fn a_list_is_sealed_used_closed_and_revealed_and_an_arm_told_by_two_person
     let mut people = Vec::new();
     for n in 0..2 {
         let at = participant(enrol(&doctor, "oslo", &format!("N-{n}")).await);
+        eligible(&home, &at).await;
         send(&doctor, &at, json!({"type": "randomise", "list": "main"})).await.expect("randomised");
         assert_eq!(arm_of(&doctor, &at).await["arm"], json!({"withheld": "health.blinded"}));
         arms.push(arm_of(&statistician, &at).await["arm"].as_str().expect("an arm").to_owned());
@@ -188,6 +194,7 @@ async fn a_list_is_sealed_used_closed_and_revealed_and_an_arm_told_by_two_person
     let (code, out, _) = cli(&home, &doctor, &[&["randomisation", "reveal"], &which[..]].concat());
     assert!(code != Some(0) && out.is_empty(), "an investigator stays blinded");
     let late = participant(enrol(&doctor, "oslo", "N-9").await);
+    eligible(&home, &late).await;
     let refused = send(&doctor, &late, json!({"type": "randomise", "list": "main"})).await.expect_err("it is closed");
     assert_eq!(refused.status, Some(409), "{refused}");
     send(&doctor, &late, vital_signs("120")).await.expect("the study goes on");

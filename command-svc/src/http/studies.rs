@@ -26,7 +26,7 @@ use crate::refusal::Refusal;
 /// at `…/lock-readiness`.
 ///
 /// Designs are published at `…/designs`, which stores their content first; `publish-draft` publishes a draft from there.
-/// `go-live` and `activate-design` say in `warnings` if the study demands no approvals.
+/// `go-live` and `activate-design` say in `warnings` if the study demands no approvals, and if it has published no consent form.
 #[utoipa::path(
     post,
     path = "/v1/studies/{study}",
@@ -58,9 +58,16 @@ pub(super) async fn command(
         if now.state.setup().is_some_and(|setup| !setup.versions.approvals_demanded) {
             warnings.push(FieldError { pointer: "/design".into(), detail: UNAPPROVED.to_owned() });
         }
+        if now.state.consents().is_none_or(|consents| consents.is_empty()) {
+            warnings.push(FieldError { pointer: "/design".into(), detail: NO_CONSENT_FORM.to_owned() });
+        }
     }
     Ok(with_headers(&done, (status(&done), Json(Reply::warning(&done, warnings)))))
 }
+
+/// Said where a version comes into force in a study that has nothing to hold a consent against.
+const NO_CONSENT_FORM: &str = "this study has published no consent form: consent of any version is taken, and no data is \
+refused because of its day; publish the forms that are used (publish-consent)";
 
 /// Said where a version comes into force in a study that asks for nobody's approval.
 const UNAPPROVED: &str = "this study demands no approvals: the version is in force without any site's approval of it; \

@@ -38,6 +38,8 @@ pub(super) struct Draft {
     /// Where the range checks of an item stand.
     range_checks: BTreeMap<String, Vec<Place>>,
     protocol: Vec<(Option<u32>, String)>,
+    /// The visits that need not take place.
+    optional_visits: BTreeSet<String>,
     /// OIDs that are others in the design than in the file.
     originals: BTreeMap<(Kind, String), String>,
     /// ODM 2.0: item groups that are not sorted into forms and groups yet.
@@ -61,6 +63,7 @@ impl Draft {
             defined: BTreeMap::new(),
             range_checks: BTreeMap::new(),
             protocol: Vec::new(),
+            optional_visits: BTreeSet::new(),
             originals: BTreeMap::new(),
             nested: Vec::new(),
             visit_groups: Vec::new(),
@@ -109,6 +112,7 @@ impl Draft {
                 }
                 ("StudyEventRef", Some(oid)) => {
                     self.refers(&element, Kind::Visit, oid);
+                    self.may_stay_away(&element, oid);
                     self.protocol.push((number(&element, "OrderNumber"), oid.to_owned()));
                     if element.attribute("CollectionExceptionConditionOID").is_some() {
                         file.not_kept.count("CollectionExceptionConditionOID in StudyEventRef", element.at, "not-kept");
@@ -133,8 +137,10 @@ impl Draft {
             self.original(&aliases, Kind::Visit, element);
             self.methods_of(&mut forms, &aliases, element);
             let (repeating, window) = (yes(element, "Repeating"), self.json(&aliases, alias::WINDOW, element));
+            // What is unscheduled, or common to all visits, is nothing that the protocol waits for.
+            let optional = matches!(element.attribute("Type"), Some("Unscheduled" | "Common"));
             let (name, labels) = (Self::name_of(&aliases, element), self.labels_of(&aliases, labels, element));
-            self.design.visits.push(VisitDef { oid, name, labels, repeating, window, forms });
+            self.design.visits.push(VisitDef { oid, name, labels, repeating, optional, window, forms });
         }
         Ok(())
     }
@@ -221,8 +227,18 @@ impl Draft {
         Ok((labels, in_order(parts), aliases))
     }
 
+    /// A visit to which the protocol refers as one that is not mandatory.
+    fn may_stay_away(&mut self, reference: &Element, oid: &str) {
+        if reference.attribute("Mandatory") == Some("No") {
+            self.optional_visits.insert(oid.to_owned());
+        }
+    }
+
     /// Visits in protocol order; those that the protocol does not name come last.
     pub(super) fn sort_visits(&mut self) {
+        for visit in &mut self.design.visits {
+            visit.optional |= self.optional_visits.contains(visit.oid.as_str());
+        }
         let order = in_order(std::mem::take(&mut self.protocol));
         let rank: BTreeMap<&str, usize> = order.iter().enumerate().map(|(n, oid)| (oid.as_str(), n)).collect();
         if rank.is_empty() {

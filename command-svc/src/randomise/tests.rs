@@ -29,12 +29,18 @@ fn randomise() -> Value {
     json!({"type": "randomise", "list": "main", "strata": {"sex": "f"}})
 }
 
+/// Registered, consented and found to be eligible.
 async fn consented(http: &Http, people: std::ops::RangeInclusive<u128>) {
     for n in people {
         let register = json!({"type": "register", "site": "oslo", "subject_number": n.to_string()});
         assert_eq!(http.post("investigator", &path(n), &register).await.status, 201);
         let consent = json!({"type": "give-consent", "version": "1.0"});
         assert_eq!(http.post("investigator", &path(n), &consent).await.status, 200);
+        let early = http.post("investigator", &path(n), &randomise()).await;
+        assert_eq!((early.status, early.code()), (409, "not-eligible"));
+        let eligible = json!({"type": "confirm-eligibility", "on": "2026-11-22"});
+        let confirmed = http.post("investigator", &path(n), &eligible).await;
+        assert_eq!(confirmed.status, 200, "{}", confirmed.body);
     }
 }
 

@@ -393,6 +393,18 @@ fn wholes() -> impl Strategy<Value = participant::Command> {
     })
 }
 
+/// Whether somebody takes part, and whether and how that ends.
+fn lives() -> impl Strategy<Value = participant::Command> {
+    use participant::Command::{ConfirmEligibility, EndParticipation, ResumeParticipation, WaiveEligibility};
+    let endings = select(participant::Ending::ALL.to_vec());
+    (0..8_u8, days(), text(), reason(), endings).prop_map(|(which, on, reason, maybe, how)| match which {
+        0..=3 => ConfirmEligibility { on },
+        4 => WaiveEligibility { reason },
+        5 | 6 => EndParticipation { how, on, reason: maybe },
+        _ => ResumeParticipation { reason },
+    })
+}
+
 fn levels() -> impl Strategy<Value = Levels> {
     let code = |text: &str| text.parse().expect("valid");
     select(vec!["CANARY-low", "CANARY-high"]).prop_map(move |level| Levels([(code("risk"), code(level))].into()))
@@ -464,6 +476,7 @@ impl World for Participant {
             10 => looks(),
             5 => wholes(),
             9 => blinding(),
+            6 => lives(),
             1 => reason().prop_map(|reason| Withdraw { reason }),
             1 => fence,
             1 => Just(Restrict {}),
@@ -476,6 +489,9 @@ impl World for Participant {
         use participant::Command::{AnswerQuery, CancelQuery, CloseQuery, ForwardQuery, RaiseQuery, ReopenQuery};
         let open = |(_, found): &(&QueryId, &participant::Query)| found.state != QueryState::Cancelled;
         let record = self.record()?;
+        if record.ended.is_some() {
+            return Some(participant::Command::ResumeParticipation { reason: "CANARY".into() });
+        }
         if let Some((place, _)) = record.locks.0.iter().find(|(_, held)| **held == participant::Held::Locked) {
             return Some(participant::Command::Unlock { place: place.clone(), reason: "CANARY".into() });
         }
@@ -526,11 +542,17 @@ impl World for Participant {
     }
 
     fn compares_values(command: &participant::Command) -> bool {
-        use participant::Command::{CompleteForm, MissVisit, Randomise, RecordRandomisation, SaveItems, StartVisit};
+        use participant::Command::{
+            CompleteForm, ConfirmEligibility, EndParticipation, MissVisit, Randomise, RecordRandomisation, SaveItems,
+            StartVisit,
+        };
         // What is computed, checked or left out hangs on values; so does whether the same randomisation is asked for,
         // and the number that was drawn is recorded.
         let blinding = matches!(command, Randomise { .. } | RecordRandomisation { .. });
-        blinding || matches!(command, SaveItems { .. } | StartVisit { .. } | MissVisit { .. } | CompleteForm { .. })
+        let of_days = matches!(command, ConfirmEligibility { .. } | EndParticipation { .. });
+        blinding
+            || of_days
+            || matches!(command, SaveItems { .. } | StartVisit { .. } | MissVisit { .. } | CompleteForm { .. })
     }
 }
 

@@ -81,7 +81,7 @@ fn complete(record: &Record, key: &FormKey, context: &Context<'_, Study>) -> Res
 /// What must be there and is not: of each occurrence of a group that was begun, and of each group that must be there. An
 /// erased value was there, and nothing can be entered where its scope is erased; what is computed or left out under a
 /// condition is nobody's to enter.
-fn missing(record: &Record, key: &FormKey, design: &StudyDesign) -> Vec<ItemKey> {
+pub(super) fn missing(record: &Record, key: &FormKey, design: &StudyDesign) -> Vec<ItemKey> {
     let view = View::new(record, design);
     let begun = record.forms.get(key).map(|form| form.items.keys().collect::<Vec<_>>()).unwrap_or_default();
     let mut missing = Vec::new();

@@ -104,7 +104,7 @@ pub(super) fn refused(hard: &[Finding], form: &FormKey, sent: &[(u32, SavedItem)
     hard.iter().map(fired).collect()
 }
 
-/// A value of the right type that breaks a rule of its item.
+/// A value that breaks a rule of its item: its type, its length, its code list.
 pub(super) struct Tried {
     /// Which rule: the first part of the check's id.
     pub kind: &'static str,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::place::one;
-use super::{FormKey, ItemKey, Lot, Meaning, NotDone, Place, QueryKind, Signer, Source, VisitKey};
+use super::{Ending, FormKey, ItemKey, Lot, Meaning, NotDone, Place, QueryKind, Signer, Source, VisitKey};
 use crate::Day;
 use crate::decider;
 use crate::design::ItemValue;
@@ -277,6 +277,32 @@ pub enum Command {
         /// How it came about.
         reason: Plain,
     },
+    /// Says that a participant meets every criterion for taking part. Nobody is randomised before.
+    ConfirmEligibility {
+        /// On which day that was found.
+        on: Day,
+    },
+    /// Lets somebody take part who does not meet a criterion.
+    WaiveEligibility {
+        /// Which criterion, and why.
+        reason: Plain,
+    },
+    /// Records that a participant's part in the study has ended, and not because they withdrew. Nothing more is expected of
+    /// them; what happened until that day is still taken.
+    EndParticipation {
+        /// How.
+        how: Ending,
+        /// On which day.
+        on: Day,
+        /// Why; may be left out of whoever came to the end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Plain>,
+    },
+    /// Records that it has not ended after all.
+    ResumeParticipation {
+        /// Why.
+        reason: Plain,
+    },
     /// Records that the participant left.
     Withdraw {
         /// Why, if the participant said so.
@@ -376,6 +402,10 @@ impl decider::Command for Command {
             Self::ApproveUnblinding { .. } => "approve-unblinding",
             Self::RecordUnblinding { .. } => "record-unblinding",
             Self::RecordInadvertentUnblinding { .. } => "record-inadvertent-unblinding",
+            Self::ConfirmEligibility { .. } => "confirm-eligibility",
+            Self::WaiveEligibility { .. } => "waive-eligibility",
+            Self::EndParticipation { .. } => "end-participation",
+            Self::ResumeParticipation { .. } => "resume-participation",
             Self::Withdraw { .. } => "withdraw",
             Self::Fence { .. } => "fence",
             Self::Restrict {} => "restrict",

@@ -2,12 +2,16 @@
 //!
 //! A value for which the new version has no place stays where it is and does not change any more. It comes to life again
 //! if the participant is migrated to a version that has its place.
+//!
+//! Who signed a form answered for what was asked there. Where the new version asks otherwise, the signature is dropped.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::locks::{self, Held};
-use super::{Event, ItemPlace, Place, Record, Refused};
+use super::{Event, FormKey, ItemPlace, Place, Record, Refused};
 use crate::decider::Context;
 use crate::design::StudyDesign;
 use crate::history::CommitHash;
@@ -62,6 +66,8 @@ pub struct MigrationReport {
     pub unfit: Vec<Unfit>,
     /// Items of forms that were begun which the new version has and the old one had not.
     pub new_items: Vec<ItemPlace>,
+    /// Forms that were signed and that the new version defines otherwise: their signatures are dropped, to be given again.
+    pub to_sign_again: Vec<FormKey>,
 }
 
 /// A value that does not fit the new version.
@@ -80,7 +86,11 @@ impl MigrationReport {
         let read_only = read_only(record, to);
         let revived = record.read_only.iter().filter(|place| !read_only.contains(place)).cloned().collect();
         let (unfit, new_items) = (unfit(record, to), new_items(record, from, to));
-        Self { from: from.hash(), to: to.hash(), read_only, revived, unfit, new_items }
+        let signed = record.signatures.0.values().filter(|one| one.holds()).flat_map(|one| &one.forms);
+        let changed: BTreeSet<&FormKey> =
+            signed.map(|one| &one.form).filter(|form| !from.has_same_form(to, form)).collect();
+        let to_sign_again = changed.into_iter().cloned().collect();
+        Self { from: from.hash(), to: to.hash(), read_only, revived, unfit, new_items, to_sign_again }
     }
 }
 
@@ -143,7 +153,20 @@ pub(super) fn decide(record: &Record, to: &CommitHash, context: &Context<'_, Stu
         return Ok(vec![Event::DesignAssigned { design: *to }]);
     }
     let design = study.content(to).ok_or(MigrationRefused::NotActiveAtSite)?;
-    Ok(vec![Event::DesignMigrated { from, to: *to, read_only: read_only(record, design) }])
+    let migrated = Event::DesignMigrated { from, to: *to, read_only: read_only(record, design) };
+    let before = study.content(&from).map(AsRef::as_ref);
+    Ok([migrated].into_iter().chain(dropped(record, before, design)).collect())
+}
+
+/// The signatures over forms that the new version defines otherwise. Where nobody knows the old one, that is every one.
+fn dropped(record: &Record, from: Option<&StudyDesign>, to: &StudyDesign) -> Vec<Event> {
+    let same = |form: &FormKey| from.is_some_and(|from| from.has_same_form(to, form));
+    let holding = record.signatures.0.iter().filter(|(_, one)| one.holds());
+    let dropped = holding.filter_map(|(id, one)| {
+        let changed = one.forms.iter().map(|signed| &signed.form).find(|form| !same(form))?;
+        Some(Event::SignatureDropped { signature: id.clone(), place: Place::Form(changed.clone()) })
+    });
+    dropped.collect()
 }
 
 #[cfg(test)]

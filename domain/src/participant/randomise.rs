@@ -14,7 +14,7 @@ use crate::rejection::{Kind, Rejection};
 use crate::scope::{Erasable, Part, Personal, Scope};
 use crate::study::Study;
 
-use super::{Command, Event, Participant, Place, Record, Refused, consent, locks, needed_text};
+use super::{Command, Event, Participant, Place, Record, Refused, consent, life, locks, needed_text};
 
 /// What was drawn for a participant, outside.
 #[derive(Clone, PartialEq, Eq)]
@@ -109,6 +109,9 @@ pub enum RandomiseRefused {
         "randomisation from another list or in another stratum was asked for: send that again, so that it is completed"
     )]
     AskedOtherwise,
+    /// Who may not take part gets nothing.
+    #[error("nobody has confirmed that this participant may take part: have eligibility confirmed, or waived, first")]
+    NotEligible,
     /// Chance comes from outside, and did not come.
     #[error("nothing was drawn for this participant")]
     NothingDrawn,
@@ -137,6 +140,7 @@ impl Rejection for RandomiseRefused {
         match self {
             Self::Already => "randomised-already",
             Self::AskedOtherwise => "randomisation-asked-otherwise",
+            Self::NotEligible => "not-eligible",
             Self::NothingDrawn => "nothing-drawn",
             Self::NotRandomised => "not-randomised",
             Self::NoSuchUnblinding => "no-such-unblinding",
@@ -149,9 +153,12 @@ impl Rejection for RandomiseRefused {
 
     fn kind(&self) -> Kind {
         match self {
-            Self::Already | Self::AskedOtherwise | Self::NothingDrawn | Self::NotRandomised | Self::NotApproved => {
-                Kind::Conflict
-            }
+            Self::Already
+            | Self::AskedOtherwise
+            | Self::NotEligible
+            | Self::NothingDrawn
+            | Self::NotRandomised
+            | Self::NotApproved => Kind::Conflict,
             Self::NoSuchUnblinding => Kind::NotFound,
             Self::SamePerson | Self::NotTheAsker | Self::NotAPerson => Kind::Forbidden,
         }
@@ -192,6 +199,10 @@ fn randomise(
     }
     locks::gate_place(record, &Place::Participant, context)?;
     consent::gate(record, None, context)?;
+    life::not_ended(record)?;
+    if record.eligibility.is_none() {
+        return Err(RandomiseRefused::NotEligible.into());
+    }
     takes(record)?;
     let Lot { allocation, number } = lot.ok_or(RandomiseRefused::NothingDrawn)?.clone();
     Ok(vec![Event::RandomisationAsked {

@@ -1,6 +1,6 @@
 //! What of a record is still to be done before the database can be locked. Pure: record and design in, list out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -19,6 +19,13 @@ use crate::study::Study;
 pub enum Blocker {
     /// The record has no design version, and none is in force at its site: nobody can say what is missing.
     NoDesign {},
+    /// Nobody ever consented here, and nobody said that the participant left.
+    NoConsent {},
+    /// A visit that is planned was never begun, and nobody said that it did not take place.
+    VisitNotStarted {
+        /// Which visit.
+        visit: VisitKey,
+    },
     /// A query is not settled.
     OpenQuery {
         /// Which one.
@@ -62,6 +69,8 @@ impl Blocker {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NoDesign {} => "no-design",
+            Self::NoConsent {} => "no-consent",
+            Self::VisitNotStarted { .. } => "visit-not-started",
             Self::OpenQuery { .. } => "open-query",
             Self::FormNotStarted { .. } => "form-not-started",
             Self::FormNotComplete { .. } => "form-not-complete",
@@ -72,7 +81,7 @@ impl Blocker {
     }
 }
 
-structural!(Blocker);
+structural!(Blocker, LeftOut);
 
 /// Everything that hinders a lock of this record, under the version that its data is entered under and no other.
 pub fn hindrances(record: &Record, study: &Study) -> Vec<Blocker> {
@@ -81,37 +90,84 @@ pub fn hindrances(record: &Record, study: &Study) -> Vec<Blocker> {
 
 /// Everything that hinders a lock of this record under this design. A form that was removed is asked for nothing but its open queries.
 ///
-/// A visit counts once it took place: because somebody said so, or because something of it was saved. What is computed, or
+/// A visit counts once it took place: because somebody said so, or because something of it was saved. One that is planned is
+/// to take place, or to be said to have been missed, as long as its participant is expected to come. What is computed, or
 /// left out under a condition as things stand, is nobody's to enter; a form that a condition may leave out is not missed.
 pub fn readiness(record: &Record, design: &StudyDesign) -> Vec<Blocker> {
     let queries = record.queries.unsettled_within(&Place::Participant);
     let queries = queries.map(|(query, found)| Blocker::OpenQuery { query: query.clone(), place: found.place.clone() });
     let saved = record.forms.iter().filter(|(_, form)| !form.removed && !form.items.is_empty());
     queries
-        .chain(not_started(record, design))
+        .chain(not_come(record, design))
+        .chain(forms_not_started(record, design).into_iter().map(|form| Blocker::FormNotStarted { form }))
         .chain(saved.flat_map(|(key, form)| of_form(record, key, form, design)))
         .collect()
 }
 
+/// Why an item is left out of a plan of verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeftOut {
+    /// It tells who somebody is: that is between the site and its participant.
+    Identifier,
+    /// It tells the arm, or could.
+    Blinded,
+}
+
 /// The items of a form that are to be compared with their source, as its plan says: group and item. What no verifier is
-/// shown is compared by nobody.
+/// shown is compared by nobody: see [`left_out_items`].
 pub fn required_items<'a>(design: &'a StudyDesign, form: &Oid) -> BTreeSet<(&'a Oid, &'a Oid)> {
-    let Some(form) = design.form(form) else { return BTreeSet::new() };
-    let wanted = |item: &Oid| match form.sdv {
-        SdvPlan::None => false,
-        SdvPlan::Part => design.item(item).is_some_and(|item| item.sdv),
-        SdvPlan::All => true,
+    planned_items(design, form).filter(|(_, item)| left_out(design, item).is_none()).collect()
+}
+
+/// The items of a form that its plan names and that nobody compares with their source, because no role that verifies is
+/// shown them: group and item, and why.
+pub fn left_out_items<'a>(design: &'a StudyDesign, form: &Oid) -> BTreeMap<(&'a Oid, &'a Oid), LeftOut> {
+    planned_items(design, form).filter_map(|(group, item)| Some(((group, item), left_out(design, item)?))).collect()
+}
+
+fn left_out(design: &StudyDesign, item: &Oid) -> Option<LeftOut> {
+    let scope = design.item(item).map(|item| design.scope_of(item)).filter(|scope| !is_verified(*scope))?;
+    Some(if scope == Scope::HealthBlinded { LeftOut::Blinded } else { LeftOut::Identifier })
+}
+
+fn planned_items<'a>(design: &'a StudyDesign, form: &Oid) -> impl Iterator<Item = (&'a Oid, &'a Oid)> {
+    let form = design.form(form);
+    let wanted = move |item: &Oid| match form.map(|form| form.sdv) {
+        None | Some(SdvPlan::None) => false,
+        Some(SdvPlan::Part) => design.item(item).is_some_and(|item| item.sdv),
+        Some(SdvPlan::All) => true,
     };
-    let items = groups_of(form, design).flat_map(|(_, group)| group.items.iter().map(|item| (&group.oid, &item.oid)));
-    let shown = |item: &Oid| design.item(item).is_none_or(|item| is_verified(design.scope_of(item)));
-    items.filter(|(_, item)| wanted(item) && shown(item)).collect()
+    let groups = form.into_iter().flat_map(|form| groups_of(form, design));
+    let items = groups.flat_map(|(_, group)| group.items.iter().map(|item| (&group.oid, &item.oid)));
+    items.filter(move |(_, item)| wanted(item))
 }
 
 fn groups_of<'a>(form: &'a FormDef, design: &'a StudyDesign) -> impl Iterator<Item = (&'a Ref, &'a ItemGroupDef)> {
     form.item_groups.iter().filter_map(|reference| Some((reference, design.item_group(&reference.oid)?)))
 }
 
-fn not_started(record: &Record, design: &StudyDesign) -> Vec<Blocker> {
+/// What is still to come of somebody who is expected to. Who never consented is asked for that alone: nothing is said of
+/// visits before. Where the day of a visit can be told no more, none is asked for.
+fn not_come(record: &Record, design: &StudyDesign) -> Vec<Blocker> {
+    if record.is_over() {
+        return vec![];
+    }
+    if record.consents.is_empty() {
+        return vec![Blocker::NoConsent {}];
+    }
+    if record.consent.is_none() || record.fenced.contains(&Scope::HealthClinical) {
+        return vec![];
+    }
+    let took_place = took_place(record);
+    let planned = design.visits.iter().filter(|visit| visit.is_planned());
+    let visits = planned.map(|visit| VisitKey { visit: visit.oid.clone(), visit_repeat: 1 });
+    let unknown = visits.filter(|visit| !record.visits.contains_key(visit) && !took_place.contains(visit));
+    unknown.map(|visit| Blocker::VisitNotStarted { visit }).collect()
+}
+
+/// The forms that belong to a visit which took place, and were never begun.
+pub(super) fn forms_not_started(record: &Record, design: &StudyDesign) -> Vec<FormKey> {
     let mut missing = Vec::new();
     for VisitKey { visit, visit_repeat } in took_place(record) {
         let forms = design.visit(&visit).into_iter().flat_map(|visit| &visit.forms);
@@ -119,7 +175,7 @@ fn not_started(record: &Record, design: &StudyDesign) -> Vec<Blocker> {
             let form = FormKey { visit: visit.clone(), visit_repeat, form: form.oid.clone(), form_repeat: 1 };
             let begun = record.forms.get(&form).is_some_and(|found| found.removed || !found.items.is_empty());
             if !begun && takes_something(record, &form.form, design) {
-                missing.push(Blocker::FormNotStarted { form });
+                missing.push(form);
             }
         }
     }

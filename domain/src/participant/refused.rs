@@ -1,8 +1,8 @@
 //! Why a command to a participant's record is refused.
 
 use super::{
-    ConsentRefused, LockRefused, MigrationRefused, QueryRefused, RandomiseRefused, SignRefused, VerifyRefused,
-    VisitRefused,
+    ConsentRefused, LifeRefused, LockRefused, MigrationRefused, QueryRefused, RandomiseRefused, SignRefused,
+    VerifyRefused, VisitRefused,
 };
 use crate::history::Revision;
 use crate::rejection::{Fault, Kind, Rejection};
@@ -79,6 +79,9 @@ pub enum Refused {
     /// Of a verification or a review.
     #[error(transparent)]
     Verify(#[from] VerifyRefused),
+    /// Of whether and how somebody takes part.
+    #[error(transparent)]
+    Life(#[from] LifeRefused),
     /// Of a lock.
     #[error(transparent)]
     Lock(#[from] LockRefused),
@@ -115,6 +118,7 @@ impl Rejection for Refused {
             Self::Visit(refused) => refused.code(),
             Self::Query(refused) => refused.code(),
             Self::Verify(refused) => refused.code(),
+            Self::Life(refused) => refused.code(),
             Self::Lock(refused) => refused.code(),
             Self::Sign(refused) => refused.code(),
             Self::Randomise(refused) => refused.code(),
@@ -143,6 +147,7 @@ impl Rejection for Refused {
             Self::Visit(refused) => refused.kind(),
             Self::Query(refused) => refused.kind(),
             Self::Verify(refused) => refused.kind(),
+            Self::Life(refused) => refused.kind(),
             Self::Lock(refused) => refused.kind(),
             Self::Sign(refused) => refused.kind(),
             Self::Randomise(refused) => refused.kind(),
@@ -152,6 +157,7 @@ impl Rejection for Refused {
     fn faults(&self) -> Vec<Fault> {
         match self {
             Self::Faults(faults) | Self::HardCheck(faults) | Self::Incomplete(faults) => faults.clone(),
+            Self::Sign(refused) => refused.faults(),
             _ => Vec::new(),
         }
     }

@@ -74,6 +74,9 @@ pub(super) fn decide(
         return Err(Refused::SourceOfPrograms);
     }
     let design = design(record, context)?;
+    if !accounts_only(record, key, items) {
+        super::life::gate_form(record, key, design)?;
+    }
     let saving = Saving { record, form: record.forms.get(key), design, context };
     let Sent { saved, claimed, tried } = saving.items(key, items)?;
     for item in saved.iter().map(|(_, item)| item).chain(tried.iter().map(|one| &one.item)) {
@@ -249,7 +252,7 @@ fn commit(
 struct Sent {
     saved: Vec<(u32, SavedItem)>,
     claimed: Vec<(usize, ItemToSave)>,
-    /// Values of the right type that break a rule of the item: if nothing else is wrong, that they were tried is kept.
+    /// Values that break a rule of the item: if nothing else is wrong, that they were tried is kept.
     tried: Vec<Tried>,
 }
 
@@ -303,6 +306,8 @@ impl Saving<'_> {
         }
         let fault = |one: Tried| Fault { pointer: format!("/items/{}/value", one.at), detail: one.rule };
         faults.extend(tried.into_iter().map(fault));
+        let number = |fault: &Fault| fault.pointer.strip_prefix("/items/")?.split('/').next()?.parse::<usize>().ok();
+        faults.sort_by_key(number);
         Err(Refused::Faults(faults))
     }
 
@@ -335,17 +340,21 @@ impl Saving<'_> {
         if self.record.fenced.contains(&scope) {
             return Err(ItemRefused::Erased(scope));
         }
-        if let Some(value) = &item.value {
-            if !definition.data_type.accepts(&value.0) {
-                let rule = format!("{} takes {}", definition.oid, definition.data_type.rule());
+        if let Some(value) = &item.value
+            && let Err(rule) = self.design.check(definition, value)
+        {
+            // What is no text that any item could take is not kept either.
+            if !DataType::Text.accepts(&value.0) {
                 return Err(ItemRefused::Fault("/value", rule));
             }
-            if let Err(rule) = self.design.check(definition, value) {
-                let length = definition.length.filter(|_| definition.data_type == DataType::Text);
-                let long = length.is_some_and(|length| value.0.chars().count() > length as usize);
-                let kind = if long { "length" } else { "code-list" };
-                return Ok(Outcome::Tried(kind, rule, Box::new(self.saved(n, item, scope))));
-            }
+            let length = definition.length.filter(|_| definition.data_type == DataType::Text);
+            let long = length.is_some_and(|length| value.0.chars().count() > length as usize);
+            let kind = match definition.data_type.accepts(&value.0) {
+                false => "type",
+                true if long => "length",
+                true => "code-list",
+            };
+            return Ok(Outcome::Tried(kind, rule, Box::new(self.saved(n, item, scope))));
         }
         self.reason(item, before.is_some())?;
         Ok(Outcome::Saved(Box::new(self.saved(n, item, scope))))

@@ -11,11 +11,11 @@ use utoipa::ToSchema;
 
 use super::{Event, FormKey, ItemKey, Participant, Place, QueryKind, Record, Refused, SavedItem, locks, queries};
 use crate::decider::{Context, Decider, Recorded};
-use crate::design::content_hash;
+use crate::design::{StudyDesign, content_hash};
 use crate::field::Malformed;
 use crate::history::{ActorKind, Commit, CommitHash, Revision, StreamId};
 use crate::ids::{SignatureId, UserId};
-use crate::rejection::{Kind, Rejection};
+use crate::rejection::{Fault, Kind, Rejection};
 use crate::scope::{Erasable, Personal, Plain};
 use crate::study::Study;
 
@@ -129,6 +129,11 @@ pub enum SignRefused {
     /// Somebody is to explain a value first.
     #[error("{0} queries of edit checks wait for an answer here: answer them first")]
     Unanswered(usize),
+    /// Something that must be there is not.
+    #[error(
+        "{} things that must be there are missing: nobody answers for what is not finished; enter them, or say why not", .0.len()
+    )]
+    Incomplete(Vec<Fault>),
 }
 
 impl Rejection for SignRefused {
@@ -139,6 +144,7 @@ impl Rejection for SignRefused {
             Self::NothingThere => "nothing-to-sign",
             Self::SingleItem => "single-item",
             Self::Unanswered(_) => "unanswered-checks",
+            Self::Incomplete(_) => "incomplete",
         }
     }
 
@@ -146,7 +152,14 @@ impl Rejection for SignRefused {
         match self {
             Self::WhoSigns | Self::NotAPerson => Kind::Forbidden,
             Self::NothingThere | Self::SingleItem => Kind::Invalid,
-            Self::Unanswered(_) => Kind::Conflict,
+            Self::Unanswered(_) | Self::Incomplete(_) => Kind::Conflict,
+        }
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        match self {
+            Self::Incomplete(faults) => faults.clone(),
+            _ => Vec::new(),
         }
     }
 }
@@ -185,6 +198,7 @@ pub(super) fn decide(
         return Ok(vec![]);
     }
     no_check_unanswered(record, place)?;
+    nothing_missing(record, place, super::save::design(record, context)?)?;
     let design = context.governing.version_of(record).ok_or(Refused::StudyNotLive)?;
     let digest = digest(context.stream, by, &design, meaning, place, &stands, context.tail.hash);
     let (factors, printed_name) = (signer.factors.clone(), Personal::new(signer.printed_name.0.clone()));
@@ -202,6 +216,33 @@ fn no_check_unanswered(record: &Record, place: &Place) -> Result<(), SignRefused
         0 => Ok(()),
         some => Err(SignRefused::Unanswered(some)),
     }
+}
+
+/// Whoever answers for a form answers for all that must be there: it is entered, or somebody said why not. Of a visit and of
+/// the whole record that includes the forms that belong to visits which took place.
+fn nothing_missing(record: &Record, place: &Place, design: &StudyDesign) -> Result<(), SignRefused> {
+    let forms = record.forms.iter().filter(|(key, form)| place.covers_form(key) && is_standing(form));
+    let items = forms.flat_map(|(key, _)| {
+        let item = |item: ItemKey| Fault {
+            pointer: "/place".into(),
+            detail: format!(
+                "{} in {} ({}) of form {} ({}) of visit {} ({}) is required",
+                item.item, item.group, item.group_repeat, key.form, key.form_repeat, key.visit, key.visit_repeat
+            ),
+        };
+        super::capture::missing(record, key, design).into_iter().map(item)
+    });
+    let not_begun = super::readiness::forms_not_started(record, design).into_iter();
+    let forms = not_begun.filter(|key| place.covers_form(key)).map(|key| Fault {
+        pointer: "/place".into(),
+        detail: format!("form {} of visit {} ({}) was not begun", key.form, key.visit, key.visit_repeat),
+    });
+    let faults: Vec<Fault> = items.chain(forms).collect();
+    if faults.is_empty() { Ok(()) } else { Err(SignRefused::Incomplete(faults)) }
+}
+
+fn is_standing(form: &super::Form) -> bool {
+    !form.removed && !form.items.is_empty()
 }
 
 // --- what is signed
@@ -241,8 +282,7 @@ impl StandingForm<'_> {
 }
 
 fn stands<'a>(record: &'a Record, place: &Place) -> Vec<StandingForm<'a>> {
-    let covered =
-        |(key, form): &(&FormKey, &super::Form)| place.covers_form(key) && !form.removed && !form.items.is_empty();
+    let covered = |(key, form): &(&FormKey, &super::Form)| place.covers_form(key) && is_standing(form);
     let stands = |(form, found): (&'a FormKey, &'a super::Form)| {
         let items = found.items.iter().map(|(item, found)| StandingItem { item, revision: found.saved.revision });
         StandingForm { form, tag: found.tag, items: items.collect() }

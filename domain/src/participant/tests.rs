@@ -100,7 +100,7 @@ fn a_change_of_a_saved_value_needs_a_reason_and_the_tag() {
 fn what_does_not_fit_the_design_is_refused_whole_and_by_place() {
     let second = |value| ItemToSave { group_repeat: 2, ..to_save("SYSBP", Some(value), None) };
     let cases = [
-        (to_save("SYSBP", Some("high"), None), "/items/1/value"),
+        (to_save("SYSBP", Some(""), None), "/items/1/value"),
         (to_save("UNHEARD", Some("1"), None), "/items/1/item"),
         (ItemToSave { group: oid("H"), ..to_save("SYSBP", Some("1"), None) }, "/items/1/group"),
         (ItemToSave { group_repeat: 0, ..to_save("SYSBP", Some("1"), None) }, "/items/1/group_repeat"),
@@ -150,6 +150,7 @@ mod account;
 mod capture;
 mod checks;
 mod consent;
+mod life;
 mod locks;
 mod queries;
 mod readiness;
@@ -157,3 +158,5 @@ mod sign;
 mod verify;
 
 mod randomise;
+
+pub(super) use sign::{signature, signed};

@@ -67,6 +67,12 @@ pub(super) fn decide(record: &Record, command: &Command, context: &Context<'_, S
     }
 }
 
+/// Whether no calendar on earth shows that day yet.
+pub(super) fn is_to_come(on: Day, context: &Context<'_, Study>) -> bool {
+    // Somewhere it is tomorrow already.
+    on.0 > (context.now + time::Duration::hours(14)).date()
+}
+
 /// Out of its window is a deviation that is shown, not a mistake: the day is taken as it was.
 fn start(
     record: &Record,
@@ -80,10 +86,10 @@ fn start(
     if matches!(before, Some(Visit::Started { on: Erasable::Known(before) }) if *before == on) {
         return Ok(vec![]);
     }
-    // Somewhere on earth it is tomorrow already.
-    if on.0 > (context.now + time::Duration::hours(14)).date() {
+    if is_to_come(on, context) {
         return Err(VisitRefused::ToCome.into());
     }
+    super::life::gate_day(record, on)?;
     super::locks::gate_place(record, &Place::Visit(visit.clone()), context)?;
     if record.fenced.contains(&Scope::HealthClinical) {
         return Err(Refused::Erased(Scope::HealthClinical));

@@ -5,6 +5,7 @@ use std::ops::AddAssign;
 
 use domain::Day;
 use domain::ids::SiteId;
+use domain::participant::Ending;
 use domain::study::Target;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -23,15 +24,16 @@ pub struct Funnel {
     pub screened: u64,
     /// Gave consent.
     pub consented: u64,
-    /// Left before they were enrolled.
+    /// Failed screening, or left otherwise before they were enrolled.
     pub failed: u64,
-    /// Gave consent, and a first visit or value of them is recorded.
+    /// Gave consent, a first visit or value of them is recorded, and nobody said that they failed screening.
     pub enrolled: u64,
     /// Were randomised.
     pub randomised: u64,
-    /// Every visit of the design that does not repeat took place or was missed, and they stayed until then.
+    /// Came to the end: because it was said, or because every visit that the design plans took place or was missed, and they
+    /// stayed until then.
     pub completed: u64,
-    /// Left after they were enrolled.
+    /// Left after they were enrolled: withdrew, came no more, or died.
     pub withdrawn: u64,
 }
 
@@ -132,16 +134,20 @@ fn due(target: Target, opened: OffsetDateTime, today: Day) -> u64 {
 
 /// When somebody began to count as what.
 fn milestones(person: &Person, plan: Option<&Plan>) -> Vec<(OffsetDateTime, Funnel)> {
+    let ended = |wanted: &[Ending]| person.ended.filter(|(how, _)| wanted.contains(how)).map(|(_, at)| at);
+    let failed_screening = ended(&[Ending::ScreenFailed]);
     let enrolled = match (person.consented, person.begun) {
-        (Some(consented), Some(begun)) => Some(later(consented, begun)),
+        (Some(consented), Some(begun)) if failed_screening.is_none() => Some(later(consented, begun)),
         _ => None,
     };
-    let completed = match (enrolled, person.left) {
-        (Some(_), None) => plan.and_then(|plan| completed(person, plan)),
+    let gone = person.left.or(ended(&[Ending::LostToFollowUp, Ending::Died]));
+    let completed = match (enrolled, gone) {
+        (Some(_), None) => ended(&[Ending::Completed]).or_else(|| plan.and_then(|plan| completed(person, plan))),
         _ => None,
     };
     let none = Funnel::default();
-    let (failed, withdrawn) = if enrolled.is_some() { (None, person.left) } else { (person.left, None) };
+    let gone = failed_screening.or(gone);
+    let (failed, withdrawn) = if enrolled.is_some() { (None, gone) } else { (gone, None) };
     let counts = [
         (Some(person.registered), Funnel { screened: 1, ..none }),
         (person.consented, Funnel { consented: 1, ..none }),
@@ -160,7 +166,7 @@ fn later(one: Stamp, other: Stamp) -> Stamp {
 
 fn completed(person: &Person, plan: &Plan) -> Option<Stamp> {
     let mut last: Option<Stamp> = None;
-    for visit in plan.visits.iter().filter(|visit| !visit.repeating) {
+    for visit in plan.visits.iter().filter(|visit| visit.planned) {
         let key = domain::participant::VisitKey { visit: visit.oid.clone(), visit_repeat: 1 };
         let known = person.visits.get(&key)?.known?;
         last = Some(last.map_or(known, |last| later(last, known)));

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use domain::ids::{ParticipantId, SiteId};
-use domain::participant::{Blocker, Place, QueryKind};
+use domain::participant::{Blocker, Place, QueryKind, VisitKey};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -129,6 +129,7 @@ fn find(person: &Person, plan: Option<&Plan>, names: &Names, say: &mut Say<'_>) 
             say("open-query", &|| Blocker::OpenQuery { query: query.clone(), place: asked.place.clone() });
         }
     }
+    not_come(person, plan, names, say);
     for (form, progress) in plan.forms(person, names) {
         if progress == Progress::NotStarted {
             say("form-not-started", &|| Blocker::FormNotStarted { form: form.clone() });
@@ -136,6 +137,23 @@ fn find(person: &Person, plan: Option<&Plan>, names: &Names, say: &mut Say<'_>) 
     }
     for (number, state) in person.forms.iter().filter(|(_, state)| state.stands()) {
         of_form(person, (*number, state), plan, names, say);
+    }
+}
+
+/// What is still to come of somebody who is expected to.
+fn not_come(person: &Person, plan: &Plan, names: &Names, say: &mut Say<'_>) {
+    if person.is_over() {
+        return;
+    }
+    if person.consented.is_none() {
+        return say("no-consent", &|| Blocker::NoConsent {});
+    }
+    for visit in plan.visits.iter().filter(|visit| visit.planned && person.consents) {
+        let visit = VisitKey { visit: visit.oid.clone(), visit_repeat: 1 };
+        let missed = person.visits.get(&visit).is_some_and(|state| state.missed);
+        if !missed && !person.took_place(&visit, names) {
+            say("visit-not-started", &|| Blocker::VisitNotStarted { visit: visit.clone() });
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::history::CommitHash;
 use domain::ids::{CheckId, Oid, QueryId, SignatureId, SiteId, SubjectNumber};
-use domain::participant::{Meaning, Place, QueryKind, QueryState, VisitKey};
+use domain::participant::{Ending, Meaning, Place, QueryKind, QueryState, VisitKey};
 use time::OffsetDateTime;
 
 use super::state::Names;
@@ -26,10 +26,14 @@ pub(super) struct Person {
     pub registered: Stamp,
     /// The first consent.
     pub consented: Option<Stamp>,
+    /// Whether a consent stands.
+    pub consents: bool,
     /// The first visit or value.
     pub begun: Option<Stamp>,
     pub randomised: Option<Stamp>,
     pub left: Option<Stamp>,
+    /// How else their part in the study ended, and when that was said.
+    pub ended: Option<(Ending, Stamp)>,
     /// The first erasure of a whole scope.
     pub erased: Option<Stamp>,
     pub visits: BTreeMap<VisitKey, VisitState>,
@@ -106,9 +110,11 @@ impl Person {
             design: None,
             registered,
             consented: None,
+            consents: false,
             begun: None,
             randomised: None,
             left: None,
+            ended: None,
             erased: None,
             visits: BTreeMap::new(),
             forms: BTreeMap::new(),
@@ -122,7 +128,11 @@ impl Person {
     pub(super) fn step(&mut self, step: &Step, names: &mut Names, at: Stamp) {
         match step {
             Step::Design(design) => self.design = Some(*design),
-            Step::Consented => drop(self.consented.get_or_insert(at)),
+            Step::Consented => {
+                self.consented.get_or_insert(at);
+                self.consents = true;
+            }
+            Step::Revoked => self.consents = false,
             Step::Started(visit) => {
                 self.begun.get_or_insert(at);
                 let visit = self.visit(visit, at);
@@ -147,6 +157,8 @@ impl Person {
             Step::Verified(form, items) => self.form(names.form(form)).verified(items, names, true),
             Step::Unverified(form, items) => self.form(names.form(form)).verified(items, names, false),
             Step::Randomised => drop(self.randomised.get_or_insert(at)),
+            Step::Ended(how) => self.ended = Some((*how, at)),
+            Step::Resumed => self.ended = None,
             Step::Left => drop(self.left.get_or_insert(at)),
             Step::Erased => drop(self.erased.get_or_insert(at)),
             Step::Fired(check, item) => *self.fired.entry((check.clone(), item.clone())).or_default() += 1,
@@ -199,6 +211,11 @@ impl Person {
             }
             _ => {}
         }
+    }
+
+    /// Whether nothing more is expected; the rule of lock readiness.
+    pub(super) fn is_over(&self) -> bool {
+        self.left.is_some() || self.ended.is_some()
     }
 
     /// Whether a value was entered, or somebody said that it took place; the rule of lock readiness.

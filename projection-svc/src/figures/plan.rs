@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::design::{FormDef, Ref, StudyDesign, Window};
 use domain::history::CommitHash;
 use domain::ids::Oid;
-use domain::participant::{FormKey, ItemKey, VisitKey, required_items};
+use domain::participant::{FormKey, ItemKey, LeftOut, VisitKey, left_out_items, required_items};
 
 use super::person::{FormState, Person};
 use super::state::{Names, State};
@@ -28,7 +28,8 @@ pub(super) struct Plan {
 #[derive(Debug, Clone)]
 pub(super) struct VisitPlan {
     pub oid: Oid,
-    pub repeating: bool,
+    /// It is to take place once in everybody who stays.
+    pub planned: bool,
     pub window: Option<Window>,
     /// Each form, and whether it must be there whatever stands elsewhere.
     pub forms: Vec<(Oid, bool)>,
@@ -39,6 +40,8 @@ struct FormPlan {
     groups: Vec<GroupPlan>,
     /// What is to be compared with its source, by group.
     compared: BTreeMap<Oid, BTreeSet<Oid>>,
+    /// What the plan of comparison names and no verifier is shown: group and item.
+    left_out: BTreeMap<(Oid, Oid), LeftOut>,
     signature: bool,
 }
 
@@ -65,7 +68,7 @@ impl Plan {
         let must = |reference: &Ref| reference.mandatory && reference.skip_condition.is_none();
         let visit = |visit: &domain::design::VisitDef| VisitPlan {
             oid: visit.oid.clone(),
-            repeating: visit.repeating,
+            planned: visit.is_planned(),
             window: visit.window.clone(),
             forms: visit.forms.iter().map(|form| (form.oid.clone(), must(form))).collect(),
         };
@@ -74,8 +77,10 @@ impl Plan {
             for (group, item) in required_items(design, &form.oid) {
                 compared.entry(group.clone()).or_default().insert(item.clone());
             }
+            let left_out = left_out_items(design, &form.oid).into_iter();
+            let left_out = left_out.map(|((group, item), why)| ((group.clone(), item.clone()), why)).collect();
             let groups = form.item_groups.iter().filter_map(|reference| group(design, reference)).collect();
-            (form.oid.clone(), FormPlan { groups, compared, signature: form.signature })
+            (form.oid.clone(), FormPlan { groups, compared, left_out, signature: form.signature })
         };
         Self {
             visits: design.visits.iter().map(visit).collect(),
@@ -95,6 +100,20 @@ impl Plan {
     pub(super) fn is_compared(&self, form: &Oid, item: &ItemKey) -> bool {
         let compared = self.forms.get(form).and_then(|form| form.compared.get(&item.group));
         compared.is_some_and(|items| items.contains(&item.item))
+    }
+
+    /// Whether an item is an identifier that the plan of comparison names: it is left out.
+    pub(super) fn is_left_out_identifier(&self, form: &Oid, item: &ItemKey) -> bool {
+        let left_out = self.forms.get(form).map(|form| &form.left_out);
+        left_out.and_then(|left_out| left_out.get(&(item.group.clone(), item.item.clone())))
+            == Some(&LeftOut::Identifier)
+    }
+
+    /// Everything that plans of comparison name and no verifier is shown: form, group, item, why.
+    pub(super) fn left_out(&self) -> impl Iterator<Item = (&Oid, &Oid, &Oid, LeftOut)> {
+        self.forms
+            .iter()
+            .flat_map(|(form, plan)| plan.left_out.iter().map(move |((group, item), why)| (form, group, item, *why)))
     }
 
     /// The items that must be there and are not: of each occurrence of a group that was begun, and of each group that

@@ -3,7 +3,7 @@
 use domain::Moment;
 use domain::history::{Commit, CommitHash, DataSubject};
 use domain::ids::{CheckId, Oid, ParticipantId, QueryId, SignatureId, SiteId, SubjectNumber};
-use domain::participant::{Event, FormKey, ItemKey, Meaning, Place, QueryKind, SavedItem, VisitKey};
+use domain::participant::{Ending, Event, FormKey, ItemKey, Meaning, Place, QueryKind, SavedItem, VisitKey};
 use domain::structural;
 use domain::study::{self, Target};
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,7 @@ pub(super) enum Step {
     Registered(SiteId, SubjectNumber),
     Design(CommitHash),
     Consented,
+    Revoked,
     Started(VisitKey),
     Missed(VisitKey),
     Saved(FormKey, Items),
@@ -59,6 +60,8 @@ pub(super) enum Step {
     Signed { signature: SignatureId, place: Place, meaning: Meaning, forms: Vec<FormKey> },
     Dropped(SignatureId),
     Randomised,
+    Ended(Ending),
+    Resumed,
     Left,
     Erased,
 }
@@ -156,6 +159,7 @@ impl Step {
             Event::Registered { site, subject_number } => Self::Registered(site.clone(), subject_number.clone()),
             Event::DesignAssigned { design } | Event::DesignMigrated { to: design, .. } => Self::Design(*design),
             Event::ConsentGiven { .. } => Self::Consented,
+            Event::ConsentWithdrawn { .. } => Self::Revoked,
             Event::VisitStarted { visit, .. } => Self::Started(visit.clone()),
             Event::VisitMissed { visit, .. } => Self::Missed(visit.clone()),
             Event::ItemsSaved { form, items, .. } => Self::Saved(form.clone(), Items::saved(items)),
@@ -176,6 +180,8 @@ impl Step {
             },
             Event::SignatureDropped { signature, .. } => Self::Dropped(signature.clone()),
             Event::Randomised { .. } => Self::Randomised,
+            Event::ParticipationEnded { how, .. } => Self::Ended(*how),
+            Event::ParticipationResumed { .. } => Self::Resumed,
             Event::Withdrawn { .. } => Self::Left,
             Event::Fenced { scopes, .. } if !scopes.is_empty() => Self::Erased,
             other => return Self::of_query(other),

@@ -3,8 +3,9 @@
 mod laws;
 mod made;
 
+use domain::participant::{Ending, Event};
 use domain::permit::Sites;
-use domain::scope::Scope;
+use domain::scope::{Personal, Scope};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -101,7 +102,7 @@ async fn forms_values_queries_and_signatures_are_counted() {
     assert_eq!(found["lag"]["total"], json!({"visits": 1, "unknown": 0, "waiting": 3, "median_days": 3.0}));
     assert_eq!(
         found["verification"]["total"],
-        json!({"required": 2, "verified": 0, "backlog": 2, "to_verify_again": 1})
+        json!({"required": 2, "verified": 0, "backlog": 2, "to_verify_again": 1, "excluded_identifiers": 0})
     );
     assert_eq!(
         found["queries"]["total"],
@@ -116,8 +117,8 @@ async fn forms_values_queries_and_signatures_are_counted() {
     );
     assert_eq!(
         found["lock"]["total"],
-        json!({"participants": 4, "ready": 1, "by_kind": {"open-query": 2, "form-not-started": 3,
-            "form-not-complete": 1, "missing-item": 1, "unverified-item": 2, "unsigned-form": 1}})
+        json!({"participants": 4, "ready": 1, "by_kind": {"open-query": 2, "visit-not-started": 2,
+            "form-not-started": 3, "form-not-complete": 1, "missing-item": 1, "unverified-item": 2, "unsigned-form": 1}})
     );
     let blockers = found["lock"]["participants"][0]["blockers"].as_array().expect("a list");
     assert_eq!(blockers.len(), 7);
@@ -204,4 +205,41 @@ async fn what_may_hang_on_the_arm_is_not_counted() {
     story.participant(1, made::asked("q7", made::item("PULSE")));
     let asked = now(&World::of::<Happenings>(&story).await, NOON).await;
     assert_eq!(asked["queries"]["total"]["asked"], 3);
+}
+
+#[tokio::test]
+async fn whose_part_in_the_study_ended_is_counted_by_how_and_asked_for_nothing_more() {
+    let funnel = async |how: Ending| {
+        let mut story = made::story();
+        story.participant(2, made::ended(how));
+        let found = now(&World::of::<Happenings>(&story).await, NOON).await;
+        assert_eq!(found["visits"]["total"]["overdue"], json!(1), "P4 alone is awaited: {how:?}");
+        assert_eq!(found["visits"]["total"]["due"], json!(0), "{how:?}");
+        assert_eq!(found["lock"]["total"]["by_kind"]["visit-not-started"], json!(1), "{how:?}");
+        let line = &found["enrolment"]["total"];
+        ["failed", "enrolled", "completed", "withdrawn"].map(|name| line[name].as_u64().expect("a count"))
+    };
+    assert_eq!(funnel(Ending::ScreenFailed).await, [2, 2, 1, 0], "who failed screening was never enrolled");
+    assert_eq!(funnel(Ending::Completed).await, [1, 3, 2, 0]);
+    assert_eq!(funnel(Ending::LostToFollowUp).await, [1, 3, 1, 1]);
+    assert_eq!(funnel(Ending::Died).await, [1, 3, 1, 1]);
+    let mut story = made::story();
+    story.participant(2, made::ended(Ending::ScreenFailed));
+    story.participant(2, Event::ParticipationResumed { reason: Personal::new("a mistake".to_owned()) });
+    let found = now(&World::of::<Happenings>(&story).await, NOON).await;
+    assert_eq!(found["enrolment"]["total"]["enrolled"], json!(3));
+    assert_eq!(found["lock"]["total"]["by_kind"]["visit-not-started"], json!(2));
+}
+
+#[tokio::test]
+async fn identifiers_are_counted_beside_what_is_to_be_compared() {
+    let mut story = made::story();
+    story.saved(1, "VS", &[("BORN", Scope::IdentityCodeList, "1980-01-01")]);
+    let found = now(&World::of::<Happenings>(&story).await, NOON).await["verification"].take();
+    assert_eq!(
+        found["total"],
+        json!({"required": 2, "verified": 0, "backlog": 2, "to_verify_again": 1, "excluded_identifiers": 1})
+    );
+    let left_out = |item: &str, why: &str| json!({"form": "VS", "group": "G", "item": item, "why": why});
+    assert_eq!(found["left_out"], json!([left_out("BORN", "identifier"), left_out("KIT", "blinded")]));
 }

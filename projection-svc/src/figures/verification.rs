@@ -1,9 +1,10 @@
 //! How much of what is to be compared with its source was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
-use domain::ids::SiteId;
+use domain::ids::{Oid, SiteId};
+use domain::participant::LeftOut;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -24,6 +25,9 @@ pub struct VerificationCounts {
     pub backlog: u64,
     /// Of the backlog: were verified once, and changed since or were not verified after all.
     pub to_verify_again: u64,
+    /// Beside them: identifiers that were entered and that the design's plans name. No role that verifies is shown them, so
+    /// nobody is asked to.
+    pub excluded_identifiers: u64,
 }
 
 impl AddAssign for VerificationCounts {
@@ -32,6 +36,7 @@ impl AddAssign for VerificationCounts {
         self.verified += other.verified;
         self.backlog += other.backlog;
         self.to_verify_again += other.to_verify_again;
+        self.excluded_identifiers += other.excluded_identifiers;
     }
 }
 
@@ -42,6 +47,21 @@ pub struct Verification {
     pub total: VerificationCounts,
     /// Site by site.
     pub sites: Vec<SiteVerification>,
+    /// What the plans of the designs in use name and nobody is asked to compare.
+    pub left_out: Vec<LeftOutItem>,
+}
+
+/// An item that a plan of verification names and that is left out of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct LeftOutItem {
+    /// The form's OID.
+    pub form: Oid,
+    /// The item group's OID.
+    pub group: Oid,
+    /// The item's OID.
+    pub item: Oid,
+    /// Why.
+    pub why: LeftOut,
 }
 
 /// Source data verification at a site.
@@ -57,6 +77,15 @@ pub struct SiteVerification {
 /// Source data verification as of the snapshot.
 pub fn verification(snapshot: &Snapshot, wanted: &Wanted<'_>) -> Verification {
     let mut sites: BTreeMap<SiteId, VerificationCounts> = BTreeMap::new();
+    let mut left_out: BTreeSet<LeftOutItem> = BTreeSet::new();
+    for plan in snapshot.plans.values() {
+        left_out.extend(plan.left_out().map(|(form, group, item, why)| LeftOutItem {
+            form: form.clone(),
+            group: group.clone(),
+            item: item.clone(),
+            why,
+        }));
+    }
     for (_, person, plan) in people(&snapshot.state, &snapshot.plans, wanted) {
         if let Some(plan) = plan {
             *at(&mut sites, &person.site) += of(person, plan, &snapshot.state.names);
@@ -65,7 +94,7 @@ pub fn verification(snapshot: &Snapshot, wanted: &Wanted<'_>) -> Verification {
     let mut total = VerificationCounts::default();
     sites.values().for_each(|counts| total += *counts);
     let sites = sites.into_iter().map(|(site, counts)| SiteVerification { site, counts }).collect();
-    Verification { total, sites }
+    Verification { total, sites, left_out: left_out.into_iter().collect() }
 }
 
 fn of(person: &Person, plan: &Plan, names: &Names) -> VerificationCounts {
@@ -73,7 +102,10 @@ fn of(person: &Person, plan: &Plan, names: &Names) -> VerificationCounts {
     for (form, state) in person.forms.iter().filter(|(_, state)| state.stands()) {
         let form = &names.form_of(*form).form;
         let entered = state.items.iter().filter(|(_, item)| !item.computed);
-        for (_, item) in entered.filter(|(item, _)| plan.is_compared(form, names.item_of(**item))) {
+        let entered: Vec<_> = entered.collect();
+        let excluded = entered.iter().filter(|(item, _)| plan.is_left_out_identifier(form, names.item_of(**item)));
+        counts.excluded_identifiers += excluded.count() as u64;
+        for (_, item) in entered.into_iter().filter(|(item, _)| plan.is_compared(form, names.item_of(**item))) {
             counts.required += 1;
             counts.verified += u64::from(item.verified);
             counts.backlog += u64::from(!item.verified);

@@ -177,7 +177,7 @@ impl Known<'_> {
     fn standing(&self, plan: &Plan, today: Day) -> Vec<VisitStanding> {
         let visits = plan.visits.iter().filter_map(|visit| Some((visit, visit.window.as_ref()?)));
         let found = visits.map(|(visit, window)| self.of_visit(visit, window, today));
-        let left = self.person.left.is_some();
+        let left = self.person.is_over();
         let asked = |visit: &VisitStanding| {
             use Standing::{Due, Overdue, Upcoming, Waiting};
             !left || !matches!(visit.standing, Waiting | Upcoming | Due | Overdue)

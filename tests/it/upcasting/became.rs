@@ -95,8 +95,8 @@ fn saved(item: &str, scope: Scope, part: Part, value: &str, reason: &str) -> Sav
 
 pub(super) fn participant() -> Vec<(&'static str, participant::Event)> {
     use participant::Event::{
-        ConsentGiven, DesignAssigned, DesignMigrated, Fenced, ItemsSaved, Registered, Restricted, RestrictionLifted,
-        Withdrawn,
+        ConsentGiven, DesignAssigned, DesignMigrated, EligibilityConfirmed, EligibilityWaived, Fenced, ItemsSaved,
+        ParticipationEnded, ParticipationResumed, Registered, Restricted, RestrictionLifted, Withdrawn,
     };
     let own = Part::of_command(CommandId(COMMAND), 2);
     let items = vec![
@@ -126,6 +126,17 @@ pub(super) fn participant() -> Vec<(&'static str, participant::Event)> {
         ("consent-given.1", ConsentGiven { version: text("2.0"), reference: why("binder 7") }),
         ("items-saved.1", ItemsSaved { form: form(), items: items.clone(), source: participant::Source::User }),
         ("items-saved.2", ItemsSaved { form: form(), items: whole(items), source: participant::Source::Device }),
+        ("eligibility-confirmed.1", EligibilityConfirmed { on: Personal::new(text("2026-11-20")) }),
+        ("eligibility-waived.1", EligibilityWaived { reason: why("too old by a month").expect("a reason") }),
+        (
+            "participation-ended.1",
+            ParticipationEnded {
+                how: participant::Ending::LostToFollowUp,
+                on: Personal::new(text("2026-11-20")),
+                reason: why("no answer to three letters"),
+            },
+        ),
+        ("participation-resumed.1", ParticipationResumed { reason: why("came back").expect("a reason") }),
         ("participant-withdrawn.1", Withdrawn { reason: why("moved away") }),
         ("scopes-fenced.1", Fenced { erasure: ERASURE, scopes: scopes.clone(), values: vec![] }),
         ("scopes-fenced.2", Fenced { erasure: ERASURE, scopes, values: vec![one_value(2)] }),

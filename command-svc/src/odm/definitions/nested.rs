@@ -37,6 +37,7 @@ impl Draft {
             match (element.name.as_str(), element.attribute("StudyEventOID")) {
                 ("StudyEventRef", Some(oid)) => {
                     self.refers(&element, Kind::Visit, oid);
+                    self.may_stay_away(&element, oid);
                     visits.push((number(&element, "OrderNumber"), oid.to_owned()));
                 }
                 _ => file.not_kept.inside(&group.name, &element),

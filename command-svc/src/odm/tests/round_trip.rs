@@ -95,6 +95,7 @@ pub(super) fn rich() -> StudyDesign {
         name: format!("Visit {text}"),
         labels: labels(&[("en", "A visit"), ("de", "Ein Besuch")]),
         repeating: false,
+        optional: false,
         window: None,
         forms,
     };
@@ -127,7 +128,7 @@ pub(super) fn rich() -> StudyDesign {
         visits: vec![
             VisitDef { window: Some(Window { after: None, days: 0, early: 0, late: 0 }), ..visit("V2", vec![skipped]) },
             follow_up,
-            visit("A", vec![]),
+            VisitDef { optional: true, ..visit("A", vec![]) },
         ],
         forms: vec![
             FormDef { sdv: SdvPlan::Part, signature: true, ..form("FORM", vec![to("ALL"), to("SAME")]) },

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Compiled, Here, Read, Type, is_executed};
 use crate::design::{Expression, Ref, StudyDesign};
 use crate::ids::Oid;
+use crate::participant::{LeftOut, left_out_items};
 use crate::rejection::Fault;
 
 impl StudyDesign {
@@ -129,7 +130,24 @@ impl StudyDesign {
             }
         }
         self.unused(&mut kept);
+        self.unverified(&mut kept);
         kept
+    }
+
+    /// What a plan of verification names and nobody can verify.
+    fn unverified(&self, kept: &mut Vec<Fault>) {
+        for (n, form) in self.forms.iter().enumerate() {
+            for ((_, item), why) in left_out_items(self, &form.oid) {
+                let why = match why {
+                    LeftOut::Identifier => "it is an identifier",
+                    LeftOut::Blinded => "it is blinded",
+                };
+                let detail = format!(
+                    "the plan leaves {item} out: {why}, no role that compares values with their source is shown it"
+                );
+                kept.push(Fault { pointer: format!("/forms/{n}/sdv"), detail });
+            }
+        }
     }
 
     fn unused(&self, kept: &mut Vec<Fault>) {

@@ -101,7 +101,7 @@ fn data_is_entered_under_the_participants_own_version() {
     assert_eq!(on(history()).when(save("SYSBP", "140")).facts().len(), 1);
     let after = || history().into_iter().chain([migrated()]).collect::<Vec<_>>();
     assert_eq!(on(after()).when(save("PULSE", "70")).facts().len(), 1);
-    on(after()).when(save("SYSBP", "140")).rejected("invalid-items");
+    on(after()).when(save("SYSBP", "140")).rejected("hard-check");
     on(after()).when(save("AETERM", "migraine")).rejected("invalid-items");
 }
 
@@ -148,4 +148,40 @@ fn the_report_says_what_changes_for_this_participant() {
     let after = record(&history().into_iter().chain([migrated()]).collect::<Vec<_>>());
     let back = MigrationReport::of(&after, &second(), &design());
     assert_eq!((back.read_only, back.revived), (vec![], vec![place("AETERM")]));
+}
+
+/// What a signature of this form, given under the first version, is after a migration to `to`.
+fn signed_then(to: StudyDesign) -> (Vec<Event>, Vec<FormKey>) {
+    let Study::Live { mut setup, design: live } = live_study() else { panic!("it is live") };
+    setup.versions.contents.insert(to.hash(), Arc::new(to.clone()));
+    setup.versions.active.insert(site("oslo"), to.hash());
+    let signed = crate::participant::tests::signed(form());
+    let facts: Vec<_> = history().into_iter().chain([signed]).collect();
+    let report = MigrationReport::of(&record(&facts), &design(), &to);
+    let study = Study::Live { setup, design: live };
+    let mut done = given::<Participant>(facts).governed(study).when(migrate(&to)).facts();
+    assert!(matches!(done.remove(0), Event::DesignMigrated { .. }));
+    (done, report.to_sign_again)
+}
+
+#[test]
+fn a_signature_over_a_form_that_the_new_version_defines_otherwise_is_dropped() {
+    let signature = crate::participant::tests::signature();
+    let place = crate::participant::Place::Form(form());
+    let dropped = (vec![Event::SignatureDropped { signature, place }], vec![form()]);
+    assert_eq!(signed_then(second()), dropped);
+    let relabelled = |change: fn(&mut StudyDesign)| {
+        let mut to = StudyDesign { version: "3".into(), ..design() };
+        change(&mut to);
+        signed_then(to)
+    };
+    assert_eq!(relabelled(|to| to.items[0].name = "Another question".into()), dropped);
+    assert_eq!(relabelled(|to| to.visits[0].forms[0].mandatory = true), dropped);
+    let untouched = (vec![], vec![]);
+    assert_eq!(relabelled(|to| to.name = "Another study".into()), untouched);
+    let visit = |to: &mut StudyDesign| {
+        let more = crate::design::VisitDef { oid: oid("V2"), ..to.visits[0].clone() };
+        to.visits.push(more);
+    };
+    assert_eq!(relabelled(visit), untouched, "another visit is nothing that was signed");
 }

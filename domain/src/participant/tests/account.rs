@@ -103,4 +103,14 @@ fn nobody_verifies_what_is_withheld_and_no_lock_waits_for_it() {
     let all = facts.iter().chain([&verified, &done]);
     all.enumerate().for_each(|(n, fact)| state.evolve(fact, Revision(n as u64 + 1).into()));
     assert_eq!(readiness(state.record().expect("registered"), &design), []);
+    // Whoever publishes such a plan is told, and so is whoever looks at how far verification is.
+    let left_out: Vec<_> = left_out_items(&design, &oid("VS")).into_iter().collect();
+    assert_eq!(left_out, [((&oid("G"), &oid("SYSBP")), LeftOut::Identifier)]);
+    let told = design.not_executed();
+    let told: Vec<_> = told.iter().map(|fault| (fault.pointer.as_str(), fault.detail.contains("SYSBP"))).collect();
+    assert_eq!(told, [("/forms/0/sdv", true)]);
+    (design.items[0].identifier, design.items[0].blinded) = (false, true);
+    assert_eq!(left_out_items(&design, &oid("VS")).into_values().collect::<Vec<_>>(), [LeftOut::Blinded]);
+    design.forms[0].sdv = SdvPlan::Part;
+    assert!(left_out_items(&design, &oid("VS")).is_empty(), "the plan does not name it");
 }

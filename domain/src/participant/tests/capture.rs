@@ -122,7 +122,7 @@ fn every_fault_of_a_command_is_named_at_once() {
 }
 
 #[test]
-fn a_value_that_is_too_long_or_in_no_code_list_is_refused_and_on_record() {
+fn a_value_that_is_too_long_of_another_type_or_in_no_code_list_is_refused_and_on_record() {
     let mut design = crate::testing::design();
     design.code_lists.push(
         serde_json::from_value(serde_json::json!({"oid": "YN", "name": "YN", "codes": [{"value": "1"}]}))
@@ -153,9 +153,13 @@ fn a_value_that_is_too_long_or_in_no_code_list_is_refused_and_on_record() {
     let refused = Participant::refusal(&facts).expect("a refusal");
     assert_eq!((refused.code(), &*refused.faults()[1].pointer), ("hard-check", "/items/1/value"));
     assert_eq!(refused.faults()[1].detail, "code-list:SYSBP: SYSBP takes a value of its code list");
-    // Beside something that is no value at all, every fault is named and nothing is kept.
-    let wrong = save(vec![to_save("SYSBP", Some("high"), None), to_save("AETERM", Some(long), None)]);
-    assert_eq!(on(&[]).when(wrong).refusal().faults().len(), 2);
+    let facts = on(&[]).when(save(vec![to_save("SYSBP", Some("high"), None)])).facts();
+    let [Event::CheckFired { check, value: Some(value), .. }] = &facts[..] else { panic!("{facts:?}") };
+    assert_eq!((check.as_str(), &value.value), ("type:SYSBP", &tried("high")));
+    // Beside a mistake of the sender, every fault is named and nothing is kept.
+    let wrong = save(vec![to_save("UNHEARD", Some("7"), None), to_save("AETERM", Some(long), None)]);
+    let refused = on(&[]).when(wrong).refusal();
+    assert_eq!((refused.code(), refused.faults().len()), ("invalid-items", 2));
     let frozen = Event::Frozen { place: Place::Participant, reason: None };
     on(&[frozen]).when(save(vec![to_save("SYSBP", Some("7"), None)])).rejected("frozen");
 }

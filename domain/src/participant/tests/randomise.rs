@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::life::eligible;
 use super::*;
 use crate::ids::{AllocationId, UnblindingId};
 use crate::participant::randomise::Lot;
@@ -15,11 +16,11 @@ fn lot() -> Lot {
     Lot { allocation: AllocationId(Uuid::from_u128(5)), number: "X-1".parse().expect("valid") }
 }
 
-fn randomise(level: &str) -> Command {
+pub(super) fn randomise(level: &str) -> Command {
     Command::Randomise { list: "main".parse().expect("valid"), strata: levels(level), drawn: Some(lot()) }
 }
 
-fn asked() -> Event {
+pub(super) fn asked() -> Event {
     let Lot { allocation, number } = lot();
     Event::RandomisationAsked {
         list: "main".parse().expect("valid"),
@@ -34,7 +35,7 @@ fn slot(number: Option<&str>) -> Slot {
     Slot { stratum: 1, slot: 2, arm: "B".parse().expect("valid"), number }
 }
 
-fn given_slot(number: &str) -> Event {
+pub(super) fn given_slot(number: &str) -> Event {
     Event::Randomised {
         list: "main".parse().expect("valid"),
         number: Personal::new(number.parse().expect("valid")),
@@ -68,42 +69,50 @@ fn unblinding_asked() -> Event {
 
 #[test]
 fn only_who_consented_and_has_not_left_is_randomised_and_once() {
-    record([registered(), consented()]).when(randomise("f")).then([asked()]);
+    record([registered(), consented(), eligible()]).when(randomise("f")).then([asked()]);
     record([registered()]).when(randomise("f")).rejected("no-consent");
     record([]).when(randomise("f")).rejected("no-such-participant");
-    record([registered(), consented(), Event::Withdrawn { reason: None }]).when(randomise("f")).rejected("withdrawn");
-    record([registered(), consented(), asked()]).when(randomise("f")).then([]);
-    record([registered(), consented(), asked()]).when(randomise("m")).rejected("randomisation-asked-otherwise");
-    record([registered(), consented(), asked(), given_slot("X-1")]).when(randomise("f")).rejected("randomised-already");
+    record([registered(), consented(), eligible(), Event::Withdrawn { reason: None }])
+        .when(randomise("f"))
+        .rejected("withdrawn");
+    record([registered(), consented(), eligible(), asked()]).when(randomise("f")).then([]);
+    record([registered(), consented(), eligible(), asked()])
+        .when(randomise("m"))
+        .rejected("randomisation-asked-otherwise");
+    record([registered(), consented(), eligible(), asked(), given_slot("X-1")])
+        .when(randomise("f"))
+        .rejected("randomised-already");
     let undrawn = Command::Randomise { list: "main".parse().expect("valid"), strata: levels("f"), drawn: None };
-    record([registered(), consented()]).when(undrawn).rejected("nothing-drawn");
+    record([registered(), consented(), eligible()]).when(undrawn).rejected("nothing-drawn");
 }
 
 #[test]
 fn nobody_is_randomised_whose_record_is_frozen_or_locked() {
     let frozen = Event::Frozen { place: Place::Participant, reason: None };
     let locked = Event::Locked { place: Place::Participant, reason: None };
-    record([registered(), consented(), frozen]).when(randomise("f")).rejected("frozen");
-    record([registered(), consented(), locked]).when(randomise("f")).rejected("locked");
+    record([registered(), consented(), eligible(), frozen]).when(randomise("f")).rejected("frozen");
+    record([registered(), consented(), eligible(), locked]).when(randomise("f")).rejected("locked");
 }
 
 #[test]
 fn nothing_is_asked_of_a_scope_that_is_erased() {
     for scope in [Scope::HealthBlinded, Scope::HealthClinical] {
         let fenced = Event::Fenced { erasure: ErasureId(Uuid::nil()), scopes: vec![scope], values: vec![] };
-        record([registered(), consented(), fenced.clone()]).when(randomise("f")).rejected("erased");
-        record([registered(), consented(), asked(), fenced]).when(give(Some(slot(None)))).rejected("erased");
+        record([registered(), consented(), eligible(), fenced.clone()]).when(randomise("f")).rejected("erased");
+        record([registered(), consented(), eligible(), asked(), fenced])
+            .when(give(Some(slot(None))))
+            .rejected("erased");
     }
 }
 
 #[test]
 fn what_the_list_gave_is_recorded_whatever_came_in_between() {
-    let before = || vec![registered(), consented(), asked()];
+    let before = || vec![registered(), consented(), eligible(), asked()];
     record(before()).when(give(Some(slot(None)))).then([given_slot("X-1")]);
     record(before()).when(give(Some(slot(Some("K-7"))))).then([given_slot("K-7")]);
     let left = [before(), vec![Event::Withdrawn { reason: None }, Event::Restricted {}]].concat();
     record(left).when(give(Some(slot(None)))).then([given_slot("X-1")]);
-    record([registered(), consented()]).when(give(Some(slot(None)))).then([]);
+    record([registered(), consented(), eligible()]).when(give(Some(slot(None)))).then([]);
     let failed = Event::RandomisationFailed { list: "main".parse().expect("valid") };
     record(before()).when(give(None)).then([failed.clone()]);
     record([before(), vec![failed]].concat()).when(randomise("m")).facts();
@@ -112,10 +121,10 @@ fn what_the_list_gave_is_recorded_whatever_came_in_between() {
 #[test]
 fn the_arm_is_told_to_the_one_who_asked_once_another_person_agreed() {
     let ask = || Command::AskUnblinding { reason: "an overdose".into(), emergency: true };
-    let before = || vec![registered(), consented(), asked(), given_slot("X-1")];
+    let before = || vec![registered(), consented(), eligible(), asked(), given_slot("X-1")];
     let tell = || Command::RecordUnblinding { unblinding: unblinding() };
     let approve = || Command::ApproveUnblinding { unblinding: unblinding() };
-    record([registered(), consented()]).when(ask()).rejected("not-randomised");
+    record([registered(), consented(), eligible()]).when(ask()).rejected("not-randomised");
     record(before()).when(ask()).then([unblinding_asked()]);
     record(before()).when(Command::AskUnblinding { reason: " ".into(), emergency: true }).rejected("reason-required");
     record(before()).when(approve()).rejected("no-such-unblinding");
@@ -137,7 +146,7 @@ fn the_arm_is_told_to_the_one_who_asked_once_another_person_agreed() {
 
 #[test]
 fn whoever_learned_the_arm_by_accident_is_on_record() {
-    let before = [registered(), consented(), asked(), given_slot("X-1")];
+    let before = [registered(), consented(), eligible(), asked(), given_slot("X-1")];
     let slip = Command::RecordInadvertentUnblinding { reason: "an overdose".into() };
     record(before).when(slip).then([Event::InadvertentUnblinding { reason: why() }]);
 }

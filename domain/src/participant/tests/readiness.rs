@@ -42,9 +42,41 @@ fn completed() -> Event {
 
 #[test]
 fn a_complete_form_of_which_nothing_more_is_asked_hinders_nothing() {
-    assert_eq!(blockers([], |_| {}), []);
     assert_eq!(blockers([saved("120"), completed()], |_| {}), []);
     assert_eq!(blockers([saved("120")], |_| {}), [Blocker::FormNotComplete { form: form() }]);
+}
+
+#[test]
+fn a_visit_that_is_planned_is_begun_or_missed_by_whoever_is_expected_to_come() {
+    let to_come = [Blocker::VisitNotStarted { visit: form().visit() }];
+    assert_eq!(blockers([], |_| {}), to_come);
+    assert_eq!(blockers([], |design| design.visits[0].optional = true), []);
+    assert_eq!(blockers([], |design| design.visits[0].repeating = true), [], "nobody says how often");
+    let missed = Event::VisitMissed { visit: form().visit(), reason: super::queries::text("on holiday") };
+    assert_eq!(blockers([missed], |_| {}), []);
+    // To say that a form does not belong is not to say that its visit did not take place.
+    let removed = Event::FormRemoved { form: form(), reason: super::queries::text("not his") };
+    assert_eq!(blockers([removed], |_| {}), to_come);
+    let version = || "1.0".parse().expect("valid");
+    let revoked = || Event::ConsentWithdrawn { version: version(), reason: None };
+    assert_eq!(blockers([revoked()], |_| {}), [], "nothing can be entered any more");
+    assert_eq!(blockers([revoked(), consented()], |_| {}), to_come);
+    assert_eq!(blockers([Event::Withdrawn { reason: None }], |_| {}), []);
+    let fenced = |scope| Event::Fenced { erasure: ErasureId(uuid::Uuid::nil()), scopes: vec![scope], values: vec![] };
+    assert_eq!(blockers([fenced(Scope::HealthClinical)], |_| {}), [], "no day is taken any more");
+    assert_eq!(blockers([fenced(Scope::HealthBlinded)], |_| {}), to_come);
+}
+
+#[test]
+fn who_never_consented_hinders_until_it_is_said_that_they_left() {
+    let found = |news: &[Event]| {
+        let mut state = Participant::default();
+        let facts = [registered()].iter().chain(news).cloned().collect::<Vec<_>>();
+        facts.iter().enumerate().for_each(|(n, event)| state.evolve(event, Revision(n as u64 + 1).into()));
+        readiness(state.record().expect("registered"), &design())
+    };
+    assert_eq!(found(&[]), [Blocker::NoConsent {}]);
+    assert_eq!(found(&[Event::Withdrawn { reason: None }]), []);
 }
 
 #[test]
@@ -86,7 +118,11 @@ fn a_form_that_belongs_to_a_visit_is_begun_once_the_visit_took_place() {
     let must = |design: &mut StudyDesign| design.visits[0].forms[0].mandatory = true;
     let on = Personal::new(serde_json::from_value::<Day>("2026-11-20".into()).expect("a day"));
     let visit = || Event::VisitStarted { visit: form().visit(), on: on.clone(), reason: None };
-    assert_eq!(blockers([], must), [], "not yet");
+    let optional = |design: &mut StudyDesign| {
+        must(design);
+        design.visits[0].optional = true;
+    };
+    assert_eq!(blockers([], optional), [], "not yet");
     assert_eq!(blockers([visit()], must), [Blocker::FormNotStarted { form: form() }]);
     assert_eq!(blockers([visit(), saved("120"), completed()], must), []);
     let removed = Event::FormRemoved { form: form(), reason: super::queries::text("not his") };

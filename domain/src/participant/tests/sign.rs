@@ -6,11 +6,11 @@ use crate::ids::{CommandId, SignatureId};
 use crate::participant::{Factor, Meaning, Signer, verify_signature};
 use proptest::prelude::*;
 
-pub(super) fn signature() -> SignatureId {
+pub(in crate::participant) fn signature() -> SignatureId {
     SignatureId::of_command(CommandId(uuid::Uuid::from_u128(99)))
 }
 
-pub(super) fn signed(form: FormKey) -> Event {
+pub(in crate::participant) fn signed(form: FormKey) -> Event {
     Event::Signed {
         signature: signature(),
         place: Place::Form(form.clone()),
@@ -268,4 +268,37 @@ proptest! {
             prop_assert_eq!(stream.check(id), Some((true, true)));
         }
     }
+}
+
+#[test]
+fn nobody_answers_for_what_is_not_finished() {
+    let mut design = crate::testing::design();
+    design.item_groups[0].items[1].mandatory = true;
+    let reference = design.visits[0].forms[0].clone();
+    let other = crate::design::Ref { mandatory: true, oid: oid("AE"), ..reference };
+    design.visits[0].forms.push(other);
+    design.forms.push(crate::design::FormDef { oid: oid("AE"), ..design.forms[0].clone() });
+    let study = crate::testing::live_study_under(design);
+    let given = |more: &[Event]| {
+        let facts = [&[registered(), consented(), saved("120")], more].concat();
+        given::<Participant>(facts).governed(study.clone())
+    };
+    let said = |place: Place, more: &[Event]| {
+        let refused = given(more).when(sign(place)).refusal();
+        assert_eq!(refused.code(), "incomplete");
+        refused.faults().iter().map(|fault| fault.detail.clone()).collect::<Vec<_>>()
+    };
+    let item = "AETERM in G (1) of form VS (1) of visit V1 (1) is required";
+    let whole = "form AE of visit V1 (1) was not begun";
+    assert_eq!(said(Place::Form(form()), &[]), [item]);
+    assert_eq!(said(Place::Visit(form().visit()), &[]), [item, whole]);
+    assert_eq!(said(Place::Participant, &[]), [item, whole]);
+    let Event::ItemsSaved { mut items, .. } = saved("120") else { panic!("saved") };
+    (items[0].item, items[0].value, items[0].not_done) = (super::queries::item("AETERM"), None, Some(NotDone::Refused));
+    let accounted = Event::ItemsSaved { form: form(), items, source: Source::User };
+    assert_eq!(given(std::slice::from_ref(&accounted)).when(sign(Place::Form(form()))).facts().len(), 1);
+    assert_eq!(said(Place::Participant, std::slice::from_ref(&accounted)), [whole]);
+    let other = FormKey { form: oid("AE"), ..form() };
+    let removed = Event::FormRemoved { form: other, reason: super::queries::text("not hers") };
+    assert_eq!(given(&[accounted, removed]).when(sign(Place::Participant)).facts().len(), 1);
 }

@@ -37,7 +37,7 @@ impl<W: Write> Metadata<'_, W> {
                 .tag("StudyEventRef")
                 .attr("StudyEventOID", self.oids.visit(visit.oid.as_str()))
                 .attr("OrderNumber", (n + 1).to_string())
-                .attr("Mandatory", "Yes")
+                .attr("Mandatory", yes(!visit.optional))
                 .empty()?;
         }
         Ok(())
@@ -59,7 +59,7 @@ impl<W: Write> Metadata<'_, W> {
             .attr("OID", &written)
             .attr("Name", named(&visit.name, &written))
             .attr("Repeating", yes(visit.repeating))
-            .attr("Type", "Scheduled")
+            .attr("Type", if visit.optional { "Unscheduled" } else { "Scheduled" })
             .start()?;
         self.labels("Description", &visit.labels)?;
         let element = if self.is_v2() { ("ItemGroupRef", "ItemGroupOID") } else { ("FormRef", "FormOID") };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::decider::Fold as _;
 use domain::history::Aggregate;
 use domain::participant::{
-    Blocker, Event, FormKey, ItemKey, NotDone, Participant, Place, SavedItem, Source, VisitKey, readiness,
+    Blocker, Ending, Event, FormKey, ItemKey, NotDone, Participant, Place, SavedItem, Source, VisitKey, readiness,
 };
 use domain::permit::Sites;
 use domain::scope::{DesignScoped, Erasable, Part, Personal, Scope};
@@ -25,7 +25,7 @@ use crate::{projection::Projection as _, tables};
 type Next = (u128, u8, u8, u8);
 
 fn happenings() -> impl Strategy<Value = Vec<Next>> {
-    prop::collection::vec((1..4_u128, 0..24_u8, 0..8_u8, 0..60_u8), 1..50)
+    prop::collection::vec((1..4_u128, 0..26_u8, 0..8_u8, 0..60_u8), 1..50)
 }
 
 fn told(happenings: &[Next]) -> Story {
@@ -88,6 +88,12 @@ fn event(what: u8, which: u8, today: time::Date) -> Event {
             place: Place::Form(form),
         },
         22 => fired("SYSBP"),
+        24 if which < 4 => Event::ParticipationEnded {
+            how: Ending::ALL[usize::from(which)],
+            on: Personal::new(domain::Day(today)),
+            reason: Some(text()),
+        },
+        24 | 25 => Event::ParticipationResumed { reason: text() },
         _ if which == 0 => Event::Withdrawn { reason: None },
         _ => Event::ConsentWithdrawn { version: "1.0".parse().expect("valid"), reason: None },
     }

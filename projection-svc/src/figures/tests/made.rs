@@ -6,7 +6,8 @@ use domain::design_part::{self, parts_of};
 use domain::history::{Aggregate, CommitHash, StreamId};
 use domain::ids::{Environment, Oid};
 use domain::participant::{
-    CheckOutcome, Event, Factor, FormKey, ItemKey, ItemPlace, Meaning, Place, QueryKind, Severity, SignedForm, VisitKey,
+    CheckOutcome, Ending, Event, Factor, FormKey, ItemKey, ItemPlace, Meaning, Place, QueryKind, Severity, SignedForm,
+    VisitKey,
 };
 use domain::permit::Role;
 use domain::scope::{Personal, Scope};
@@ -36,9 +37,10 @@ pub(super) fn design() -> StudyDesign {
             {"oid": "LAB", "name": "Laboratory", "item_groups": [must("G")]},
         ],
         "item_groups": [{"oid": "G", "name": "Values", "repeating": true,
-            "items": [must("SYSBP"), must("PULSE"), {"oid": "NOTE"}, {"oid": "KIT"}]}],
+            "items": [must("SYSBP"), must("PULSE"), {"oid": "NOTE"}, {"oid": "KIT"}, {"oid": "BORN"}]}],
         "items": [item("SYSBP", "integer"), item("PULSE", "integer"), item("NOTE", "text"),
-            {"oid": "KIT", "name": "Kit", "data_type": "text", "blinded": true}],
+            {"oid": "KIT", "name": "Kit", "data_type": "text", "blinded": true},
+            {"oid": "BORN", "name": "Born", "data_type": "date", "identifier": true}],
         "conditions": [{"oid": "C", "name": "no laboratory", "expressions": []}],
         "checks": [{"oid": "NOTE-OF-KIT", "name": "x", "form": "VS", "group": "G", "item": "NOTE", "hard": false,
             "expression": "item('KIT') != ''"}],
@@ -120,6 +122,11 @@ fn values_of_the_first(story: &mut Story) {
 pub(super) fn started(visit: &str, on: Date) -> Event {
     let visit = VisitKey { visit: oid(visit), visit_repeat: 1 };
     Event::VisitStarted { visit, on: Personal::new(Day(on)), reason: None }
+}
+
+pub(super) fn ended(how: Ending) -> Event {
+    let reason = Some(Personal::new("so".to_owned()));
+    Event::ParticipationEnded { how, on: Personal::new(Day(date!(2026 - 11 - 20))), reason }
 }
 
 pub(super) fn asked(query: &str, place: Place) -> Event {

@@ -313,12 +313,16 @@ fn item_of(pointer: &str) -> Option<(usize, &str)> {
     Some((number.parse().ok()?, field))
 }
 
-/// The numbers of the items whose values a refusal is about, with what it says of each.
+/// The numbers of the items whose values a refusal is about, with what it says of each. Where something is wrong with what
+/// is said of values, those whose value breaks a rule are not among them: sent again without the others, they are refused
+/// for that alone, and that they were tried is on record.
 fn refused_items(error: &ApiError) -> BTreeMap<usize, String> {
     if !matches!(error.code.as_str(), "hard-check" | "invalid-items") {
         return BTreeMap::new();
     }
-    error.faults.iter().filter_map(|(pointer, detail)| Some((item_of(pointer)?.0, detail.clone()))).collect()
+    let all = || error.faults.iter().filter_map(|(pointer, detail)| Some((item_of(pointer)?, detail.clone())));
+    let otherwise = all().any(|((_, field), _)| field != "value");
+    all().filter(|((_, field), _)| !otherwise || *field != "value").map(|((n, _), detail)| (n, detail)).collect()
 }
 
 /// The platform said no to this one command; the others may go on.
