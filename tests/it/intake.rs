@@ -305,9 +305,9 @@ async fn a_dry_run_tells_what_the_import_does() {
     let file = site.file("changes.xml", &rich::changes());
     let (tried, real) = (site.text_path("tried.ndjson"), site.text_path("real.ndjson"));
     let before = site.trails("dry").await;
-    let dry = site.import(&file, "dry", &["--dry-run", "--report", &tried]);
+    let dry = site.import(&file, "dry", &["--from-study", "S", "--dry-run", "--report", &tried]);
     assert_eq!(site.trails("dry").await, before, "a dry run writes nothing");
-    let done = site.import(&file, "dry", &["--report", &real]);
+    let done = site.import(&file, "dry", &["--from-study", "S", "--report", &real]);
     assert_eq!((&dry["dry_run"], &done["dry_run"]), (&json!(true), &json!(false)));
     assert_eq!(dry["report"], done["report"]);
     assert_eq!(lines(&site.path("tried.ndjson")), lines(&site.path("real.ndjson")));
@@ -324,8 +324,9 @@ async fn a_dry_run_tells_what_the_import_does() {
     let trail = site.trails("dry").await;
     let refused = trail["NEW"].iter().filter(|event| *event == "check-fired").count();
     assert_eq!(refused, 2, "what a hard check refused is on record, and what a soft one found: {trail:?}");
-    let hidden = site.run("importer", &["data", "import", &file, "--study", "dry", "--json"]);
-    assert_eq!(hidden.0, Some(0), "{}", hidden.2);
+    let hidden = ["data", "import", &file, "--study", "dry", "--from-study", "S", "--json"];
+    let hidden = site.run("importer", &hidden);
+    assert_eq!((hidden.0, hidden.1["refused"].as_u64() > Some(0)), (Some(7), true), "{}", hidden.2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

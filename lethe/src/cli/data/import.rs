@@ -144,12 +144,12 @@ impl Import {
     }
 
     fn print(&self, tally: &Tally, report: &Report) {
-        let Tally { participants, new_participants, saved, unchanged, queries, .. } = tally;
+        let Tally { participants, new_participants, saved, unchanged, refused, queries, position } = tally;
         if self.json {
             let counts = json!({
                 "dry_run": self.dry_run, "participants": participants, "new_participants": new_participants,
-                "values": saved + unchanged, "saved": saved, "unchanged": unchanged, "queries": queries,
-                "report": report,
+                "values": saved + unchanged, "saved": saved, "unchanged": unchanged, "refused": refused,
+                "queries": queries, "position": position, "report": report,
             });
             return out!("{counts}");
         }
