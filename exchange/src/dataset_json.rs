@@ -243,7 +243,9 @@ fn to_json(value: &impl Serialize) -> Result<String, ExchangeError> {
 
 #[test]
 fn a_number_that_a_double_does_not_hold_exactly_is_a_text() {
-    for (text, fits) in [("9007199254740991", true), ("-9007199254740991", true), ("9007199254740992", false), ("x", false)] {
+    for (text, fits) in
+        [("9007199254740991", true), ("-9007199254740991", true), ("9007199254740992", false), ("x", false)]
+    {
         assert_eq!(integer(text).is_some(), fits, "{text}");
     }
 }

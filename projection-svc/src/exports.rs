@@ -291,7 +291,8 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].participants, found[0].stage, found[0].cause), (3, Stage::Deleted, Some(Cause::Expired)));
         assert_eq!(
-            found[0].copies.iter().map(|copy| copy.recipient.as_str()).collect::<Vec<_>>(), ["Registry", "Statistics"]
+            found[0].copies.iter().map(|copy| copy.recipient.as_str()).collect::<Vec<_>>(),
+            ["Registry", "Statistics"]
         );
         for (n, held) in [(1, 1), (3, 1), (4, 0)] {
             let of = of_person(&world.tenant, &Story::study_id(), ParticipantId(Uuid::from_u128(n))).await;

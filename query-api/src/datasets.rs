@@ -248,7 +248,8 @@ fn is_news(headers: &HeaderMap, modified: Moment) -> bool {
     let text = headers.get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
     let plain = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
     let since = text.and_then(|text| {
-        let local = |text| PrimitiveDateTime::parse(text, &plain).or_else(|_| PrimitiveDateTime::parse(text, HTTP_DATE));
+        let local =
+            |text| PrimitiveDateTime::parse(text, &plain).or_else(|_| PrimitiveDateTime::parse(text, HTTP_DATE));
         OffsetDateTime::parse(text, &Rfc3339).or_else(|_| local(text).map(PrimitiveDateTime::assume_utc)).ok()
     });
     // Neither form has fractions of a second.

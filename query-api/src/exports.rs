@@ -176,11 +176,9 @@ impl Exporter for Queries {
         let wants_history = files && order.history != HistoryWanted::None;
         // Without files it is registered that somebody takes what they may read anyway: a casebook or an audit trail.
         let audits = !files && may_query(caller.actor.role, "study.audit");
-        for (query, wanted) in [
-            ("export.download", files),
-            ("participant.casebook", !audits),
-            ("participant.audit", wants_history),
-        ] {
+        for (query, wanted) in
+            [("export.download", files), ("participant.casebook", !audits), ("participant.audit", wants_history)]
+        {
             if wanted && !may_query(caller.actor.role, query) {
                 return Err(NotFramed::Forbidden(query));
             }

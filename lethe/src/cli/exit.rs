@@ -9,8 +9,7 @@ use infra::backup::BackupError;
 use super::client::ApiError;
 
 /// Shown at the end of `--help`.
-pub(super) const HELP: &str =
-    "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 conflict, 4 not found, 5 denied, 6 not available, 7 done in part.";
+pub(super) const HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 conflict, 4 not found, 5 denied, 6 not available, 7 done in part.";
 
 /// What went wrong, and what to do next.
 #[derive(Debug)]
