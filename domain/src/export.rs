@@ -102,7 +102,6 @@ pub struct Order {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instruction: Option<InstructionId>,
     /// In which formats; none: no files, it is registered that data is taken by another road, such as the audit trail.
-    #[serde(default)]
     pub formats: BTreeSet<Format>,
     /// Of which sites; none: of all that the one who orders reaches.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
