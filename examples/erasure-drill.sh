@@ -9,43 +9,14 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 participants="${1:-50}"
-lethe="${LETHE_BIN:-lethe}"
-ground="$(mktemp -d -t erasure-drill.XXXXXX)"
-serving=""
+source examples/common.sh erasure-drill
 
 # What the platform needs to know, in every command from here on. The KMS and the off-site copy stand elsewhere.
 export LETHE_DATA_DIR="$ground/site/data" LETHE_KMS="file:$ground/vault/kms" LETHE_OFF_SITE="$ground/elsewhere/copy"
-unset LETHE_KMS_DIR LETHE_URL LETHE_TOKEN LETHE_TOKEN_FILE LETHE_LISTEN
 backups="$ground/elsewhere/backups"
 mkdir -p "$ground/vault" "$ground/elsewhere/copy" "$backups"
 
-finish() {
-    local code=$?
-    [[ -z "$serving" ]] || { kill "$serving" 2>/dev/null; wait "$serving" 2>/dev/null; } || true
-    [[ $code == 0 ]] && rm -rf "$ground" || echo "the drill failed; what it left: $ground" >&2
-    exit "$code"
-}
-trap finish EXIT
-
-say() { printf '\n== %s\n' "$*"; }
-
-serve() {
-    "$lethe" serve --listen 127.0.0.1:0 2>>"$ground/serve.log" &
-    serving=$!
-    for _ in $(seq 600); do
-        # The address of the platform is in its note beside the data.
-        url="$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["url"])' "$LETHE_DATA_DIR/run.json" 2>/dev/null || true)"
-        [[ -n "$url" ]] && curl -sf "$url/readyz" >/dev/null && return
-        kill -0 "$serving" 2>/dev/null || { tail -5 "$ground/serve.log" >&2; return 1; }
-        sleep 0.1
-    done
-    echo "the platform does not come up: $ground/serve.log" >&2
-    return 1
-}
-
 stop() { kill "$serving"; wait "$serving" || true; serving=""; }
-
-token() { "$lethe" token create --tenant acme --role "$1" --name "$2" 2>/dev/null; }
 
 get() { curl -sS -H "Authorization: Bearer $doctor" "$url$1"; }
 

@@ -17,38 +17,7 @@ to="$(cd "$1" && pwd)"
 data=../shared/data schemas="$PWD/../shared/schemas"
 [[ -d $data ]] || { echo "skipped: odm-roundtrip, because ../shared/data is not here"; exit 0; }
 
-lethe="${LETHE_BIN:-lethe}"
-ground="$(mktemp -d -t odm-roundtrip.XXXXXX)"
-serving=""
-export LETHE_DATA_DIR="$ground/data" LETHE_KMS="file:$ground/kms"
-unset LETHE_KMS_DIR LETHE_URL LETHE_TOKEN LETHE_TOKEN_FILE LETHE_LISTEN LETHE_OFF_SITE
-mkdir -p "$ground/kms"
-
-finish() {
-    local code=$?
-    [[ -z "$serving" ]] || { kill "$serving" 2>/dev/null; wait "$serving" 2>/dev/null; } || true
-    [[ $code == 0 ]] && rm -rf "$ground" || echo "it failed; what it left: $ground" >&2
-    exit "$code"
-}
-trap finish EXIT
-
-say() { printf '\n== %s\n' "$*"; }
-
-serve() {
-    "$lethe" serve --listen 127.0.0.1:0 2>>"$ground/serve.log" &
-    serving=$!
-    for _ in $(seq 600); do
-        # The address of the platform is in its note beside the data.
-        url="$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["url"])' "$LETHE_DATA_DIR/run.json" 2>/dev/null || true)"
-        [[ -n "$url" ]] && curl -sf "$url/readyz" >/dev/null && return
-        kill -0 "$serving" 2>/dev/null || { tail -5 "$ground/serve.log" >&2; return 1; }
-        sleep 0.1
-    done
-    echo "the platform does not come up: $ground/serve.log" >&2
-    return 1
-}
-
-token() { "$lethe" token create --tenant acme --role "$1" --name "$2" "${@:3}" 2>/dev/null; }
+source examples/common.sh odm-roundtrip
 
 # A study of its own: a published design, a site, live.
 study() {
@@ -75,10 +44,52 @@ say "Study CES: a design with five languages, without participants"
 study ces "Study CES" "$data/odm132_study_ces_metadata.xml"
 export_all ces
 
-say "Study OPENEDC: a design and the data of 90 participants"
+say "Study OPENEDC: a design, and a version of it after which absurd values are asked about"
 study openedc "OpenEDC's example" "$data/odm132_openedc_metadata.xml"
-LETHE_TOKEN="$importer" "$lethe" data import "$data/odm132_openedc_clinicaldata.xml" --study openedc --consent 1.0 \
-    --reference "invented" --json >"$ground/import.json"
+LETHE_TOKEN="$manager" "$lethe" study export --study openedc --out "$ground/design.xml"
+# A following version is the file of the one before, edited: soft ranges for what the design leaves open.
+python3 - "$ground/design.xml" "$ground/ranges.xml" <<'PYTHON'
+import sys
+import xml.etree.ElementTree as tree
+
+NS = "http://www.cdisc.org/ns/odm/v1.3"
+RANGES = {"BMI": ("10", "80"), "I.2": ("0", "25")}
+BEFORE = ["CodeListRef", "Role", "Alias"]  # what stands behind range checks in an ItemDef
+
+tree.register_namespace("", NS)
+file = tree.parse(sys.argv[1])
+version = file.getroot().find(f".//{{{NS}}}MetaDataVersion")
+version.set("OID", "MDV.2")
+for item in version.iter(f"{{{NS}}}ItemDef"):
+    for comparator, bound in zip(("GE", "LE"), RANGES.get(item.get("OID"), ())):
+        check = tree.Element(f"{{{NS}}}RangeCheck", {"Comparator": comparator, "SoftHard": "Soft"})
+        tree.SubElement(check, f"{{{NS}}}CheckValue").text = bound
+        message = tree.SubElement(tree.SubElement(check, f"{{{NS}}}ErrorMessage"), f"{{{NS}}}TranslatedText")
+        message.text = f"{item.get('Name')} is expected from {' to '.join(RANGES[item.get('OID')])}: is it so?"
+        tags = [child.tag.rpartition("}")[2] for child in item]
+        at = next((n for n, tag in enumerate(tags) if tag in BEFORE), len(tags))
+        item.insert(at, check)
+file.write(sys.argv[2], encoding="UTF-8", xml_declaration=True)
+PYTHON
+LETHE_TOKEN="$designer" "$lethe" study import --strict "$ground/ranges.xml" --study openedc >/dev/null
+LETHE_TOKEN="$designer" "$lethe" study go-live --study openedc
+
+say "The data of 90 participants, whom the file calls those of study S.1"
+LETHE_TOKEN="$importer" "$lethe" data import "$data/odm132_openedc_clinicaldata.xml" --study openedc --from-study S.1 --consent 1.0 \
+    --reference "invented" --json >"$ground/import.json" || [[ $? == 7 ]]  # 7: some rows were refused; the report says why
+LETHE_TOKEN="$manager" python3 - "$url" "$ground/import.json" <<'PYTHON'
+import json, os, sys
+import urllib.request
+
+imported = json.load(open(sys.argv[2], encoding="utf-8"))
+address = f"{sys.argv[1]}/v1/studies/openedc/audit?kind=check-fired&min_position={imported['position']}"
+asked = urllib.request.Request(address, headers={"Authorization": f"Bearer {os.environ['LETHE_TOKEN']}"})
+with urllib.request.urlopen(asked) as trail:
+    fired = [json.loads(line)["details"] for line in trail]
+print(f"{imported['participants']} participants; checks fired: {len(fired)}, queries opened by them: {imported['queries']}")
+assert imported["queries"] > 0, "no absurd value was asked about"
+assert len(fired) >= imported["queries"], "the audit trail has fewer than were said"
+PYTHON
 export_all openedc
 
 say "Every value of every file against those that were imported"

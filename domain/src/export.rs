@@ -101,7 +101,7 @@ pub struct Order {
     /// The controller's instruction, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instruction: Option<InstructionId>,
-    /// In which formats.
+    /// In which formats; none: no files, it is registered that data is taken by another road, such as the audit trail.
     pub formats: BTreeSet<Format>,
     /// Of which sites; none: of all that the one who orders reaches.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -480,9 +480,6 @@ impl Order {
             if text.as_str().trim().is_empty() {
                 fault(pointer, "say who gets the files and what for".into());
             }
-        }
-        if self.formats.is_empty() {
-            fault("/order/formats", "name one format or more".into());
         }
         if self.expires_at.0 <= now || self.expires_at.0 > now + Duration::days(DAYS_MAX) {
             fault("/order/expires_at", format!("files are held until a time within the next {DAYS_MAX} days"));

@@ -403,16 +403,12 @@ impl Decider for Participant {
     }
 
     fn tag(&self, command: &Command, stream: Revision) -> Revision {
-        match command {
-            Command::SaveItems { form, .. }
-            | Command::CompleteForm { form }
-            | Command::ReopenForm { form, .. }
-            | Command::RemoveForm { form, .. }
-            | Command::RestoreForm { form, .. } => {
-                // A form that was never saved has no tag, so that its ETag is one that If-Match takes.
-                self.record().and_then(|record| record.forms.get(form)).map_or(Revision::NONE, |form| form.tag)
+        match command.form() {
+            // A form that was never saved has no tag, so that its ETag is one that If-Match takes.
+            Some(form) => {
+                self.record().and_then(|record| record.forms.get(&form)).map_or(Revision::NONE, |form| form.tag)
             }
-            _ => stream,
+            None => stream,
         }
     }
 }

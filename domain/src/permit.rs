@@ -217,8 +217,9 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("randomisation.close", &[Unblinded, Controller]),
     ("subject-number.key", &[System]),
     ("subject-number.claim", &[System]),
-    // Whoever may read data may export as much. The files are for the one who ordered them alone.
-    ("export.start", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator, Unblinded]),
+    // Whoever may read data may export as much: an auditor's copy or a program's is registered like anybody's. The files are for
+    // the one who ordered them alone. A DPO, who reads audit trails, registers those only.
+    ("export.start", &[Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator, Unblinded, Dpo]),
     ("export.list-participants", &[System]),
     ("export.complete", &[System]),
     ("export.fail", &[System]),

@@ -99,10 +99,11 @@ pub fn positions_value(positions: &[Position]) -> HeaderValue {
     HeaderValue::try_from(positions_text(positions)).expect("a position is visible ASCII")
 }
 
-/// Reads what [`positions_text`] wrote, from a `min_position` query parameter.
-pub fn parse_positions(text: &str) -> Result<Vec<Position>, Problem> {
+/// Reads what [`positions_text`] wrote, from the query parameter `name`.
+pub fn parse_positions(name: &str, text: &str) -> Result<Vec<Position>, Problem> {
     text.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| {
-        Problem::bad_request("invalid-position", "min_position takes the token of a Lethe-Position header, unchanged")
+        let detail = format!("{name} takes the token of a Lethe-Position header, unchanged");
+        Problem::bad_request("invalid-position", detail)
     })
 }
 

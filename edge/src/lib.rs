@@ -17,7 +17,7 @@ pub use auth::{Caller, authenticated, authenticated_by_password, bearer, unautho
 pub use json::JsonBody;
 pub use path::Ids;
 pub use problem::{FieldError, Problem, ProblemBody};
-pub use query::Parameters;
+pub use query::{Parameters, with_list};
 pub use trace::{CurrentTraceparent, traced};
 
 use axum::Router;

@@ -145,8 +145,8 @@ fn positions_and_cursors_read_back() {
     };
     let positions = vec![position(Some("cardio"), 42), position(None, 7)];
     let text = headers::positions_text(&positions);
-    assert_eq!(headers::parse_positions(&text).map_err(|problem| problem.code()), Ok(positions));
-    assert!(headers::parse_positions("cardio:1:2,").is_err());
+    assert_eq!(headers::parse_positions("min_position", &text).map_err(|problem| problem.code()), Ok(positions));
+    assert!(headers::parse_positions("min_position", "cardio:1:2,").is_err());
 
     let key = [0, 255, b'/'];
     assert_eq!(cursor::decode(&cursor::encode(&key)).map_err(|problem| problem.code()), Ok(key.to_vec()));

@@ -97,8 +97,9 @@ pub fn write_dataset<S: Spool>(
     write_window(export, table, form, Window::ALL, to)
 }
 
-/// Writes a table, or a part of it; `records` always counts the whole. Whole numbers that fit 64 bits and truth values are JSON's; decimal numbers are texts, as Dataset-JSON
-/// wants them, so that no digit is lost; what is missing is null.
+/// Writes a table, or a part of it; `records` always counts the whole. Whole numbers and truth values are JSON's; decimal
+/// numbers, and a column of whole numbers of which one is beyond 2^53, are texts, as Dataset-JSON wants decimals, so that no
+/// digit is lost; what is missing is null.
 pub fn write_window<S: Spool>(
     export: &StudyExport<'_>,
     table: &mut SpooledTable<S>,
@@ -165,13 +166,13 @@ fn metadata<'a, S: Spool>(
 }
 
 fn json_column(column: &Column, width: usize, wide: bool) -> JsonColumn<'_> {
-    let data_type = if wide { "string" } else { data_type(column.data_type) };
+    let data_type = if wide { "decimal" } else { data_type(column.data_type) };
     JsonColumn {
         item_oid: &column.oid,
         name: &column.name,
         label: &column.label,
         data_type,
-        target_data_type: (column.data_type == DataType::Decimal).then_some("decimal"),
+        target_data_type: (data_type == "decimal").then_some("decimal"),
         length: (data_type == "string").then_some(width.max(1)),
         key_sequence: key_sequence(column),
     }
@@ -195,12 +196,13 @@ fn data_type(data_type: DataType) -> &'static str {
     }
 }
 
-/// Columns of whole numbers of which one does not fit 64 bits: they are written as texts.
+/// Columns of whole numbers of which one is beyond what every reader of JSON keeps exactly: they are written as decimal
+/// numbers are.
 fn wide_integers<S: Spool>(table: &mut SpooledTable<S>) -> Result<Vec<bool>, ExchangeError> {
     let columns = table.table.columns.clone();
     let mut wide = vec![false; columns.len()];
-    // Eighteen digits and a sign always fit.
-    if !columns.iter().zip(&table.widths).any(|(column, width)| column.data_type == DataType::Integer && *width > 19) {
+    // Fifteen digits always fit.
+    if !columns.iter().zip(&table.widths).any(|(column, width)| column.data_type == DataType::Integer && *width > 15) {
         return Ok(wide);
     }
     let mut records = table.records()?;
@@ -212,8 +214,11 @@ fn wide_integers<S: Spool>(table: &mut SpooledTable<S>) -> Result<Vec<bool>, Exc
     Ok(wide)
 }
 
+/// The largest whole number up to which a double, as many readers of JSON have it, is exact.
+const EXACT_MAX: u64 = (1 << 53) - 1;
+
 fn integer(text: &str) -> Option<i64> {
-    text.parse().ok()
+    text.parse().ok().filter(|number: &i64| number.unsigned_abs() <= EXACT_MAX)
 }
 
 fn row(to: &mut impl Write, columns: &[Column], wide: &[bool], cells: &[Cell]) -> Result<(), ExchangeError> {
@@ -234,4 +239,13 @@ fn row(to: &mut impl Write, columns: &[Column], wide: &[bool], cells: &[Cell]) -
 
 fn to_json(value: &impl Serialize) -> Result<String, ExchangeError> {
     serde_json::to_string(value).map_err(|error| ExchangeError::Write(error.into()))
+}
+
+#[test]
+fn a_number_that_a_double_does_not_hold_exactly_is_a_text() {
+    for (text, fits) in
+        [("9007199254740991", true), ("-9007199254740991", true), ("9007199254740992", false), ("x", false)]
+    {
+        assert_eq!(integer(text).is_some(), fits, "{text}");
+    }
 }

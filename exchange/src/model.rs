@@ -274,7 +274,7 @@ pub enum Mark {
     Removed,
     /// It agrees with its source.
     Verified,
-    /// Every group of reviewers has looked at it.
+    /// A group of reviewers has looked at it as it stands.
     Reviewed,
     /// No value changes for the time being.
     Frozen,

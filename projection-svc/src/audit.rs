@@ -15,7 +15,7 @@ mod read;
 mod study;
 
 pub use read::{AuditEntry, page};
-pub use study::{Cast, Filter, StudyEntry, StudyTrail, TrailPosition};
+pub use study::{Cast, Filter, StudyEntry, StudyTrail, TrailPosition, kinds};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -7,7 +7,7 @@ mod shown;
 
 pub use apply::Erasures;
 pub use list::{holds, list, restrictions, show};
-pub use shown::{Erasure, Hold, Recipient, Refusal, Restriction, WaitingFor};
+pub use shown::{Erasure, Given, Hold, Recipient, Refusal, Restriction, WaitingFor};
 
 use domain::history::CommitHash;
 use domain::ids::{ErasureId, HoldId, InstructionId, OrganisationId, ParticipantId, UserId};

@@ -8,7 +8,7 @@ use domain::structural;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::erasures::Recipient;
+use crate::erasures::{Given, Recipient};
 use crate::projection::{Projection, Rows, Stop};
 use crate::row::{Act, RowKey, kinds, person};
 use crate::shown::Visible;
@@ -208,7 +208,7 @@ pub async fn of_person(tenant: &Tenant, study: &StudyId, participant: Participan
     Ok(found)
 }
 
-/// Everybody who got data of a participant, the first of them first.
+/// Everybody who got data of a participant, each once, the first of them first.
 ///
 /// # Errors
 /// What the store says.
@@ -217,17 +217,20 @@ pub async fn recipients_of(
     study: &StudyId,
     participant: ParticipantId,
 ) -> Result<Vec<Recipient>, Failure> {
-    let mut all = Vec::new();
+    let mut all: Vec<Recipient> = Vec::new();
+    let mut give = |recipient: Label, given: Given| match all.iter_mut().find(|known| known.recipient == recipient) {
+        Some(known) => known.given.push(given),
+        None => all.push(Recipient { recipient, given: vec![given] }),
+    };
     for row in of_person(tenant, study, participant).await? {
         let export = row.export;
         if let Some(completed) = &row.completed {
             let Order { recipient, purpose, .. } = row.order;
-            all.push(Recipient { recipient, purpose, export, copy: None, given_at: completed.stored_at });
+            give(recipient, Given { purpose, export, copy: None, given_at: completed.stored_at });
         }
-        all.extend(row.copies.into_iter().map(|Handed { copy, recipient, purpose, given }| {
-            let given_at = given.stored_at;
-            Recipient { recipient, purpose, export, copy: Some(copy), given_at }
-        }));
+        for Handed { copy, recipient, purpose, given } in row.copies {
+            give(recipient, Given { purpose, export, copy: Some(copy), given_at: given.stored_at });
+        }
     }
     Ok(all)
 }
@@ -274,6 +277,9 @@ mod tests {
             stream.clone(),
             &[Event::CopyGiven { copy, recipient: label("Registry"), purpose: label("Safety") }],
         );
+        let copy = CommandId(Uuid::from_u128(9));
+        let again = Event::CopyGiven { copy, recipient: label("Statistics"), purpose: label("Interim analysis") };
+        story.commit(stream.clone(), &[again]);
         story.commit(stream, &[Event::Deleted { cause: Cause::Expired }]);
         story
     }
@@ -284,10 +290,16 @@ mod tests {
         let found = list(&world.tenant, &Story::study_id()).await.expect("reads");
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].participants, found[0].stage, found[0].cause), (3, Stage::Deleted, Some(Cause::Expired)));
-        assert_eq!(found[0].copies.iter().map(|copy| copy.recipient.as_str()).collect::<Vec<_>>(), ["Registry"]);
+        assert_eq!(
+            found[0].copies.iter().map(|copy| copy.recipient.as_str()).collect::<Vec<_>>(),
+            ["Registry", "Statistics"]
+        );
         for (n, held) in [(1, 1), (3, 1), (4, 0)] {
             let of = of_person(&world.tenant, &Story::study_id(), ParticipantId(Uuid::from_u128(n))).await;
             assert_eq!(of.expect("reads").len(), held, "{n}");
         }
+        let told = recipients_of(&world.tenant, &Story::study_id(), ParticipantId(Uuid::from_u128(1))).await;
+        let told: Vec<_> = told.expect("reads").into_iter().map(|one| (one.recipient, one.given.len())).collect();
+        assert_eq!(told, [(label("Statistics"), 2), (label("Registry"), 1)], "each once, with all that it was given");
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use domain::Moment;
@@ -21,8 +21,9 @@ use edge::{Caller, Ids, Parameters, Problem};
 use exchange::dataset_json::{DatasetForm, Window};
 use projection_svc::studies as projected;
 use serde::Deserialize;
+use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
-use time::{OffsetDateTime, PrimitiveDateTime};
+use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 use utoipa::IntoParams;
 
 use crate::answer::{Answer, reflecting};
@@ -119,12 +120,12 @@ pub(crate) async fn list(
     Ids(study): Ids<StudyId>,
     Parameters(listed): Parameters<Listed>,
     headers: HeaderMap,
-) -> Result<Answer<Vec<DatasetEntry>>, Problem> {
+) -> Result<Response, Problem> {
     let (entered, found) = enter(&queries, &caller, &study, listed.min_position.as_deref()).await?;
     let tables = Tables::counted(&entered.tenant, &caller, &found).await?;
     let wanted = listed.standard.is_none_or(|standard| standard.eq_ignore_ascii_case("other"));
     let body = if wanted && is_news(&headers, tables.modified) { tables.entries() } else { Vec::new() };
-    Ok(Answer { reflected: entered.reflected, body })
+    Ok(dated(Answer { reflected: entered.reflected, body }, tables.modified))
 }
 
 /// Query parameters of a dataset.
@@ -140,7 +141,7 @@ pub(crate) struct Part {
     dataonly: bool,
     /// How many rows to leave out first.
     offset: Option<u64>,
-    /// How many rows to show, at most; 0: all that follow.
+    /// How many rows to show, at most; 0, the standard's default: all that follow.
     limit: Option<u64>,
     /// A `Lethe-Position`: the answer reflects at least this.
     min_position: Option<String>,
@@ -209,12 +210,28 @@ async fn content(
     let (entered, found) = enter(queries, caller, study, part.min_position.as_deref()).await?;
     let mut tables = Tables::filled(&entered.tenant, caller, &found, dataset).await?;
     if !is_news(headers, tables.modified) {
-        return Ok(reflecting(&entered.reflected, StatusCode::NOT_MODIFIED.into_response()));
+        return Ok(dated(reflecting(&entered.reflected, StatusCode::NOT_MODIFIED), tables.modified));
     }
     let body = tables.write(dataset, form, window)?;
     let kind = if form == DatasetForm::Json { "application/json" } else { "application/x-ndjson" };
-    Ok(reflecting(&entered.reflected, ([(header::CONTENT_TYPE, kind)], Bytes::from(body))))
+    let answer = reflecting(&entered.reflected, ([(header::CONTENT_TYPE, kind)], Bytes::from(body)));
+    Ok(dated(answer, tables.modified))
 }
+
+/// With when it last changed, as HTTP writes it: what a client sends back as `If-Modified-Since`.
+fn dated(answer: impl IntoResponse, modified: Moment) -> Response {
+    let mut response = answer.into_response();
+    let text = modified.0.to_offset(UtcOffset::UTC).format(HTTP_DATE).ok();
+    if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
+        response.headers_mut().insert(header::LAST_MODIFIED, value);
+    }
+    response
+}
+
+/// How HTTP writes a time, in UTC.
+const HTTP_DATE: &[BorrowedFormatItem<'_>] = time::macros::format_description!(
+    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+);
 
 /// Who reads datasets reads casebooks.
 async fn enter(
@@ -230,11 +247,9 @@ async fn enter(
 fn is_news(headers: &HeaderMap, modified: Moment) -> bool {
     let text = headers.get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
     let plain = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
-    let http = time::macros::format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
     let since = text.and_then(|text| {
-        let local = |text| PrimitiveDateTime::parse(text, &plain).or_else(|_| PrimitiveDateTime::parse(text, &http));
+        let local =
+            |text| PrimitiveDateTime::parse(text, &plain).or_else(|_| PrimitiveDateTime::parse(text, HTTP_DATE));
         OffsetDateTime::parse(text, &Rfc3339).or_else(|_| local(text).map(PrimitiveDateTime::assume_utc)).ok()
     });
     // Neither form has fractions of a second.
@@ -244,7 +259,6 @@ fn is_news(headers: &HeaderMap, modified: Moment) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
     use time::macros::datetime;
 
     #[test]
@@ -263,5 +277,8 @@ mod tests {
             assert_eq!(is_news(&headers, modified), news, "{since}");
         }
         assert!(is_news(&HeaderMap::new(), modified));
+        let dated = dated(StatusCode::OK, modified).headers()[header::LAST_MODIFIED].clone();
+        assert_eq!(dated, "Wed, 10 Jan 2024 20:38:47 GMT");
+        assert!(!is_news(&[(header::IF_MODIFIED_SINCE, dated)].into_iter().collect(), modified), "nothing since");
     }
 }

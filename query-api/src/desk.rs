@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::history::Position;
-use domain::ids::{ErasureId, ParticipantId, StudyId, TenantId};
+use domain::history::{JournalId, Position};
+use domain::ids::{ErasureId, ParticipantId, SiteId, StudyId, TenantId};
 use domain::permit::{Principal, may_query};
 use domain::port::{Clock, Failure, Tenant, Tenants, WaitingOn, Waits};
 use edge::{Problem, headers};
@@ -16,6 +16,8 @@ use utoipa::IntoParams;
 
 /// How long a query waits for the position it asks for.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+const MIN_POSITION: &str = "min_position";
 
 /// The state behind all views.
 pub struct Queries {
@@ -117,8 +119,9 @@ impl Queries {
         }
         let missing = || Problem::unavailable("unavailable", "this tenant is not served here");
         let tenant = self.tenants.tenant(&caller.tenant).ok_or_else(missing)?;
-        for position in min_position.map(headers::parse_positions).transpose()?.unwrap_or_default() {
-            wait_for(&tenant, &position).await?;
+        let wanted = min_position.map(|text| headers::parse_positions(MIN_POSITION, text)).transpose()?;
+        for position in wanted.unwrap_or_default() {
+            wait_for(&tenant, MIN_POSITION, &position).await?;
         }
         let reflected = tenant.progress.reflected();
         Ok(Entered { tenant, reflected })
@@ -158,22 +161,46 @@ impl Queries {
     }
 }
 
+/// A site that a query names: unknown, or not for this credential, both look the same.
+pub(crate) fn reach_site(study: &studies::Study, caller: &Principal, site: &SiteId) -> Result<(), Problem> {
+    let there = study.sites.iter().any(|open| open.site == *site) && caller.sites.contains(site);
+    let missing = || Problem::not_found("no-such-site", "the study has no such site for this credential");
+    if there { Ok(()) } else { Err(missing()) }
+}
+
 /// Unknown, or at another site: both look the same.
 fn no_such_participant() -> Problem {
     Problem::not_found("no-such-participant", "there is no such participant for this credential")
 }
 
 /// Waits until the read models have taken in a position.
-pub(crate) async fn wait_for(tenant: &Tenant, position: &Position) -> Result<(), Problem> {
+async fn wait_for(tenant: &Tenant, name: &str, position: &Position) -> Result<(), Problem> {
     match tenant.progress.wait_for(position, PATIENCE).await {
         Ok(true) => Ok(()),
         Ok(false) => {
-            Err(Problem::unavailable("behind", "the read models have not reached min_position yet: ask again"))
+            let detail = format!("the read models have not reached {name} yet: ask again");
+            Err(Problem::unavailable("behind", detail))
         }
         Err(Failure::Missing { .. }) => Err(Problem::bad_request(
             "unknown-position",
-            "min_position is not from this journal: it was restored since, or the position is of another study",
+            format!("{name} is not from this journal: it was restored since, or the position is of another study"),
         )),
         Err(failure) => Err(failure.into()),
     }
+}
+
+/// The position of `study` in the parameter `name`, once the read models have taken it in. What nobody wrote yet is not waited
+/// for.
+pub(crate) async fn reached(tenant: &Tenant, study: &StudyId, name: &str, text: &str) -> Result<Position, Problem> {
+    let of_study = headers::parse_positions(name, text)?.into_iter().find(|at| at.study.as_ref() == Some(study));
+    let wrong = || Problem::bad_request("unknown-position", format!("{name} takes a position of this study"));
+    let position = of_study.ok_or_else(wrong)?;
+    let journal = JournalId { tenant: tenant.id.clone(), study: position.study.clone() };
+    let head = tenant.journal.head(&journal).await?;
+    if position.incarnation == head.incarnation && position.sequence > head.sequence {
+        let detail = format!("{name} is ahead of the journal: nothing is recorded there yet");
+        return Err(Problem::bad_request("position-ahead", detail));
+    }
+    wait_for(tenant, name, &position).await?;
+    Ok(position)
 }

@@ -172,9 +172,12 @@ fn streamed(mut from: Box<dyn Read + Send>) -> Body {
 #[async_trait]
 impl Exporter for Queries {
     async fn frame(&self, caller: &Principal, study: &StudyId, order: &Order) -> Result<Frame, NotFramed> {
-        let wants_history = order.history != HistoryWanted::None;
+        let files = !order.formats.is_empty();
+        let wants_history = files && order.history != HistoryWanted::None;
+        // Without files it is registered that somebody takes what they may read anyway: a casebook or an audit trail.
+        let audits = !files && may_query(caller.actor.role, "study.audit");
         for (query, wanted) in
-            [("export.download", true), ("participant.casebook", true), ("participant.audit", wants_history)]
+            [("export.download", files), ("participant.casebook", !audits), ("participant.audit", wants_history)]
         {
             if wanted && !may_query(caller.actor.role, query) {
                 return Err(NotFramed::Forbidden(query));

@@ -21,8 +21,8 @@ use projection_svc::figures::verification::{self, Verification};
 use projection_svc::figures::visits::Visits;
 use projection_svc::figures::{self, Snapshot};
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{Date, OffsetDateTime, Time, UtcOffset};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::answer::Answer;
@@ -48,9 +48,9 @@ pub(crate) struct Asked {
     /// Those of this site only.
     #[param(value_type = Option<String>)]
     site: Option<SiteId>,
-    /// As of this time (RFC 3339), not in the future: what was stored until then, on that day.
+    /// As of this time (RFC 3339) or the end of this day (UTC), not in the future: what was stored until then, on that day.
     as_of: Option<String>,
-    /// As of this `Lethe-Position`: what stands up to it, on the day of the last commit that counts.
+    /// As of this `Lethe-Position`, not ahead of the journal: what stands up to it, on the day of the last commit that counts.
     as_of_position: Option<String>,
     /// A `Lethe-Position`: the answer reflects at least this.
     min_position: Option<String>,
@@ -111,7 +111,11 @@ impl Desk {
 impl Queries {
     async fn figures(&self, caller: Principal, study: StudyId, asked: Asked) -> Result<Desk, Problem> {
         desk::limit(asked.limit)?;
-        let (entered, _) = self.enter_study(&caller, "study.figures", &study, asked.min_position.as_deref()).await?;
+        let (entered, found) =
+            self.enter_study(&caller, "study.figures", &study, asked.min_position.as_deref()).await?;
+        if let Some(site) = &asked.site {
+            desk::reach_site(&found, &caller, site)?;
+        }
         let (time, position) = (asked.as_of.as_deref(), asked.as_of_position.as_deref());
         let snapshot = self.snapshot(&entered, &study, time, position).await?;
         Ok(Desk { entered, study, caller, asked, snapshot })
@@ -130,8 +134,7 @@ impl Queries {
             (None, None) => figures::Moment::Now(now),
             (Some(time), None) => figures::Moment::Time(earlier(time, now)?),
             (None, Some(position)) => {
-                let position = only(position, study)?;
-                desk::wait_for(&entered.tenant, &position).await?;
+                let position = desk::reached(&entered.tenant, study, "as_of_position", position).await?;
                 figures::Moment::Position(position.sequence)
             }
             (Some(_), Some(_)) => {
@@ -142,20 +145,22 @@ impl Queries {
     }
 }
 
-fn earlier(time: &str, now: OffsetDateTime) -> Result<OffsetDateTime, Problem> {
-    let wrong = |_| Problem::bad_request("invalid-time", "as_of takes a time such as 2026-11-22T12:00:00Z");
-    let time = OffsetDateTime::parse(time, &Rfc3339).map_err(wrong)?;
+/// A time, or the end of a day in UTC; of today, now.
+fn earlier(text: &str, now: OffsetDateTime) -> Result<OffsetDateTime, Problem> {
+    let day = Date::parse(text, &time::macros::format_description!("[year]-[month]-[day]")).ok();
+    let wrong = |_| {
+        let detail = "as_of takes a time such as 2026-11-22T12:00:00Z, or a day such as 2026-11-22: its end in UTC";
+        Problem::bad_request("invalid-time", detail)
+    };
+    let time = match day {
+        Some(day) if day == now.to_offset(UtcOffset::UTC).date() => now,
+        Some(day) => day.with_time(Time::MAX).assume_utc(),
+        None => OffsetDateTime::parse(text, &Rfc3339).map_err(wrong)?,
+    };
     if time > now {
         return Err(Problem::bad_request("as-of-future", "as_of is in the future: nothing is recorded there yet"));
     }
     Ok(time)
-}
-
-fn only(position: &str, study: &StudyId) -> Result<Position, Problem> {
-    let positions = edge::headers::parse_positions(position)?;
-    let of_study = positions.into_iter().find(|position| position.study.as_ref() == Some(study));
-    let wrong = || Problem::bad_request("unknown-position", "as_of_position takes a position of this study");
-    of_study.ok_or_else(wrong)
 }
 
 /// How many were screened, consented, failed, enrolled, randomised, completed and withdrew: in all, by site and week of
@@ -205,7 +210,8 @@ pub(crate) async fn completeness(
     Ok(desk.answer(figure))
 }
 
-/// The median of the days from a visit to its first value, by site.
+/// The median of the days from the day of a visit to the day on which its first value was stored, by site. What was captured on
+/// paper or offline counts from the visit to its entry here, whenever it was captured.
 #[utoipa::path(get, operation_id = "show_entry_lag",
     path = "/v1/studies/{study}/figures/entry-lag", tag = "queries", params(("study" = String, Path), Asked),
     responses((status = 200, body = Figure<EntryLag>)))]
@@ -279,4 +285,26 @@ pub(crate) async fn signatures(
     let desk = queries.figures(caller, study, asked).await?;
     let figure = signatures::signatures(&desk.snapshot, &desk.wanted());
     Ok(desk.answer(figure))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn a_day_is_its_end_and_today_is_now() {
+        let now = datetime!(2026-11-22 12:00 UTC);
+        for (text, at) in [
+            ("2026-11-21", datetime!(2026-11-21 23:59:59.999999999 UTC)),
+            ("2026-11-22", now),
+            ("2026-11-22T13:00:00+01:00", now),
+            ("2026-11-20T08:00:00Z", datetime!(2026-11-20 08:00 UTC)),
+        ] {
+            assert_eq!(earlier(text, now).expect("a moment"), at, "{text}");
+        }
+        for wrong in ["2026-11-23", "2026-11-22T12:00:01Z", "22.11.2026", "2026-11"] {
+            assert!(earlier(wrong, now).is_err(), "{wrong}");
+        }
+    }
 }

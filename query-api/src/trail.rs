@@ -8,24 +8,25 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use axum::routing::get;
 use domain::Moment;
 use domain::ids::{SiteId, StudyId, UserId};
+use domain::permit::Principal;
 use domain::port::Failure;
-use edge::{Caller, Ids, Parameters, Problem};
+use edge::{Caller, Ids, Problem};
 use exchange::odm::{OdmVersion, TrailWriter};
 use futures_util::stream;
 use projection_svc::Visible;
-use projection_svc::audit::{Filter, StudyEntry, StudyTrail, TrailPosition};
+use projection_svc::audit::{self, Filter, StudyEntry, StudyTrail, TrailPosition};
 use projection_svc::studies::Study;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::answer::reflecting;
-use crate::desk::{Entered, Queries};
+use crate::desk::{self, Entered, Queries};
 
 pub(crate) mod odm;
 
@@ -71,7 +72,7 @@ pub(crate) struct Wanted {
     /// What this user did.
     #[param(value_type = Option<uuid::Uuid>)]
     user: Option<UserId>,
-    /// Kinds, with commas between them: stored names of events, or `entered`, `changed`, `cleared`.
+    /// Kinds, with commas between them or given again: stored names of events, or `entered`, `changed`, `cleared`.
     kind: Option<String>,
     /// A `Lethe-Position`: the answer reflects at least this.
     min_position: Option<String>,
@@ -89,10 +90,19 @@ impl Wanted {
         self.from.as_deref().map(|from| from.parse().map_err(wrong)).transpose().map(Option::unwrap_or_default)
     }
 
-    fn filter(self) -> Filter {
+    /// What is asked for must be there: a slip of the pen would look as if nothing had happened.
+    fn filter(self, study: &Study, caller: &Principal) -> Result<Filter, Problem> {
+        if let Some(site) = &self.site {
+            desk::reach_site(study, caller, site)?;
+        }
         let kinds: BTreeSet<_> = self.kind.iter().flat_map(|kinds| kinds.split(',')).map(str::to_owned).collect();
+        let known = audit::kinds();
+        if kinds.iter().any(|kind| !known.contains(kind.as_str())) {
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(Problem::bad_request("unknown-kind", format!("kind takes some of: {known}")));
+        }
         let Self { site, since, until, user, .. } = self;
-        Filter { site, since, until, user, kinds, participants_only: false }
+        Ok(Filter { site, since, until, user, kinds, participants_only: false })
     }
 }
 
@@ -106,16 +116,24 @@ pub(crate) async fn stream(
     State(queries): State<Arc<Queries>>,
     Caller(caller): Caller,
     Ids(study): Ids<StudyId>,
-    Parameters(wanted): Parameters<Wanted>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let wanted: Wanted = edge::with_list(query.as_deref().unwrap_or_default(), "kind")?;
     let (entered, found) = queries.enter_study(&caller, "study.audit", &study, wanted.min_position.as_deref()).await?;
     let (format, from) = (wanted.format(&headers), wanted.from()?);
     let reader = (caller.sites.clone(), Visible::of(caller.actor.role));
-    let filter = wanted.filter();
+    let filter = wanted.filter(&found, &caller)?;
     let through = through(&entered);
-    let walk =
-        |filter| StudyTrail::new(Arc::clone(&entered.tenant), study.clone(), filter, reader.clone(), from, through);
+    let from_to = |filter, from| {
+        StudyTrail::new(Arc::clone(&entered.tenant), study.clone(), filter, reader.clone(), from, through)
+    };
+    let walk = |filter| from_to(filter, from);
+    let of_user = Filter { user: filter.user, ..Filter::default() };
+    if filter.user.is_some() && !from_to(of_user, TrailPosition::default()).any().await? {
+        let detail = "nobody with this id has done anything in this study that this credential reaches";
+        return Err(Problem::not_found("no-such-user", detail));
+    }
     let trail = walk(filter.clone());
     let (kind, body) = match format {
         Format::Ndjson => ("application/x-ndjson", pieces(trail, Writer::Lines(Vec::new()))),

@@ -110,6 +110,11 @@ async fn parts(cdisc: &Cdisc, href: &str) {
         [whole["rows"][2].clone()]
     );
     assert_eq!(cdisc.ask(&format!("{href}?offset=9"), None).await.0, 200, "a page behind the end is empty");
+    assert_eq!(cdisc.json(&format!("{href}?limit=0")).await["rows"], whole["rows"], "as the standard has it");
+    let request = cdisc.http.get(format!("{}{href}", cdisc.url)).header("api-key", &cdisc.token);
+    let answer = request.send().await.expect("an answer");
+    let modified = answer.headers()["last-modified"].to_str().expect("a text").to_owned();
+    assert_eq!(cdisc.ask(href, Some(&modified)).await.0, 304, "what it says is taken back: {modified}");
     for (wrong, status) in [("?metadataonly=true&dataonly=true", 400), ("?limit=-1", 400), ("?colour=red", 400)] {
         assert_eq!(cdisc.ask(&format!("{href}{wrong}"), None).await.0, status, "{wrong}");
     }
@@ -137,7 +142,11 @@ async fn rights(home: &Home, cdisc: &Cdisc, people: &[String]) {
     assert!(reflected.to_string().contains("n° 0"));
     let (dpo, erasure) = order(home, &people[0], None).await;
     lethe::cli::follow(&dpo, erasure, |_| {}).await.expect("followed");
-    let left = cdisc.json(&ae).await.to_string();
+    let left = cdisc.json(&ae).await;
+    let said = |row: &Value| row.as_array().and_then(|row| row.last()).and_then(Value::as_str).unwrap_or("").to_owned();
+    let missing: Vec<String> = rows(&left).iter().filter(|row| row[2] == "S-0").map(said).collect();
+    assert!(matches!(&missing[..], [one] if one.contains("AETERM=ERASED")), "as in CSV: {left}");
+    let left = left.to_string();
     assert!(!left.contains("n° 0") && !left.contains("n° 1") && left.contains("n° 2"), "{left}");
 }
 

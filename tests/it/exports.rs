@@ -105,7 +105,8 @@ async fn an_erasure_takes_back_what_is_held_and_knows_whom_to_tell() {
     let done = follow(&dpo, erasure, |_| {}).await.expect("followed");
     assert_eq!((&done["phase"], &done["recipients"]), (&json!("completed"), &json!(1)), "{done}");
     let tell: Vec<_> = done["tell"].as_array().expect("whom to tell").iter().map(|one| &one["recipient"]).collect();
-    assert_eq!(tell, ["Statistics", "Statistics"], "the export and the copy of it");
+    assert_eq!(tell, ["Statistics"], "once");
+    assert_eq!(done["tell"][0]["given"].as_array().map(Vec::len), Some(2), "the export and the copy of it");
     let gone = at_stage(&manager, &export, "deleted").await;
     assert_eq!(gone["cause"], "erasure");
     assert_eq!(manager.text(&file).await.expect_err("it is deleted").status, Some(410));
@@ -150,7 +151,15 @@ fn signed(home: &Home, to: &Path) {
     };
     let (code, said) = check(&key);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("holds: cardio-1.manifest.json"), "{said}");
+    assert!(said.contains("holds: cardio-1.manifest.json") && !said.contains("WARNING"), "{said}");
+    let extra = to.join("extra.csv");
+    std::fs::write(&extra, "made up").expect("written");
+    for (strict, ends, word) in [(None, Some(0), "WARNING"), (Some("--strict"), Some(1), "REFUSED")] {
+        let arguments = ["data", "verify-manifest", to.to_str().expect("a path"), "--trust", &key];
+        let (code, said) = binary().said(&home.folder, &[&arguments[..], strict.as_slice()].concat());
+        assert!(code == ends && said.contains(&format!("{word}: extra.csv")), "{code:?}: {said}");
+    }
+    std::fs::remove_file(&extra).expect("taken away");
     for name in ["cardio-1.AE.csv", "cardio-1.manifest.json", "cardio-1.manifest.signature.json"] {
         let whole = std::fs::read_to_string(to.join(name)).expect("a file");
         std::fs::write(to.join(name), whole.replacen('1', "2", 1)).expect("it is altered");

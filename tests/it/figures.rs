@@ -142,7 +142,9 @@ async fn every_figure_of_a_small_study_is_as_counted_by_hand() {
     assert_eq!(line(&completeness["total"], &forms), [4, 3, 1, 0, 0, 1]);
 
     let lag = study.figure(&study.viewer, "entry-lag", &before).await;
-    assert_eq!(lag["total"], json!({"visits": 1, "unknown": 0, "waiting": 1, "median_days": 12.0}));
+    assert_eq!(lag["total"], json!({"visits": 1, "unknown": 0, "undated": 0, "waiting": 1, "median_days": 12.0}));
+    let bergen = json!({"site": "bergen", "visits": 0, "unknown": 0, "undated": 0, "waiting": 0, "median_days": null});
+    assert_eq!(lag["sites"][0], bergen, "a site of which nothing can be said is there");
 
     let verified = study.figure(&study.viewer, "verification", &before).await;
     let sdv = ["required", "verified", "backlog", "to_verify_again"];
@@ -227,11 +229,18 @@ async fn refusals(study: &Study, position: &str, time: &str) {
         ("as_of=yesterday".to_owned(), "invalid-time"),
         ("as_of_position=yesterday".to_owned(), "invalid-position"),
         ("as_of_position=_:1:1".to_owned(), "unknown-position"),
+        (format!("as_of_position={}:9999", position.rsplit_once(':').expect("a position").0), "position-ahead"),
         ("limit=0".to_owned(), "invalid-limit"),
     ] {
         let refused = study.monitor.get(&format!("{STUDY}/figures/visits?{query}")).await.expect_err("refused");
         assert_eq!((refused.status, refused.code.as_str()), (Some(400), code), "{query}");
+        let own = !query.starts_with("as_of_position") || refused.to_string().contains("as_of_position");
+        assert!(own, "it names the parameter: {refused}");
     }
+    let today = time.split_once('T').expect("a time").0;
+    study.monitor.get(&format!("{STUDY}/figures/visits?as_of={today}")).await.expect("a day is a moment");
+    let missing = study.monitor.get(&format!("{STUDY}/figures/visits?site=nosite")).await.expect_err("no such site");
+    assert_eq!((missing.status, missing.code.as_str()), (Some(404), "no-such-site"));
     let dpo = study.home.client(Role::Dpo).await;
     let denied = dpo.get(&format!("{STUDY}/figures/visits")).await.expect_err("not for this role");
     assert_eq!((denied.status, denied.code.as_str()), (Some(403), "forbidden"));

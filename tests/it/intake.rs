@@ -87,10 +87,12 @@ impl Site {
         self.path(name).to_str().expect("a path").to_owned()
     }
 
-    /// Imports with consent, and gives what it prints.
+    /// Imports with consent, and gives what it prints. How it ends says whether everything was taken.
     fn import(&self, file: &str, study: &str, more: &[&str]) -> Value {
         let (code, out, err) = self.run("importer", &import_arguments(file, study, more));
-        assert_eq!(code, Some(0), "{err}");
+        let rows = out["report"]["rows"].as_array();
+        let whole = rows.is_some_and(|rows| rows.iter().all(|row| row["severity"] != "refused"));
+        assert_eq!(code, Some(if whole { 0 } else { 7 }), "{err}");
         out
     }
 
@@ -146,7 +148,8 @@ async fn what_leaves_a_study_comes_back_the_same() {
     let original = site.export("rich", "none");
     let whole = site.export("rich", "whole");
     for (study, file) in ["first", "second"].into_iter().zip(&whole) {
-        let out = site.import(file, study, &["--reason", "As in the source", "--strict"]);
+        let from = ["--from-study", "rich"];
+        let out = site.import(file, study, &[&["--reason", "As in the source", "--strict"], &from[..]].concat());
         let refused: Vec<_> =
             out["report"]["rows"].as_array().expect("rows").iter().filter(|row| row["severity"] == "refused").collect();
         assert_eq!(refused, Vec::<&Value>::new(), "{study}");
@@ -198,10 +201,10 @@ async fn real_participants_come_back_the_same() {
         run(&["study", "open-site", "oslo", "--name", "Oslo", "--study", study]);
         run(&["study", "go-live", "--study", study]);
     }
-    let out = site.import(clinical.to_str().expect("a path"), "one", &[]);
+    let out = site.import(clinical.to_str().expect("a path"), "one", &["--from-study", "S.1"]);
     assert_eq!(out["participants"], 90);
     let files = site.export("one", "none");
-    let again = site.import(&files[1], "two", &[]);
+    let again = site.import(&files[1], "two", &["--from-study", "one"]);
     assert_eq!((&again["participants"], &again["values"]), (&out["participants"], &out["values"]));
     for (one, other) in files.iter().zip(site.export("two", "none")) {
         assert!(canonical(&read(one), "one") == canonical(&read(&other), "two"), "{one} and {other} differ");
@@ -214,7 +217,7 @@ async fn real_participants_come_back_the_same() {
     assert!(said.lines().all(|line| line.starts_with("line ") && line.contains("AuditRecord")), "{said}");
 }
 
-/// Participants with three values each, in ODM.
+/// Participants with three values each, in ODM, of a study that the other system calls S.
 fn many(count: usize) -> String {
     let one = |n: usize| {
         let item = |oid: &str, value: usize| format!("<ItemData ItemOID=\"{oid}\" Value=\"{value}\"/>\n");
@@ -244,7 +247,7 @@ async fn an_import_that_is_killed_goes_on_and_doubles_nothing() {
         let text = std::fs::read(&progress).unwrap_or_default();
         serde_json::from_slice::<Value>(&text).map_or(0, |kept| kept["records"].as_u64().unwrap_or_default())
     };
-    let more = ["--report", report.as_str()];
+    let more = ["--from-study", "S", "--report", report.as_str()];
     let mut child = site
         .command("importer", &import_arguments(&file, "killed", &more))
         .stdout(Stdio::null())
@@ -273,10 +276,25 @@ async fn an_import_that_is_killed_goes_on_and_doubles_nothing() {
     assert_eq!(site.run("importer", &import_arguments(&file, "killed", &resume)).0, Some(3), "it was finished");
 
     let straight = site.text_path("whole.ndjson");
-    let whole = site.import(&file, "whole", &["--report", &straight]);
+    let whole = site.import(&file, "whole", &["--from-study", "S", "--report", &straight]);
     assert_eq!(counts(&whole), counts(&out));
     assert_eq!(lines(&site.path("killed.ndjson")), lines(&site.path("whole.ndjson")));
     assert_eq!(site.trails("killed").await, site.trails("whole").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_of_another_study_comes_in_only_if_that_is_said() {
+    let site = Site::with(&["stranger"], &rich::design()).await;
+    let file = site.file("two.xml", &many(2));
+    let report = site.text_path("two.ndjson");
+    for (more, code) in [(&["--report", &report][..], 2), (&["--from-study", "T"], 2), (&["--from-study", "S"], 0)] {
+        let (ended, out, err) = site.run("importer", &import_arguments(&file, "stranger", more));
+        assert_eq!(ended, Some(code), "{more:?}: {out} {err}");
+        assert!(code == 0 || err.contains("of the study S") && err.contains("--from-study"), "{err}");
+        let there = site.trails("stranger").await.len();
+        assert_eq!(there, if code == 0 { 2 } else { 0 }, "{more:?}");
+        assert!(!Path::new(&report).exists(), "nothing was begun");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -287,9 +305,9 @@ async fn a_dry_run_tells_what_the_import_does() {
     let file = site.file("changes.xml", &rich::changes());
     let (tried, real) = (site.text_path("tried.ndjson"), site.text_path("real.ndjson"));
     let before = site.trails("dry").await;
-    let dry = site.import(&file, "dry", &["--dry-run", "--report", &tried]);
+    let dry = site.import(&file, "dry", &["--from-study", "S", "--dry-run", "--report", &tried]);
     assert_eq!(site.trails("dry").await, before, "a dry run writes nothing");
-    let done = site.import(&file, "dry", &["--report", &real]);
+    let done = site.import(&file, "dry", &["--from-study", "S", "--report", &real]);
     assert_eq!((&dry["dry_run"], &done["dry_run"]), (&json!(true), &json!(false)));
     assert_eq!(dry["report"], done["report"]);
     assert_eq!(lines(&site.path("tried.ndjson")), lines(&site.path("real.ndjson")));
@@ -306,8 +324,9 @@ async fn a_dry_run_tells_what_the_import_does() {
     let trail = site.trails("dry").await;
     let refused = trail["NEW"].iter().filter(|event| *event == "check-fired").count();
     assert_eq!(refused, 2, "what a hard check refused is on record, and what a soft one found: {trail:?}");
-    let hidden = site.run("importer", &["data", "import", &file, "--study", "dry", "--json"]);
-    assert_eq!(hidden.0, Some(0), "{}", hidden.2);
+    let hidden = ["data", "import", &file, "--study", "dry", "--from-study", "S", "--json"];
+    let hidden = site.run("importer", &hidden);
+    assert_eq!((hidden.0, hidden.1["refused"].as_u64() > Some(0)), (Some(7), true), "{}", hidden.2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -334,6 +353,7 @@ async fn a_table_comes_in_by_its_mapping() {
         "3 dia saved -",
         "4 sys refused hard-check",
         "4 - refused form",
+        "4 - note registered",
         "6 sys refused hard-check",
         "6 - refused form",
         "7 sys saved -",

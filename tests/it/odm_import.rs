@@ -94,6 +94,8 @@ async fn real_designs_and_the_ninety_participants_of_one_are_imported() {
         clinical.to_str().expect("a path"),
         "--study",
         "openedc",
+        "--from-study",
+        "S.1",
         "--consent",
         "1.0",
         "--reference",

@@ -137,10 +137,24 @@ async fn rights_and_sites_are_those_of_every_other_view() {
     );
     let stranger = told.home.client(Role::SponsorViewer).await;
     assert_eq!(stranger.text(TRAIL).await.expect_err("is denied").status, Some(403));
-    for (wrong, code) in [("from=x", "invalid-from"), ("since=yesterday", "invalid-query")] {
-        let refused = told.doctor.text(&format!("{TRAIL}?{wrong}")).await.expect_err("is refused");
-        assert_eq!((refused.status, refused.code.as_str()), (Some(400), code));
+    let nobody = format!("user={}", random_id());
+    let elsewhere = format!("user={}", told.monitor_id);
+    for (who, wrong, status, code) in [
+        (&told.doctor, "from=x", 400, "invalid-from"),
+        (&told.doctor, "since=yesterday", 400, "invalid-query"),
+        (&told.doctor, "user=a&user=b", 400, "invalid-query"),
+        (&told.doctor, "kind=changed&kind=bogus", 400, "unknown-kind"),
+        (&told.doctor, "site=nosite", 404, "no-such-site"),
+        (&bergen, "site=oslo", 404, "no-such-site"),
+        (&told.doctor, nobody.as_str(), 404, "no-such-user"),
+        (&bergen, elsewhere.as_str(), 404, "no-such-user"),
+    ] {
+        let refused = who.text(&format!("{TRAIL}?{wrong}")).await.expect_err("is refused");
+        assert_eq!((refused.status, refused.code.as_str()), (Some(status), code), "{wrong}");
+        assert!(code != "unknown-kind" || refused.to_string().contains("items-saved"), "the kinds: {refused}");
     }
+    let both = told.lines(&told.doctor, "&kind=changed&kind=query-opened").await;
+    assert_eq!((both.len(), both), (2, told.lines(&told.doctor, "&kind=changed,query-opened").await));
     told.home.stop().await;
 }
 
@@ -191,21 +205,38 @@ async fn the_command_line_writes_it_to_a_file_that_is_its_owners() {
         let mut command = super::binary().command(&told.home.folder);
         command.env("LETHE_TOKEN", told.doctor.token()).env("LETHE_URL", told.home.platform.url());
         command.args(["data", "audit", "--study", "cardio-1"]).args(arguments);
+        command.args(["--recipient", "The inspectorate", "--purpose", "An inspection", "--expires", "30"]);
         tokio::task::block_in_place(|| command.output()).expect("it runs")
     };
     let path = out.to_str().expect("a path");
     let done = run(&["--out", path]);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let text = std::fs::read_to_string(&out).expect("a file");
-    assert_eq!(text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")).collect::<Vec<_>>(), all);
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines[..all.len()], all);
+    let own = |line: &Value| line["aggregate"] == "export";
+    assert!(lines[all.len()..].iter().all(own), "and behind it, that it was registered: {lines:?}");
     assert_eq!(std::fs::metadata(&out).expect("a file").permissions().mode() & 0o777, 0o600);
     assert_eq!(run(&["--out", path]).status.code(), Some(3), "no file is written over");
     let last = all[all.len() - 2]["id"].as_str().expect("an id");
     let rest = run(&["--from", last]);
-    assert_eq!(String::from_utf8_lossy(&rest.stdout).lines().count(), 1);
+    let rest = String::from_utf8_lossy(&rest.stdout).into_owned();
+    let next: Value = serde_json::from_str(rest.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(next, all[all.len() - 1], "it goes on behind");
     let odm = run(&["--format", "odm20", "--kind", "items-saved,query-opened"]);
     assert!(String::from_utf8_lossy(&odm.stdout).trim_end().ends_with("</ODM>"));
     assert_eq!(run(&["--from", "x"]).status.code(), Some(2));
+
+    // It was handed out, so it is on the register, and an erasure knows whom to tell.
+    let exports = told.doctor.get("/v1/studies/cardio-1/exports").await.expect("a register").body;
+    let first = exports["items"].as_array().and_then(|all| all.last()).expect("it is registered");
+    let said = ["recipient", "purpose", "stage"].map(|name| first[name].as_str().expect("a text"));
+    assert_eq!(said, ["The inspectorate", "An inspection", "held"], "{first}");
+    assert_eq!((&first["participants"], &first["formats"]), (&json!(2), &json!([])), "{first}");
+    let (dpo, erasure) = tests::people::order(&told.home, &participant(told.people[0]), None).await;
+    let done = lethe::cli::follow(&dpo, erasure, |_| {}).await.expect("followed");
+    let tell: Vec<_> = done["tell"].as_array().expect("whom to tell").iter().map(|one| &one["recipient"]).collect();
+    assert_eq!(tell, ["The inspectorate"]);
     told.home.stop().await;
 }
 
@@ -250,6 +281,38 @@ fn expected(told: &Told, token: &str) -> Value {
             with(of(1, "Entered", &doctor), vital(json!("141"), Value::Null)),
         ],
     })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_rave_is_refused_in_the_shape_of_rave() {
+    let home = Home::new().await;
+    home.live_study().await;
+    let token = home.client(Role::Auditor).await.token().to_owned();
+    // Served as it is for others: with trace ids, which every refusal of the platform's own gets.
+    let folder = home.stop().await;
+    let server = super::binary().serve(&folder, |_| {});
+    let http = reqwest::Client::new();
+    let ask = async |path: &str, token: Option<&str>| {
+        let request = http.get(format!("{}/RaveWebServices/{path}", server.url));
+        let request = token.into_iter().fold(request, |request, token| request.basic_auth("x", Some(token)));
+        let answer = request.send().await.expect("an answer");
+        let kind = answer.headers()["content-type"].to_str().expect("a text").to_owned();
+        (answer.status().as_u16(), kind, answer.text().await.expect("a text"))
+    };
+    let (known, xml) = (Some(token.as_str()), "text/xml; charset=utf-8");
+    for (path, token, status, code) in [
+        ("metadata/studies/unheard/versions", known, 404, "no-such-study"),
+        ("metadata/studies/cardio-1/versions/99", known, 404, ""),
+        ("studies/cardio-1(Prod)/subjects", known, 404, "no-such-study"),
+        ("studies", Some("not-a-token"), 401, ""),
+    ] {
+        let (answered, kind, text) = ask(path, token).await;
+        assert_eq!((answered, kind.as_str()), (status, xml), "{path}: {text}");
+        assert!(text.starts_with("<Response ") && text.contains(&format!("ReasonCode=\"{code}")), "{path}: {text}");
+    }
+    let (answered, kind, text) = ask("studies", None).await;
+    assert_eq!((answered, kind.as_str()), (401, "text/plain; charset=utf-8"));
+    assert_eq!(text, "Authorization Header not provided");
 }
 
 #[tokio::test(flavor = "multi_thread")]

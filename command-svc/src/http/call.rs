@@ -58,7 +58,7 @@ pub(super) struct Since {
 impl Since {
     /// Refuses what is no position.
     pub(super) fn check(&self) -> Result<(), Problem> {
-        self.min_position.as_deref().map(headers::parse_positions).transpose()?;
+        self.min_position.as_deref().map(|text| headers::parse_positions("min_position", text)).transpose()?;
         Ok(())
     }
 }
@@ -72,7 +72,8 @@ pub(super) struct CommandHeaders {
     /// every request is a new command.
     #[param(rename = "Idempotency-Key")]
     idempotency_key: Option<Uuid>,
-    /// The ETag of what is changed. Required where something saved is changed (428 without, 412 if it differs).
+    /// The ETag of what is changed: of a form where the command is about one. Required where something saved is changed (428
+    /// without), otherwise only held against what is there (412 if it differs).
     #[param(rename = "If-Match", example = "\"7\"")]
     if_match: Option<String>,
     /// `*`: only if it is not there yet.

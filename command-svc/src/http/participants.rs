@@ -27,8 +27,12 @@ type Person = Ids<(StudyId, ParticipantId)>;
 /// Everything that is recorded of a participant: registration, consent, visits, forms and their items, queries,
 /// verification and review, freezing and locking, signatures, withdrawal.
 ///
-/// The id is chosen by the client, at random, so that a retry registers once. The ETag of `save-items` is the
-/// form's: the last revision that touched that form. `sign` needs the header `Lethe-Signer`.
+/// The id is chosen by the client, at random, so that a retry registers once. `sign` needs the header `Lethe-Signer`.
+///
+/// A command about a form, or about an item of it, takes and answers the form's tag: the last revision that changed its items,
+/// `tag` in the casebook. These are `save-items`, `complete-form`, `reopen-form`, `remove-form`, `restore-form`, `verify`,
+/// `withdraw-verification`, `review-form`, and `open-query`, `freeze`, `unfreeze`, `lock`, `unlock` and `sign` at a form or an
+/// item. Every other command takes and answers the participant's revision.
 #[utoipa::path(
     post,
     path = "/v1/studies/{study}/participants/{participant}",

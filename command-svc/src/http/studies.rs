@@ -102,7 +102,7 @@ pub(super) async fn lock_readiness(
     Ids(study): Ids<StudyId>,
     Parameters(Part { cursor, limit, min_position }): Parameters<Part>,
 ) -> Result<Response, Problem> {
-    min_position.as_deref().map(headers::parse_positions).transpose()?;
+    min_position.as_deref().map(|text| headers::parse_positions("min_position", text)).transpose()?;
     let limit = match limit.unwrap_or(100) {
         limit @ 1..=1000 => limit,
         _ => return Err(Problem::bad_request("invalid-limit", "limit takes 1 to 1000")),

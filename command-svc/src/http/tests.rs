@@ -72,6 +72,24 @@ async fn the_tag_of_a_form_is_the_last_revision_that_touched_it() {
     let body = change("130", Some("typo")).to_string().into_bytes();
     let second = http.send("investigator", ADA, &if_match, body).await;
     assert_eq!((second.status, second.header("etag")), (200, "\"5\""), "{}", second.body);
+    // So it is of every command about the form, whatever else happened to the participant meanwhile.
+    let consent = json!({"type": "give-consent", "version": "3.0"});
+    assert_eq!(http.post("investigator", ADA, &consent).await.header("etag"), "\"6\"");
+    let verify = json!({"type": "verify", "visit": "V1", "form": "VS"});
+    let at = |level: &str| json!({"level": level, "visit": "V1", "form": "VS"});
+    let freeze = json!({"type": "freeze", "place": at("form")});
+    let visit = json!({"type": "freeze", "place": {"level": "visit", "visit": "V1"}});
+    for (who, command, tag, status, etag) in [
+        ("monitor", &verify, "\"6\"", 412, "\"5\""),
+        ("monitor", &verify, "\"5\"", 200, "\"5\""),
+        ("data-manager", &freeze, "\"3\"", 412, "\"5\""),
+        ("data-manager", &freeze, "\"5\"", 200, "\"5\""),
+        ("data-manager", &visit, "\"5\"", 412, "\"8\""),
+        ("data-manager", &visit, "\"8\"", 200, "\"9\""),
+    ] {
+        let answer = http.send(who, ADA, &[("if-match", tag)], command.to_string().into_bytes()).await;
+        assert_eq!((answer.status, answer.header("etag")), (status, etag), "{command} {tag}: {}", answer.body);
+    }
 }
 
 #[tokio::test]

@@ -367,6 +367,29 @@ impl ItemToSave {
     }
 }
 
+impl Command {
+    /// The form that it is about, or on which the item lies that it is about.
+    pub fn form(&self) -> Option<FormKey> {
+        match self {
+            Self::SaveItems { form, .. }
+            | Self::CompleteForm { form }
+            | Self::ReopenForm { form, .. }
+            | Self::RemoveForm { form, .. }
+            | Self::RestoreForm { form, .. }
+            | Self::Verify { form, .. }
+            | Self::WithdrawVerification { form, .. }
+            | Self::ReviewForm { form, .. } => Some(form.clone()),
+            Self::OpenQuery { place, .. }
+            | Self::Freeze { place, .. }
+            | Self::Unfreeze { place, .. }
+            | Self::Lock { place, .. }
+            | Self::Unlock { place, .. }
+            | Self::Sign { place, .. } => place.form(),
+            _ => None,
+        }
+    }
+}
+
 impl decider::Command for Command {
     fn name(&self) -> &'static str {
         match self {

@@ -27,7 +27,7 @@ pub enum Refused {
     #[error("this participant id is registered already, at another site or under another subject number")]
     RegisteredOtherwise,
     /// No consent yet.
-    #[error("no consent is recorded for this participant: record it first")]
+    #[error("no consent of this participant is in force: none was recorded, or it was withdrawn. Record one first")]
     NoConsent,
     /// The participant left.
     #[error("the participant has withdrawn: nothing new is taken; what is missing is said not to be done")]

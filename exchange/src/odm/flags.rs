@@ -94,7 +94,7 @@ const LISTS: &[List] = &[
             ("COMPLETED", "Everything that is known was entered"),
             ("REMOVED", "It does not belong there"),
             ("VERIFIED", "It agrees with its source"),
-            ("REVIEWED", "Every group of reviewers has looked at it"),
+            ("REVIEWED", "A group of reviewers has looked at it as it stands"),
             ("FROZEN", "No value changes for the time being"),
             ("LOCKED", "Nothing changes any more"),
             ("WITHDRAWN", "The participant left the study"),

@@ -255,7 +255,7 @@ fn large() -> ParticipantRecord {
                     vec![
                         one("AETERM", &long),
                         one("AESTART", "2026"),
-                        one("COUNT", "12345678901234567890123"),
+                        one("COUNT", "9007199254740993"),
                         one("EXACT", "0.1234567890123456789"),
                     ],
                 ),

@@ -50,6 +50,10 @@ pub(super) struct Import {
     /// Which column of a table becomes what (JSON, docs/exchange.md): the file is CSV then.
     #[arg(long, value_name = "MAP.json", conflicts_with = "strict")]
     mapping: Option<PathBuf>,
+    /// The file's data is of a study with this OID elsewhere: taken for this study's; may be given more than once. Otherwise
+    /// a file that names another study is refused.
+    #[arg(long = "from-study", value_name = "OID", conflicts_with = "mapping")]
+    from_studies: Vec<String>,
     /// Why saved values change, where the file does not say why.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,

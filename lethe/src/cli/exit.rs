@@ -9,8 +9,7 @@ use infra::backup::BackupError;
 use super::client::ApiError;
 
 /// Shown at the end of `--help`.
-pub(super) const HELP: &str =
-    "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 conflict, 4 not found, 5 denied, 6 not available.";
+pub(super) const HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 conflict, 4 not found, 5 denied, 6 not available, 7 done in part.";
 
 /// What went wrong, and what to do next.
 #[derive(Debug)]
@@ -38,6 +37,11 @@ impl CliError {
     /// Something that is needed does not answer or is not there.
     pub fn unavailable(message: impl fmt::Display) -> Self {
         Self { code: 6, message: message.to_string() }
+    }
+
+    /// It was done, but for some of it that was refused.
+    pub fn in_part(message: impl fmt::Display) -> Self {
+        Self { code: 7, message: message.to_string() }
     }
 
     /// The exit code.

@@ -10,10 +10,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use domain::Moment;
+use domain::field::Fact;
 use domain::history::{Actor, Aggregate, DataSubject};
 use domain::ids::{InvalidId, ParticipantId, SiteId, StudyId, SubjectNumber, UserId};
 use domain::permit::Sites;
 use domain::port::{Failure, Tenant};
+use domain::{design_part, export, identity, participant, privacy, randomisation, study, subject_number};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -178,6 +180,14 @@ impl StudyTrail {
         Ok(cast)
     }
 
+    /// Whether there is a commit that the reader reaches and the filter wants. Nothing is opened.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn any(mut self) -> Result<bool, Failure> {
+        Ok(self.next_commit().await?.is_some())
+    }
+
     /// The next commit that the reader reaches and the filter wants.
     async fn next_commit(&mut self) -> Result<Option<(u64, CommitRow)>, Failure> {
         loop {
@@ -282,6 +292,21 @@ impl StudyTrail {
 
 /// Kinds that are not names of events: what was done to a field.
 const ACTIONS: &[&str] = &["entered", "changed", "cleared"];
+
+/// Every kind that a filter may name: what was done to a field, and the stored names of events.
+pub fn kinds() -> BTreeSet<&'static str> {
+    let events = [
+        participant::Event::TYPES,
+        identity::Event::TYPES,
+        privacy::Event::TYPES,
+        study::Event::TYPES,
+        design_part::Event::TYPES,
+        randomisation::Event::TYPES,
+        export::Event::TYPES,
+        subject_number::Event::TYPES,
+    ];
+    events.into_iter().flatten().map(|(name, _)| *name).chain(ACTIONS.iter().copied()).collect()
+}
 
 impl Filter {
     /// Whether the commit can hold an entry that is wanted.

@@ -87,6 +87,14 @@ pub struct Erasure {
 pub struct Recipient {
     /// Who: an organisation or an office.
     pub recipient: Label,
+    /// What it was given, the first first.
+    pub given: Vec<Given>,
+}
+
+/// What a recipient was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ErasureGiven)]
+pub struct Given {
     /// What for.
     pub purpose: Label,
     /// By which export.

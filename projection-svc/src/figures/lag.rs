@@ -19,6 +19,8 @@ pub struct Lag {
     pub visits: u64,
     /// Visits of which something was entered, and whose day was erased.
     pub unknown: u64,
+    /// Visits of which something was entered, and of whose day nothing was said.
+    pub undated: u64,
     /// Visits whose day is known and of which nothing was entered yet.
     pub waiting: u64,
     /// The median of the days between the two, in tenths; null: of no visit.
@@ -56,12 +58,23 @@ impl Seen {
     }
 }
 
-/// Entry lag as of the snapshot: whole days from the day of the visit to the day on which its first value was stored.
+/// Entry lag as of the snapshot: whole days from the day of the visit to the day on which its first value was stored. Not to
+/// the day of capture: that is what a client says of itself, and entry is what a site is asked to be quick with.
 pub(super) fn entry_lag(snapshot: &Snapshot, days: &VisitDays, wanted: &Wanted<'_>) -> EntryLag {
     let mut sites: BTreeMap<SiteId, Seen> = BTreeMap::new();
     let mut total = Seen::default();
+    // A site of which nothing can be said is there all the same.
+    let open = snapshot.state.sites.keys().chain(snapshot.state.people.values().map(|person| &person.site));
+    for site in open.filter(|site| wanted.takes(site)) {
+        at(&mut sites, site);
+    }
     for (id, person, _) in people(&snapshot.state, &snapshot.plans, wanted) {
-        for (visit, state) in person.visits.iter().filter(|(_, state)| state.started) {
+        for (visit, state) in &person.visits {
+            if !state.started {
+                let undated = u64::from(state.entered.is_some());
+                [at(&mut sites, &person.site), &mut total].into_iter().for_each(|seen| seen.lag.undated += undated);
+                continue;
+            }
             let day = days.get(&id).and_then(|days| days.get(visit));
             for seen in [at(&mut sites, &person.site), &mut total] {
                 match (day, state.entered) {

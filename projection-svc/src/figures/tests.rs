@@ -99,7 +99,10 @@ async fn forms_values_queries_and_signatures_are_counted() {
         json!({"expected": 6, "not_started": 3, "in_progress": 1, "complete": 0, "not_applicable": 2, "missing_items": 1})
     );
     // The one value of P1 stood three days after its visit; those of the others wait.
-    assert_eq!(found["lag"]["total"], json!({"visits": 1, "unknown": 0, "waiting": 3, "median_days": 3.0}));
+    assert_eq!(
+        found["lag"]["total"],
+        json!({"visits": 1, "unknown": 0, "undated": 0, "waiting": 3, "median_days": 3.0})
+    );
     assert_eq!(
         found["verification"]["total"],
         json!({"required": 2, "verified": 0, "backlog": 2, "to_verify_again": 1, "excluded_identifiers": 0})
@@ -182,7 +185,10 @@ async fn an_erasure_takes_the_days_and_leaves_the_counts() {
     // Both visits of P1 took place on days that nobody knows any more.
     let counts = &after["visits"]["total"];
     assert_eq!((&counts["unknown"], &counts["in_window"], &counts["planned"]), (&json!(2), &json!(1), &json!(6)));
-    assert_eq!(after["lag"]["total"], json!({"visits": 0, "unknown": 1, "waiting": 2, "median_days": null}));
+    assert_eq!(
+        after["lag"]["total"],
+        json!({"visits": 0, "unknown": 1, "undated": 0, "waiting": 2, "median_days": null})
+    );
     let earlier =
         figures(&world, &Figures::default(), Moment::Time(datetime!(2026-11-21 23:59 UTC)), &Sites::All).await;
     assert_eq!(earlier["visits"]["total"]["unknown"], 2, "of an earlier time too");

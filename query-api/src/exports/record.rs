@@ -101,7 +101,8 @@ impl Draft {
         }
         for form in forms {
             let to = self.form(&form.form);
-            let marks = [(form.completed, Mark::Completed), (form.removed, Mark::Removed)];
+            let reviewed = !form.reviewed.is_empty();
+            let marks = [(form.completed, Mark::Completed), (form.removed, Mark::Removed), (reviewed, Mark::Reviewed)];
             to.notes.marks.extend(marks.into_iter().filter(|(holds, _)| *holds).map(|(_, mark)| mark));
             for item in form.items {
                 let (key, record) = item_record(item);

@@ -45,7 +45,7 @@ fn design() -> StudyDesign {
 fn casebook(items: Value) -> Option<Casebook> {
     let casebook = json!({
         "visits": [{"visit": "V2", "visit_repeat": 1, "on": null, "reason": {"erased": "health.free-text"}, "act": act(MONDAY)}],
-        "forms": [{"visit": "V1", "visit_repeat": 1, "form": "VS", "form_repeat": 1, "tag": 3, "completed": true, "items": items}],
+        "forms": [{"visit": "V1", "visit_repeat": 1, "form": "VS", "form_repeat": 1, "tag": 3, "completed": true, "reviewed": ["medical"], "items": items}],
         "held": [{"place": {"level": "visit", "visit": "V1", "visit_repeat": 1}, "held": "frozen"}],
     });
     Some(serde_json::from_value(casebook).expect("a casebook"))
@@ -94,7 +94,7 @@ fn everything_stands_in_the_order_of_the_design_and_says_why_it_is_missing() {
     assert_eq!(visits, ["V2", "V1"]);
     assert_eq!(record.visits[0].state, VisitState::Missed(Shown::Erased));
     assert_eq!(record.visits[1].notes.marks, [Mark::Frozen]);
-    assert_eq!(record.visits[1].forms[0].notes.marks, [Mark::Completed]);
+    assert_eq!(record.visits[1].forms[0].notes.marks, [Mark::Completed, Mark::Reviewed]);
     assert_eq!(
         items(&record),
         named([("SYSBP", "120"), ("PULSE", "CLEARED"), ("TEMP", "REFUSED"), ("NOTE", "ERASED"), ("ARM", "BLINDED")])

@@ -93,7 +93,7 @@ impl Source {
             loaded.casebook = Some(casebook::show(&self.tenant, &self.study, &id, &self.visible).await?);
         }
         // Where everything is erased, the audit trail still says what was there.
-        if self.may(AUDIT) && wanted != Wanted::Values && (history || loaded.casebook.is_none()) {
+        if self.may(AUDIT) && (history || loaded.casebook.is_none()) {
             loaded.audit = self.audit(&id).await?;
         }
         if self.may(QUERIES) && wanted != Wanted::Values {

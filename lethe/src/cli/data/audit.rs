@@ -1,16 +1,22 @@
 //! The audit trail of a whole study, from the platform into a file or to standard output, as it arrives.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use domain::ids::{SiteId, StudyId};
+use domain::Moment;
+use domain::export::{HistoryWanted, Order, TablesBy};
+use domain::ids::{Label, SiteId, StudyId};
 use indicatif::{HumanBytes, ProgressBar};
+use serde_json::json;
 
+use super::export::{expiry, written};
 use crate::cli::options::Access;
 use crate::cli::{CliError, Client};
+use crate::platform::random_id;
 
 /// Writes the audit trail of a study, oldest entry first, as far as the token's holder may see it. It may hold personal
 /// data: a file is readable by its owner only, and what is erased later is still in it.
@@ -43,6 +49,15 @@ pub(in crate::cli) struct Audit {
     /// Kinds: stored names of events, or entered, changed, cleared.
     #[arg(long = "kind", value_name = "KIND", value_delimiter = ',')]
     kinds: Vec<String>,
+    /// Who gets it: an organisation or an office, not the name of a person. It is registered with the study's exports.
+    #[arg(long, value_name = "TEXT")]
+    recipient: Label,
+    /// What for.
+    #[arg(long, value_name = "TEXT")]
+    purpose: Label,
+    /// Until when it is kept: a number of days (`30`), a day (`2027-01-31`) or a time (RFC 3339).
+    #[arg(long, value_name = "WHEN", value_parser = expiry)]
+    expires: Moment,
     #[command(flatten)]
     access: Access,
 }
@@ -72,6 +87,9 @@ impl Audit {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let client = Client::of(&self.access)?;
         let mut to = To::open(self.out.as_deref())?;
+        if let Err(error) = self.register(&client).await {
+            return Err(to.give_up(false, &error, ""));
+        }
         let bar = ProgressBar::new_spinner();
         let (mut bytes, mut lines, mut last) = (0_u64, 0_u64, Tail::default());
         let lined = self.format == Format::Ndjson;
@@ -97,6 +115,30 @@ impl Audit {
                 let go_on = last.id().map(|id| format!("; go on with --from {id}")).unwrap_or_default();
                 Err(to.give_up(lined, &error, &go_on))
             }
+        }
+    }
+
+    /// Registered before it is taken, so that an erasure knows whom to tell: an order without files.
+    async fn register(&self, client: &Client) -> Result<(), CliError> {
+        let order = Order {
+            recipient: self.recipient.clone(),
+            purpose: self.purpose.clone(),
+            expires_at: self.expires,
+            instruction: None,
+            formats: BTreeSet::new(),
+            sites: self.site.iter().cloned().collect(),
+            design: None,
+            history: HistoryWanted::None,
+            tables: TablesBy::default(),
+            guard_formulas: false,
+        };
+        let path = format!("/v1/studies/{}/exports/{}", self.study, random_id());
+        let start = json!({"type": "start", "order": order});
+        match client.command(&path, random_id(), None, None, &start).await {
+            Ok(ordered) => written(client, &path, ordered.position.unwrap_or_default()).await.map(drop),
+            // Without a design there are no participants.
+            Err(error) if error.code == "no-design" => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 

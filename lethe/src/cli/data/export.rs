@@ -117,7 +117,7 @@ impl From<FormatWanted> for Format {
 }
 
 /// A number of days from now, the end of a day, or a time.
-fn expiry(text: &str) -> Result<Moment, String> {
+pub(super) fn expiry(text: &str) -> Result<Moment, String> {
     if let Ok(days) = text.parse::<u16>() {
         return Ok(Moment(SystemClock.now() + time::Duration::days(days.into())));
     }
@@ -220,7 +220,7 @@ impl Export {
 }
 
 /// The export once its files are whole.
-async fn written(client: &Client, path: &str, mut position: String) -> Result<Registered, CliError> {
+pub(super) async fn written(client: &Client, path: &str, mut position: String) -> Result<Registered, CliError> {
     let bar = ProgressBar::new_spinner().with_message("the platform writes the files");
     loop {
         let reply = client.get(&format!("{path}?min_position={position}")).await?;

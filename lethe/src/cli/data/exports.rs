@@ -1,5 +1,6 @@
 //! `lethe data exports …`: the register of exports. `lethe data verify-manifest`: whether files are those of an export.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -136,20 +137,23 @@ pub(in crate::cli) struct VerifyManifest {
     /// The public key that must have signed it (`lethe kms status` prints it; keep your own copy).
     #[arg(long, value_name = "PUBLIC-KEY", value_parser = trust)]
     trust: PublicKey,
+    /// Refuses a folder in which there are other files too. Otherwise they are named, and nothing is said of them.
+    #[arg(long)]
+    strict: bool,
 }
 
 const MANIFEST: &str = ".manifest.json";
 
 impl VerifyManifest {
     pub(super) fn run(&self) -> Result<(), CliError> {
-        let mut manifests = self.manifests()?;
-        manifests.sort();
+        let manifests = self.manifests()?;
         if manifests.is_empty() {
             return Err(CliError::input(format!("there is no manifest in {}", self.dir.display())));
         }
         let mut refused = 0;
+        let mut known = BTreeSet::new();
         for name in manifests {
-            match self.check(&name) {
+            match self.check(&name, &mut known) {
                 Ok(files) => out!("holds: {name} and {files} files"),
                 Err(faults) => {
                     refused += faults.len();
@@ -157,6 +161,12 @@ impl VerifyManifest {
                 }
             }
         }
+        let others: Vec<String> = self.names()?.into_iter().filter(|name| !known.contains(name)).collect();
+        for name in &others {
+            let how = if self.strict { "REFUSED" } else { "WARNING" };
+            out!("{how}: {name} is in the folder and in no manifest that holds");
+        }
+        refused += if self.strict { others.len() } else { 0 };
         match refused {
             0 => Ok(()),
             count => Err(CliError::failed(self.dir.display(), format!("{count} things are not as they were signed"))),
@@ -164,23 +174,29 @@ impl VerifyManifest {
     }
 
     fn manifests(&self) -> Result<Vec<String>, CliError> {
+        Ok(self.names()?.into_iter().filter(|name| name.ends_with(MANIFEST)).collect())
+    }
+
+    /// What is in the folder, sorted.
+    fn names(&self) -> Result<BTreeSet<String>, CliError> {
         let failed = |error: std::io::Error| CliError::input(format!("{}: {error}", self.dir.display()));
-        let mut found = Vec::new();
+        let mut found = BTreeSet::new();
         for entry in std::fs::read_dir(&self.dir).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            found.extend(name.to_str().filter(|name| name.ends_with(MANIFEST)).map(str::to_owned));
+            found.insert(entry.map_err(failed)?.file_name().to_string_lossy().into_owned());
         }
         Ok(found)
     }
 
     /// How many files are as the manifest says, or what is not.
-    fn check(&self, name: &str) -> Result<usize, Vec<String>> {
-        let signature = name.replace(MANIFEST, ".manifest.signature.json");
+    fn check(&self, name: &str, known: &mut BTreeSet<String>) -> Result<usize, Vec<String>> {
+        let signature_name = name.replace(MANIFEST, ".manifest.signature.json");
         let read = |name: &str| std::fs::read(self.dir.join(name)).map_err(|error| vec![format!("{name}: {error}")]);
-        let (manifest, signature) = (read(name)?, read(&signature)?);
+        let (manifest, signature) = (read(name)?, read(&signature_name)?);
         infra::exports::check_signature(&manifest, &signature, &self.trust).map_err(|fault| vec![fault])?;
         let manifest: Manifest =
             serde_json::from_slice(&manifest).map_err(|_| vec!["a newer program wrote it".to_owned()])?;
+        known.extend([name.to_owned(), signature_name]);
+        known.extend(manifest.files.iter().map(|entry| entry.name.clone()));
         let faults: Vec<String> = manifest
             .files
             .iter()

@@ -1,6 +1,6 @@
 //! Imports the participants of a file: each through the ordinary commands, with a row for whatever became of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -25,7 +25,7 @@ mod versions;
 use journey::Journey;
 use progress::{Progress, Run as RunId};
 use records::{Batch, Records, Task};
-use rows::{Line, ReportFile, Tally};
+use rows::{Line, Outcome, ReportFile, Tally};
 use versions::Versions;
 
 /// How many participants are sent side by side.
@@ -81,6 +81,7 @@ impl Import {
                 self.unreadable(&format!("{count} faults against what ODM demands; without --strict it is read"))
             );
         }
+        self.refuse_strangers(&survey.studies)?;
         let (mut progress, mut file) = self.begin()?;
         let known = known(&client, &study, progress.id(), progress.position()).await?;
         let run = Run { import: &self, client: &client, versions, id: progress.id(), known: Mutex::new(known) };
@@ -103,7 +104,22 @@ impl Import {
         bar.finish_and_clear();
         progress.finish()?;
         self.print(progress.tally(), &rows);
-        Ok(())
+        match progress.tally().refused {
+            0 => Ok(()),
+            refused => Err(CliError::in_part(format!("{refused} rows were refused: the report says why"))),
+        }
+    }
+
+    /// A file that says whose data it holds is believed.
+    fn refuse_strangers(&self, named: &BTreeSet<String>) -> Result<(), CliError> {
+        let known = |oid: &String| *oid == self.study.as_str() || self.from_studies.contains(oid);
+        let strangers: Vec<&str> = named.iter().filter(|oid| !known(oid)).map(String::as_str).collect();
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        let strangers = strangers.join(", ");
+        let what = format!("its data is of the study {strangers}, not of {}: say so with --from-study", self.study);
+        Err(self.unreadable(&what))
     }
 
     /// The progress and the report: new ones, or those of a run that was broken off.
@@ -128,12 +144,12 @@ impl Import {
     }
 
     fn print(&self, tally: &Tally, report: &Report) {
-        let Tally { participants, new_participants, saved, unchanged, queries, .. } = tally;
+        let Tally { participants, new_participants, saved, unchanged, refused, queries, position } = tally;
         if self.json {
             let counts = json!({
                 "dry_run": self.dry_run, "participants": participants, "new_participants": new_participants,
-                "values": saved + unchanged, "saved": saved, "unchanged": unchanged, "queries": queries,
-                "report": report,
+                "values": saved + unchanged, "saved": saved, "unchanged": unchanged, "refused": refused,
+                "queries": queries, "position": position, "report": report,
             });
             return out!("{counts}");
         }
@@ -195,6 +211,7 @@ impl Run<'_> {
             lines.extend(more);
             tally.add(&one);
         }
+        tally.refused = lines.iter().filter(|line| line.outcome == Outcome::Refused).count() as u64;
         Ok((size, lines, tally))
     }
 

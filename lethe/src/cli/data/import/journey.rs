@@ -51,9 +51,7 @@ impl<'a> Journey<'a> {
     }
 
     pub(super) fn end(self) -> (Vec<Line>, Tally) {
-        let mut tally = self.tally;
-        tally.refused += self.lines.iter().filter(|line| line.outcome == Outcome::Refused).count() as u64;
-        (self.lines, tally)
+        (self.lines, self.tally)
     }
 
     /// Refusals become lines; no answer ends the import.
@@ -66,9 +64,27 @@ impl<'a> Journey<'a> {
             self.refuse((task.line, task.element), "site", what.into());
             return Ok(());
         };
-        if !self.enrolled(task, &site).await? {
-            return Ok(());
+        let (new, said) = (self.tally.new_participants, self.lines.len());
+        if self.enrolled(task, &site).await? {
+            self.work(task, &site).await?;
         }
+        if self.tally.new_participants > new {
+            self.say_if_nothing_else(task, said);
+        }
+        Ok(())
+    }
+
+    /// Whom the study has now is told, though nothing else of the row was taken: an attempt is on record with somebody.
+    fn say_if_nothing_else(&mut self, task: &Task, said: usize) {
+        let outcomes = |wanted: &[Outcome]| self.lines[said..].iter().any(|line| wanted.contains(&line.outcome));
+        if outcomes(&[Outcome::Refused]) && !outcomes(&[Outcome::Saved, Outcome::Unchanged]) {
+            let consented = if self.known.ready && self.run.import.consent.is_some() { " with consent" } else { "" };
+            let what = format!("the participant is registered{consented}, though nothing else of it was taken");
+            self.lines.push(Line::new(task.line, task.element, None, Outcome::Note).because("registered", what));
+        }
+    }
+
+    async fn work(&mut self, task: &Task, site: &SiteId) -> Result<(), CliError> {
         match &task.work {
             Work::Row(steps) => {
                 for (n, step) in steps.iter().enumerate() {
@@ -80,7 +96,7 @@ impl<'a> Journey<'a> {
             }
             Work::Odm(data) => {
                 let versions = &self.run.versions;
-                let design = versions.design(self.run.client, self.known.design.as_deref(), &site).await?;
+                let design = versions.design(self.run.client, self.known.design.as_deref(), site).await?;
                 let plan = odm::plan(data, &design);
                 self.lines.extend(plan.report.rows.iter().map(Line::of_row));
                 for (n, step) in plan.steps.into_iter().enumerate() {

@@ -1,5 +1,6 @@
 //! The file, one batch of records after another: participants of an ODM file, rows of a table.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,8 @@ pub(super) struct Survey {
     pub(super) records: u64,
     /// Faults against what ODM demands.
     pub(super) broken: Report,
+    /// The studies whose data it says it holds.
+    pub(super) studies: BTreeSet<String>,
 }
 
 /// A file while it is read.
@@ -95,7 +98,8 @@ impl<'a> Records<'a> {
         match &self.format {
             Format::Odm(_) => {
                 let survey = odm::survey(input, &odm::Limits::default()).map_err(|error| error.to_string())?;
-                Ok(Survey { records: survey.participants, broken: survey.broken })
+                let studies = survey.designs.into_iter().filter_map(|(study, _)| study).collect();
+                Ok(Survey { records: survey.participants, broken: survey.broken, studies })
             }
             Format::Csv { mapping, design, .. } => {
                 let mut rows = Rows::begin(input, mapping, design).map_err(|error| error.to_string())?;
@@ -103,7 +107,7 @@ impl<'a> Records<'a> {
                 while rows.next_row().map_err(|error: CsvError| error.to_string())?.is_some() {
                     records += 1;
                 }
-                Ok(Survey { records, broken: Report::default() })
+                Ok(Survey { records, broken: Report::default(), studies: BTreeSet::new() })
             }
         }
     }
