@@ -48,8 +48,20 @@ const NEVER_BELOW_DOMAIN: &[&str] = &[
 ];
 
 /// What may not even be somewhere below the formats: as below the domain, but for XML.
-const NEVER_BELOW_FORMATS: &[&str] =
-    &["aes-gcm", "async-nats", "axum", "hyper", "mio", "opentelemetry", "rand", "redb", "reqwest", "sled", "tokio", "tracing"];
+const NEVER_BELOW_FORMATS: &[&str] = &[
+    "aes-gcm",
+    "async-nats",
+    "axum",
+    "hyper",
+    "mio",
+    "opentelemetry",
+    "rand",
+    "redb",
+    "reqwest",
+    "sled",
+    "tokio",
+    "tracing",
+];
 
 /// What only the adapters may reach: nowhere below a service.
 const NEVER_BELOW_SERVICES: &[&str] = &[

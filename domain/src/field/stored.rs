@@ -135,6 +135,7 @@ pub(super) fn personal<T: DeserializeOwned>(
 }
 
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "the macro makes public types")]
 mod tests {
     use super::*;
     use crate::ids::Oid;

@@ -114,7 +114,9 @@ impl Place {
     /// No data directory is known, or the NATS elsewhere cannot be used.
     pub fn options(&self) -> Result<Options, CliError> {
         let data_dir = self.data_dir()?;
-        Ok(Options::new(&data_dir, &self.kms_dir(&data_dir)).elsewhere(self.elsewhere(&data_dir)?).read_store(self.read_store))
+        Ok(Options::new(&data_dir, &self.kms_dir(&data_dir))
+            .elsewhere(self.elsewhere(&data_dir)?)
+            .read_store(self.read_store))
     }
 
     /// The folder of root keys, for this data directory.
