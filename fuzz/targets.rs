@@ -10,9 +10,12 @@ use infra::archive::{ArchiveReader, ArchiveWriter};
 use infra::seal::peek;
 use serde_json::Value;
 
+/// What is done with any bytes.
+pub(crate) type Target = fn(&[u8]);
+
 /// Every target with the folder of its corpus in `fuzz/corpus`.
 #[cfg_attr(not(test), expect(dead_code, reason = "libFuzzer has one program a target"))]
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("archive", archive),
     ("commit", commit),
     ("csv", csv),

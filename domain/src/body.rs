@@ -64,7 +64,7 @@ fn visit(node: &mut Value, place: &mut String, found: &mut Found<'_>) {
                 return;
             }
             for (name, child) in fields {
-                descend(child, place, &name.replace('~', "~0").replace('/', "~1"), found);
+                descend(child, place, name, found);
             }
         }
         Value::Array(children) => {
@@ -78,10 +78,21 @@ fn visit(node: &mut Value, place: &mut String, found: &mut Found<'_>) {
 
 fn descend(child: &mut Value, place: &mut String, step: &str, found: &mut Found<'_>) {
     let length = place.len();
-    place.push('/');
-    place.push_str(step);
+    push_step(place, step);
     visit(child, place, found);
     place.truncate(length);
+}
+
+/// Goes one step down: `~` and `/` are written as RFC 6901 says.
+pub(crate) fn push_step(place: &mut String, step: &str) {
+    place.push('/');
+    for character in step.chars() {
+        match character {
+            '~' => place.push_str("~0"),
+            '/' => place.push_str("~1"),
+            other => place.push(other),
+        }
+    }
 }
 
 fn tag_of(inner: &Map<String, Value>) -> Option<(Scope, Part)> {

@@ -31,6 +31,10 @@ use serde_json::{Map, Value, json};
 use crate::history::Aggregate;
 use crate::scope::{DesignScoped, Erasable, Part, Personal, Scope, ScopeTag};
 
+mod stored;
+
+pub use stored::{Parts, RawValue, Reading};
+
 /// The JSON key under which a personal value stands in an open body.
 pub const PERSONAL: &str = "$personal";
 
@@ -76,6 +80,8 @@ pub trait Field: Sized {
     fn write(&self) -> Value;
     /// The inverse of [`Field::write`]; total on erased values.
     fn read(value: &Value) -> Result<Self, Malformed>;
+    /// The same from the text of a stored body, whose values stand apart.
+    fn read_stored(text: &RawValue, reading: &mut Reading<'_>) -> Result<Self, Malformed>;
     /// Reports each personal place below `path` with its scope.
     fn describe(path: &str, report: &mut dyn FnMut(&str, &'static str));
 }
@@ -96,6 +102,9 @@ impl<T: Structural + Serialize + DeserializeOwned> Field for T {
     }
     fn read(value: &Value) -> Result<Self, Malformed> {
         T::deserialize(value).map_err(|_| Malformed::at("value"))
+    }
+    fn read_stored(text: &RawValue, _: &mut Reading<'_>) -> Result<Self, Malformed> {
+        stored::structure(text)
     }
     fn describe(_: &str, _: &mut dyn FnMut(&str, &'static str)) {}
 }
@@ -133,6 +142,10 @@ impl<T: Serialize + DeserializeOwned, S: ScopeTag> Field for Personal<T, S> {
         let (scope, part, value) = read_personal(value)?;
         if scope == S::SCOPE { Ok(Self::in_part(part, value)) } else { Err(Malformed::at("scope")) }
     }
+    fn read_stored(text: &RawValue, reading: &mut Reading<'_>) -> Result<Self, Malformed> {
+        let (scope, part, value) = stored::personal(text, reading)?;
+        if scope == S::SCOPE { Ok(Self::in_part(part, value)) } else { Err(Malformed::at("scope")) }
+    }
     fn describe(path: &str, report: &mut dyn FnMut(&str, &'static str)) {
         report(path, S::SCOPE.as_str());
     }
@@ -144,6 +157,10 @@ impl<T: Serialize + DeserializeOwned> Field for DesignScoped<T> {
     }
     fn read(value: &Value) -> Result<Self, Malformed> {
         let (scope, part, value) = read_personal(value)?;
+        Ok(Self { scope, part, value })
+    }
+    fn read_stored(text: &RawValue, reading: &mut Reading<'_>) -> Result<Self, Malformed> {
+        let (scope, part, value) = stored::personal(text, reading)?;
         Ok(Self { scope, part, value })
     }
     fn describe(path: &str, report: &mut dyn FnMut(&str, &'static str)) {
@@ -158,6 +175,9 @@ impl<T: Field> Field for Option<T> {
     fn read(value: &Value) -> Result<Self, Malformed> {
         if value.is_null() { Ok(None) } else { T::read(value).map(Some) }
     }
+    fn read_stored(text: &RawValue, reading: &mut Reading<'_>) -> Result<Self, Malformed> {
+        if text.get() == "null" { Ok(None) } else { T::read_stored(text, reading).map(Some) }
+    }
     fn describe(path: &str, report: &mut dyn FnMut(&str, &'static str)) {
         T::describe(path, report);
     }
@@ -169,6 +189,12 @@ impl<T: Field> Field for Vec<T> {
     }
     fn read(value: &Value) -> Result<Self, Malformed> {
         value.as_array().ok_or_else(|| Malformed::at("list"))?.iter().map(T::read).collect()
+    }
+    fn read_stored(text: &RawValue, reading: &mut Reading<'_>) -> Result<Self, Malformed> {
+        let one = |(n, text): (usize, &RawValue)| {
+            reading.within(n.to_string().as_str(), |reading| T::read_stored(text, reading))
+        };
+        stored::list(text)?.into_iter().enumerate().map(one).collect()
     }
     fn describe(path: &str, report: &mut dyn FnMut(&str, &'static str)) {
         T::describe(&format!("{path}[]"), report);
@@ -210,6 +236,13 @@ macro_rules! fields {
             fn read(value: &serde_json::Value) -> Result<Self, $crate::field::Malformed> {
                 Ok(Self { $($field: $crate::field::Field::read(value.get(stringify!($field)).unwrap_or(&serde_json::Value::Null))
                     .map_err(|fault: $crate::field::Malformed| fault.within(stringify!($field)))?),* })
+            }
+            fn read_stored(
+                text: &$crate::field::RawValue,
+                reading: &mut $crate::field::Reading<'_>,
+            ) -> Result<Self, $crate::field::Malformed> {
+                let parts = $crate::field::Parts::of(text)?;
+                Ok(Self { $($field: parts.read(stringify!($field), reading)?),* })
             }
             fn describe(path: &str, report: &mut dyn FnMut(&str, &'static str)) {
                 $(<$type as $crate::field::Field>::describe(&format!("{path}.{}", stringify!($field)), report);)*

@@ -299,6 +299,11 @@ pub trait ReadStore: Send + Sync {
     /// One row.
     fn get(&self, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
 
+    /// Some rows, each where its key stands in `keys`.
+    fn get_many(&self, table: &str, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Failure> {
+        keys.iter().map(|key| self.get(table, key)).collect()
+    }
+
     /// Up to `limit` rows whose key begins with `prefix` and comes after `after`, in key order.
     fn scan(&self, table: &str, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, Failure>;
 

@@ -3,7 +3,7 @@
 //! - [`journal`]: the record, on JetStream. [`seal`]: the one place that encrypts. [`keys`]: the key tree and the KMS.
 //! - [`off_site`]: what stands elsewhere. [`backup`]: copies of the record, in the files of [`archive`].
 //! - [`exports`]: holds the files of exports, sealed.
-//! - [`store`]: the read store, on sled. [`nats_server`]: finds, starts and watches the server.
+//! - [`store`]: the read store, on redb or sled. [`nats_server`]: finds, starts and watches the server.
 //! - [`requests`]: the second door, a NATS micro service.
 //! - [`key_map`]: proves which keys went, and that no other did.
 //! - [`log`]: the Merkle log of a journal stream and its signed checkpoints.

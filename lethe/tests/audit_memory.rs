@@ -15,7 +15,7 @@ use domain::port::{Credentials, Failure, Progress, Tenant, Tenants, WaitingOn, W
 use domain::scope::{DesignScoped, Erasable, Part, Scope};
 use domain::study;
 use infra::chance::SystemClock;
-use infra::store::SledStore;
+use infra::store::RedbStore;
 use projection_svc::audit::Audit;
 use projection_svc::fold::{Model, Stores, model};
 use projection_svc::participants::Participants;
@@ -171,8 +171,8 @@ async fn read(url: &str, format: &str) -> (u64, u64) {
     (bytes, lines)
 }
 
-fn store(dir: &Path) -> Arc<SledStore> {
-    Arc::new(SledStore::open(dir).expect("opens").0)
+fn store(dir: &Path) -> Arc<RedbStore> {
+    Arc::new(RedbStore::open(dir).expect("opens").0)
 }
 
 #[tokio::test(flavor = "multi_thread")]

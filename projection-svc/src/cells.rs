@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::body::{self, Sections, Values};
-use domain::field::Field;
+use domain::field::{Field, Reading};
 use domain::port::{CellPlace, Cells, Failure, Opened};
 use domain::scope::{Extent, Part, Scope};
 use serde_json::Value;
@@ -66,22 +66,47 @@ pub async fn open<R: Field>(
     bytes: &[u8],
     wanted: impl Fn(Scope) -> bool,
 ) -> Result<OpenRow<R>, Failure> {
-    let stored = frame::decode(bytes).map_err(|detail| place.damaged(&detail))?;
     let mut sealed = SealedCells::new();
-    let mut withheld = BTreeSet::new();
+    let keep =
+        |cell: &Cell, bytes: Vec<u8>, values: &Values| drop(sealed.insert(cell.clone(), (bytes, values.clone())));
+    let (row, withheld) = read(cells, place, bytes, wanted, keep).await?;
+    Ok(OpenRow { row, sealed, withheld })
+}
+
+/// The same for whoever will not write the row again: its cells are not kept.
+///
+/// # Errors
+/// As [`open`].
+pub async fn show<R: Field>(
+    cells: &dyn Cells,
+    place: Place<'_>,
+    bytes: &[u8],
+    wanted: impl Fn(Scope) -> bool,
+) -> Result<OpenRow<R>, Failure> {
+    let (row, withheld) = read(cells, place, bytes, wanted, |_, _, _| {}).await?;
+    Ok(OpenRow { row, sealed: SealedCells::new(), withheld })
+}
+
+async fn read<R: Field>(
+    cells: &dyn Cells,
+    place: Place<'_>,
+    bytes: &[u8],
+    wanted: impl Fn(Scope) -> bool,
+    mut opened: impl FnMut(&Cell, Vec<u8>, &Values),
+) -> Result<(R, BTreeSet<Cell>), Failure> {
+    let stored = frame::decode(bytes).map_err(|detail| place.damaged(&detail))?;
+    let (mut sections, mut withheld) = (Sections::new(), BTreeSet::new());
     for (cell, cell_bytes) in stored.cells {
         if !wanted(cell.0) {
             withheld.insert(cell);
         } else if let Opened::Known(plain) = cells.open(&place.cell(&cell)?, &cell_bytes).await? {
             let values = serde_json::from_slice(&plain).map_err(|_| place.damaged("a cell holds no values"))?;
-            sealed.insert(cell, (cell_bytes, values));
+            opened(&cell, cell_bytes, &values);
+            sections.insert(cell, values);
         }
     }
-    let mut bodies = [stored.clear];
-    let mut sections: Sections = sealed.iter().map(|(cell, (_, values))| (cell.clone(), values.clone())).collect();
-    body::join(&mut bodies, &mut sections);
-    let row = R::read(&bodies[0]).map_err(|fault| place.damaged(&fault.to_string()))?;
-    Ok(OpenRow { row, sealed, withheld })
+    let row = R::read_stored(stored.clear, &mut Reading::of(0, &mut sections));
+    Ok((row.map_err(|fault| place.damaged(&fault.to_string()))?, withheld))
 }
 
 /// The row's bytes. A cell that is in `before` with the same values is kept as it is; one whose key is gone is left

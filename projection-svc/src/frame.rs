@@ -4,15 +4,16 @@
 
 use std::collections::BTreeMap;
 
+use domain::field::RawValue;
 use serde_json::Value;
 
 use crate::cells::Cell;
 
 /// A row as stored.
 #[derive(Debug)]
-pub(crate) struct StoredRow {
-    /// The structure.
-    pub clear: Value,
+pub(crate) struct StoredRow<'b> {
+    /// The structure, as text.
+    pub clear: &'b RawValue,
     /// The cells, sealed.
     pub cells: Vec<(Cell, Vec<u8>)>,
 }
@@ -40,7 +41,7 @@ fn push(bytes: &mut Vec<u8>, piece: &[u8]) {
 }
 
 /// Reads a row; otherwise what does not fit.
-pub(crate) fn decode(bytes: &[u8]) -> Result<StoredRow, String> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<StoredRow<'_>, String> {
     let mut rest = bytes;
     let count = number(&mut rest)?;
     let clear = serde_json::from_slice(pull(&mut rest)?).map_err(|_| "its clear part is no JSON".to_owned())?;
@@ -85,7 +86,7 @@ mod tests {
         let cells = BTreeMap::from([((Scope::HealthClinical, Part::all()), vec![1, 2, 3])]);
         let bytes = encode(&json!({"a": 1}), &cells);
         let row = decode(&bytes).expect("whole");
-        assert_eq!((row.clear, row.cells), (json!({"a": 1}), cells.into_iter().collect()));
+        assert_eq!((row.clear.get(), row.cells), (r#"{"a":1}"#, cells.into_iter().collect()));
         for end in 0..bytes.len() {
             assert!(decode(&bytes[..end]).is_err(), "cut at {end}");
         }

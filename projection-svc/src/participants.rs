@@ -269,25 +269,43 @@ pub async fn list(
     limit: usize,
 ) -> Result<Page<Participant>, Failure> {
     let limit = limit.max(1);
+    let (ids, next) = listed(tenant, study, sites, after, limit).await?;
+    let keys: Vec<RowKey> = ids.into_iter().map(|participant| key(study, participant)).collect();
+    let rows = view::get_many::<Participants>(tenant, &keys, &Visible::none()).await?;
+    let shown = |(_, open): view::Found<ParticipantRow>| match open.row {
+        ParticipantRow::Record(record) => Some(record.shown),
+        ParticipantRow::Numbered(_) => None,
+    };
+    Ok(Page { items: rows.into_iter().filter_map(shown).collect(), next })
+}
+
+/// Who stands on a page of the list, and where the next one begins.
+async fn listed(
+    tenant: &Tenant,
+    study: &StudyId,
+    sites: &Sites,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<(Vec<ParticipantId>, Option<String>), Failure> {
     let prefix = RowKey::plain(Some(study), NUMBERS);
-    let mut page = Page { items: Vec::new(), next: None };
-    let mut after = after.map(ToOwned::to_owned);
+    let (mut ids, mut after) = (Vec::with_capacity(limit), after.map(ToOwned::to_owned));
     loop {
-        let listed = view::scan::<Participants>(tenant, &prefix, after.as_deref(), limit, &Visible::none()).await?;
-        if listed.is_empty() {
-            return Ok(page);
-        }
-        for (key, open) in listed {
-            if page.items.len() == limit {
-                page.next = after;
-                return Ok(page);
+        // One more than is shown says whether there is another page.
+        let rows = view::scan::<Participants>(tenant, &prefix, after.as_deref(), limit + 1, &Visible::none()).await?;
+        let whole = rows.len() > limit;
+        for (key, open) in rows {
+            if ids.len() == limit {
+                return Ok((ids, after));
             }
             if let ParticipantRow::Numbered(numbered) = open.row
                 && sites.contains(&numbered.site)
             {
-                page.items.extend(show(tenant, study, &numbered.participant).await?);
+                ids.push(numbered.participant);
             }
             after = Some(key.rest);
+        }
+        if !whole {
+            return Ok((ids, None));
         }
     }
 }

@@ -399,17 +399,12 @@ pub async fn list(
     let more = entries.len() > limit;
     entries.truncate(limit);
     let next = entries.last().filter(|_| more).map(|(place, _)| place.clone());
-    let mut page = Page { items: Vec::with_capacity(entries.len()), next };
-    for (_, listed) in entries {
-        let key = query_key(study, person(listed.participant), &listed.query);
-        page.items.extend(
-            view::get_visible::<QueryLists>(tenant, &key, visible)
-                .await?
-                .and_then(shown)
-                .filter(|query| query.head.state != QueryState::Candidate || visible.shows_draft_by(query.head.by)),
-        );
-    }
-    Ok(page)
+    let key = |(_, listed): &Entry| query_key(study, person(listed.participant), &listed.query);
+    let keys: Vec<RowKey> = entries.iter().map(key).collect();
+    let rows = view::get_many::<QueryLists>(tenant, &keys, visible).await?;
+    let is_shown = |query: &Query| query.head.state != QueryState::Candidate || visible.shows_draft_by(query.head.by);
+    let queries = rows.into_iter().filter_map(|(_, open)| shown(open));
+    Ok(Page { items: queries.filter(is_shown).collect(), next })
 }
 
 /// Everything about one participant, read where it stands: however many queries the study has.

@@ -4,11 +4,12 @@
 //! hold a personal value outside a sealed cell, for the same reason an event cannot: it does not compile.
 //! In the store a row is its structure in the clear and one sealed cell for each (scope, part); see [`crate::cells`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use domain::Moment;
-use domain::field::{Field, Malformed};
+use domain::field::{Field, Malformed, Parts, RawValue, Reading};
 use domain::history::{Actor, Commit, DataSubject, Revision};
 use domain::ids::{CommandId, ParticipantId, StudyId};
 use domain::structural;
@@ -137,6 +138,13 @@ impl<T: Field> Field for Named<T> {
         let fields = value.as_object().ok_or_else(|| Malformed::at("names"))?;
         fields.iter().map(|(name, field)| Ok((name.clone(), T::read(field)?))).collect::<Result<_, _>>().map(Self)
     }
+    fn read_stored(text: &RawValue, reading: &mut Reading<'_>) -> Result<Self, Malformed> {
+        let one = |(name, text): (Cow<'_, str>, &RawValue)| {
+            let field = reading.within(&name, |reading| T::read_stored(text, reading))?;
+            Ok((name.into_owned(), field))
+        };
+        Parts::of(text)?.0.into_iter().map(one).collect::<Result<_, _>>().map(Self)
+    }
     fn describe(path: &str, report: &mut dyn FnMut(&str, &'static str)) {
         T::describe(&format!("{path}{{}}"), report);
     }
@@ -153,6 +161,11 @@ pub(crate) fn read_kind(value: &Value) -> Result<(&str, &Value), Malformed> {
     Ok((kind, value.get("row").unwrap_or(&Value::Null)))
 }
 
+/// The kind of row that a stored one says it is.
+pub(crate) fn kind_of<'t>(parts: &Parts<'t>) -> Result<&'t str, Malformed> {
+    serde_json::from_str(parts.get("kind").get()).map_err(|_| Malformed::at("kind"))
+}
+
 /// Declares the kinds of row that one table holds: `"stored-name" Variant(Type), …`.
 macro_rules! kinds {
     ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$vdoc:meta])* $stored:literal $variant:ident($type:ty)),+ $(,)? }) => {
@@ -167,6 +180,16 @@ macro_rules! kinds {
             fn read(value: &serde_json::Value) -> Result<Self, domain::field::Malformed> {
                 match $crate::row::read_kind(value)? {
                     $(($stored, row) => domain::field::Field::read(row).map(Self::$variant),)+
+                    _ => Err(domain::field::Malformed::at("kind")),
+                }
+            }
+            fn read_stored(
+                text: &domain::field::RawValue,
+                reading: &mut domain::field::Reading<'_>,
+            ) -> Result<Self, domain::field::Malformed> {
+                let parts = domain::field::Parts::of(text)?;
+                match $crate::row::kind_of(&parts)? {
+                    $($stored => parts.read("row", reading).map(Self::$variant),)+
                     _ => Err(domain::field::Malformed::at("kind")),
                 }
             }

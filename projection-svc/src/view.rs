@@ -30,6 +30,25 @@ pub(crate) async fn get_visible<P: Projection>(
     }
 }
 
+/// Some rows of a projection, opened as far as `visible` goes, in this order; those that are not there are left out.
+pub(crate) async fn get_many<P: Projection>(
+    tenant: &Tenant,
+    keys: &[RowKey],
+    visible: &Visible,
+) -> Result<Vec<Found<P::Row>>, Failure> {
+    let store = tenant.store.as_ref();
+    let stored: Vec<Vec<u8>> = keys.iter().map(RowKey::bytes).collect();
+    let rows = served::<P, _>(store, |table| store.get_many(table, &stored))?;
+    let mut found = Vec::with_capacity(rows.len());
+    for (key, bytes) in keys.iter().zip(rows) {
+        if let Some(bytes) = bytes {
+            let open = open::<P>(tenant, key, &bytes, |scope| visible.contains(scope)).await?;
+            found.push((key.clone(), open));
+        }
+    }
+    Ok(found)
+}
+
 /// Up to `limit` rows whose key begins as `prefix` does, after the key that ends with `after`.
 pub(crate) async fn scan<P: Projection>(
     tenant: &Tenant,
@@ -81,7 +100,7 @@ async fn open<P: Projection>(
     bytes: &[u8],
     wanted: impl Fn(Scope) -> bool,
 ) -> Result<OpenRow<P::Row>, Failure> {
-    cells::open(tenant.cells.as_ref(), Place { projection: P::NAME, key }, bytes, wanted).await
+    cells::show(tenant.cells.as_ref(), Place { projection: P::NAME, key }, bytes, wanted).await
 }
 
 #[cfg(test)]

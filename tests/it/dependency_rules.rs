@@ -40,6 +40,7 @@ const NEVER_BELOW_DOMAIN: &[&str] = &[
     "opentelemetry",
     "quick-xml",
     "rand",
+    "redb",
     "reqwest",
     "sled",
     "tokio",
@@ -47,8 +48,20 @@ const NEVER_BELOW_DOMAIN: &[&str] = &[
 ];
 
 /// What may not even be somewhere below the formats: as below the domain, but for XML.
-const NEVER_BELOW_FORMATS: &[&str] =
-    &["aes-gcm", "async-nats", "axum", "hyper", "mio", "opentelemetry", "rand", "reqwest", "sled", "tokio", "tracing"];
+const NEVER_BELOW_FORMATS: &[&str] = &[
+    "aes-gcm",
+    "async-nats",
+    "axum",
+    "hyper",
+    "mio",
+    "opentelemetry",
+    "rand",
+    "redb",
+    "reqwest",
+    "sled",
+    "tokio",
+    "tracing",
+];
 
 /// What only the adapters may reach: nowhere below a service.
 const NEVER_BELOW_SERVICES: &[&str] = &[
@@ -58,6 +71,7 @@ const NEVER_BELOW_SERVICES: &[&str] = &[
     "cryptoki",
     "object_store",
     "opentelemetry",
+    "redb",
     "reqwest",
     "ring",
     "sled",
@@ -84,6 +98,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("opentelemetry_sdk", &["infra"]),
     ("prometheus", &["infra"]),
     ("quick-xml", &["command-svc", "exchange"]), // ODM
+    ("redb", &["infra"]),
     // The KMS in OpenBao is a server; the demo and the tests are clients of our own API.
     ("reqwest", &["infra", "lethe", "tests"]),
     ("ring", &["infra"]), // signatures

@@ -30,13 +30,17 @@ fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     let mut seeds: Vec<_> = fs::read_dir(corpus(target))
         .unwrap_or_else(|error| panic!("fuzz/corpus/{target} cannot be read: {error}"))
         .map(|entry| {
-            let path = entry.unwrap().path();
-            (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap())
+            let path = entry.expect("an entry").path();
+            (name_of(&path), fs::read(&path).expect("a seed that can be read"))
         })
         .collect();
     seeds.sort();
     assert!(!seeds.is_empty(), "fuzz/corpus/{target} is empty");
     seeds
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem().expect("an entry has a name").to_string_lossy().into_owned()
 }
 
 /// One change to an input.
@@ -188,8 +192,8 @@ fn each_target_has_a_corpus_and_a_program() {
     let names = |folder: &str| {
         let folder = corpus("..").join(folder);
         let mut names: Vec<_> = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+            .expect("the folder can be read")
+            .map(|entry| name_of(&entry.expect("an entry").path()))
             .collect();
         names.sort();
         names
@@ -212,7 +216,7 @@ fn the_corpus_of_archives_is_what_is_written() {
         let written = written(label, sequences);
         let path = corpus("archive").join(name);
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(&path, &written).unwrap();
+            fs::write(&path, &written).expect("the corpus can be written");
         }
         assert!(
             fs::read(&path).is_ok_and(|kept| kept == written),
@@ -222,18 +226,18 @@ fn the_corpus_of_archives_is_what_is_written() {
 }
 
 fn written(label: &str, sequences: &[u64]) -> Vec<u8> {
-    let origin = Origin::parse(&"acme".parse().unwrap(), label).unwrap();
+    let origin = Origin::parse(&"acme".parse().expect("valid"), label).expect("a label");
     let from = sequences.first().copied().unwrap_or(1);
-    let mut writer = ArchiveWriter::new(Vec::new(), ArchiveHeader { origin, from }).unwrap();
+    let mut writer = ArchiveWriter::new(Vec::new(), ArchiveHeader { origin, from }).expect("memory takes it");
     for sequence in sequences {
         let message = RawMessage {
             sequence: *sequence,
             subject: format!("lethe.acme.{label}.{sequence}"),
             headers: vec![("Nats-Expected-Last-Subject-Sequence".to_owned(), "0".to_owned())],
             payload: vec![b'x'; 40].into(),
-            stored_at: OffsetDateTime::from_unix_timestamp(1_760_000_000).unwrap(),
+            stored_at: OffsetDateTime::from_unix_timestamp(1_760_000_000).expect("a time"),
         };
-        writer.push(&message).unwrap();
+        writer.push(&message).expect("they are in order");
     }
-    writer.finish().unwrap()
+    writer.finish().expect("memory takes it")
 }

@@ -75,6 +75,9 @@ async fn a_command_over_nats_is_the_command_over_http() {
     home.stop().await;
 }
 
+/// The subject's words, headers, body; the status and the code that must come back.
+type Case<'c> = (&'c [&'c str], &'c [(&'c str, &'c str)], String, u16, &'c str);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_are_those_of_http() {
     let home = Home::new().await;
@@ -86,7 +89,7 @@ async fn refusals_are_those_of_http() {
         "items": [{"group": "VS", "item": "SYSBP", "value": "121", "reason": "typo"}]});
     assert_eq!(integrator.ask(&to, &[], vital_signs("120").to_string()).await.status, 200);
 
-    let cases: [(&[&str], &[(&str, &str)], String, u16, &str); 7] = [
+    let cases: [Case<'_>; 7] = [
         (&to, &[], "{".into(), 400, "malformed-json"),
         (&to, &[], changed.to_string(), 428, "tag-required"),
         (&to, &[("If-Match", "\"1\"")], changed.to_string(), 412, "tag-differs"),

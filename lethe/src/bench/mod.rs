@@ -5,9 +5,11 @@
 //! - `fill`: invented participants, sent through the bulk route.
 //! - `views`: what is asked, and how long the answers take; `still`: a server that does nothing but answer.
 //! - `exports`: how much memory an export of the whole study takes.
+//! - `counted`: how long the figures of the study take.
 //! - `figures`: medians and spreads, as a table and as JSON.
 
 mod append;
+mod counted;
 mod exports;
 mod figures;
 mod fill;
@@ -48,6 +50,7 @@ pub async fn query(plan: &Plan, ground: &Ground) -> Result<Figures, CliError> {
     let mut figures = Figures::of(plan);
     views::measure(plan, &scene, &mut figures).await?;
     exports::measure(plan, &scene, &mut figures).await?;
+    counted::measure(plan, &scene, &mut figures).await?;
     scene.close();
     Ok(figures)
 }

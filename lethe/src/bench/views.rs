@@ -111,7 +111,7 @@ fn count(body: &Value) -> usize {
 }
 
 /// Asks `requests` times in all, `clients` at a time: each as soon as its last answer is there. How long each took.
-async fn ask(
+pub(super) async fn ask(
     client: &Client,
     paths: &Arc<Vec<String>>,
     clients: usize,

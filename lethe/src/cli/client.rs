@@ -154,7 +154,7 @@ impl Client {
     async fn by_line(&self, request: RequestBuilder, mut each: impl FnMut(Value)) -> Result<(), ApiError> {
         let mut response = refuse(request.send().await.map_err(no_answer)?).await?;
         let mut pending = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
+        while let Some(chunk) = response.chunk().await.map_err(cut)? {
             pending.extend_from_slice(&chunk);
             while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = pending.drain(..=end).collect();

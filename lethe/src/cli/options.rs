@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use infra::keys::kms::KmsConfig;
 use infra::nats_server::NatsElsewhere;
+use infra::store::Engine;
 
 use super::CliError;
 use crate::platform::{Elsewhere, Options};
@@ -26,6 +27,9 @@ pub struct Place {
     /// `s3://bucket/prefix?endpoint=…` (docs/backup.md). Without it an erasure asks for --accept-single-copy.
     #[arg(long, env = "LETHE_OFF_SITE", value_name = "PLACE", value_parser = place)]
     off_site: Option<infra::off_site::Place>,
+    /// What keeps the read models: `redb` or `sled` (docs/adr/0033). Those of the other one are set aside and built anew.
+    #[arg(long, env = "LETHE_READ_STORE", value_name = "redb|sled", default_value_t)]
+    read_store: Engine,
     #[command(flatten)]
     nats: Nats,
 }
@@ -110,7 +114,9 @@ impl Place {
     /// No data directory is known, or the NATS elsewhere cannot be used.
     pub fn options(&self) -> Result<Options, CliError> {
         let data_dir = self.data_dir()?;
-        Ok(Options::new(&data_dir, &self.kms_dir(&data_dir)).elsewhere(self.elsewhere(&data_dir)?))
+        Ok(Options::new(&data_dir, &self.kms_dir(&data_dir))
+            .elsewhere(self.elsewhere(&data_dir)?)
+            .read_store(self.read_store))
     }
 
     /// The folder of root keys, for this data directory.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use domain::ids::{StudyId, TenantId};
+use infra::store::Engine;
 use serde::{Deserialize, Serialize};
 
 use super::StartError;
@@ -14,6 +15,7 @@ use super::StartError;
 /// A data directory that this process alone uses.
 pub(super) struct DataDir {
     path: PathBuf,
+    read_store: Engine,
     /// Locked as long as it is open.
     _lock: File,
 }
@@ -48,7 +50,18 @@ impl DataDir {
         lock.try_lock().map_err(|_| StartError::InUse { path: path.to_owned() })?;
         // What a process that was killed left behind would send others to an address where nobody is.
         let _ = fs::remove_file(path.join(RUN));
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), read_store: Engine::default(), _lock: lock })
+    }
+
+    /// With read models that this engine keeps.
+    pub(super) fn with_read_store(mut self, engine: Engine) -> Self {
+        self.read_store = engine;
+        self
+    }
+
+    /// What keeps the read models.
+    pub(super) fn read_store(&self) -> Engine {
+        self.read_store
     }
 
     /// A folder in it, made if need be.

@@ -27,6 +27,7 @@ use domain::ids::{Environment, Label, OrganisationId, StudyId, TenantId, UserId}
 use domain::permit::{Role, Sites};
 use domain::port::{Credentials, Dice};
 use infra::chance::{SystemClock, SystemDice};
+use infra::store::Engine;
 use infra::telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -48,6 +49,7 @@ use inner::Inner;
 pub struct Options {
     data_dir: PathBuf,
     elsewhere: Elsewhere,
+    read_store: Engine,
     listen: SocketAddr,
     install_nats_server: bool,
     metrics: Metrics,
@@ -61,6 +63,7 @@ impl Options {
         Self {
             data_dir: data_dir.to_owned(),
             elsewhere: Elsewhere::files(kms_dir),
+            read_store: Engine::default(),
             listen,
             install_nats_server: false,
             metrics: Metrics::default(),
@@ -72,6 +75,13 @@ impl Options {
     #[must_use]
     pub fn elsewhere(mut self, elsewhere: Elsewhere) -> Self {
         self.elsewhere = elsewhere;
+        self
+    }
+
+    /// With read models that this engine keeps.
+    #[must_use]
+    pub fn read_store(mut self, engine: Engine) -> Self {
+        self.read_store = engine;
         self
     }
 

@@ -17,7 +17,7 @@ use infra::journal::JetStreamJournal;
 use infra::nats_server::{NatsServer, NatsServerOptions, TenantAccount, locate, locate_or_install};
 use infra::off_site::{CopiedLedger, NoLedger};
 use infra::seal::Sealer;
-use infra::store::{Opening, SledStore};
+use infra::store::{Engine, Opening};
 use projection_svc::{JournalState, Runner, Visible, erasures, participants, studies};
 
 use super::backup_watch::BackupWatch;
@@ -38,7 +38,7 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 /// Opens everything under the data directory.
 pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     options.elsewhere.refuse_inside(&options.data_dir)?;
-    let data_dir = DataDir::take(&options.data_dir)?;
+    let data_dir = DataDir::take(&options.data_dir)?.with_read_store(options.read_store);
     let tenants = data_dir.tenants()?;
     let nats = nats(&options.elsewhere, options.install_nats_server, &data_dir, &tenants).await?;
     let registry = Arc::new(Registry::default());
@@ -127,7 +127,7 @@ pub(super) async fn tenant(
     record.checkpoints.check_at_start(&expected).await?;
     let ledger = ledger(&vault, &client, id, &expected).await?;
     let cells: Arc<dyn Cells> = sealer;
-    let store: Arc<dyn ReadStore> = Arc::new(read_store(&data_dir.tenant(id).join("store"))?);
+    let store = read_store(data_dir.read_store(), &data_dir.tenant(id).join("store"))?;
     let runner = Runner::open(id.clone(), Arc::clone(&journal), Arc::clone(&cells), Arc::clone(&store))?;
     let runner = Arc::new(runner);
     runner.start().await?;
@@ -202,8 +202,8 @@ async fn catch_up(
     Ok(())
 }
 
-fn read_store(dir: &Path) -> Result<SledStore, StartError> {
-    let (store, opening) = SledStore::open(dir)?;
+fn read_store(engine: Engine, dir: &Path) -> Result<Arc<dyn ReadStore>, StartError> {
+    let (store, opening) = infra::store::open(engine, dir)?;
     if let Opening::SetAside(path) = opening {
         tracing::warn!(path = %path.display(), "the read models did not open: they are set aside and built anew");
     }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::answer::{Wanted, at};
 use super::kept::Snapshot;
 use super::person::Person;
-use super::plan::{Plan, Progress, people};
+use super::plan::{Missing, Plan, Progress, people};
 use super::state::Names;
 
 /// Forms and required values. `expected` is the sum of the four after it, always.
@@ -64,8 +64,9 @@ pub struct SiteCompleteness {
 pub fn completeness(snapshot: &Snapshot, wanted: &Wanted<'_>) -> Completeness {
     let mut sites: BTreeMap<SiteId, FormCounts> = BTreeMap::new();
     let nothing = Plan::default();
+    let mut missing = Missing::new(&snapshot.state.names);
     for (_, person, plan) in people(&snapshot.state, &snapshot.plans, wanted) {
-        *at(&mut sites, &person.site) += of(person, plan.unwrap_or(&nothing), &snapshot.state.names);
+        *at(&mut sites, &person.site) += of(person, plan.unwrap_or(&nothing), &snapshot.state.names, &mut missing);
     }
     let mut total = FormCounts::default();
     sites.values().for_each(|counts| total += *counts);
@@ -73,7 +74,7 @@ pub fn completeness(snapshot: &Snapshot, wanted: &Wanted<'_>) -> Completeness {
     Completeness { total, sites }
 }
 
-fn of(person: &Person, plan: &Plan, names: &Names) -> FormCounts {
+fn of<'a>(person: &'a Person, plan: &'a Plan, names: &'a Names, missing: &mut Missing<'a>) -> FormCounts {
     let forms = plan.forms(person, names);
     let mut counts = FormCounts { expected: forms.len() as u64, ..FormCounts::default() };
     for progress in forms.values() {
@@ -85,7 +86,6 @@ fn of(person: &Person, plan: &Plan, names: &Names) -> FormCounts {
         } += 1;
     }
     let begun = person.forms.iter().filter(|(_, state)| state.stands());
-    let missing = begun.map(|(form, state)| plan.missing(&names.form_of(*form).form, state, names).len() as u64);
-    counts.missing_items = missing.sum();
+    counts.missing_items = begun.map(|(form, state)| missing.on(plan, *form, state).len() as u64).sum();
     counts
 }

@@ -9,8 +9,12 @@ use domain::port::{Failure, Tenant};
 use domain::scope::Erasable;
 
 use super::{FigureRow, Happenings, days_key};
-use crate::row::person;
+use crate::row::{RowKey, person};
+use crate::shown::Visible;
 use crate::view;
+
+/// Of how many participants the days are read at a time.
+const AT_ONCE: usize = 1024;
 
 /// The day of each visit of each participant, as it was last said; erased where its key is gone.
 pub(super) type VisitDays = BTreeMap<ParticipantId, BTreeMap<VisitKey, Erasable<Day>>>;
@@ -22,12 +26,15 @@ pub(super) async fn read(
     people: impl Iterator<Item = ParticipantId>,
     sequence: u64,
 ) -> Result<VisitDays, Failure> {
+    let people: Vec<ParticipantId> = people.collect();
     let mut found = VisitDays::new();
-    for participant in people {
-        let row = view::get::<Happenings>(tenant, &days_key(study, person(participant))).await?;
-        if let Some(FigureRow::Days(row)) = row {
-            let said = row.days.into_iter().filter(|day| day.sequence <= sequence);
-            found.insert(participant, said.map(|day| (day.visit, day.on.value)).collect());
+    for some in people.chunks(AT_ONCE) {
+        let keys: Vec<RowKey> = some.iter().map(|id| days_key(study, person(*id))).collect();
+        for (key, open) in view::get_many::<Happenings>(tenant, &keys, &Visible::all()).await? {
+            if let (Some(whose), FigureRow::Days(row)) = (key.person, open.row) {
+                let said = row.days.into_iter().filter(|day| day.sequence <= sequence);
+                found.insert(ParticipantId(whose.0), said.map(|day| (day.visit, day.on.value)).collect());
+            }
         }
     }
     Ok(found)

@@ -116,9 +116,9 @@ impl Figures {
         let state = match moment {
             Moment::Now(_) => self.current(tenant, study).await?,
             earlier => {
-                let mut state = State::default();
+                let mut state = Arc::default();
                 read_on(tenant, study, &mut state, earlier).await?;
-                Arc::new(state)
+                state
             }
         };
         let at = match moment {
@@ -137,9 +137,7 @@ impl Figures {
         if kept.incarnation != incarnation {
             *kept = Kept { incarnation, state: Arc::default() };
         }
-        // Whoever still holds the state of before keeps it; otherwise it is taken further in place.
-        let state = Arc::make_mut(&mut kept.state);
-        if let Err(failure) = read_on(tenant, study, state, Moment::Now(OffsetDateTime::UNIX_EPOCH)).await {
+        if let Err(failure) = read_on(tenant, study, &mut kept.state, Moment::Now(OffsetDateTime::UNIX_EPOCH)).await {
             *kept = Kept::default();
             return Err(failure);
         }
@@ -179,12 +177,17 @@ fn incarnation(tenant: &Tenant, study: &StudyId) -> Result<u64, Failure> {
 }
 
 /// Takes in what happened after the state, up to `moment`.
-async fn read_on(tenant: &Tenant, study: &StudyId, state: &mut State, moment: Moment) -> Result<(), Failure> {
+async fn read_on(tenant: &Tenant, study: &StudyId, state: &mut Arc<State>, moment: Moment) -> Result<(), Failure> {
     let prefix = RowKey::plain(Some(study), STEPS);
     loop {
         let after = step_key(state.sequence);
         let rows = view::scan::<Happenings>(tenant, &prefix, Some(&after), AT_ONCE, &Visible::none()).await?;
         let whole = rows.len() == AT_ONCE;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // Whoever still holds the state of before keeps it; otherwise it is taken further in place.
+        let state = Arc::make_mut(state);
         for (key, open) in rows {
             let sequence = key.rest.strip_prefix(STEPS).and_then(|number| number.parse().ok());
             let (Some(sequence), FigureRow::Happened(happened)) = (sequence, open.row) else {

@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 
 use domain::ids::{ParticipantId, SiteId};
-use domain::participant::{Blocker, Place, QueryKind, VisitKey};
+use domain::participant::{Blocker, ItemKey, Place, QueryKind, VisitKey};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::answer::{Page, Wanted, Whose, at};
 use super::kept::Snapshot;
 use super::person::{FormState, Person};
-use super::plan::{Plan, Progress, people};
+use super::plan::{Missing, Plan, Progress, people};
 use super::state::Names;
 
 /// How many things are listed of one record; its counts are of all.
@@ -71,9 +71,11 @@ pub struct PersonReadiness {
 pub fn readiness(snapshot: &Snapshot, wanted: &Wanted<'_>) -> Readiness {
     let mut sites: BTreeMap<SiteId, ReadyCounts> = BTreeMap::new();
     let mut page = Page::of(wanted);
+    let names = &snapshot.state.names;
+    let mut missing = Missing::new(names);
     for (id, person, plan) in people(&snapshot.state, &snapshot.plans, wanted) {
         let mut by_kind: BTreeMap<&str, u64> = BTreeMap::new();
-        let find = |say: &mut Say<'_>| find(person, plan, &snapshot.state.names, say);
+        let mut find = |say: &mut Say<'_>| find((person, plan), names, &mut missing, say);
         find(&mut |kind, _| *by_kind.entry(kind).or_default() += 1);
         at(&mut sites, &person.site).count(&by_kind);
         page.offer(id, || {
@@ -118,7 +120,12 @@ impl ReadyCounts {
 type Say<'a> = dyn FnMut(&'static str, &dyn Fn() -> Blocker) + 'a;
 
 /// Everything that hinders in a record.
-fn find(person: &Person, plan: Option<&Plan>, names: &Names, say: &mut Say<'_>) {
+fn find<'a>(
+    (person, plan): (&'a Person, Option<&'a Plan>),
+    names: &'a Names,
+    missing: &mut Missing<'a>,
+    say: &mut Say<'_>,
+) {
     let Some(plan) = plan else {
         say("no-design", &|| Blocker::NoDesign {});
         return;
@@ -132,11 +139,12 @@ fn find(person: &Person, plan: Option<&Plan>, names: &Names, say: &mut Say<'_>) 
     not_come(person, plan, names, say);
     for (form, progress) in plan.forms(person, names) {
         if progress == Progress::NotStarted {
-            say("form-not-started", &|| Blocker::FormNotStarted { form: form.clone() });
+            say("form-not-started", &|| Blocker::FormNotStarted { form: form.key() });
         }
     }
     for (number, state) in person.forms.iter().filter(|(_, state)| state.stands()) {
-        of_form(person, (*number, state), plan, names, say);
+        let missing = missing.on(plan, *number, state);
+        of_form(person, (*number, state), plan, (names, &missing), say);
     }
 }
 
@@ -157,12 +165,18 @@ fn not_come(person: &Person, plan: &Plan, names: &Names, say: &mut Say<'_>) {
     }
 }
 
-fn of_form(person: &Person, (number, state): (u32, &FormState), plan: &Plan, names: &Names, say: &mut Say<'_>) {
+fn of_form(
+    person: &Person,
+    (number, state): (u32, &FormState),
+    plan: &Plan,
+    (names, missing): (&Names, &[ItemKey]),
+    say: &mut Say<'_>,
+) {
     let form = names.form_of(number);
     if !state.completed {
         say("form-not-complete", &|| Blocker::FormNotComplete { form: form.clone() });
     }
-    for item in plan.missing(&form.form, state, names) {
+    for item in missing {
         say("missing-item", &|| Blocker::MissingItem { form: form.clone(), item: item.clone() });
     }
     for (item, _) in state.items.iter().filter(|(_, item)| !item.computed && !item.verified) {
@@ -181,7 +195,7 @@ fn of_form(person: &Person, (number, state): (u32, &FormState), plan: &Plan, nam
 #[cfg(test)]
 pub(super) fn of(person: &Person, plan: &Plan, names: &Names) -> Vec<Blocker> {
     let mut found = Vec::new();
-    find(person, Some(plan), names, &mut |kind, blocker| {
+    find((person, Some(plan)), names, &mut Missing::new(names), &mut |kind, blocker| {
         let blocker = blocker();
         assert_eq!(blocker.kind(), kind, "counted as what it is");
         found.push(blocker);

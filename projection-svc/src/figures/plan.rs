@@ -1,11 +1,12 @@
 //! What a design asks for, ready to be counted against.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use domain::design::{FormDef, Ref, StudyDesign, Window};
 use domain::history::CommitHash;
 use domain::ids::Oid;
-use domain::participant::{FormKey, ItemKey, LeftOut, VisitKey, left_out_items, required_items};
+use domain::participant::{FormKey, ItemKey, LeftOut, left_out_items, required_items};
 
 use super::person::{FormState, Person};
 use super::state::{Names, State};
@@ -118,7 +119,7 @@ impl Plan {
 
     /// The items that must be there and are not: of each occurrence of a group that was begun, and of each group that
     /// must be there.
-    pub(super) fn missing(&self, form: &Oid, state: &FormState, names: &Names) -> Vec<ItemKey> {
+    fn missing(&self, form: &Oid, state: &FormState, names: &Names) -> Vec<ItemKey> {
         let items: BTreeMap<(&Oid, u32, &Oid), bool> = state
             .items
             .iter()
@@ -140,21 +141,19 @@ impl Plan {
 
     /// Every form that is expected of somebody, and how far it is. A visit counts once it took place, or did not: its
     /// forms are those of the design, and those that were begun beside.
-    pub(super) fn forms(&self, person: &Person, names: &Names) -> BTreeMap<FormKey, Progress> {
+    pub(super) fn forms<'a>(&'a self, person: &'a Person, names: &'a Names) -> BTreeMap<FormAt<'a>, Progress> {
         let begun = person.forms.iter().filter(|(_, state)| state.removed || state.stands());
-        let begun: BTreeMap<FormKey, &FormState> =
-            begun.map(|(number, state)| (names.form_of(*number).clone(), state)).collect();
-        let mut visits: BTreeMap<VisitKey, bool> =
-            person.visits.iter().map(|(visit, state)| (visit.clone(), state.started)).collect();
+        let begun: Vec<(&FormKey, &FormState)> = begun.map(|(number, state)| (names.form_of(*number), state)).collect();
+        let said = person.visits.iter().map(|(visit, state)| ((&visit.visit, visit.visit_repeat), state.started));
+        let mut visits: BTreeMap<(&Oid, u32), bool> = said.collect();
         for (form, state) in &begun {
-            *visits.entry(form.visit()).or_default() |= state.stands();
+            *visits.entry((&form.visit, form.visit_repeat)).or_default() |= state.stands();
         }
         let mut forms = BTreeMap::new();
-        for (VisitKey { visit, visit_repeat }, took_place) in visits {
-            for (form, must) in self.visit(&visit).into_iter().flat_map(|visit| &visit.forms) {
-                let must = took_place && *must;
-                let form = FormKey { visit: visit.clone(), visit_repeat, form: form.clone(), form_repeat: 1 };
-                forms.insert(form, if must { Progress::NotStarted } else { Progress::NotApplicable });
+        for ((visit, visit_repeat), took_place) in visits {
+            for (form, must) in self.visit(visit).into_iter().flat_map(|visit| &visit.forms) {
+                let at = FormAt { visit, visit_repeat, form, form_repeat: 1 };
+                forms.insert(at, if took_place && *must { Progress::NotStarted } else { Progress::NotApplicable });
             }
         }
         for (form, state) in begun {
@@ -163,9 +162,59 @@ impl Plan {
                 (false, true) => Progress::Complete,
                 (false, false) => Progress::Begun,
             };
-            forms.insert(form, progress);
+            let FormKey { visit, visit_repeat, form, form_repeat } = form;
+            forms.insert(FormAt { visit, visit_repeat: *visit_repeat, form, form_repeat: *form_repeat }, progress);
         }
         forms
+    }
+}
+
+/// Where a form stands. Thousands of participants have the same few: they are not written down for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FormAt<'a> {
+    visit: &'a Oid,
+    visit_repeat: u32,
+    form: &'a Oid,
+    form_repeat: u32,
+}
+
+impl FormAt<'_> {
+    pub(super) fn key(self) -> FormKey {
+        let (visit, form) = (self.visit.clone(), self.form.clone());
+        FormKey { visit, visit_repeat: self.visit_repeat, form, form_repeat: self.form_repeat }
+    }
+}
+
+/// What is missing on forms, found once for all that are alike.
+pub(super) struct Missing<'a> {
+    names: &'a Names,
+    known: BTreeMap<Alike, Rc<[ItemKey]>>,
+}
+
+/// The plan by its address, the number of the form, and which items of it are answered.
+type Alike = (*const Plan, u32, Vec<(u32, bool)>);
+
+/// How many are remembered at most.
+const KNOWN_MAX: usize = 4096;
+
+impl<'a> Missing<'a> {
+    pub(super) fn new(names: &'a Names) -> Self {
+        Self { names, known: BTreeMap::new() }
+    }
+
+    /// The items that must be on this form of somebody and are not.
+    pub(super) fn on(&mut self, plan: &'a Plan, form: u32, state: &FormState) -> Rc<[ItemKey]> {
+        let answered = state.items.iter().map(|(number, item)| (*number, item.answered)).collect();
+        let alike = (std::ptr::from_ref(plan), form, answered);
+        if let Some(known) = self.known.get(&alike) {
+            return Rc::clone(known);
+        }
+        if self.known.len() >= KNOWN_MAX {
+            self.known.clear();
+        }
+        let missing: Rc<[ItemKey]> = plan.missing(&self.names.form_of(form).form, state, self.names).into();
+        self.known.insert(alike, Rc::clone(&missing));
+        missing
     }
 }
 

@@ -1,7 +1,7 @@
 //! The read store on sled 0.34: one database a tenant, one tree a table.
 //!
-//! sled is no durability barrier (its flush calls `sync_file_range`, never `fsync`) and may corrupt, so nothing that
-//! cannot be rebuilt lives here. A store that does not open is set aside and built anew.
+//! sled is no durability barrier: its flush calls `sync_file_range`, never `fsync`. What it keeps in memory grows with the
+//! store: a record of every page, and up to 64 pages in each of the 256 parts of its cache before that counts one of them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -9,15 +9,11 @@ use std::path::{Path, PathBuf};
 use domain::port::{Change, Failure, ReadStore, Row};
 use sled::{Batch, Config, Db, Tree};
 
-/// Memory that sled may use for pages, in bytes.
+use super::redb::FILE as OTHER;
+use super::{FORMAT, FORMAT_KEY, Opening, Trouble, failed, open_or_set_aside};
+
+/// Memory that sled may use for pages, in bytes, as far as it counts them.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
-
-/// What says that the database is ours, and in which layout.
-const FORMAT_KEY: &str = "format";
-const FORMAT: &str = "lethe-read-store-1";
-
-/// A file in the store's folder that says: found corrupt while it served; do not open it again.
-const DAMAGED: &str = "lethe-damaged";
 
 /// The read models of one tenant.
 #[derive(Debug, Clone)]
@@ -26,49 +22,14 @@ pub struct SledStore {
     dir: PathBuf,
 }
 
-/// What was found where the store should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Opening {
-    /// Nothing: a new one was made.
-    Fresh,
-    /// The store.
-    Existing,
-    /// Something that does not open. It lies at this path now, and a new one was made.
-    SetAside(PathBuf),
-}
-
-/// Why there is no store to be had from a folder.
-enum Trouble {
-    /// What is there is no store of ours, or a broken one.
-    Damaged(String),
-    /// It may be whole, but cannot be opened now: another process has it, the disk is full.
-    Unavailable(String),
-}
-
 impl SledStore {
     /// Opens the store in `dir`, or makes one.
     ///
     /// # Errors
     /// `Unavailable` when neither works: the folder cannot be written, or another process holds the store.
     pub fn open(dir: &Path) -> Result<(Self, Opening), Failure> {
-        match database(dir) {
-            Ok((db, opening)) => Ok((Self { db, dir: dir.to_owned() }, opening)),
-            Err(Trouble::Unavailable(cause)) => Err(Failure::unavailable("the read store", cause)),
-            Err(Trouble::Damaged(cause)) => {
-                let aside = set_aside(dir)?;
-                tracing::error!(
-                    cause,
-                    path = %aside.display(),
-                    "the read store does not open: it is set aside and will be built again from the journal"
-                );
-                let (db, _) = database(dir).map_err(|trouble| match trouble {
-                    Trouble::Damaged(cause) | Trouble::Unavailable(cause) => {
-                        Failure::unavailable("the read store", cause)
-                    }
-                })?;
-                Ok((Self { db, dir: dir.to_owned() }, Opening::SetAside(aside)))
-            }
-        }
+        let (db, opening) = open_or_set_aside(dir, database)?;
+        Ok((Self { db, dir: dir.to_owned() }, opening))
     }
 
     fn tree(&self, table: &str) -> Result<Tree, Failure> {
@@ -76,24 +37,14 @@ impl SledStore {
     }
 
     fn failed(&self, table: &str, error: &sled::Error) -> Failure {
-        match trouble(error) {
-            Trouble::Damaged(_) => {
-                // Whether or not this can be written: the failure says what to do.
-                if let Err(error) = std::fs::write(self.dir.join(DAMAGED), table) {
-                    tracing::error!(%error, "the damaged read store could not be marked");
-                }
-                let detail = "the store says that it is corrupt: start again, and it is set aside and built anew";
-                Failure::damaged(format!("the table {table} of the read store"), detail)
-            }
-            Trouble::Unavailable(cause) => Failure::unavailable("the read store", cause),
-        }
+        failed(&self.dir, table, trouble(error))
     }
 }
 
 /// Opens or makes the database, and sees that it is ours.
 fn database(dir: &Path) -> Result<(Db, Opening), Trouble> {
-    if dir.join(DAMAGED).exists() {
-        return Err(Trouble::Damaged("it was found corrupt while it served".to_owned()));
+    if dir.join(OTHER).exists() {
+        return Err(Trouble::Damaged("it is kept by another engine".to_owned()));
     }
     let config = Config::default().path(dir).cache_capacity(CACHE_BYTES);
     // On some damage sled panics instead of saying so.
@@ -124,18 +75,6 @@ fn trouble(error: &sled::Error) -> Trouble {
         }
         _ => Trouble::Damaged(error.to_string()),
     }
-}
-
-/// Renames the folder to the first free `<dir>.damaged-<n>`.
-fn set_aside(dir: &Path) -> Result<PathBuf, Failure> {
-    let name = |n: u32| {
-        let mut name = dir.as_os_str().to_owned();
-        name.push(format!(".damaged-{n}"));
-        PathBuf::from(name)
-    };
-    let free = (1..).map(name).find(|path| !path.exists()).expect("there are more numbers than folders");
-    std::fs::rename(dir, &free).map_err(|error| Failure::unavailable("the read store", error))?;
-    Ok(free)
 }
 
 impl ReadStore for SledStore {
@@ -173,6 +112,3 @@ impl ReadStore for SledStore {
         self.db.drop_tree(table).map(drop).map_err(|error| self.failed(table, &error))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,262 @@
+//! The read store on redb: one file a tenant, one table a table.
+//!
+//! What is applied is seen at once and reaches the disk within [`DURABLE_EVERY`], with everything before it and in that
+//! order: a crash may take the last moments back, rows and checkpoints together. When it is opened, the checksum of every
+//! page is looked at.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use domain::port::{Change, Failure, ReadStore, Row};
+use redb::{
+    Builder, Database, Durability, ReadableDatabase as _, TableDefinition, TableError, TransactionError,
+    WriteTransaction,
+};
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use super::{FORMAT, FORMAT_KEY, Opening, Trouble, failed, open_or_set_aside};
+
+/// The file in the store's folder.
+pub(super) const FILE: &str = "rows.redb";
+
+/// Memory for pages that were read or wait to be written, in bytes.
+const CACHE_BYTES: usize = 32 * 1024 * 1024;
+
+/// How long what was applied may wait for the disk.
+const DURABLE_EVERY: Duration = Duration::from_secs(1);
+
+/// What says whose file it is. No table of a read model has such a name.
+const ABOUT: &str = "!about";
+
+/// A table's rows.
+type Rows<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
+
+/// The read models of one tenant.
+#[derive(Debug)]
+pub struct RedbStore {
+    db: Arc<Database>,
+    dir: PathBuf,
+    /// Told that something waits for the disk. Taken away to end the thread that listens.
+    written: Option<Sender<()>>,
+    syncing: Option<JoinHandle<()>>,
+}
+
+impl RedbStore {
+    /// Opens the store in `dir`, or makes one.
+    ///
+    /// # Errors
+    /// `Unavailable` when neither works: the folder cannot be written, or another process holds the store.
+    pub fn open(dir: &Path) -> Result<(Self, Opening), Failure> {
+        let (db, opening) = open_or_set_aside(dir, database)?;
+        let (db, (written, waiting)) = (Arc::new(db), channel());
+        let syncing = std::thread::Builder::new().name("read-store".to_owned()).spawn({
+            let db = Arc::clone(&db);
+            move || sync_now_and_then(&db, &waiting)
+        });
+        let syncing = Some(syncing.map_err(|error| Failure::unavailable("the read store", error))?);
+        Ok((Self { db, dir: dir.to_owned(), written: Some(written), syncing }, opening))
+    }
+
+    fn failed(&self, table: &str, error: impl Into<redb::Error>) -> Failure {
+        failed(&self.dir, table, trouble(error))
+    }
+
+    /// Reads a table; none: there is no such table.
+    fn read<T>(
+        &self,
+        table: &str,
+        read: impl FnOnce(&redb::ReadOnlyTable<&'static [u8], &'static [u8]>) -> Result<T, redb::StorageError>,
+    ) -> Result<Option<T>, Failure> {
+        let reading = self.db.begin_read().map_err(|error| self.failed(table, error))?;
+        match reading.open_table(Rows::new(table)) {
+            Ok(rows) => read(&rows).map(Some).map_err(|error| self.failed(table, error)),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(self.failed(table, error)),
+        }
+    }
+
+    /// Carries out a change, whole or not at all.
+    fn write(
+        &self,
+        table: &str,
+        change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), Failure> {
+        let carry_out = || -> Result<(), redb::Error> {
+            let mut writing = begin(&self.db)?;
+            writing.set_durability(Durability::None)?;
+            change(&writing)?;
+            Ok(writing.commit()?)
+        };
+        carry_out().map_err(|error| self.failed(table, error))?;
+        if let Some(written) = &self.written {
+            // The other end goes only with this one.
+            let _ = written.send(());
+        }
+        Ok(())
+    }
+}
+
+/// What was applied last is written down before the file is closed.
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        self.written.take();
+        if let Some(syncing) = self.syncing.take()
+            && syncing.join().is_err()
+        {
+            tracing::error!(
+                "what keeps the read store on disk has panicked: the read models catch up at the next start"
+            );
+        }
+    }
+}
+
+/// Begins to write as soon as nobody else does. While the disk is waited for, other tasks get another thread.
+fn begin(db: &Database) -> Result<WriteTransaction, TransactionError> {
+    match db.try_begin_write() {
+        Err(TransactionError::WouldBlock) => {}
+        begun => return begun,
+    }
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(|| db.begin_write()),
+        Ok(_) | Err(_) => db.begin_write(),
+    }
+}
+
+/// Brings what was applied to the disk, until nobody applies anything any more.
+fn sync_now_and_then(db: &Database, written: &Receiver<()>) {
+    while written.recv().is_ok() {
+        // Whatever comes meanwhile goes along.
+        let last = is_gone_within(written, DURABLE_EVERY);
+        if let Err(error) = sync(db) {
+            tracing::error!(%error, "the read store was not brought to the disk");
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+fn sync(db: &Database) -> Result<(), redb::Error> {
+    // A durable commit takes every one before it along.
+    Ok(db.begin_write()?.commit()?)
+}
+
+/// Waits for so long, or until the other end goes away: whether it did.
+fn is_gone_within(written: &Receiver<()>, time: Duration) -> bool {
+    let began = Instant::now();
+    loop {
+        match written.recv_timeout(time.saturating_sub(began.elapsed())) {
+            Ok(()) => {}
+            Err(RecvTimeoutError::Timeout) => return false,
+            Err(RecvTimeoutError::Disconnected) => return true,
+        }
+    }
+}
+
+/// Opens or makes the database, and sees that it is ours.
+fn database(dir: &Path) -> Result<(Database, Opening), Trouble> {
+    let unavailable = |error: std::io::Error| Trouble::Unavailable(error.to_string());
+    std::fs::create_dir_all(dir).map_err(unavailable)?;
+    let file = dir.join(FILE);
+    if !file.exists() && std::fs::read_dir(dir).map_err(unavailable)?.next().is_some() {
+        return Err(Trouble::Damaged("it is kept by another engine, or is something else".to_owned()));
+    }
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    // No damage should make it panic; if one does, the store can still be built again.
+    let db = catch_unwind(AssertUnwindSafe(|| builder.create(&file)))
+        .map_err(|_| Trouble::Damaged("redb panicked while it opened it".to_owned()))?
+        .map_err(trouble)?;
+    let opening = about(&db)?;
+    Ok((db, opening))
+}
+
+/// Reads whose file it is, or says so in a new one.
+fn about(db: &Database) -> Result<Opening, Trouble> {
+    const FIRST: TableDefinition<'_, &str, &str> = TableDefinition::new(ABOUT);
+    let reading = db.begin_read().map_err(trouble)?;
+    match reading.open_table(FIRST) {
+        Ok(about) => match about.get(FORMAT_KEY).map_err(trouble)? {
+            Some(format) if format.value() == FORMAT => Ok(Opening::Existing),
+            Some(_) | None => Err(Trouble::Damaged("it has another layout".to_owned())),
+        },
+        Err(TableError::TableDoesNotExist(_)) if reading.list_tables().map_err(trouble)?.next().is_none() => {
+            let writing = db.begin_write().map_err(trouble)?;
+            writing.open_table(FIRST).map_err(trouble)?.insert(FORMAT_KEY, FORMAT).map_err(trouble)?;
+            writing.commit().map_err(trouble)?;
+            Ok(Opening::Fresh)
+        }
+        Err(TableError::TableDoesNotExist(_)) => Err(Trouble::Damaged("it is a database of something else".to_owned())),
+        Err(error) => Err(trouble(error)),
+    }
+}
+
+fn trouble(error: impl Into<redb::Error>) -> Trouble {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    match error.into() {
+        redb::Error::Io(io) if !matches!(io.kind(), InvalidData | InvalidInput | UnexpectedEof) => {
+            Trouble::Unavailable(io.to_string())
+        }
+        // Whoever holds it may be another process: never set such a store aside.
+        error @ (redb::Error::DatabaseAlreadyOpen | redb::Error::PreviousIo | redb::Error::DatabaseClosed) => {
+            Trouble::Unavailable(error.to_string())
+        }
+        error => Trouble::Damaged(error.to_string()),
+    }
+}
+
+impl ReadStore for RedbStore {
+    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let found = self.read(table, |rows| Ok(rows.get(key)?.map(|value| value.value().to_vec())))?;
+        Ok(found.flatten())
+    }
+
+    fn get_many(&self, table: &str, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Failure> {
+        let found = self.read(table, |rows| {
+            let one = |key: &Vec<u8>| Ok(rows.get(key.as_slice())?.map(|value| value.value().to_vec()));
+            keys.iter().map(one).collect::<Result<Vec<_>, redb::StorageError>>()
+        })?;
+        Ok(found.unwrap_or_else(|| vec![None; keys.len()]))
+    }
+
+    fn scan(&self, table: &str, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, Failure> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let from = match after {
+            Some(after) if after >= prefix => Excluded(after),
+            Some(_) | None => Included(prefix),
+        };
+        let found = self.read(table, |rows| {
+            let mut found = Vec::new();
+            for row in rows.range::<&[u8]>((from, Unbounded))?.take(limit) {
+                let (key, value) = row?;
+                if !key.value().starts_with(prefix) {
+                    break;
+                }
+                found.push((key.value().to_vec(), value.value().to_vec()));
+            }
+            Ok(found)
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
+    fn apply(&self, table: &str, changes: &[Change]) -> Result<(), Failure> {
+        self.write(table, |writing| {
+            let mut rows = writing.open_table(Rows::new(table))?;
+            for change in changes {
+                match change {
+                    Change::Put { key, value } => rows.insert(key.as_slice(), value.as_slice())?,
+                    Change::Delete { key } => rows.remove(key.as_slice())?,
+                };
+            }
+            Ok(())
+        })
+    }
+
+    fn drop_table(&self, table: &str) -> Result<(), Failure> {
+        self.write(table, |writing| Ok(writing.delete_table(Rows::new(table)).map(drop)?))
+    }
+}
