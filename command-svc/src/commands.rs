@@ -13,6 +13,7 @@ use crate::execute::Request;
 use crate::exports::Exports;
 use crate::governing::GoverningCache;
 use crate::numbers::NumberKeys;
+use crate::states::States;
 
 /// The write side of one process, for all its tenants.
 pub struct Commands {
@@ -21,6 +22,7 @@ pub struct Commands {
     pub(crate) dice: Arc<dyn Dice>,
     pub(crate) erasures: ErasureTrigger,
     pub(crate) governing: GoverningCache,
+    pub(crate) states: States,
     pub(crate) numbers: NumberKeys,
     pub(crate) reauthentication: Arc<dyn Reauthentication>,
     pub(crate) exports: Exports,
@@ -55,8 +57,22 @@ impl Commands {
         erasures: ErasureTrigger,
         reauthentication: Arc<dyn Reauthentication>,
     ) -> Arc<Self> {
-        let (governing, numbers, exports) = (GoverningCache::default(), NumberKeys::default(), Exports::default());
-        Arc::new(Self { tenants, clock, dice, erasures, governing, numbers, reauthentication, exports })
+        let (governing, states) = (GoverningCache::default(), States::default());
+        let (numbers, exports) = (NumberKeys::default(), Exports::default());
+        Arc::new(Self { tenants, clock, dice, erasures, governing, states, numbers, reauthentication, exports })
+    }
+
+    /// Drops what is kept open in memory and not vouched for any more. To be called every second or so, for as long as
+    /// commands are taken.
+    pub async fn sweep(&self) {
+        self.states.begin_sweep();
+        for id in self.states.tenants() {
+            let vouched = match self.tenants.tenant(&id) {
+                Some(tenant) => tenant.keys.vouch().await.ok(),
+                None => None,
+            };
+            self.states.sweep(&id, vouched);
+        }
     }
 
     /// A request with a new command id, captured now.

@@ -66,6 +66,14 @@ impl GoverningCache {
         Ok(folded)
     }
 
+    /// The state of `stream` as it is remembered, otherwise as it stands now. For what finds out by itself that it has moved.
+    pub async fn remembered<G: Fold>(&self, tenant: &Tenant, stream: &StreamId) -> Result<Arc<Folded<G>>, Refusal> {
+        match self.kept(stream) {
+            Some(kept) => Ok(kept),
+            None => self.current(tenant, stream).await,
+        }
+    }
+
     /// The study's environment, which it keeps for good; none if there is no such study.
     pub async fn environment(&self, tenant: &Tenant, study: &StudyId) -> Result<Option<Environment>, Refusal> {
         let stream = StreamId::in_study(&tenant.id, study, Aggregate::Study, study);

@@ -65,6 +65,8 @@ pub(crate) struct State {
     keys: BTreeSet<Key>,
     shredded: BTreeSet<Key>,
     fenced: BTreeSet<Target>,
+    vouched: u64,
+    loads: usize,
     receipts: BTreeMap<Target, Shredded>,
     root: u64,
     off_site: bool,
@@ -114,6 +116,11 @@ impl World {
     /// How many commits there are.
     pub(crate) fn commits(&self) -> usize {
         self.state().commits.len()
+    }
+
+    /// How often a stream was read.
+    pub(crate) fn loads(&self) -> usize {
+        self.state().loads
     }
 
     /// What was tried to append, in order.
@@ -198,7 +205,9 @@ impl World {
     pub(crate) fn restore(&self, backup: State, stream: &StreamId) {
         let mut state = self.state();
         let newer: Vec<Stored> = state.commits.iter().filter(|c| c.header.stream == *stream).cloned().collect();
+        let vouched = state.vouched + 1;
         *state = backup;
+        state.vouched = vouched;
         let there = state.commits.iter().filter(|commit| commit.header.stream == *stream).count();
         for mut commit in newer.into_iter().skip(there) {
             commit.position.sequence = state.commits.len() as u64 + 1;
