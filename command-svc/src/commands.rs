@@ -1,6 +1,7 @@
 //! What the write side works with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::ids::{CommandId, CorrelationId};
@@ -14,6 +15,9 @@ use crate::exports::Exports;
 use crate::governing::GoverningCache;
 use crate::numbers::NumberKeys;
 use crate::states::States;
+
+/// How often what is kept in memory is gone through.
+const SWEPT_EVERY: Duration = Duration::from_secs(1);
 
 /// The write side of one process, for all its tenants.
 pub struct Commands {
@@ -62,13 +66,21 @@ impl Commands {
         Arc::new(Self { tenants, clock, dice, erasures, governing, states, numbers, reauthentication, exports })
     }
 
-    /// Drops what is kept open in memory and not vouched for any more. To be called every second or so, for as long as
-    /// commands are taken.
-    pub async fn sweep(&self) {
+    /// Drops what is kept open in memory and not vouched for any more, again and again, for ever.
+    pub async fn keep_sweeping(&self) {
+        loop {
+            tokio::time::sleep(SWEPT_EVERY).await;
+            self.sweep().await;
+        }
+    }
+
+    /// Drops what is kept open in memory and not vouched for any more.
+    pub(crate) async fn sweep(&self) {
         self.states.begin_sweep();
         for id in self.states.tenants() {
             let vouched = match self.tenants.tenant(&id) {
-                Some(tenant) => tenant.keys.vouch().await.ok(),
+                // Who does not answer vouches for nothing.
+                Some(tenant) => tokio::time::timeout(SWEPT_EVERY, tenant.keys.vouch()).await.ok().and_then(Result::ok),
                 None => None,
             };
             self.states.sweep(&id, vouched);

@@ -1,6 +1,6 @@
 //! The folded state of governing streams, kept between commands.
 //!
-//! Only of streams that hold nothing about a person: what is kept in memory outlives an erasure.
+//! Only of streams that hold nothing about a person: what is kept here outlives an erasure (`states.rs` has what does not).
 
 use std::any::Any;
 use std::collections::BTreeMap;
