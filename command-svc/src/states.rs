@@ -18,11 +18,11 @@ use serde_json::Value;
 /// How many states are kept.
 const STATES_MAX: usize = 16_384;
 
-/// How many bytes they may take, by an estimate that is rather too high.
-const BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How many bytes they may take, by an estimate: twenty forms of four values are about 40 KiB.
+const BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// A state that no command has asked for in so many sweeps is dropped.
-const SWEEPS_UNUSED_MAX: u64 = 600;
+const SWEEPS_UNUSED_MAX: u64 = 120;
 
 /// What a state takes beside what its events say, bytes.
 const STATE_BYTES: usize = 1024;
@@ -71,10 +71,10 @@ impl<D: Decider> Known<D> {
 /// About how much what a body says takes in a state: its fields lie in maps, so each has a node and a key there.
 fn weight(body: &Value) -> usize {
     match body {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 16,
-        Value::String(text) => 32 + text.len(),
-        Value::Array(values) => 32 + values.iter().map(weight).sum::<usize>(),
-        Value::Object(fields) => 48 + fields.values().map(|value| 32 + weight(value)).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => 24 + text.len(),
+        Value::Array(values) => 24 + values.iter().map(weight).sum::<usize>(),
+        Value::Object(fields) => 24 + fields.values().map(|value| 16 + weight(value)).sum::<usize>(),
     }
 }
 
