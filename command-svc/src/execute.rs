@@ -327,13 +327,7 @@ impl<D: Decider> Work<'_, D> {
         Ok(Done { revision, tag, position, events: 0, items, made: None })
     }
 
-    fn draft(
-        &self,
-        facts: &[D::Event],
-        expected: Tail,
-        guard: Option<(StreamId, Tail)>,
-        now: OffsetDateTime,
-    ) -> Draft {
+    fn draft(&self, facts: &[D::Event], expected: Tail, guard: Option<(StreamId, Tail)>, now: OffsetDateTime) -> Draft {
         Draft {
             stream: self.stream.clone(),
             expected,

@@ -6,7 +6,7 @@
 //! expects where it ends, and what is answered without a write is asked of the journal first (ADR 0030).
 
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::decider::{Decider, Fold as _};
@@ -90,7 +90,7 @@ struct Shelf {
     uses: u64,
     sweeps: u64,
     bytes: usize,
-    slots: HashMap<StreamId, Slot>,
+    slots: BTreeMap<StreamId, Slot>,
     by_use: BTreeMap<u64, StreamId>,
 }
 
@@ -154,7 +154,7 @@ impl States {
     pub(crate) fn tenants(&self) -> Vec<TenantId> {
         let shelf = self.lock();
         let tenants = shelf.slots.keys().map(|stream| &stream.journal.tenant);
-        tenants.collect::<std::collections::BTreeSet<_>>().into_iter().cloned().collect()
+        tenants.collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 
     /// Drops the states of a tenant that are not vouched for by this number (none: by none), and those that nobody uses.

@@ -186,10 +186,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(command(json!({"type": "complete-form", "visit": "V1", "form": "VS"}))),
         1 => Just(command(json!({"type": "reopen-form", "visit": "V1", "form": "VS", "reason": "more came"}))),
     ];
-    let scope = prop_oneof![
-        Just(domain::scope::Scope::HealthClinical),
-        Just(domain::scope::Scope::HealthFreeText),
-    ];
+    let scope = prop_oneof![Just(domain::scope::Scope::HealthClinical), Just(domain::scope::Scope::HealthFreeText),];
     prop_oneof![
         12 => (0..2_usize, what, proptest::option::weighted(0.5, 0..12_u64))
             .prop_map(|(by, what, expected)| Act::Send { by, what, expected }),
@@ -242,9 +239,7 @@ impl Site {
                 told(&result)
             }
             Act::Again { by, of } => match self.sent.get(*of) {
-                Some((what, request)) => {
-                    told(&Client(&self.processes[*by], &self.tenant).send_as(what, request).await)
-                }
+                Some((what, request)) => told(&Client(&self.processes[*by], &self.tenant).send_as(what, request).await),
                 None => String::new(),
             },
             Act::Freeze(on) => {
@@ -263,7 +258,8 @@ impl Site {
                 let data_subject = DataSubject(Uuid::from_u128(1));
                 let target = domain::port::Target { data_subject, scope: *scope, part: None };
                 self.world.fence(&[target]).await.expect("fenced");
-                self.system(json!({"type": "fence", "erasure": Uuid::from_u128(9), "scopes": [scope], "values": []})).await
+                self.system(json!({"type": "fence", "erasure": Uuid::from_u128(9), "scopes": [scope], "values": []}))
+                    .await
             }
             Act::Forget => {
                 self.processes.iter().for_each(|process| process.states.forget(DataSubject(Uuid::from_u128(1))));
