@@ -66,6 +66,7 @@ pub(crate) struct State {
     shredded: BTreeSet<Key>,
     fenced: BTreeSet<Target>,
     vouched: u64,
+    deaf: bool,
     loads: usize,
     receipts: BTreeMap<Target, Shredded>,
     root: u64,
@@ -116,6 +117,11 @@ impl World {
     /// How many commits there are.
     pub(crate) fn commits(&self) -> usize {
         self.state().commits.len()
+    }
+
+    /// Nobody hears of a fence, as for the rest of a lease when its announcement was lost.
+    pub(crate) fn set_deaf(&self) {
+        self.state().deaf = true;
     }
 
     /// How often a stream was read.

@@ -52,7 +52,7 @@ impl Keys for World {
     async fn fence(&self, targets: &[Target]) -> Result<(), Failure> {
         self.ask("key tree", "fence".into(), |state| {
             state.fenced.extend(targets.iter().cloned());
-            state.vouched += 1;
+            state.vouched += u64::from(!state.deaf);
         })
     }
 

@@ -164,6 +164,30 @@ async fn after_a_fence_nothing_that_was_opened_before_it_is_used_or_kept() {
     assert_eq!(commands.states.held(), (0, 0), "nor stays what nobody can vouch for");
 }
 
+/// A marker takes what earlier commits say, also for who has not heard of the fence yet.
+#[tokio::test]
+async fn behind_a_marker_nothing_is_known_of_what_it_took() {
+    let scope = domain::scope::Scope::HealthClinical;
+    let marker = command(json!({"type": "fence", "erasure": Uuid::from_u128(9), "scopes": [scope], "values": []}));
+    for marked_here in [true, false] {
+        let (world, commands, tenant, _) = live_study().await;
+        let other = another_process(&world);
+        let client = Client(&commands, &tenant);
+        client.enrol().await;
+        client.send(&save("SYSBP", "120")).await.expect("saved");
+        world.set_deaf();
+        let target = domain::port::Target { data_subject: DataSubject(Uuid::from_u128(1)), scope, part: None };
+        world.fence(&[target]).await.expect("fenced");
+        let principal = Principal::system(acme(), Environment::Test);
+        let marked = Request { principal, ..client.request() };
+        let by = if marked_here { &commands } else { &other };
+        Client(by, &tenant).send_as(&marker, &marked).await.expect("marked");
+        assert_eq!(commands.states.held().0, usize::from(!marked_here));
+        let told = client.send_after(3, &save("SYSBP", "120")).await;
+        assert!(told.is_err(), "it was told that this is what stands there: {told:?}");
+    }
+}
+
 /// What happens to the participant, or around.
 #[derive(Debug, Clone)]
 enum Act {
