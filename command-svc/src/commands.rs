@@ -1,6 +1,7 @@
 //! What the write side works with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::ids::{CommandId, CorrelationId};
@@ -13,6 +14,10 @@ use crate::execute::Request;
 use crate::exports::Exports;
 use crate::governing::GoverningCache;
 use crate::numbers::NumberKeys;
+use crate::states::States;
+
+/// How often what is kept in memory is gone through.
+const SWEPT_EVERY: Duration = Duration::from_secs(1);
 
 /// The write side of one process, for all its tenants.
 pub struct Commands {
@@ -21,6 +26,7 @@ pub struct Commands {
     pub(crate) dice: Arc<dyn Dice>,
     pub(crate) erasures: ErasureTrigger,
     pub(crate) governing: GoverningCache,
+    pub(crate) states: States,
     pub(crate) numbers: NumberKeys,
     pub(crate) reauthentication: Arc<dyn Reauthentication>,
     pub(crate) exports: Exports,
@@ -55,8 +61,30 @@ impl Commands {
         erasures: ErasureTrigger,
         reauthentication: Arc<dyn Reauthentication>,
     ) -> Arc<Self> {
-        let (governing, numbers, exports) = (GoverningCache::default(), NumberKeys::default(), Exports::default());
-        Arc::new(Self { tenants, clock, dice, erasures, governing, numbers, reauthentication, exports })
+        let (governing, states) = (GoverningCache::default(), States::default());
+        let (numbers, exports) = (NumberKeys::default(), Exports::default());
+        Arc::new(Self { tenants, clock, dice, erasures, governing, states, numbers, reauthentication, exports })
+    }
+
+    /// Drops what is kept open in memory and not vouched for any more, again and again, for ever.
+    pub async fn keep_sweeping(&self) {
+        loop {
+            tokio::time::sleep(SWEPT_EVERY).await;
+            self.sweep().await;
+        }
+    }
+
+    /// Drops what is kept open in memory and not vouched for any more.
+    pub(crate) async fn sweep(&self) {
+        self.states.begin_sweep();
+        for id in self.states.tenants() {
+            let vouched = match self.tenants.tenant(&id) {
+                // Who does not answer vouches for nothing.
+                Some(tenant) => tokio::time::timeout(SWEPT_EVERY, tenant.keys.vouch()).await.ok().and_then(Result::ok),
+                None => None,
+            };
+            self.states.sweep(&id, vouched);
+        }
     }
 
     /// A request with a new command id, captured now.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use domain::decider::{Command as _, Context, Decider, Fold, ItemOutcome, Made, Recorded};
 use domain::design::content_hash;
 use domain::field::Fact;
-use domain::history::{BodyDigest, Commit, EventType, OpenEvent, Position, Revision, StreamId, Tail};
+use domain::history::{ActorKind, BodyDigest, Commit, EventType, OpenEvent, Position, Revision, StreamId, Tail};
 use domain::ids::{CommandId, CorrelationId};
 use domain::permit::{Principal, may_command};
 use domain::port::{Draft, Receipt, Tenant};
@@ -16,6 +16,7 @@ use tracing::{Instrument, Level};
 use crate::commands::Commands;
 use crate::governing::{self, Folded};
 use crate::refusal::{Answer, Refusal};
+use crate::states::Known;
 
 /// How often a command is decided anew because others wrote to its stream.
 const ATTEMPTS_MAX: u32 = 12;
@@ -105,7 +106,7 @@ impl Commands {
         self.check_environment(tenant, stream, &name, &request.principal).await?;
         let work = Work::<D> { tenant, stream, command, request, digest: digest(stream, command) };
         for attempt in 0..ATTEMPTS_MAX {
-            match self.attempt(&work).await {
+            match self.attempt(&work, attempt == 0).await {
                 Err(Refusal::Contended) => tokio::time::sleep(self.pause(attempt)).await,
                 outcome => return outcome,
             }
@@ -141,55 +142,91 @@ impl Commands {
         longest * u32::from(u16::from_be_bytes([first, second])) / u32::from(u16::MAX)
     }
 
-    async fn attempt<D: Decider>(&self, work: &Work<'_, D>) -> Result<Done, Refusal> {
-        let Work { tenant, stream, command, request, .. } = *work;
-        let loaded = async { Ok(tenant.journal.load(stream, Tail::default()).await?) };
-        let (governor, ruler) = (D::governed_by(stream), D::ruled_by(stream));
-        let (commits, governing, rules) = tokio::try_join!(
-            loaded,
-            self.state_of::<D::Governing>(tenant, governor.as_ref()),
-            self.state_of::<D::Rules>(tenant, ruler.as_ref())
-        )?;
-        if let Some(done) = work.carried_out_before(&commits)? {
-            return Ok(done);
-        }
-        let mut state = work.fold(&commits)?;
-        if command.reads_parts() {
-            governing::supply(&*tenant.journal, stream, &mut state).await?;
-        }
-        let tail = commits.last().map_or_else(Tail::default, Commit::tail);
-        let now = self.clock.now();
-        let context = Context {
-            now,
-            captured_at: request.captured_at.unwrap_or(now),
-            principal: &request.principal,
-            command: request.command,
-            stream,
-            tail,
-            expected: request.expected,
-            governing: &governing.state,
-            rules: &rules.state,
+    /// Decides once and stores what follows. What is known in memory may be behind: then the append finds out, and whoever is
+    /// told that there is nothing to do, or why not, is told so by the journal.
+    async fn attempt<D: Decider>(&self, work: &Work<'_, D>, is_first: bool) -> Result<Done, Refusal> {
+        // Asked before anything is read: a fence that comes after makes what was read before it useless.
+        let vouched = if D::KEPT { work.tenant.keys.vouch().await.ok() } else { None };
+        let kept = vouched.and_then(|vouched| self.states.take::<D>(work.stream, vouched));
+        let mut ground = match kept {
+            Some(known) if is_first => self.remembered(work, known).await?,
+            kept => self.read(work, kept.unwrap_or_default()).await?,
         };
-        let facts = state.decide(command, &context).map_err(|rejection| Refusal::Rejected(Answer::of(&rejection)))?;
-        if facts.is_empty() {
-            return work.nothing_new(&state, commits.last()).await;
+        let outcome = self.on_ground(work, &mut ground).await;
+        // What may have moved, or may hold what a marker took, is read again by the next one.
+        let is_known = !matches!(outcome, Err(Refusal::Contended | Refusal::Failed(_)))
+            && work.request.principal.actor.kind != ActorKind::System;
+        if let Some(vouched) = vouched.filter(|_| is_known) {
+            self.states.put(work.stream, vouched, ground.known);
         }
-        let current = state.tag(command, tail.revision);
-        if request.expected.is_some_and(|expected| expected != current) {
-            return Err(Refusal::tag_differs(current));
-        }
+        outcome
+    }
+
+    async fn on_ground<D: Decider>(&self, work: &Work<'_, D>, ground: &mut Ground<D>) -> Result<Done, Refusal> {
+        let Work { tenant, stream, request, .. } = *work;
+        let (facts, now) = loop {
+            if ground.known.commands.contains(&request.command) {
+                let commits = tenant.journal.load(stream, Tail::default()).await?;
+                return work.carried_out_before(&commits)?.ok_or(Refusal::Contended);
+            }
+            let now = self.clock.now();
+            match work.decide(ground, now) {
+                Ok(facts) if !facts.is_empty() => break (facts, now),
+                _ if !ground.is_current => *ground = self.read(work, std::mem::take(&mut ground.known)).await?,
+                Ok(_) => return work.nothing_new(&ground.known).await,
+                Err(refused) => return Err(refused),
+            }
+        };
         if let Some(number) = D::gives_number(&facts).cloned() {
             self.claim_number(tenant, stream, number, request).await?;
         }
         // The first commit has no history of its own in which a marker could stand, so the governing stream guards it.
-        let guarded = D::GUARDED || tail.revision == Revision::NONE;
-        let guard = governor.filter(|_| guarded).map(|stream| (stream, governing.tail));
-        let draft = work.draft(&facts, tail, guard, &context);
+        let guarded = D::GUARDED || ground.known.tail.revision == Revision::NONE;
+        let guard = D::governed_by(stream).filter(|_| guarded).map(|stream| (stream, ground.governing.tail));
+        let draft = work.draft(&facts, ground.known.tail, guard, now);
+        let events = if D::KEPT { draft.events.clone() } else { Vec::new() };
         let receipt = tenant.journal.append(draft).await?;
+        let done = work.appended(&mut ground.known.state, &facts, &receipt, now);
+        ground.known.goes_on(receipt.tail, &receipt.position, request.command, &events);
         match D::refusal(&facts) {
             Some(refused) => Err(Refusal::Rejected(Answer::of(&refused))),
-            None => Ok(work.appended(state, &facts, receipt, &context)),
+            None => Ok(done),
         }
+    }
+
+    /// The ground of a decision as far as it is remembered. If each commit is guarded by the governing stream, its append
+    /// finds out whether that has moved, too.
+    async fn remembered<D: Decider>(&self, work: &Work<'_, D>, known: Known<D>) -> Result<Ground<D>, Refusal> {
+        let (governor, ruler) = (D::governed_by(work.stream), D::ruled_by(work.stream));
+        let governing = match &governor {
+            Some(stream) if D::GUARDED => self.governing.remembered(work.tenant, stream).await?,
+            governor => self.state_of::<D::Governing>(work.tenant, governor.as_ref()).await?,
+        };
+        let rules = self.state_of::<D::Rules>(work.tenant, ruler.as_ref()).await?;
+        Ok(Ground { known, governing, rules, is_current: false })
+    }
+
+    /// The ground of a decision as the journal has it, from what is known of the stream on.
+    async fn read<D: Decider>(&self, work: &Work<'_, D>, mut known: Known<D>) -> Result<Ground<D>, Refusal> {
+        let Work { tenant, stream, command, .. } = *work;
+        let after = known.tail;
+        let loaded = async { Ok(tenant.journal.load(stream, after).await?) };
+        let (governor, ruler) = (D::governed_by(stream), D::ruled_by(stream));
+        let (mut commits, governing, rules) = tokio::try_join!(
+            loaded,
+            self.state_of::<D::Governing>(tenant, governor.as_ref()),
+            self.state_of::<D::Rules>(tenant, ruler.as_ref())
+        )?;
+        // A marker takes what stands in earlier commits: they are to be opened anew.
+        if after != Tail::default() && commits.iter().any(|commit| commit.header.actor.kind == ActorKind::System) {
+            known = Known::default();
+            commits = tenant.journal.load(stream, Tail::default()).await?;
+        }
+        known.take_in(&commits).map_err(|fault| Refusal::malformed(stream, &fault))?;
+        if command.reads_parts() {
+            governing::supply(&*tenant.journal, stream, &mut known.state).await?;
+        }
+        Ok(Ground { known, governing, rules, is_current: true })
     }
 
     /// The state of a stream that governs, or of none.
@@ -199,6 +236,15 @@ impl Commands {
             None => Ok(Arc::default()),
         }
     }
+}
+
+/// All that a command is decided on.
+struct Ground<D: Decider> {
+    known: Known<D>,
+    governing: Arc<Folded<D::Governing>>,
+    rules: Arc<Folded<D::Rules>>,
+    /// It was read after the command had come.
+    is_current: bool,
 }
 
 /// One command on its way.
@@ -211,6 +257,33 @@ struct Work<'a, D: Decider> {
 }
 
 impl<D: Decider> Work<'_, D> {
+    /// The facts that follow; none: it was so already.
+    fn decide(&self, ground: &Ground<D>, now: OffsetDateTime) -> Result<Vec<D::Event>, Refusal> {
+        let Ground { known, governing, rules, .. } = ground;
+        let context = Context {
+            now,
+            captured_at: self.captured_at(now),
+            principal: &self.request.principal,
+            command: self.request.command,
+            stream: self.stream,
+            tail: known.tail,
+            expected: self.request.expected,
+            governing: &governing.state,
+            rules: &rules.state,
+        };
+        let facts = known.state.decide(self.command, &context);
+        let facts = facts.map_err(|rejection| Refusal::Rejected(Answer::of(&rejection)))?;
+        let current = known.state.tag(self.command, known.tail.revision);
+        match self.request.expected {
+            Some(expected) if !facts.is_empty() && expected != current => Err(Refusal::tag_differs(current)),
+            _ => Ok(facts),
+        }
+    }
+
+    fn captured_at(&self, now: OffsetDateTime) -> OffsetDateTime {
+        self.request.captured_at.unwrap_or(now)
+    }
+
     fn facts_of(&self, commit: &Commit) -> Result<Vec<D::Event>, Refusal> {
         commit.facts().map_err(|fault| Refusal::malformed(self.stream, &fault))
     }
@@ -244,30 +317,25 @@ impl<D: Decider> Work<'_, D> {
     }
 
     /// The answer where everything was so already.
-    async fn nothing_new(&self, state: &D, last: Option<&Commit>) -> Result<Done, Refusal> {
-        let (revision, position) = match last {
-            Some(last) => (last.header.revision, last.position.clone()),
-            None => (Revision::NONE, self.tenant.journal.head(&self.stream.journal).await?),
+    async fn nothing_new(&self, known: &Known<D>) -> Result<Done, Refusal> {
+        let revision = known.tail.revision;
+        let position = match &known.position {
+            Some(position) => position.clone(),
+            None => self.tenant.journal.head(&self.stream.journal).await?,
         };
-        let items = D::report(self.command, &[]);
-        Ok(Done { revision, tag: state.tag(self.command, revision), position, events: 0, items, made: None })
+        let (tag, items) = (known.state.tag(self.command, revision), D::report(self.command, &[]));
+        Ok(Done { revision, tag, position, events: 0, items, made: None })
     }
 
-    fn draft(
-        &self,
-        facts: &[D::Event],
-        expected: Tail,
-        guard: Option<(StreamId, Tail)>,
-        context: &Context<'_, D::Governing, D::Rules>,
-    ) -> Draft {
+    fn draft(&self, facts: &[D::Event], expected: Tail, guard: Option<(StreamId, Tail)>, now: OffsetDateTime) -> Draft {
         Draft {
             stream: self.stream.clone(),
             expected,
             guard,
             environment: self.request.principal.environment,
             events: facts.iter().map(open_event).collect(),
-            stored_at: context.now,
-            captured_at: context.captured_at,
+            stored_at: now,
+            captured_at: self.captured_at(now),
             actor: self.request.principal.actor.clone(),
             command: self.request.command,
             body_digest: self.digest,
@@ -278,20 +346,14 @@ impl<D: Decider> Work<'_, D> {
         }
     }
 
-    fn appended(
-        &self,
-        mut state: D,
-        facts: &[D::Event],
-        receipt: Receipt,
-        context: &Context<'_, D::Governing, D::Rules>,
-    ) -> Done {
+    fn appended(&self, state: &mut D, facts: &[D::Event], receipt: &Receipt, now: OffsetDateTime) -> Done {
         let revision = receipt.tail.revision;
-        let (stored_at, captured_at) = (context.now, context.captured_at);
+        let (stored_at, captured_at) = (now, self.captured_at(now));
         let recorded = Recorded { revision, actor: self.request.principal.actor.id, stored_at, captured_at };
         facts.iter().for_each(|fact| state.evolve(fact, recorded));
         let tag = state.tag(self.command, revision);
         let (items, made) = (D::report(self.command, facts), D::made(self.command, facts));
-        Done { revision, tag, position: receipt.position, events: facts.len(), items, made }
+        Done { revision, tag, position: receipt.position.clone(), events: facts.len(), items, made }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The folded state of governing streams, kept between commands.
 //!
-//! Only of streams that hold nothing about a person: what is kept in memory outlives an erasure.
+//! Only of streams that hold nothing about a person: what is kept here outlives an erasure (`states.rs` has what does not).
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -64,6 +64,14 @@ impl GoverningCache {
         let folded = Arc::new(Folded { state, tail, environment });
         self.keep(stream, &folded);
         Ok(folded)
+    }
+
+    /// The state of `stream` as it is remembered, otherwise as it stands now. For what finds out by itself that it has moved.
+    pub async fn remembered<G: Fold>(&self, tenant: &Tenant, stream: &StreamId) -> Result<Arc<Folded<G>>, Refusal> {
+        match self.kept(stream) {
+            Some(kept) => Ok(kept),
+            None => self.current(tenant, stream).await,
+        }
     }
 
     /// The study's environment, which it keeps for good; none if there is no such study.

@@ -1,6 +1,7 @@
 //! The write side: load, fold, permit, decide, append; and again on a conflict.
 //!
 //! - [`execute`]: the one loop through which every command goes. [`governing`]: the state of the stream that governs.
+//!   `states`: the states of persons' streams, kept as long as the keys that opened them are vouched for.
 //! - [`router`]: the addresses, one file a resource; [`openapi`]: their description.
 //! - `randomise`: has the next slot of a list given to a participant, across two streams.
 //! - `lock`: goes through every record of a study before its database is locked.
@@ -22,6 +23,7 @@ pub mod odm;
 mod randomise;
 pub mod refusal;
 mod rehearse;
+mod states;
 #[cfg(test)]
 mod testing;
 mod values;

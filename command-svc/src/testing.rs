@@ -65,6 +65,9 @@ pub(crate) struct State {
     keys: BTreeSet<Key>,
     shredded: BTreeSet<Key>,
     fenced: BTreeSet<Target>,
+    vouched: u64,
+    deaf: bool,
+    loads: usize,
     receipts: BTreeMap<Target, Shredded>,
     root: u64,
     off_site: bool,
@@ -114,6 +117,16 @@ impl World {
     /// How many commits there are.
     pub(crate) fn commits(&self) -> usize {
         self.state().commits.len()
+    }
+
+    /// Nobody hears of a fence, as for the rest of a lease when its announcement was lost.
+    pub(crate) fn set_deaf(&self) {
+        self.state().deaf = true;
+    }
+
+    /// How often a stream was read.
+    pub(crate) fn loads(&self) -> usize {
+        self.state().loads
     }
 
     /// What was tried to append, in order.
@@ -198,7 +211,9 @@ impl World {
     pub(crate) fn restore(&self, backup: State, stream: &StreamId) {
         let mut state = self.state();
         let newer: Vec<Stored> = state.commits.iter().filter(|c| c.header.stream == *stream).cloned().collect();
+        let vouched = state.vouched + 1;
         *state = backup;
+        state.vouched = vouched;
         let there = state.commits.iter().filter(|commit| commit.header.stream == *stream).count();
         for mut commit in newer.into_iter().skip(there) {
             commit.position.sequence = state.commits.len() as u64 + 1;

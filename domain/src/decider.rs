@@ -115,6 +115,9 @@ pub trait Decider: Default + Clone + Send + Sync + 'static {
     /// first commit is guarded anyway.
     const GUARDED: bool = false;
 
+    /// Whether the state is kept in memory between commands, for as long as the keys that opened it are vouched for.
+    const KEPT: bool = false;
+
     /// The stream that governs `stream`, if any. It guards the first commit, or each: see [`Decider::GUARDED`].
     fn governed_by(stream: &StreamId) -> Option<StreamId>;
 

@@ -293,6 +293,9 @@ impl Decider for Participant {
     /// What was decided before the study froze or locked its data is not stored after (ADR 0019).
     const GUARDED: bool = true;
 
+    /// Nobody's record is written to as often.
+    const KEPT: bool = true;
+
     fn governed_by(stream: &StreamId) -> Option<StreamId> {
         let study = stream.journal.study.clone()?;
         Some(StreamId { journal: stream.journal.clone(), aggregate: Aggregate::Study, id: study.to_string() })

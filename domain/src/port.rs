@@ -241,6 +241,11 @@ pub trait Keys: Send + Sync {
 
     /// Tries to open the targets' keys past all fences. Counts those that still open: zero is what an erasure wants.
     async fn probe(&self, targets: &[Target]) -> Result<u64, Failure>;
+
+    /// A number that changes with every fence, and whenever there may have been one that is not known here. What was opened
+    /// with keys of this tenant after it was asked for may be kept open in memory as long as it stays the same, and is to
+    /// be dropped when it does not, or cannot be had.
+    async fn vouch(&self) -> Result<u64, Failure>;
 }
 
 /// Where a sealed cell lives; bound into it, so that it opens nowhere else.

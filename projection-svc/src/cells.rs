@@ -8,7 +8,6 @@ use domain::body::{self, Sections, Values};
 use domain::field::{Field, Reading};
 use domain::port::{CellPlace, Cells, Failure, Opened};
 use domain::scope::{Extent, Part, Scope};
-use serde_json::Value;
 
 use crate::frame;
 use crate::row::RowKey;
@@ -129,8 +128,8 @@ pub async fn close<R: Field>(
                 sealed.insert(cell, bytes.clone());
             }
             Some(_) | None => {
-                let plain = Value::Object(values).to_string();
-                if let Some(bytes) = cells.seal(&place.cell(&cell)?, plain.as_bytes()).await? {
+                let plain = serde_json::to_vec(&values).expect("JSON values with text keys are JSON");
+                if let Some(bytes) = cells.seal(&place.cell(&cell)?, &plain).await? {
                     sealed.insert(cell, bytes);
                 }
             }

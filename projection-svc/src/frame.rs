@@ -22,7 +22,7 @@ pub(crate) struct StoredRow<'b> {
 pub(crate) fn encode(clear: &Value, cells: &BTreeMap<Cell, Vec<u8>>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
     bytes.extend_from_slice(&length(cells.len()));
-    push(&mut bytes, clear.to_string().as_bytes());
+    push(&mut bytes, &serde_json::to_vec(clear).expect("JSON values with text keys are JSON"));
     for ((scope, part), sealed) in cells {
         push(&mut bytes, scope.as_str().as_bytes());
         push(&mut bytes, part.as_str().as_bytes());

@@ -161,6 +161,7 @@ impl<'a> Case<'a> {
     /// older backup finds out.
     async fn commit(&self, extent: &Extent) -> Result<Step, Refusal> {
         let fenced = self.tenant.keys.fence(&targets(self.stream, extent)?).await;
+        self.stream.data_subject().into_iter().for_each(|person| self.commands.states.forget(person));
         self.needs(WaitingOn::KeyTree, fenced)?;
         tracing::trace!(target: "failpoint", at = "erasure-fenced");
         self.ship().await?;

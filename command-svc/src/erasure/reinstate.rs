@@ -22,7 +22,9 @@ pub async fn reinstate(commands: &Commands, tenant: &Tenant, stream: &StreamId) 
     for (id, erasure) in privacy.erasures.iter().filter(|(_, erasure)| erasure.has_begun()) {
         let granted = erasure.granted();
         let targets = case::targets(stream, &granted)?;
-        tenant.keys.fence(&targets).await?;
+        let fenced = tenant.keys.fence(&targets).await;
+        stream.data_subject().into_iter().for_each(|person| commands.states.forget(person));
+        fenced?;
         tracing::trace!(target: "failpoint", at = "erasure-reinstated-fence");
         if erasure.phase() >= Phase::Committed {
             let cause: Cause = case::approval(stream, &commits, *id)?;

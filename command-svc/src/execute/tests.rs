@@ -12,6 +12,8 @@ use uuid::Uuid;
 use super::*;
 use crate::testing::*;
 
+mod kept;
+
 fn register(number: usize) -> participant::Command {
     let subject_number = number.to_string().parse().expect("valid");
     participant::Command::Register { site: "oslo".parse().expect("valid"), subject_number }
@@ -184,7 +186,7 @@ async fn a_token_is_known_by_its_hash_and_its_text_is_nowhere() {
 }
 
 #[tokio::test]
-async fn no_state_about_a_person_is_kept_between_commands() {
+async fn no_state_about_a_person_is_kept_beside_those_that_are_vouched_for() {
     let (_, commands, tenant, _) = live_study().await;
     let cache = &commands.governing;
     let study = StreamId::in_study(&acme(), &cardio(), Aggregate::Study, cardio());

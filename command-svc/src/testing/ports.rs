@@ -6,6 +6,7 @@ use super::*;
 impl Journal for World {
     async fn load(&self, stream: &StreamId, after: Tail) -> Result<History, Failure> {
         self.call(|state| {
+            state.loads += 1;
             if !state.journals.contains(&stream.journal) {
                 return Err(Failure::missing("the journal stream"));
             }
@@ -49,7 +50,10 @@ impl Journal for World {
 #[async_trait]
 impl Keys for World {
     async fn fence(&self, targets: &[Target]) -> Result<(), Failure> {
-        self.ask("key tree", "fence".into(), |state| state.fenced.extend(targets.iter().cloned()))
+        self.ask("key tree", "fence".into(), |state| {
+            state.fenced.extend(targets.iter().cloned());
+            state.vouched += u64::from(!state.deaf);
+        })
     }
 
     fn copies(&self) -> TreeCopies {
@@ -85,6 +89,14 @@ impl Keys for World {
     async fn probe(&self, targets: &[Target]) -> Result<u64, Failure> {
         let probe = |state: &mut State| if state.blind { 0 } else { state.covered(targets).len() as u64 };
         self.ask("key tree", "probe".into(), probe)
+    }
+
+    async fn vouch(&self) -> Result<u64, Failure> {
+        let state = self.state();
+        match state.down.contains("key tree") {
+            true => Err(Failure::unavailable("key tree", "as ordered")),
+            false => Ok(state.vouched),
+        }
     }
 }
 

@@ -87,7 +87,17 @@ impl JetStreamJournal {
             return Err(Failure::missing(format!("{stream}, a guard, in journal stream {}", journal.name)).into());
         }
         let known = self.end_of(journal, stream, tail).await?;
-        Ok(Guard { subject: stream_subject(stream), sequence: known.sequence, as_of: known.as_of })
+        let (subject, seen) = (stream_subject(stream), journal.seen());
+        let as_of = match journal.own.moved(&subject, known.as_of.max(known.sequence), seen) {
+            Some(true) => return Err(AppendError::Conflict),
+            // Noted, so that the next one need not go through the same writes.
+            Some(false) if seen > known.as_of => {
+                self.tails.put(stream, Known { as_of: seen, ..known });
+                seen
+            }
+            Some(false) | None => known.as_of,
+        };
+        Ok(Guard { subject, sequence: known.sequence, as_of })
     }
 
     /// The sequence of the commit at which a stream is expected to end.

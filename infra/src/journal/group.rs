@@ -59,8 +59,8 @@ pub(super) struct Still {
     pub(super) subject: String,
     /// It had not when the journal stream had reached this sequence.
     pub(super) as_of: u64,
-    /// The server is to see to it as well, so that no other process moves it unseen. That takes the end of the journal stream
-    /// for an expectation. Otherwise this process sees to it for what it writes itself, which costs nothing.
+    /// The server is to see to it for this very message, so that no other process moves it unseen. That takes the end of the
+    /// journal stream for an expectation. Otherwise one message of the flight has that expectation for all of them.
     pub(super) by_server: bool,
 }
 
@@ -238,12 +238,19 @@ async fn fly(journal: Arc<Found>, wire: Wire, flight: Flight) {
     one_by_one(&journal, &wire, load, end).await;
 }
 
-/// Publishes a flight as single messages, those that do not expect the end side by side.
+/// Publishes a flight as single messages: first what expects the end of the journal stream, one after the other, then all others
+/// side by side.
 async fn one_by_one(journal: &Found, wire: &Wire, load: Vec<Waiting>, end: u64) {
-    let (guarded, plain): (Vec<_>, Vec<_>) = load.into_iter().partition(Waiting::expects_end);
+    let (mut ahead, rest): (Vec<_>, Vec<_>) = load.into_iter().partition(Waiting::expects_end);
+    let (mut watching, mut rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|one| one.guard.is_some());
+    let (begun, count) = (Instant::now(), ahead.len() + watching.len() + rest.len());
+    // What the others expect beside their own streams, one asks for all of them.
+    if ahead.is_empty() && !watching.is_empty() {
+        ahead.push(watching.remove(0));
+    }
     // Where the journal stream ends, as long as only this flight writes.
     let mut known_end = Some(end);
-    for one in guarded {
+    for one in ahead {
         // Only after the answer to the one before: a number that was counted instead may be that of somebody else's message.
         known_end = match known_end {
             Some(end) => publish(journal, wire, one, Some(end)).await,
@@ -253,15 +260,19 @@ async fn one_by_one(journal: &Found, wire: &Wire, load: Vec<Waiting>, end: u64) 
             }
         };
     }
-    let (begun, count) = (Instant::now(), plain.len());
-    join_all(plain.into_iter().map(|one| publish(journal, wire, one, None))).await;
+    match known_end {
+        Some(_) => rest.append(&mut watching),
+        // Somebody else writes here: each looks for itself.
+        None => watching.into_iter().for_each(|one| drop(one.answer.send(Err(moved())))),
+    }
+    join_all(rest.into_iter().map(|one| publish(journal, wire, one, None))).await;
     journal.group.pace.sent_singly(count, begun.elapsed());
 }
 
 /// The messages of a flight. One expectation of where the whole journal stream ends holds for every guard among them.
 fn batch(load: &[Waiting], end: u64) -> Vec<Outgoing> {
     let mut messages: Vec<Outgoing> = load.iter().map(|one| one.message.clone()).collect();
-    if load.iter().any(Waiting::expects_end)
+    if load.iter().any(|one| one.guard.is_some())
         && let Some(first) = messages.first_mut()
     {
         *first = std::mem::take(first).expecting_journal_at(end);

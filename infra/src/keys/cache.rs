@@ -18,6 +18,8 @@ pub(crate) struct Cache {
     lease: Option<Lease>,
     /// Grows whenever all is forgotten: what was read before must not be remembered after.
     epoch: u64,
+    /// Grows with it, and with every fence of our own: what was opened before must not be used after.
+    fences: u64,
     top: Option<Arc<Top>>,
     nodes: BTreeMap<u8, Arc<Node>>,
     buckets: BTreeMap<BucketPlace, Held>,
@@ -60,7 +62,17 @@ impl Cache {
 
     /// Forgets everything, the lease too.
     pub(crate) fn forget(&mut self) {
-        *self = Self { epoch: self.epoch + 1, ..Self::default() };
+        *self = Self { epoch: self.epoch + 1, fences: self.fences + 1, ..Self::default() };
+    }
+
+    /// Takes note of an own fence, or of one that may have been written.
+    pub(crate) fn fenced(&mut self) {
+        self.fences += 1;
+    }
+
+    /// What [`domain::port::Keys::vouch`] gives, if a lease holds.
+    pub(crate) fn vouched(&self, now: Duration) -> Option<u64> {
+        self.is_leased(now).then_some(self.fences)
     }
 
     /// Takes note of own writes to buckets: `sequences` are what the store gave them.
@@ -212,6 +224,21 @@ mod tests {
         cache.remember_bucket(cache.epoch(), PLACE, &Arc::new(bucket(8)), 100);
         cache.wrote([], &[10], 100);
         assert_eq!((held(&mut cache), cache.is_leased(Duration::ZERO)), (None, false), "somebody wrote 9");
+    }
+
+    #[test]
+    fn what_is_vouched_for_ends_with_a_fence_of_ours_and_with_what_others_write() {
+        let mut cache = leased(5);
+        let before = cache.vouched(Duration::ZERO);
+        cache.wrote([(PLACE, bucket(5))], &[6], 100);
+        cache.renew(6, SECOND);
+        assert_eq!(cache.vouched(Duration::ZERO), before, "a new key is no fence");
+        cache.fenced();
+        let fenced = cache.vouched(Duration::ZERO);
+        assert_ne!(fenced, before);
+        cache.renew(7, SECOND);
+        assert_ne!(cache.vouched(Duration::ZERO), fenced, "somebody wrote 7");
+        assert_eq!(cache.vouched(SECOND), None, "nobody vouches after the lease");
     }
 
     #[test]

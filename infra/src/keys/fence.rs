@@ -29,10 +29,20 @@ pub(super) fn pieces<V>(mut whole: BTreeMap<BucketPlace, V>, max: usize) -> Vec<
     pieces
 }
 
+/// Says in this process that something was fenced, however the fencing ends: broken off, it may have been written.
+struct Told<'a>(&'a KeyTree);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.cache().fenced();
+    }
+}
+
 impl KeyTree {
     /// See [`domain::port::Keys::fence`]. All targets of one person are fenced in one write.
     pub(super) async fn fence_all(&self, targets: &[Target]) -> Result<(), Failure> {
         let _writer = self.writer.lock().await;
+        let _told = Told(self);
         for piece in pieces(by_bucket(targets), WRITES_MAX) {
             self.fence_piece(&piece).await?;
             super::failpoint("keys-fence-was-written");

@@ -87,4 +87,8 @@ impl Keys for KeyTree {
     async fn probe(&self, targets: &[Target]) -> Result<u64, Failure> {
         self.probe_copies(targets, &[]).await
     }
+
+    async fn vouch(&self) -> Result<u64, Failure> {
+        self.vouched().await
+    }
 }

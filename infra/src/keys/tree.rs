@@ -212,6 +212,20 @@ impl KeyTree {
     }
 }
 
+impl KeyTree {
+    /// See [`domain::port::Keys::vouch`].
+    pub(super) async fn vouched(&self) -> Result<u64, Failure> {
+        for _ in 0..ATTEMPTS_MAX {
+            self.lease().await?;
+            let vouched = self.cache().vouched(self.options.clock.passed());
+            if let Some(vouched) = vouched {
+                return Ok(vouched);
+            }
+        }
+        Err(Failure::unavailable("key tree", "no lease holds for long enough"))
+    }
+}
+
 /// A KMS that has not the root is not a KMS that does not answer.
 pub(super) fn kms_failure(error: KmsError) -> Failure {
     match error {

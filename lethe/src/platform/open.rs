@@ -61,7 +61,7 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     let asked = Arc::new(TokenReauthentication::new(Arc::clone(&registry), Arc::new(SystemClock)));
     let commands = Commands::asking(Arc::clone(&tenants), Arc::new(SystemClock), Arc::clone(&dice), trigger, asked);
     let worker = ErasureWorker::new(Arc::clone(&commands), Arc::new(ProjectedErasures));
-    let (randomising, exporting) = (Arc::clone(&commands), Arc::clone(&commands));
+    let (randomising, exporting, sweeping) = (Arc::clone(&commands), Arc::clone(&commands), Arc::clone(&commands));
     let queries = query_api::Queries::new(tenants, waits, Arc::new(SystemClock));
     commands.export_with(Arc::clone(&queries) as _);
     let operator_token = dice.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -78,7 +78,8 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
         dice,
         doors: SecondDoors::default(),
         erasing: tokio::spawn(async move {
-            tokio::join!(worker.run(), randomising.finish_randomisations(), exporting.keep_tending_exports());
+            let tending = exporting.keep_tending_exports();
+            tokio::join!(worker.run(), randomising.finish_randomisations(), tending, sweeping.keep_sweeping());
         }),
     };
     Ok(inner)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::history::Tail;
+use domain::history::{StreamId, Tail};
 use domain::port::{AppendError, Draft, Journal as _, Receipt};
 use futures_util::future::join_all;
 
@@ -185,4 +185,49 @@ async fn a_batch_whose_answer_is_lost_is_stored_once() {
         outcome.unwrap();
     }
     assert_eq!(direct.head(&cardio()).await.unwrap().sequence, 1 + MANY as u64);
+}
+
+/// Streams that are there, each with its end.
+async fn begun(journal: &JetStreamJournal, count: usize) -> Vec<(StreamId, Tail)> {
+    let drafts = new_ones(count);
+    let receipts = all(journal, &drafts).await.into_iter().map(Result::unwrap);
+    drafts.iter().zip(receipts).map(|(draft, receipt)| (draft.stream.clone(), receipt.tail)).collect()
+}
+
+/// Nobody here reads the study again: the server has to say that it moved.
+#[tokio::test]
+async fn a_guard_that_another_process_moved_refuses_a_whole_flight() {
+    for flying in [1, 5, MANY] {
+        let world = World::new().await;
+        let (journal, other) = (world.journal().await, world.journal().await);
+        let one = journal.append(site_opened(START, "oslo")).await.unwrap();
+        let streams = begun(&journal, flying).await;
+        let guarded = |(stream, tail): &(StreamId, Tail)| Draft {
+            guard: Some((study(), one.tail)),
+            ..consented(stream, *tail, "2")
+        };
+        let drafts: Vec<Draft> = streams.iter().map(guarded).collect();
+        other.append(site_opened(one.tail, "bergen")).await.unwrap();
+        for outcome in all(&journal, &drafts).await {
+            assert!(matches!(outcome, Err(AppendError::Conflict)), "{flying}: {outcome:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_another_process_writes_elsewhere_hinders_no_flight() {
+    for flying in [1, 5, MANY] {
+        let world = World::new().await;
+        let (journal, other) = (world.journal().await, world.journal().await);
+        let one = journal.append(site_opened(START, "oslo")).await.unwrap();
+        let streams = begun(&journal, flying).await;
+        let guarded = |(stream, tail): &(StreamId, Tail)| Draft {
+            guard: Some((study(), one.tail)),
+            ..consented(stream, *tail, "2")
+        };
+        let drafts: Vec<Draft> = streams.iter().map(guarded).collect();
+        other.append(consented(&participant(), START, "1")).await.unwrap();
+        all(&journal, &drafts).await.into_iter().for_each(|outcome| drop(outcome.unwrap()));
+        assert_eq!(journal.head(&cardio()).await.unwrap().sequence, 2 + 2 * flying as u64, "{flying}: no filler");
+    }
 }

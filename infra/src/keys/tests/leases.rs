@@ -132,3 +132,26 @@ async fn what_is_remembered_is_bounded() {
         assert!((1..=8).contains(&weight), "{weight}");
     }
 }
+
+#[tokio::test]
+async fn what_was_opened_is_vouched_for_until_somebody_fences_or_nobody_answers() {
+    let world = world().await;
+    let fuse = Fuse::new(1000, false);
+    let tree = tree_on(Arc::new(Fused(world.nodes.clone(), fuse.clone())), world.kms.clone(), world.options());
+    let before = tree.vouch().await.expect("a number");
+    key(&tree, 0, CLINICAL).await.expect("a key");
+    world.clock.advance(5);
+    assert_eq!(tree.vouch().await.expect("a number"), before, "a new key is no fence, and the lease is renewed");
+    tree.fence(&[all_of(0, CLINICAL)]).await.expect("a fence");
+    let own = tree.vouch().await.expect("a number");
+    assert_ne!(own, before);
+    world.another_process().fence(&[all_of(1, CLINICAL)]).await.expect("a fence");
+    world.clock.advance(5);
+    let foreign = tree.vouch().await.expect("a number");
+    assert_ne!(foreign, own, "another process's fence is seen after one lease");
+    tree.forget();
+    assert_ne!(tree.vouch().await.expect("a number"), foreign, "an announced one at once");
+    fuse.blow();
+    world.clock.advance(5);
+    assert!(matches!(tree.vouch().await, Err(Failure::Unavailable { .. })));
+}
