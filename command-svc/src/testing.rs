@@ -312,6 +312,7 @@ impl State {
             body_digest: digest_lives.then_some(stored.body_digest),
             erased,
             traceparent: None,
+            decoded: Default::default(),
         }
     }
 

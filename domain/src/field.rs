@@ -202,7 +202,7 @@ impl<T: Field> Field for Vec<T> {
 }
 
 /// An aggregate's facts, as stored. Made by [`facts!`](crate::facts) only.
-pub trait Fact: Sized + Clone + PartialEq + std::fmt::Debug {
+pub trait Fact: Sized + Clone + PartialEq + std::fmt::Debug + Send + Sync + 'static {
     /// Whose facts they are.
     const AGGREGATE: Aggregate;
     /// Every event type with the version of the shape that is written today.

@@ -1,9 +1,11 @@
 //! Streams, commits and what they say: the words in which the journal and the rest of us talk.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -349,9 +351,27 @@ pub struct Commit {
     pub erased: BTreeSet<(Scope, Part)>,
     /// W3C trace context of the command, if it had one.
     pub traceparent: Option<String>,
+    /// What [`Commit::facts`] decoded, if it is to be kept.
+    pub decoded: Decoded,
+}
+
+/// The facts of a commit, once they are decoded, for all who read it together. Kept only where that was asked for: what
+/// keeps commits for long has no use for them twice.
+#[derive(Clone, Default)]
+pub struct Decoded(Option<Arc<OnceLock<Box<dyn Any + Send + Sync>>>>);
+
+impl fmt::Debug for Decoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "kept" } else { "not kept" })
+    }
 }
 
 impl Commit {
+    /// From now on what is decoded is kept, for others who ask.
+    pub fn keep_decoded(&mut self) {
+        self.decoded.0.get_or_insert_default();
+    }
+
     /// The commit as the end of its stream.
     pub fn tail(&self) -> Tail {
         Tail { revision: self.header.revision, hash: self.hash }
@@ -359,6 +379,19 @@ impl Commit {
 
     /// Decodes the events of an aggregate, each upcast to today's shape.
     pub fn facts<F: Fact>(&self) -> Result<Vec<F>, Malformed> {
+        let Some(kept) = &self.decoded.0 else {
+            return self.decode();
+        };
+        if let Some(facts) = kept.get().and_then(|kept| kept.downcast_ref::<Vec<F>>()) {
+            return Ok(facts.clone());
+        }
+        let facts: Vec<F> = self.decode()?;
+        // If somebody else was quicker, that is kept: it is the same.
+        let _ = kept.set(Box::new(facts.clone()));
+        Ok(facts)
+    }
+
+    fn decode<F: Fact>(&self) -> Result<Vec<F>, Malformed> {
         self.events
             .iter()
             .map(|event| {
@@ -425,5 +458,23 @@ mod tests {
         for text in ["", "cardio:1", "cardio:1:x", "CARDIO:1:1", "a:1:1:1"] {
             assert!(Position::from_str(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_kept_decoded_is_what_would_be_decoded() {
+        use crate::participant::Event;
+        let journal = JournalId { tenant: crate::testing::tenant(), study: None };
+        let stream = StreamId { journal, aggregate: Aggregate::Participant, id: "1".to_owned() };
+        let fact = Event::ConsentGiven { version: "1.0".parse().expect("valid"), reference: None };
+        let mut commit = crate::testing::commit(stream, 1, &[fact]);
+        let decoded: Vec<Event> = commit.facts().expect("reads");
+        commit.keep_decoded();
+        for _ in 0..2 {
+            assert_eq!(commit.facts::<Event>().expect("reads"), decoded);
+        }
+        // A commit that was copied before is not kept by this; what is kept cannot be read as another's facts.
+        assert!(commit.facts::<crate::study::Event>().is_err());
+        commit.events.clear();
+        assert_eq!(commit.facts::<Event>().expect("kept"), decoded);
     }
 }

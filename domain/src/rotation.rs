@@ -9,8 +9,9 @@
 //! 2. Create that root; write the changed paths of the tree under it, all or nothing.
 //! 3. Ship the tree: accepted only while the head still holds the reservation.
 //! 4. List the KMS's roots, *then* read the head: every listed root that is neither shipped nor reserved dies, once
-//!    no lease can use it any more.
-//! 5. Done only when no other root lives, nothing that was to go is left, and the live tree is under the shipped root.
+//!    no lease can use it any more and the tree was read back. That is repeated until there is none.
+//! 5. Done only when no other root lives, and a tree under the shipped root was seen in which nothing is left that was to
+//!    go: the one that was read back, or else the live one.
 //!
 //! Every step may be repeated, by the same process or by another. Whatever does not fit begins anew from the head.
 //!
@@ -18,6 +19,13 @@
 //! other's reservations with nothing to write can go on for ever, each writing the tree without what the other wants
 //! removed. (5) While another rotation is between writing and shipping, what is gone from the live tree is still in the
 //! shipped one, and that opens: "nothing is left" said nothing about it.
+//!
+//! Two looks are not there, because the model shows that nothing changes without them. Once the head was changed to the
+//! reservation, compared with what it was when the tree was read, neither is read again: whoever writes the tree finds out
+//! whether it still is under the root that the head says is shipped, and who ships, whether the head is still the same. And
+//! the tree that was read back is not read once more at the end: keys go only when the root is replaced and fenced ones never
+//! come, so what was gone under a root is gone from every tree under that root, the shipped one too; if another rotation
+//! has replaced the live one meanwhile, it began with that.
 
 use std::collections::BTreeSet;
 
@@ -113,7 +121,10 @@ pub enum Ask {
     },
     /// List the roots that live in the KMS: [`Answer::Roots`].
     ListRoots,
-    /// Wait until no lease can use an old root, then destroy these for good: [`Answer::Accepted`].
+    /// Wait until no lease can use an old root, then read the tree as the store has it now, past every cache, and open it
+    /// by the KMS: [`Answer::Tree`].
+    ReadBack,
+    /// Destroy these for good: [`Answer::Accepted`].
     Destroy {
         /// Which.
         roots: BTreeSet<u64>,
@@ -176,11 +187,22 @@ enum Step {
         head: Head,
         root: u64,
     },
-    List,
+    /// List the roots, then judge which must go by a head that is read after it. With the tree that was read back before
+    /// others were destroyed.
+    List {
+        back: Option<Tree>,
+    },
     Judge {
+        back: Option<Tree>,
         listed: BTreeSet<u64>,
     },
-    Destroy(BTreeSet<u64>),
+    ReadBack {
+        dying: BTreeSet<u64>,
+    },
+    Destroy {
+        dying: BTreeSet<u64>,
+        back: Tree,
+    },
     Check(Head),
     Ended(End),
 }
@@ -203,8 +225,9 @@ impl Rotation {
             Step::Create { root, .. } => Ask::CreateRoot { root: *root },
             Step::Write { head, root } => Ask::WriteTree { from: head.shipped, root: *root },
             Step::Ship { head, root } => Ask::Ship { from: *head, root: *root },
-            Step::List => Ask::ListRoots,
-            Step::Destroy(roots) => Ask::Destroy { roots: roots.clone() },
+            Step::List { .. } => Ask::ListRoots,
+            Step::ReadBack { .. } => Ask::ReadBack,
+            Step::Destroy { dying, .. } => Ask::Destroy { roots: dying.clone() },
             Step::Ended(end) => return Err(*end),
         })
     }
@@ -219,7 +242,7 @@ impl Rotation {
             Answer::Head(Some(head)) => step.with_head(head),
             Answer::Tree(tree) => step.with_tree(tree),
             Answer::Accepted => step.accepted(),
-            Answer::Roots(listed) => Step::Judge { listed },
+            Answer::Roots(listed) => step.with_roots(listed),
             Answer::Moved => Step::Begin,
         };
         Self { site, step }
@@ -233,10 +256,21 @@ impl Step {
             // Nothing ever brings an old head back: it was this one all the time, and the tree is not its.
             Self::Doubt(before) if before == head => Self::Ended(End::Foreign),
             Self::Doubt(_) => Self::Look(head),
-            Self::Judge { listed } => {
+            Self::Judge { back, listed } => {
                 let dying: BTreeSet<u64> = listed.into_iter().filter(|root| !head.needs(*root)).collect();
-                if dying.is_empty() { Self::Check(head) } else { Self::Destroy(dying) }
+                match back {
+                    _ if !dying.is_empty() => Self::ReadBack { dying },
+                    Some(back) => Self::Check(head).with_tree(back),
+                    None => Self::Check(head),
+                }
             }
+            _ => Self::Begin,
+        }
+    }
+
+    fn with_roots(self, listed: BTreeSet<u64>) -> Self {
+        match self {
+            Self::List { back } => Self::Judge { back, listed },
             _ => Self::Begin,
         }
     }
@@ -246,12 +280,14 @@ impl Step {
             Self::Look(head) => match head.reserved {
                 // Whoever has nothing to write leaves a reservation to the one who has: two processes that kept taking
                 // over from each other would never end.
-                _ if tree.root == head.shipped && !tree.is_due => Self::List,
+                _ if tree.root == head.shipped && !tree.is_due => Self::List { back: None },
                 None if tree.root == head.shipped => Self::Reserve(head),
                 Some(root) if tree.root == head.shipped => Self::Create { head, root },
                 Some(root) if tree.root == root => Self::Ship { head, root },
                 None | Some(_) => Self::Doubt(head),
             },
+            // Nothing is destroyed that the tree is under.
+            Self::ReadBack { dying } if !dying.contains(&tree.root) => Self::Destroy { dying, back: tree },
             // What is gone from the live tree may still be in the shipped one, unless both are under the same root.
             Self::Check(head) if tree.root == head.shipped && !tree.is_due => {
                 Self::Ended(End::Done { root: head.shipped })
@@ -262,9 +298,14 @@ impl Step {
 
     fn accepted(self) -> Self {
         match self {
+            Self::Reserve(head) => {
+                let root = head.next_root();
+                Self::Create { head: Head { reserved: Some(root), ..head }, root }
+            }
             Self::Create { head, root } => Self::Write { head, root },
             Self::Write { head, root } => Self::Ship { head, root },
-            Self::Ship { .. } | Self::Destroy(_) => Self::List,
+            Self::Ship { .. } => Self::List { back: None },
+            Self::Destroy { back, .. } => Self::List { back: Some(back) },
             _ => Self::Begin,
         }
     }

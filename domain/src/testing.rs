@@ -150,6 +150,7 @@ pub(crate) fn commit<F: Fact>(stream: StreamId, revision: u64, facts: &[F]) -> C
         body_digest: None,
         erased: Default::default(),
         traceparent: None,
+        decoded: Default::default(),
     }
 }
 

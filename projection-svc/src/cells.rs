@@ -108,8 +108,8 @@ async fn read<R: Field>(
     Ok((row.map_err(|fault| place.damaged(&fault.to_string()))?, withheld))
 }
 
-/// The row's bytes. A cell that is in `before` with the same values is kept as it is; one whose key is gone is left
-/// out, and with it its values.
+/// The row's bytes. A cell that is in `cells_of` with the same values is kept as it is; one whose key is gone is left
+/// out, and with it its values. Afterwards `cells_of` are those that the bytes hold.
 ///
 /// # Errors
 /// What [`Cells::seal`] says goes on as it is.
@@ -117,26 +117,25 @@ pub async fn close<R: Field>(
     cells: &dyn Cells,
     place: Place<'_>,
     row: &R,
-    before: &SealedCells,
+    cells_of: &mut SealedCells,
 ) -> Result<Vec<u8>, Failure> {
     let mut bodies = [row.write()];
     let sections = body::split(&mut bodies);
-    let mut sealed = BTreeMap::new();
+    let mut sealed = SealedCells::new();
     for (cell, values) in sections {
-        match before.get(&cell) {
-            Some((bytes, same)) if *same == values => {
-                sealed.insert(cell, bytes.clone());
-            }
-            Some(_) | None => {
-                let plain = serde_json::to_vec(&values).expect("JSON values with text keys are JSON");
-                if let Some(bytes) = cells.seal(&place.cell(&cell)?, &plain).await? {
-                    sealed.insert(cell, bytes);
-                }
-            }
+        let kept = cells_of.remove(&cell).filter(|(_, same)| *same == values);
+        if let Some(kept) = kept {
+            sealed.insert(cell, kept);
+            continue;
+        }
+        let plain = serde_json::to_vec(&values).map_err(|_| place.damaged("its values are no JSON"))?;
+        if let Some(bytes) = cells.seal(&place.cell(&cell)?, &plain).await? {
+            sealed.insert(cell, (bytes, values));
         }
     }
+    *cells_of = sealed;
     let [clear] = bodies;
-    Ok(frame::encode(&clear, &sealed))
+    Ok(frame::encode(&clear, cells_of.iter().map(|(cell, (bytes, _))| (cell, bytes.as_slice()))))
 }
 
 /// The row without the values in `extent`: what is left of it once they are erased.

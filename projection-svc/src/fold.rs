@@ -48,7 +48,7 @@ pub trait Folding: Send {
     /// Takes in one commit, in memory. One that the table has seen is skipped.
     async fn take(&mut self, commit: &Commit) -> Result<(), Failure>;
 
-    /// Writes what was taken in, and how far it goes, in one step.
+    /// Writes what was taken in, and how far it goes, in one step. Nothing is taken in any more once that has failed.
     async fn flush(&mut self) -> Result<(), Failure>;
 }
 
@@ -77,6 +77,7 @@ impl<P: Projection> Model for Of<P> {
             journal: journal.clone(),
             checkpoint,
             rows: Loaded(BTreeMap::new()),
+            weight: 0,
         }))
     }
 
@@ -91,7 +92,13 @@ struct Fold<P: Projection> {
     journal: JournalId,
     checkpoint: Option<Checkpoint>,
     rows: Loaded<P::Row>,
+    /// How many bytes the rows in memory had when they were read or written.
+    weight: usize,
 }
+
+/// More than this of a table is not kept in memory once it is written. A row that comes again soon need not be read and
+/// opened again.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
 /// The rows in memory.
 struct Loaded<R>(BTreeMap<RowKey, LoadedRow<R>>);
@@ -138,12 +145,19 @@ impl<P: Projection> Folding for Fold<P> {
             return Ok(());
         };
         let mut changes = vec![checkpoint.change(&self.journal)];
-        for (key, loaded) in std::mem::take(&mut self.rows.0) {
-            if loaded.changed {
-                changes.push(self.change(&key, &loaded).await?);
+        for (key, loaded) in self.rows.0.iter_mut().filter(|(_, loaded)| loaded.changed) {
+            let change = change::<P>(self.stores.cells.as_ref(), key, loaded).await?;
+            if let Change::Put { value, .. } = &change {
+                self.weight += value.len();
             }
+            changes.push(change);
         }
-        self.stores.store.apply(&self.table, &changes)
+        self.stores.store.apply(&self.table, &changes)?;
+        if self.weight > KEPT_BYTES_MAX {
+            self.weight = 0;
+            self.rows.0.clear();
+        }
+        Ok(())
     }
 }
 
@@ -196,6 +210,7 @@ impl<P: Projection> Fold<P> {
     async fn take_up(&mut self, key: RowKey, bytes: &[u8]) -> Result<(), Failure> {
         let place = Place { projection: P::NAME, key: &key };
         let OpenRow { row, sealed, .. } = cells::open(self.stores.cells.as_ref(), place, bytes, |_| true).await?;
+        self.weight += bytes.len();
         self.rows.0.insert(key, LoadedRow { row: Some(row), sealed, changed: false });
         Ok(())
     }
@@ -220,15 +235,24 @@ impl<P: Projection> Fold<P> {
         }
         Ok(())
     }
+}
 
-    async fn change(&self, key: &RowKey, loaded: &LoadedRow<P::Row>) -> Result<Change, Failure> {
-        let place = Place { projection: P::NAME, key };
-        match &loaded.row {
-            Some(row) => {
-                let value = cells::close(self.stores.cells.as_ref(), place, row, &loaded.sealed).await?;
-                Ok(Change::Put { key: key.bytes(), value })
-            }
-            None => Ok(Change::Delete { key: key.bytes() }),
+/// What is to be written of a row, which then is as it is stored.
+async fn change<P: Projection>(
+    cells: &dyn Cells,
+    key: &RowKey,
+    loaded: &mut LoadedRow<P::Row>,
+) -> Result<Change, Failure> {
+    let place = Place { projection: P::NAME, key };
+    loaded.changed = false;
+    match &loaded.row {
+        Some(row) => {
+            let value = cells::close(cells, place, row, &mut loaded.sealed).await?;
+            Ok(Change::Put { key: key.bytes(), value })
+        }
+        None => {
+            loaded.sealed.clear();
+            Ok(Change::Delete { key: key.bytes() })
         }
     }
 }

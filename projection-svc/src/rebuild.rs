@@ -1,5 +1,9 @@
 //! Builds read models again from the journal, beside those that serve; compares; switches.
 
+mod pipeline;
+
+use std::sync::Arc;
+
 use domain::history::JournalId;
 use domain::port::Failure;
 use serde::Serialize;
@@ -8,8 +12,9 @@ use crate::compare::Comparison;
 use crate::fold::Model;
 use crate::runner::{Runner, Shared, take};
 use crate::tables::{self, Live};
+use pipeline::{Into, Stretch};
 
-/// How many commits are taken in at once. More than when following: each row is then written less often.
+/// How many commits are taken in at once while the runner waits.
 const BATCH_COMMITS_MAX: usize = 2048;
 
 /// What to build again.
@@ -52,6 +57,8 @@ pub struct Rebuilt {
 /// A table on its way.
 struct Building<'a> {
     model: &'a dyn Model,
+    /// Which of the models it is.
+    index: usize,
     generation: u64,
     table: String,
 }
@@ -75,7 +82,7 @@ pub async fn rebuild(
     which: &Which,
     progress: impl Fn(RebuildProgress) + Send + Sync,
 ) -> Result<RebuildReport, Failure> {
-    let shared = runner.shared.as_ref();
+    let shared = &runner.shared;
     let _alone = shared.rebuilding.lock().await;
     runner.check().await?;
     let building = begin(shared, which)?;
@@ -91,7 +98,7 @@ pub async fn rebuild(
 fn begin<'a>(shared: &'a Shared, which: &Which) -> Result<Vec<Building<'a>>, Failure> {
     let store = shared.stores.store.as_ref();
     let mut building = Vec::new();
-    for model in &shared.models {
+    for (index, model) in shared.models.iter().enumerate() {
         if matches!(which, Which::One(name) if name != model.name()) {
             continue;
         }
@@ -99,7 +106,7 @@ fn begin<'a>(shared: &'a Shared, which: &Which) -> Result<Vec<Building<'a>>, Fai
         let table = tables::table(model.name(), generation);
         // A rebuild that was killed may have left one.
         store.drop_table(&table)?;
-        building.push(Building { model: model.as_ref(), generation, table });
+        building.push(Building { model: model.as_ref(), index, generation, table });
     }
     match which {
         Which::One(name) if building.is_empty() => Err(Failure::missing(format!("the read model {name}"))),
@@ -108,21 +115,21 @@ fn begin<'a>(shared: &'a Shared, which: &Which) -> Result<Vec<Building<'a>>, Fai
 }
 
 async fn build_and_switch(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     building: &[Building<'_>],
     progress: &(impl Fn(RebuildProgress) + Send + Sync),
 ) -> Result<RebuildReport, Failure> {
-    let fresh: Vec<_> = building.iter().map(|building| (building.model, building.table.clone())).collect();
-    build(shared, &fresh, progress).await?;
+    let targets = targets(shared).await?;
+    build(shared, building, &targets, progress).await?;
 
     let _closed = shared.gate.write().await;
     // What came meanwhile, into the new tables and into those that serve: so both are compared at the same commit.
     let store = shared.stores.store.as_ref();
-    let mut all = fresh;
+    let mut all: Vec<_> = building.iter().map(|building| (building.model, building.table.clone())).collect();
     for building in building {
         all.push((building.model, tables::live_table(store, building.model.name())?));
     }
-    build(shared, &all, progress).await?;
+    catch_up(shared, &all, progress).await?;
 
     let mut report = RebuildReport { projections: Vec::new() };
     for building in building {
@@ -138,17 +145,46 @@ async fn build_and_switch(
     Ok(report)
 }
 
-/// Takes every journal stream into the tables, as far as it goes now.
-async fn build(
-    shared: &Shared,
-    tables: &[(&dyn Model, String)],
-    progress: &(impl Fn(RebuildProgress) + Send + Sync),
-) -> Result<(), Failure> {
+/// Every journal stream, and the sequence of its last commit now.
+async fn targets(shared: &Shared) -> Result<Vec<(JournalId, u64)>, Failure> {
     let mut targets = Vec::new();
     for journal in shared.journal.journals().await? {
         let target = last_commit(shared, &journal).await?;
         targets.push((journal, target));
     }
+    Ok(targets)
+}
+
+/// Takes every journal stream into the new tables, up to its target.
+async fn build(
+    shared: &Arc<Shared>,
+    building: &[Building<'_>],
+    targets: &[(JournalId, u64)],
+    progress: &(impl Fn(RebuildProgress) + Send + Sync),
+) -> Result<(), Failure> {
+    let tables: Vec<Into> =
+        building.iter().map(|building| Into { model: building.index, table: building.table.clone() }).collect();
+    let total = targets.iter().map(|(_, target)| target).sum();
+    let mut before = 0;
+    for (journal, target) in targets {
+        let stretch = Stretch { journal: journal.clone(), after: 0, through: *target };
+        let done = |done| progress(RebuildProgress { done: before + done, total });
+        done(0);
+        pipeline::run(shared, &stretch, &tables, &done).await?;
+        before += target;
+    }
+    progress(RebuildProgress { done: total, total });
+    Ok(())
+}
+
+/// Takes every journal stream into the tables, as far as it goes now: into those that serve, too, so one step after the
+/// other.
+async fn catch_up(
+    shared: &Shared,
+    tables: &[(&dyn Model, String)],
+    progress: &(impl Fn(RebuildProgress) + Send + Sync),
+) -> Result<(), Failure> {
+    let targets = targets(shared).await?;
     let total = targets.iter().map(|(_, target)| target).sum();
     let mut before = 0;
     for (journal, target) in targets {

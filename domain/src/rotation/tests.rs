@@ -57,28 +57,23 @@ fn shipped_two() -> Vec<(Ask, Answer)> {
 }
 
 /// The last look: nothing lives but what the head needs.
-fn last_look(root: u64) -> [(Ask, Answer); 3] {
-    [
-        (Ask::ListRoots, Answer::Roots(roots([root]))),
-        (Ask::ReadHead, head_is(root, None)),
-        (Ask::ReadTree, tree_is(root, false)),
-    ]
+fn last_look(root: u64) -> [(Ask, Answer); 2] {
+    [(Ask::ListRoots, Answer::Roots(roots([root]))), (Ask::ReadHead, head_is(root, None))]
 }
 
 #[test]
-fn a_fresh_rotation_reserves_creates_writes_ships_lists_destroys_and_looks_again() {
+fn a_fresh_rotation_reserves_creates_writes_ships_lists_reads_back_destroys_and_lists_again() {
     let done = play(
         [
             (Ask::ReadHead, head_is(1, None)),
             (Ask::ReadTree, tree_is(1, true)),
             (reserve(1, 2), Answer::Accepted),
-            (Ask::ReadHead, head_is(1, Some(2))),
-            (Ask::ReadTree, tree_is(1, true)),
             (create(2), Answer::Accepted),
             (write(1, 2), Answer::Accepted),
             (ship(1, 2), Answer::Accepted),
             (Ask::ListRoots, Answer::Roots(roots([1, 2]))),
             (Ask::ReadHead, head_is(2, None)),
+            (Ask::ReadBack, tree_is(2, false)),
             (destroy([1]), Answer::Accepted),
         ]
         .into_iter()
@@ -102,6 +97,7 @@ fn with_nothing_to_do_it_only_cleans() {
             (Ask::ReadTree, tree_is(3, false)),
             (Ask::ListRoots, Answer::Roots(roots([1, 3, 7]))),
             (Ask::ReadHead, head_is(3, None)),
+            (Ask::ReadBack, tree_is(3, false)),
             (destroy([1, 7]), Answer::Accepted),
         ]
         .into_iter()
@@ -213,20 +209,48 @@ fn roots_that_nobody_knows_are_destroyed_until_none_comes_to_light() {
     let next = play(shipped_two().into_iter().chain([
         (Ask::ListRoots, Answer::Roots(roots([1, 2]))),
         (Ask::ReadHead, head_is(2, None)),
+        (Ask::ReadBack, tree_is(2, false)),
         (destroy([1]), Answer::Accepted),
         (Ask::ListRoots, Answer::Roots(roots([2, 9]))),
         (Ask::ReadHead, head_is(2, None)),
+        (Ask::ReadBack, tree_is(2, false)),
     ]));
     assert_eq!(next.ask(), Ok(destroy([9])));
 }
 
 #[test]
+fn nothing_is_destroyed_that_the_tree_is_under() {
+    let next = play(shipped_two().into_iter().chain([
+        (Ask::ListRoots, Answer::Roots(roots([1, 2]))),
+        (Ask::ReadHead, head_is(2, None)),
+        (Ask::ReadBack, tree_is(1, false)),
+    ]));
+    assert_eq!(next.ask(), Ok(Ask::ReadHead));
+}
+
+/// What was read back under a root that is not the shipped one, or with something left in it, proves nothing.
+#[test]
+fn the_tree_is_looked_at_once_more_unless_what_was_read_back_is_what_is_shipped() {
+    for (back, head_then) in [(tree_is(2, true), head_is(2, None)), (tree_is(2, false), head_is(3, None))] {
+        let next = play(shipped_two().into_iter().chain([
+            (Ask::ListRoots, Answer::Roots(roots([1, 2]))),
+            (Ask::ReadHead, head_is(2, None)),
+            (Ask::ReadBack, back),
+            (destroy([1]), Answer::Accepted),
+            (Ask::ListRoots, Answer::Roots(roots([]))),
+            (Ask::ReadHead, head_then),
+        ]));
+        assert_eq!(next.ask(), Ok(Ask::ReadHead), "begun anew");
+    }
+}
+
+#[test]
 fn the_root_that_another_rotation_has_reserved_meanwhile_is_spared() {
-    let next = play(
-        shipped_two()
-            .into_iter()
-            .chain([(Ask::ListRoots, Answer::Roots(roots([1, 2, 3]))), (Ask::ReadHead, head_is(2, Some(3)))]),
-    );
+    let next = play(shipped_two().into_iter().chain([
+        (Ask::ListRoots, Answer::Roots(roots([1, 2, 3]))),
+        (Ask::ReadHead, head_is(2, Some(3))),
+        (Ask::ReadBack, tree_is(2, false)),
+    ]));
     assert_eq!(next.ask(), Ok(destroy([1])));
 }
 

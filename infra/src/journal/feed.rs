@@ -10,7 +10,7 @@ use async_nats::{Message, Subscriber};
 use async_trait::async_trait;
 use domain::history::{Commit, StreamId};
 use domain::port::{Failure, Feed};
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
@@ -25,6 +25,9 @@ const PULL: usize = 512;
 
 /// How many bytes a request may bring, whatever it asked for.
 const PULL_BYTES: usize = 8 * 1024 * 1024;
+
+/// How many commits are opened side by side: each may wait for a key.
+const OPENED_AT_ONCE: usize = 32;
 
 /// How long the server keeps a request for news.
 const PULL_EXPIRES: Duration = Duration::from_secs(3);
@@ -150,11 +153,17 @@ impl Feed for JetStreamFeed {
         let max = max.max(1);
         self.gather(max).await?;
         let count = self.waiting.len().min(max);
-        let mut commits = Vec::with_capacity(count);
-        for (stream, stored) in self.waiting.iter().take(count) {
+        let taken = |(stream, stored): &(StreamId, Stored)| {
             let position = self.journal.position(stored.sequence);
-            commits.push(self.sealer.open(&stored.payload, stream, position, stored.traceparent.clone()).await?);
-        }
+            (stream.clone(), stored.payload.clone(), position, stored.traceparent.clone())
+        };
+        let waiting: Vec<_> = self.waiting.iter().take(count).map(taken).collect();
+        let opening = waiting.into_iter().map(|(stream, payload, position, traceparent)| {
+            let sealer = Arc::clone(&self.sealer);
+            async move { sealer.open(&payload, &stream, position, traceparent).await }
+        });
+        // In their order. Keys that are not in memory are asked for side by side.
+        let commits = stream::iter(opening).buffered(OPENED_AT_ONCE).try_collect().await?;
         self.waiting.drain(..count);
         Ok(commits)
     }

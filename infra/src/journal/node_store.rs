@@ -32,7 +32,7 @@ impl JetStreamNodes {
 impl NodeStore for JetStreamNodes {
     async fn read(&self, place: &str) -> Result<Option<(Vec<u8>, u64)>, Failure> {
         let subject = node_subject(&self.tenant, place);
-        let last = self.wire.message(&self.journal, Which::LastOf(&subject)).await?;
+        let last = self.wire.newest(&self.journal, Which::LastOf(&subject)).await?;
         Ok(last.map(|last| (last.payload.to_vec(), last.sequence)))
     }
 
@@ -50,7 +50,7 @@ impl NodeStore for JetStreamNodes {
     async fn changed_since(&self, after: u64) -> Result<Vec<StoredNode>, Failure> {
         // Most often there is nothing. A page would say so, too, but for each the server counts what is pending, subject
         // by subject in the newest block of the store: milliseconds, the more the larger the tree.
-        if self.wire.message(&self.journal, Which::NextOf(">", after + 1)).await?.is_none() {
+        if self.wire.newest(&self.journal, Which::NextOf(">", after + 1)).await?.is_none() {
             return Ok(Vec::new());
         }
         // Every subject: the journal stream has no other, and for a narrower filter the server counts what is pending

@@ -278,7 +278,7 @@ fn missing(journal: &str) -> Failure {
     ))
 }
 
-fn stored(message: &async_nats::Message) -> Result<Stored, Failure> {
+pub(super) fn stored(message: &async_nats::Message) -> Result<Stored, Failure> {
     let headers = message.headers.as_ref();
     let text = |name: &str| headers.and_then(|headers| headers.get(name)).map(|value| value.as_str().to_owned());
     Ok(Stored {

@@ -134,6 +134,12 @@ impl Wire {
         if self.has_others() { TRIES } else { 1 }
     }
 
+    /// Whether the server belongs to no cluster: then every journal stream has one replica, and that is here.
+    pub(super) fn stands_alone(&self) -> bool {
+        let info = self.client.server_info();
+        info.cluster.is_none() && info.connect_urls.len() <= 1
+    }
+
     /// Of one server nobody can take the place; of several, each knows the others.
     fn has_others(&self) -> bool {
         self.client.server_info().connect_urls.len() > 1

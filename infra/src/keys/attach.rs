@@ -88,7 +88,7 @@ impl KeyTree {
         }
         super::failpoint("keys-attach-head");
         match home.swap(None, &record).await {
-            Ok(()) | Err(SwapError::Moved) => Ok(()),
+            Ok(_) | Err(SwapError::Moved) => Ok(()),
             Err(SwapError::Failed(failure)) => Err(failure),
         }
     }
@@ -110,7 +110,7 @@ impl KeyTree {
     /// If somebody was quicker, the caller finds out by reading again.
     async fn swap_local_unless_moved(&self, sequence: u64, record: &HeadRecord) -> Result<(), Failure> {
         match self.swap_local_head(sequence, record).await {
-            Ok(()) | Err(SwapError::Moved) => Ok(()),
+            Ok(_) | Err(SwapError::Moved) => Ok(()),
             Err(SwapError::Failed(failure)) => Err(failure),
         }
     }

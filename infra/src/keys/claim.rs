@@ -106,7 +106,7 @@ impl KeyTree {
             record.through = 0;
             super::failpoint("keys-claim-head");
             match home.swap(Some(&tag), &record).await {
-                Ok(()) => {
+                Ok(_) => {
                     super::failpoint("keys-claim-head-was-taken");
                     return Ok(record);
                 }

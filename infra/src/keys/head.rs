@@ -77,8 +77,8 @@ pub(super) trait HeadHome: Send + Sync {
     /// The record, with what to expect when changing it.
     async fn read(&self) -> Result<Option<(HeadRecord, HeadTag)>, Failure>;
 
-    /// Changes it if it still is `expected` (none: if there is none).
-    async fn swap(&self, expected: Option<&HeadTag>, record: &HeadRecord) -> Result<(), SwapError>;
+    /// Changes it if it still is `expected` (none: if there is none). Returns what to expect at the next change.
+    async fn swap(&self, expected: Option<&HeadTag>, record: &HeadRecord) -> Result<HeadTag, SwapError>;
 
     /// Where the tree is shipped to before the head says so.
     fn off_site(&self) -> Option<&dyn OffSite>;
@@ -99,8 +99,8 @@ impl HeadHome for Elsewhere<'_> {
         Ok(Some((HeadRecord::parse(self.tenant, &bytes, &self.off_site.describe())?, tag)))
     }
 
-    async fn swap(&self, expected: Option<&HeadTag>, record: &HeadRecord) -> Result<(), SwapError> {
-        self.off_site.swap_head(expected, &json(record)).await.map(drop)
+    async fn swap(&self, expected: Option<&HeadTag>, record: &HeadRecord) -> Result<HeadTag, SwapError> {
+        self.off_site.swap_head(expected, &json(record)).await
     }
 
     fn off_site(&self) -> Option<&dyn OffSite> {
@@ -123,10 +123,10 @@ impl HeadHome for Here<'_> {
         }
     }
 
-    async fn swap(&self, expected: Option<&HeadTag>, record: &HeadRecord) -> Result<(), SwapError> {
+    async fn swap(&self, expected: Option<&HeadTag>, record: &HeadRecord) -> Result<HeadTag, SwapError> {
         let sequence = expected.map_or(Some(0), |HeadTag(sequence)| sequence.parse().ok());
         let sequence = sequence.ok_or(SwapError::Moved)?;
-        self.0.swap_local_head(sequence, record).await
+        self.0.swap_local_head(sequence, record).await.map(|sequence| HeadTag(sequence.to_string()))
     }
 
     fn off_site(&self) -> Option<&dyn OffSite> {
@@ -151,12 +151,15 @@ impl KeyTree {
         Ok(Some((HeadRecord::parse(&self.tenant, &bytes, "in the store")?, sequence)))
     }
 
-    pub(super) async fn swap_local_head(&self, expected_sequence: u64, record: &HeadRecord) -> Result<(), SwapError> {
+    /// Returns the record's sequence.
+    pub(super) async fn swap_local_head(&self, expected_sequence: u64, record: &HeadRecord) -> Result<u64, SwapError> {
         let write = NodeWrite { place: Place::Head.to_string(), bytes: json(record), expected_sequence };
-        self.store.write(vec![write]).await.map(drop).map_err(|error| match error {
+        let sequences = self.store.write(vec![write]).await.map_err(|error| match error {
             NodeWriteError::Conflict => SwapError::Moved,
             NodeWriteError::Failed(failure) => SwapError::Failed(failure),
-        })
+        })?;
+        let unsaid = || Failure::unavailable("key tree", "its store does not say where it put the head");
+        sequences.first().copied().ok_or_else(|| SwapError::Failed(unsaid()))
     }
 
     pub(super) fn head_stands_elsewhere(&self, moved: &Moved) -> Failure {

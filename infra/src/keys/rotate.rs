@@ -114,18 +114,7 @@ struct Drive<'a> {
     read: Option<(HeadRecord, HeadTag)>,
     /// The paths as they were read last, for the first attempt to write them anew.
     paths: Option<Seen>,
-    /// What the paths said when they were read last.
-    known: Option<Known>,
     removed: Vec<Shredded>,
-}
-
-/// Whether something is still to be done in the tree under a top.
-#[derive(Clone, Copy)]
-struct Known {
-    root: u64,
-    /// The top's.
-    sequence: u64,
-    is_due: bool,
 }
 
 /// Paths as the store had them when it was asked, still sealed.
@@ -139,7 +128,7 @@ impl<'a> Drive<'a> {
     fn new(tree: &'a KeyTree, home: &'a dyn HeadHome, goal: &'a Goal<'a>) -> Self {
         let since = (Instant::now(), tree.options.clock.passed());
         let scheduled = BTreeMap::new();
-        Self { tree, home, goal, since, scheduled, read: None, paths: None, known: None, removed: Vec::new() }
+        Self { tree, home, goal, since, scheduled, read: None, paths: None, removed: Vec::new() }
     }
 
     fn ended(self, root: u64) -> Rotated {
@@ -168,6 +157,7 @@ impl<'a> Drive<'a> {
                 listed.retain(|root| !self.scheduled.contains_key(root));
                 Ok(Answer::Roots(listed))
             }
+            Ask::ReadBack => self.read_back().await,
             Ask::Destroy { roots } => self.destroy(&roots).await,
         }
     }
@@ -190,12 +180,9 @@ impl<'a> Drive<'a> {
                 (root, root <= *above)
             }
             Goal::Shred { piece, .. } => {
-                if let Some(Known { root, is_due, .. }) = self.known_still().await? {
-                    return Ok(Answer::Tree(Tree { root, is_due }));
-                }
                 let (paths, is_map_fresh) = tokio::join!(self.tree.read_paths(piece.keys()), self.tree.refresh_map());
                 let paths = paths?;
-                let (root, is_due) = (paths.top.root, self.note_what_is_due(&paths)?);
+                let (root, is_due) = (paths.top.root, self.is_due(&paths)?);
                 self.paths = Some(Seen { stored: paths.as_stored, is_map_fresh });
                 (root, is_due)
             }
@@ -203,33 +190,13 @@ impl<'a> Drive<'a> {
         Ok(Answer::Tree(Tree { root, is_due }))
     }
 
-    /// What the paths said, if the same top is stored still: then they need not be read again.
-    ///
-    /// Keys go by a re-keying only, which writes the top: what was left is left. And nothing comes to what is to go: it is
-    /// fenced, a fence never goes, and whoever creates a key finds the fence in the bucket, which must not have moved until
-    /// the key is written. Keys that were there come back only with a tree that is loaded, top and all. And another root
-    /// has another top.
-    async fn known_still(&mut self) -> Result<Option<Known>, Failure> {
-        let Some(known) = self.known else {
-            return Ok(None);
-        };
-        let refreshed = async { known.is_due && self.tree.refresh_map().await };
-        let (top, is_map_fresh) = tokio::join!(self.tree.stored_root(), refreshed);
-        if let Some(seen) = &mut self.paths {
-            seen.is_map_fresh = is_map_fresh;
-        }
-        Ok((top? == (known.root, known.sequence)).then_some(known))
-    }
-
     /// Whether the goal is still to be reached in a tree with these paths.
-    fn note_what_is_due(&mut self, paths: &Paths) -> Result<bool, Failure> {
-        let Goal::Shred { piece, above } = self.goal else {
-            return Ok(false);
-        };
-        let (root, sequence) = (paths.top.root, paths.top.sequence);
-        let is_due = root <= *above || is_left(paths, piece)?;
-        self.known = Some(Known { root, sequence, is_due });
-        Ok(is_due)
+    fn is_due(&self, paths: &Paths) -> Result<bool, Failure> {
+        match self.goal {
+            Goal::Finish => Ok(false),
+            Goal::Renew { above } => Ok(paths.top.root <= *above),
+            Goal::Shred { piece, above } => Ok(paths.top.root <= *above || is_left(paths, piece)?),
+        }
     }
 
     /// The record that held `head` when it was read.
@@ -237,9 +204,13 @@ impl<'a> Drive<'a> {
         self.read.take().filter(|(record, _)| record.head == head)
     }
 
-    async fn swap(&self, expected: &HeadTag, record: &HeadRecord) -> Result<Answer, Failure> {
-        match self.home.swap(Some(expected), record).await {
-            Ok(()) => Ok(Answer::Accepted),
+    /// What is read from now on is what was swapped in.
+    async fn swap(&mut self, expected: &HeadTag, record: HeadRecord) -> Result<Answer, Failure> {
+        match self.home.swap(Some(expected), &record).await {
+            Ok(tag) => {
+                self.read = Some((record, tag));
+                Ok(Answer::Accepted)
+            }
             Err(SwapError::Moved) => Ok(Answer::Moved),
             // Unclear: whoever goes on reads the head first.
             Err(SwapError::Failed(failure)) => Err(failure),
@@ -252,7 +223,7 @@ impl<'a> Drive<'a> {
         };
         record.head.reserved = Some(root);
         super::failpoint("keys-head-reserve");
-        let answer = self.swap(&tag, &record).await;
+        let answer = self.swap(&tag, record).await;
         super::failpoint("keys-head-was-reserved");
         answer
     }
@@ -334,20 +305,19 @@ impl<'a> Drive<'a> {
         }
         (record.head.shipped, record.head.reserved) = (root, None);
         super::failpoint("keys-head-ship");
-        let answer = self.swap(&tag, &record).await;
+        let answer = self.swap(&tag, record).await;
         super::failpoint("keys-head-was-shipped");
         answer
     }
 
-    async fn destroy(&mut self, roots: &BTreeSet<u64>) -> Result<Answer, Failure> {
+    /// Nothing is destroyed before what was written was read back and opened under a root that stays.
+    async fn read_back(&self) -> Result<Answer, Failure> {
         self.wait_for_leases().await;
-        // Nothing is destroyed before what was written was read back and opened under a root that stays.
-        let places = self.goal.places();
-        let paths = self.tree.read_paths(places.iter()).await?;
-        if roots.contains(&paths.top.root) {
-            return Ok(Answer::Moved);
-        }
-        self.note_what_is_due(&paths)?;
+        let paths = self.tree.read_paths(self.goal.places().iter()).await?;
+        Ok(Answer::Tree(Tree { root: paths.top.root, is_due: self.is_due(&paths)? }))
+    }
+
+    async fn destroy(&mut self, roots: &BTreeSet<u64>) -> Result<Answer, Failure> {
         for root in roots {
             super::failpoint("keys-root-destroy");
             match self.tree.kms.destroy(*root).await? {

@@ -150,7 +150,7 @@ impl KeyTree {
         }
         super::failpoint("keys-head-ship-inserts");
         match home.swap(Some(tag), &record).await {
-            Ok(()) => Ok(Some(shipped)),
+            Ok(_) => Ok(Some(shipped)),
             Err(SwapError::Moved) => Ok(None),
             Err(SwapError::Failed(failure)) => Err(failure),
         }

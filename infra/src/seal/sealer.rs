@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::history::{Commit, CommitHash, Header, Position, Revision, StreamId};
+use domain::history::{Commit, CommitHash, Decoded, Header, Position, Revision, StreamId};
 use domain::port::{AppendError, CellPlace, Cells, Draft, Failure, Opened};
 use domain::scope::{Part, Scope};
 use sha2::{Digest, Sha256};
@@ -94,7 +94,8 @@ impl Sealer {
             Refusal::UnknownKey(id) => Failure::missing(format!("the key {id} of the {}", name())),
         })?;
         let (header, hash) = (sealed.stored.header, sealed.hash);
-        Ok(Commit { header, hash, position, events, body_digest: digest, erased, traceparent })
+        let decoded = Decoded::default();
+        Ok(Commit { header, hash, position, events, body_digest: digest, erased, traceparent, decoded })
     }
 
     fn cell_aad(&self, place: &CellPlace) -> Vec<u8> {

@@ -42,7 +42,7 @@ pub(super) fn participant(n: u32) -> Uuid {
 }
 
 pub(super) async fn all(plan: &Plan, scene: &mut Scene) -> Result<(), CliError> {
-    fill(plan, scene).await?;
+    people_up_to(plan, scene, plan.participants).await?;
     reflected(scene, "read models catch up").await?;
     if !scene.memory.answered {
         answer(scene).await?;
@@ -53,9 +53,10 @@ pub(super) async fn all(plan: &Plan, scene: &mut Scene) -> Result<(), CliError> 
     Ok(())
 }
 
-async fn fill(plan: &Plan, scene: &mut Scene) -> Result<(), CliError> {
-    let (from, to) = (scene.memory.filled, plan.participants);
-    if from == to {
+/// Sees to it that the first `to` participants are there in full.
+pub(super) async fn people_up_to(plan: &Plan, scene: &mut Scene, to: u32) -> Result<(), CliError> {
+    let from = scene.memory.filled;
+    if from >= to {
         return Ok(());
     }
     let shown = Shown::new("participants", to, from);
@@ -201,7 +202,7 @@ async fn answer(scene: &mut Scene) -> Result<(), CliError> {
 }
 
 /// Waits until the read models reflect everything.
-async fn reflected(scene: &Scene, what: &'static str) -> Result<(), CliError> {
+pub(super) async fn reflected(scene: &Scene, what: &'static str) -> Result<(), CliError> {
     let wanted = sequence(&scene.memory.position).unwrap_or_default();
     let (mut shown, mut best, mut since) = (None::<Shown>, 0, Instant::now());
     loop {

@@ -16,7 +16,7 @@ use crate::platform::random_id;
 use crate::soak::Server;
 
 /// The tenant.
-const TENANT: &str = "bench";
+pub(super) const TENANT: &str = "bench";
 
 /// The study that is filled.
 pub(super) const STUDY: &str = "bench-1";

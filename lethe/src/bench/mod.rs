@@ -4,24 +4,37 @@
 //! - `ground`: the folder, the real binary as a child process, the study and who works in it.
 //! - `fill`: invented participants, sent through the bulk route.
 //! - `views`: what is asked, and how long the answers take; `still`: a server that does nothing but answer.
-//! - `exports`: how much memory an export of the whole study takes.
+//! - `exports`: how much memory an export of the whole study takes; `memory`: how much serving does.
 //! - `counted`: how long the figures of the study take.
+//! - `bulk`: commands by the thousand, `enrol`: participants one by one; `beside`: the raw limit of what is written.
+//! - `rebuild`: all read models from the journal, beside an ordered consumer; `shred`: the drill's figures.
 //! - `figures`: medians and spreads, as a table and as JSON.
 
 mod append;
+mod beside;
+mod bulk;
 mod counted;
+mod enrol;
 mod exports;
 mod figures;
 mod fill;
 mod ground;
+mod memory;
+mod rebuild;
+mod shred;
 mod still;
 mod views;
 
 use crate::cli::CliError;
 
 pub use append::{AppendPlan, append};
+pub use bulk::{BulkPlan, bulk};
+pub use enrol::{EnrolPlan, enrol};
 pub use figures::{Figure, Figures};
 pub use ground::Ground;
+pub use memory::memory;
+pub use rebuild::rebuild;
+pub use shred::shred;
 
 /// How much, how often.
 #[derive(Debug, Clone, PartialEq, Eq)]

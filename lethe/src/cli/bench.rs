@@ -1,5 +1,7 @@
 //! `lethe bench …`.
 
+mod more;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -17,6 +19,8 @@ pub(super) enum Bench {
     /// How many commands a second are answered as durable over HTTP, by one client and by many; beside them single
     /// conditional publishes by as many clients to a nats-server with the same settings.
     Append(Append),
+    #[command(flatten)]
+    More(more::More),
 }
 
 #[derive(Args)]
@@ -75,6 +79,7 @@ impl Bench {
         match self {
             Self::Query(query) => query.run().await,
             Self::Append(append) => append.run().await,
+            Self::More(more) => more.run().await,
         }
     }
 }

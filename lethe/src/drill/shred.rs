@@ -119,8 +119,11 @@ impl Bench {
             figures.asks.push(spent.questions.len());
             figures.asking.push(spent.asking);
             figures.write.push(spent.writing);
+            figures.beyond_write.push(whole.saturating_sub(spent.kms + spent.off_site + spent.writing));
             figures.questions.extend(spent.questions);
             figures.raw_write.push(self.raw.write(&spent.written).await?);
+            figures.raw_two.push(self.raw.write(&raw::in_fewer(&spent.written, 2)).await?);
+            figures.raw_one.push(self.raw.write(&raw::in_fewer(&spent.written, 1)).await?);
             figures.sync.push(self.raw.sync()?);
         }
         (figures.keys, figures.resident) = (size, resident());
@@ -154,8 +157,13 @@ struct Figures {
     asking: Vec<Duration>,
     /// The one atomic write: part of `own`.
     write: Vec<Duration>,
+    /// What is own work beside that write.
+    beyond_write: Vec<Duration>,
     /// Another of the same shape, to a journal stream that holds nothing else.
     raw_write: Vec<Duration>,
+    /// The same bytes in two messages, and in one, which is no batch but a publish.
+    raw_two: Vec<Duration>,
+    raw_one: Vec<Duration>,
     /// One block of a file, synced.
     sync: Vec<Duration>,
     resident: Option<u64>,
@@ -164,6 +172,7 @@ struct Figures {
 impl Figures {
     fn json(mut self, enrolled: Duration) -> Value {
         self.asks.sort_unstable();
+        let ratio = ratio(&mut self.own, &mut self.raw_write);
         let shreds = self.own.len().max(1) as f64;
         let kinds = by_kind(self.questions);
         let kinds = kinds.into_iter().map(|(kind, (times, each))| {
@@ -173,7 +182,9 @@ impl Figures {
         json!({
             "name": format!("shred.{}", self.keys), "keys": self.keys, "unit": "ms",
             "own": median(&mut self.own), "own_min": self.own.first().map(ms), "own_max": self.own.last().map(ms),
-            "write": median(&mut self.write), "raw_write": median(&mut self.raw_write), "sync": median(&mut self.sync),
+            "write": median(&mut self.write), "raw_write": median(&mut self.raw_write), "ratio": ratio,
+            "beyond_write": median(&mut self.beyond_write), "raw_two": median(&mut self.raw_two),
+            "raw_one": median(&mut self.raw_one), "sync": median(&mut self.sync),
             "store_asks": self.asks.get(self.asks.len() / 2), "asking": median(&mut self.asking), "asked": kinds,
             "fence": median(&mut self.fence), "kms": median(&mut self.kms), "off_site": median(&mut self.off_site),
             "resident_kib": self.resident, "enrolled_s": tenths(enrolled.as_secs_f64()),
@@ -203,6 +214,14 @@ fn ms(time: &Duration) -> f64 {
 fn median(times: &mut [Duration]) -> Option<f64> {
     times.sort_unstable();
     times.get(times.len() / 2).map(ms)
+}
+
+/// Own work by an atomic write of the same shape: medians.
+fn ratio(own: &mut [Duration], raw: &mut [Duration]) -> Option<f64> {
+    own.sort_unstable();
+    raw.sort_unstable();
+    let (own, raw) = (own.get(own.len() / 2)?, raw.get(raw.len() / 2)?);
+    (!raw.is_zero()).then(|| (own.as_secs_f64() / raw.as_secs_f64() * 100.0).round() / 100.0)
 }
 
 fn bar(keys: usize, quiet: bool) -> ProgressBar {

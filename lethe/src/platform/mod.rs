@@ -153,6 +153,13 @@ impl NewToken {
     }
 }
 
+/// What runs for one tenant, for who measures it.
+pub(crate) struct Parts {
+    pub(crate) tenant: Arc<domain::port::Tenant>,
+    pub(crate) runner: Arc<projection_svc::Runner>,
+    pub(crate) client: infra::journal::Client,
+}
+
 /// A platform that serves.
 pub struct Platform {
     inner: Arc<Inner>,
@@ -212,6 +219,16 @@ impl Platform {
     /// What the operator's routes ask for.
     pub fn operator_token(&self) -> &str {
         &self.inner.operator_token
+    }
+
+    /// What runs for a tenant.
+    ///
+    /// # Errors
+    /// When there is no such tenant, or it is not served.
+    pub(crate) fn parts(&self, tenant: &TenantId) -> Result<Parts, StartError> {
+        let open = self.inner.open(tenant)?;
+        let (tenant, runner, client) = (Arc::clone(&open.ports), Arc::clone(&open.runner), open.client.clone());
+        Ok(Parts { tenant, runner, client })
     }
 
     /// Chance, for who needs some.

@@ -157,3 +157,32 @@ async fn an_unheard_of_read_model_is_an_answer() {
     let outcome = rebuild(&world.runner, &Which::One("nonsense".to_owned()), |_| {}).await;
     assert!(matches!(outcome, Err(Failure::Missing { .. })), "{outcome:?}");
 }
+
+#[tokio::test]
+async fn many_batches_are_the_same_as_one() {
+    let mut story = Story::new();
+    for n in 1..=700 {
+        story.registered(n, "oslo");
+        story.saved(n, "VS", &[("SYSBP", Scope::HealthClinical, "120")]);
+    }
+    let world = followed(&story).await;
+    let told = Mutex::new(Vec::new());
+    let report =
+        rebuild(&world.runner, &Which::All, |progress| told.lock().expect("no panic").push(progress.done)).await;
+    let report = report.expect("rebuilds");
+    assert!(report.projections.iter().all(|rebuilt| rebuilt.comparison.differences == 0), "{report:?}");
+    let told = told.into_inner().expect("no panic");
+    assert!(told.is_sorted() && told.iter().any(|done| (1..1400).contains(done)), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_one_table_cannot_take_ends_it_and_what_served_serves() {
+    let mut story = story();
+    let last = story.commits.last_mut().expect("something happened");
+    last.events.iter_mut().for_each(|event| event.body = serde_json::json!({"nonsense": true}));
+    let world = World::told(&story);
+    let before = world.store.dump();
+    let outcome = rebuild(&world.runner, &Which::All, |_| {}).await;
+    assert!(matches!(outcome, Err(Failure::Damaged { .. })), "{outcome:?}");
+    assert_eq!(world.store.dump(), before, "nothing is left of it");
+}

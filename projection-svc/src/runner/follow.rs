@@ -53,7 +53,8 @@ impl Shared {
         let mut asked = Instant::now();
         reached.send_modify(|reached| reached.state = JournalState::Following);
         loop {
-            let commits = feed.next(BATCH_COMMITS_MAX).await?;
+            let mut commits = feed.next(BATCH_COMMITS_MAX).await?;
+            commits.iter_mut().for_each(Commit::keep_decoded);
             let Some(last) = commits.last() else { continue };
             let sequence = last.position.sequence;
             // What was there before is caught up with in silence: a span for each commit would cost more than it.

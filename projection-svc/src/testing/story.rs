@@ -214,9 +214,17 @@ impl Story {
         *tail = Tail { revision: Revision(tail.revision.0 + 1), hash };
         let position = Position { study: stream.journal.study, incarnation: 1, sequence: *sequence };
         let events = kinds.into_iter().zip(facts).map(|(kind, fact)| OpenEvent { kind, body: fact.write() }).collect();
-        let commit =
-            Commit { header, hash, position, events, body_digest: None, erased: Default::default(), traceparent: None };
-        self.commits.push(commit);
+        let (erased, decoded) = Default::default();
+        self.commits.push(Commit {
+            header,
+            hash,
+            position,
+            events,
+            body_digest: None,
+            erased,
+            traceparent: None,
+            decoded,
+        });
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) enum Mistake {
     NoSecondLook,
     /// The last look at the tree does not ask which root it is under.
     CheckAnyRoot,
+    /// What was read back before a destruction is not asked whether something is left.
+    BackUnasked,
     /// Whoever finds a reservation takes it over, even with nothing to write.
     TakeOverForNothing,
     /// A backup copies the keys first.
@@ -80,6 +82,7 @@ impl Driver {
             Mistake::DestroyAllNotMine => self.destroy_all_not_mine(answer),
             Mistake::OldRootKept | Mistake::NoSecondLook => self.no_second_look(answer),
             Mistake::CheckAnyRoot => self.check_any_root(answer),
+            Mistake::BackUnasked => self.back_unasked(answer),
             Mistake::TakeOverForNothing => self.take_over_for_nothing(answer),
             _ => self.hand_on(answer),
         }
@@ -91,10 +94,10 @@ impl Driver {
 
     fn head_before_list(mut self, answer: Answer) -> Self {
         match (&self.machine.step, answer) {
-            (Step::List, Answer::Head(Some(head))) if head.site == self.machine.site => {
+            (Step::List { .. }, Answer::Head(Some(head))) if head.site == self.machine.site => {
                 Self { early: Some(head), ..self }
             }
-            (Step::List, Answer::Roots(listed)) => {
+            (Step::List { .. }, Answer::Roots(listed)) => {
                 let early = self.early.take();
                 self.hand_on(Answer::Roots(listed)).hand_on(Answer::Head(early))
             }
@@ -122,7 +125,7 @@ impl Driver {
                 self.early = head;
                 self.hand_on(Answer::Head(head))
             }
-            (Step::Destroy(_), Answer::Accepted) => {
+            (Step::Destroy { .. }, Answer::Accepted) => {
                 let early = self.early.take();
                 self.hand_on(Answer::Accepted).hand_on(Answer::Roots(BTreeSet::new())).hand_on(Answer::Head(early))
             }
@@ -130,12 +133,23 @@ impl Driver {
         }
     }
 
-    fn check_any_root(self, answer: Answer) -> Self {
-        match (&self.machine.step, answer) {
+    fn check_any_root(mut self, answer: Answer) -> Self {
+        match (&mut self.machine.step, answer) {
+            (Step::Judge { back: Some(back), .. }, Answer::Head(Some(head))) => {
+                back.root = head.shipped;
+                self.hand_on(Answer::Head(Some(head)))
+            }
             (Step::Check(head), Answer::Tree(tree)) => {
                 let root = head.shipped;
                 self.hand_on(Answer::Tree(Tree { root, ..tree }))
             }
+            (_, answer) => self.hand_on(answer),
+        }
+    }
+
+    fn back_unasked(self, answer: Answer) -> Self {
+        match (&self.machine.step, answer) {
+            (Step::ReadBack { .. }, Answer::Tree(tree)) => self.hand_on(Answer::Tree(Tree { is_due: false, ..tree })),
             (_, answer) => self.hand_on(answer),
         }
     }

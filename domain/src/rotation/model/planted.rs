@@ -77,6 +77,11 @@ fn keys_destroyed_without_asking_which_root_the_live_tree_is_under() {
 }
 
 #[test]
+fn keys_destroyed_without_asking_whether_something_was_left_when_the_tree_was_read_back() {
+    finds(Mistake::BackUnasked, Kind::ErasedReadable, TWO);
+}
+
+#[test]
 fn a_reservation_taken_over_with_nothing_to_write() {
     finds(Mistake::TakeOverForNothing, Kind::NoEnd, TWO);
 }

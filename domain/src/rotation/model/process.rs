@@ -61,7 +61,7 @@ impl World {
     fn carry_out(&mut self, process: usize, ask: Ask, mistake: Mistake) -> &'static str {
         match ask {
             Ask::ReadHead => self.say("reads the head", process, Answer::Head(Some(self.head))),
-            Ask::ReadTree => self.read_tree(process),
+            Ask::ReadTree | Ask::ReadBack => self.read_tree(process),
             Ask::Reserve { from, root } => {
                 self.send(process, from, Head { reserved: Some(root), ..from }, None);
                 "asks to reserve the next root"

@@ -16,6 +16,16 @@ use crate::cli::CliError;
 /// What a file is synced with: a block of most file systems.
 const BLOCK: [u8; 4096] = [0x5a; 4096];
 
+/// What each message of a write is, its bytes, and whether it replaces another.
+pub(super) type Shape = (&'static str, usize, bool);
+
+/// The same bytes in so many messages, each of which replaces another.
+pub(super) fn in_fewer(shape: &[Shape], messages: usize) -> Vec<Shape> {
+    const KINDS: [&str; 2] = ["half", "other-half"];
+    let bytes: usize = shape.iter().map(|(_, bytes, _)| bytes).sum();
+    KINDS.into_iter().take(messages).map(|kind| (kind, bytes / messages, true)).collect()
+}
+
 pub(super) struct Raw {
     nodes: JetStreamNodes,
     /// The last sequence of each place that is written again and again.
@@ -32,7 +42,7 @@ impl Raw {
     }
 
     /// A write of the same shape: what replaced another message does so here, too.
-    pub(super) async fn write(&mut self, shape: &[(&'static str, usize, bool)]) -> Result<Duration, CliError> {
+    pub(super) async fn write(&mut self, shape: &[Shape]) -> Result<Duration, CliError> {
         let mut writes = Vec::with_capacity(shape.len());
         for (kind, bytes, replaces) in shape {
             self.written += 1;

@@ -1,0 +1,124 @@
+//! All read models built again from the journal, every section opened, beside an ordered consumer that only counts the
+//! messages of the same journal stream.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use domain::history::JournalId;
+use infra::journal::count_in_order;
+use projection_svc::rebuild::{self, Which};
+use serde_json::json;
+
+use super::figures::{Figure, Figures, median};
+use super::ground::{Ground, STUDY, TENANT};
+use super::memory::resident;
+use super::{Plan, fill};
+use crate::cli::CliError;
+use crate::platform::{Options, Parts, Platform};
+
+/// How many commits are asked for at once where they are opened and nothing is done with them.
+const TOGETHER: usize = 2048;
+
+/// Fills the study as far as it is not, then builds its read models again, round by round.
+///
+/// # Errors
+/// Whatever is refused or does not answer; a rebuilt read model that is not the one before.
+pub async fn rebuild(plan: &Plan, ground: &Ground) -> Result<Figures, CliError> {
+    let mut scene = ground.open(plan).await?;
+    fill::all(plan, &mut scene).await?;
+    scene.close();
+    // In this process: nothing else runs beside it, and its memory is what a rebuild takes.
+    let options = Options::new(&ground.folder().join("data"), &ground.folder().join("kms"));
+    let platform = Platform::start(options).await.map_err(CliError::unavailable)?;
+    let measured = measure(plan, &platform).await;
+    platform.stop().await;
+    let mut figures = Figures::about(json!({
+        "participants": plan.participants, "values": plan.values, "rounds": plan.rounds, "sync": "always", "replicas": 1,
+    }));
+    figures.results.push(measured?);
+    Ok(figures)
+}
+
+/// What was measured, round by round.
+#[derive(Default)]
+struct Rounds {
+    ours: Vec<f64>,
+    raw: Vec<f64>,
+    /// Every section opened, and then nothing.
+    opened: Vec<f64>,
+    /// The comparison with what served before, and the switch.
+    after: Vec<f64>,
+}
+
+async fn measure(plan: &Plan, platform: &Platform) -> Result<Figure, CliError> {
+    let tenant = TENANT.parse().expect("a valid tenant id");
+    let parts = platform.parts(&tenant).map_err(CliError::unavailable)?;
+    let journal = JournalId { tenant, study: Some(STUDY.parse().expect("a valid study id")) };
+    let idle = resident(std::process::id(), "VmRSS:").unwrap_or(f64::NAN);
+    let (mut rounds, mut commits) = (Rounds::default(), 0);
+    // The first round warms caches, the server's too.
+    for round in 0..=plan.rounds {
+        let begun = Instant::now();
+        let (count, _) = count_in_order(&parts.client, &journal).await.map_err(CliError::unavailable)?;
+        let raw = count as f64 / begun.elapsed().as_secs_f64();
+        let opened = count as f64 / open_all(&parts, &journal, count).await?.as_secs_f64();
+        let (total, built, after) = build_all(&parts).await?;
+        commits = total;
+        if round > 0 {
+            rounds.ours.push(total as f64 / built.as_secs_f64());
+            rounds.raw.push(raw);
+            rounds.opened.push(opened);
+            rounds.after.push(after.as_secs_f64());
+        }
+    }
+    let peak = resident(std::process::id(), "VmHWM:").unwrap_or(f64::NAN);
+    let ((ours, spread), (raw, raw_spread)) = (median(rounds.ours), median(rounds.raw));
+    let more = vec![
+        ("raw_spread", raw_spread),
+        ("opened", median(rounds.opened).0),
+        ("compared_s", median(rounds.after).0),
+        ("commits", commits as f64),
+        ("idle_mib", idle),
+        ("peak_mib", peak),
+    ];
+    Ok(Figure { name: "rebuild".to_owned(), ours, raw, unit: "1/s", spread, more })
+}
+
+/// Reads, checks and opens every commit.
+async fn open_all(parts: &Parts, journal: &JournalId, messages: u64) -> Result<Duration, CliError> {
+    let begun = Instant::now();
+    let mut feed = parts.tenant.journal.follow(journal, 0).await.map_err(CliError::unavailable)?;
+    let mut reached = 0;
+    while reached < messages {
+        let commits = feed.next(TOGETHER).await.map_err(CliError::unavailable)?;
+        // The last message need not be a commit: what is at the end of a filled study is one.
+        reached = commits.last().map_or(reached, |last| last.position.sequence);
+    }
+    Ok(begun.elapsed())
+}
+
+/// Builds every read model again. How many messages that were, how long it took to build, and to compare and switch.
+async fn build_all(parts: &Parts) -> Result<(u64, Duration, Duration), CliError> {
+    let begun = Instant::now();
+    let built = Mutex::new(None);
+    let report = rebuild::rebuild(&parts.runner, &Which::All, |progress| {
+        if progress.done == progress.total {
+            let mut built = built.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            built.get_or_insert((progress.total, begun.elapsed()));
+        }
+    });
+    let report = report.await.map_err(CliError::unavailable)?;
+    let whole = begun.elapsed();
+    let differing: Vec<&str> = report
+        .projections
+        .iter()
+        .filter(|built| built.comparison.differences > 0)
+        .map(|built| built.projection)
+        .collect();
+    if !differing.is_empty() {
+        return Err(CliError::failed("the rebuild", format!("these read models came out otherwise: {differing:?}")));
+    }
+    let built = built.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (total, took) = built.ok_or_else(|| CliError::failed("the rebuild", "it did not say that it was done"))?;
+    Ok((total, took, whole.saturating_sub(took)))
+}
