@@ -418,6 +418,9 @@ pub enum ReauthenticationError {
     /// What was sent is nobody's, or somebody else's than the one who acts.
     #[error("the credential sent for the signature is not that of the one who acts")]
     Refused,
+    /// More of what proves the signer is needed.
+    #[error("the first signature of a session takes the password and a code; later ones one of the two")]
+    TooFewFactors,
     /// There is no name to print, or it is erased.
     #[error("no name is known that could be printed with the signature")]
     NoPrintedName,

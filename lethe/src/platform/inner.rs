@@ -6,6 +6,7 @@ use std::time::Duration;
 use command_svc::Commands;
 use command_svc::admin::Terms;
 use domain::history::Position;
+use door::Door;
 use domain::ids::{Environment, Label, StudyId, TenantId, TokenId, UserId};
 use domain::port::{Clock, Dice, Failure};
 use domain::user::AccountKind;
@@ -24,7 +25,7 @@ use super::data_dir::DataDir;
 use super::elsewhere::Elsewhere;
 use super::nats::Nats;
 use super::registry::{Open, Registry};
-use super::{NewToken, StartError, open};
+use super::{FirstLink, NewToken, StartError, open};
 use crate::cli::CliError;
 
 /// How long the operator's commands wait for the read models to take in what they wrote.
@@ -38,6 +39,9 @@ pub(super) struct Inner {
     pub(super) registry: Arc<Registry>,
     pub(super) commands: Arc<Commands>,
     pub(super) queries: Arc<Queries>,
+    pub(super) door: Arc<Door>,
+    /// Under which address people come, if not its own.
+    pub(super) public_url: Option<String>,
     pub(super) metrics: Metrics,
     /// Of scheduled backups, if there are any.
     pub(super) backups: Option<BackupWatch>,
@@ -129,6 +133,17 @@ impl Inner {
         let open = self.open(id)?;
         let done = self.commands.revoke_token(&open.ports, user, token).await.map_err(rejected)?;
         self.seen(&open, &done.position).await
+    }
+
+    /// A link for the first who administers a tenant, unless there is somebody.
+    pub(super) async fn first_link(&self, id: &TenantId, url: &str) -> Result<Option<FirstLink>, StartError> {
+        self.open(id)?;
+        let issued = self.door.first_link(id).await?;
+        let base = self.public_url.as_deref().unwrap_or(url);
+        Ok(issued.map(|link| FirstLink {
+            address: door::link_address(base, &link.secret),
+            expires_at: link.expires_at,
+        }))
     }
 
     async fn seen(&self, open: &Open, position: &Position) -> Result<(), StartError> {

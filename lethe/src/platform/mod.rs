@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use domain::ids::{Environment, Label, OrganisationId, StudyId, TenantId, UserId};
 use domain::permit::{Role, Sites};
-use domain::port::Dice;
+use domain::port::{Clock, Dice};
 use infra::chance::{SystemClock, SystemDice};
 use infra::telemetry::Metrics;
 use tokio::net::TcpListener;
@@ -40,7 +40,6 @@ pub use error::StartError;
 pub use http::openapi;
 pub use operator::Operator;
 
-use credentials::TokenCredentials;
 use inner::Inner;
 
 /// How a platform is to be started.
@@ -51,6 +50,8 @@ pub struct Options {
     install_nats_server: bool,
     metrics: Metrics,
     schedule: Option<Schedule>,
+    door: door::Rules,
+    clock: Arc<dyn Clock>,
 }
 
 impl Options {
@@ -64,6 +65,8 @@ impl Options {
             install_nats_server: false,
             metrics: Metrics::default(),
             schedule: None,
+            door: door::Rules::default(),
+            clock: Arc::new(SystemClock),
         }
     }
 
@@ -71,6 +74,20 @@ impl Options {
     #[must_use]
     pub fn elsewhere(mut self, elsewhere: Elsewhere) -> Self {
         self.elsewhere = elsewhere;
+        self
+    }
+
+    /// With other rules at the door: how long sessions and links last, and under which address people come.
+    #[must_use]
+    pub fn door(mut self, rules: door::Rules) -> Self {
+        self.door = rules;
+        self
+    }
+
+    /// By another clock, for what is decided, asked and signed in: for tests of what time does.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
         self
     }
 
@@ -142,6 +159,15 @@ impl NewToken {
     }
 }
 
+/// A link for the first who administers a tenant.
+#[derive(Clone, serde::Serialize)]
+pub struct FirstLink {
+    /// What opens it, under the address at which people come.
+    pub address: String,
+    /// Until when.
+    pub expires_at: domain::Moment,
+}
+
 /// A platform that serves.
 pub struct Platform {
     inner: Arc<Inner>,
@@ -167,8 +193,7 @@ impl Platform {
         let address = listener
             .local_addr()
             .map_err(|error| StartError::Listen { address: options.listen, cause: error.to_string() })?;
-        let credentials = TokenCredentials { tenants: Arc::clone(&inner.registry), clock: Arc::new(SystemClock) };
-        let router = http::router(Arc::clone(&inner), Arc::new(credentials));
+        let router = http::router(Arc::clone(&inner)).into_make_service_with_connect_info::<SocketAddr>();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {
             let server = axum::serve(listener, router).with_graceful_shutdown(async {
@@ -236,6 +261,19 @@ impl Platform {
     /// See [`StartError`].
     pub async fn create_token(&self, new: NewToken) -> Result<String, StartError> {
         self.inner.create_token(new).await.map(|(_, secret)| secret)
+    }
+
+    /// A link for the first who administers a tenant, unless there is somebody; with until when it may be used.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn first_link(&self, tenant: &TenantId) -> Result<Option<FirstLink>, StartError> {
+        self.inner.first_link(tenant, &self.url()).await
+    }
+
+    /// The tenants that are served.
+    pub fn tenants(&self) -> Vec<TenantId> {
+        self.inner.registry.open().iter().map(|open| open.ports.id.clone()).collect()
     }
 
     /// Backs a tenant up.
