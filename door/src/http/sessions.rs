@@ -20,6 +20,9 @@ use crate::Door;
 /// Sessions that are not over.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Sessions {
+    /// Whose.
+    user: UserId,
+    /// Those that are not over.
     items: Vec<SessionSeen>,
 }
 
@@ -85,7 +88,7 @@ async fn show(door: &Door, who: &Principal, user: UserId, since: &Since) -> Resu
         SessionSeen { session, last_used_at: Moment(last), idle_until: Moment(last + idle), this }
     });
     let items = seen.filter(|session| now <= session.idle_until.0).collect();
-    Ok(reflecting(&positions, Sessions { items }))
+    Ok(reflecting(&positions, Sessions { user, items }))
 }
 
 pub(super) fn no_such_user() -> Problem {

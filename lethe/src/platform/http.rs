@@ -28,7 +28,8 @@ pub(super) fn router(inner: Arc<Inner>) -> Router {
         .route("/openapi.json", get(|| async { Json(openapi()) }))
         .with_state(Arc::clone(&inner));
     let rave = query_api::rave::router(Arc::clone(&inner.queries), Arc::clone(&credentials));
-    let all = edge::authenticated(services, credentials).merge(rave).merge(door).merge(admin::router(inner)).merge(open);
+    let all =
+        edge::authenticated(services, credentials).merge(rave).merge(door).merge(admin::router(inner)).merge(open);
     edge::traced(edge::fallbacks(all), infra::telemetry::current_traceparent)
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use command_svc::Commands;
 use command_svc::admin::Terms;
 use domain::history::Position;
-use door::Door;
 use domain::ids::{Environment, Label, StudyId, TenantId, TokenId, UserId};
 use domain::port::{Clock, Dice, Failure};
 use domain::user::AccountKind;
+use door::Door;
 use infra::chance::SystemClock;
 use infra::journal::Provisioner;
 use infra::telemetry::Metrics;
@@ -140,10 +140,8 @@ impl Inner {
         self.open(id)?;
         let issued = self.door.first_link(id).await?;
         let base = self.public_url.as_deref().unwrap_or(url);
-        Ok(issued.map(|link| FirstLink {
-            address: door::link_address(base, &link.secret),
-            expires_at: link.expires_at,
-        }))
+        Ok(issued
+            .map(|link| FirstLink { address: door::link_address(base, &link.secret), expires_at: link.expires_at }))
     }
 
     async fn seen(&self, open: &Open, position: &Position) -> Result<(), StartError> {

@@ -23,11 +23,11 @@ use infra::store::{Opening, SledStore};
 use projection_svc::{JournalState, Runner, Visible, erasures, participants, studies};
 
 use super::backup_watch::BackupWatch;
+use super::credentials::TokenCredentials;
 use super::data_dir::DataDir;
 use super::elsewhere::{Elsewhere, Vault};
 use super::inner::Inner;
 use super::nats::Nats;
-use super::credentials::TokenCredentials;
 use super::reauthentication::AskedAnew;
 use super::record::Record;
 use super::registry::{Open, Registry};

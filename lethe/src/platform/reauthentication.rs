@@ -6,15 +6,15 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use async_trait::async_trait;
-use door::Door;
 use domain::decider::Fold;
-use domain::ids::Environment;
 use domain::history::{Aggregate, StreamId, Tail};
+use domain::ids::Environment;
 use domain::participant::{Factor, Signer};
 use domain::permit::Principal;
 use domain::port::{Clock, Credentials, Failure, Reauthentication, ReauthenticationError, Tenants};
 use domain::scope::Erasable;
 use domain::user::{AccountKind, User};
+use door::Door;
 
 use super::credentials::TokenCredentials;
 use super::registry::Registry;
