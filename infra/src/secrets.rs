@@ -33,6 +33,13 @@ const DIGITS: usize = 6;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemSecrets;
 
+/// What an authenticator with this secret shows at a moment; none if it is no secret.
+pub fn shown_by_authenticator(one_time: &str, at: OffsetDateTime) -> Option<String> {
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &from_base32(one_time)?);
+    let step = u64::try_from(at.unix_timestamp().div_euclid(STEP_SECONDS)).ok()?;
+    Some(one_time_code(&key, step))
+}
+
 impl Secrets for SystemSecrets {
     fn hash_password(&self, password: &str) -> Result<String, Failure> {
         let mut salt = [0; SALT_BYTES];
@@ -163,6 +170,7 @@ mod tests {
         assert_eq!(secret, "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
         for (seconds, code) in VECTORS {
             let step = u64::try_from(seconds / 30).expect("positive");
+            assert_eq!(shown_by_authenticator(&secret, at(seconds)).as_deref(), Some(code));
             for around in [-30, 0, 30] {
                 assert_eq!(
                     SystemSecrets.step_of(&secret, code, at(seconds + around)),

@@ -223,6 +223,7 @@ pub(super) async fn sign_ins(
     }
     let tenant = door.tenant_of(&who)?;
     let positions = since.wait(&tenant).await?;
+    accounts::sessions(&tenant, user, door.now()).await?.ok_or_else(no_such_user)?;
     let stream = account_stream(&tenant, user);
     let mut items = Vec::new();
     for commit in tenant.journal.load(&stream, Tail::default()).await? {

@@ -34,6 +34,7 @@ use tokio::task::JoinHandle;
 pub use backup::{READS, Schedule, last_read, read_identity};
 use data_dir::is_platform;
 pub use data_dir::{Run, running};
+pub use door::Rules as DoorRules;
 pub use elsewhere::Elsewhere;
 pub(crate) use elsewhere::Vault;
 pub use error::StartError;
@@ -50,7 +51,7 @@ pub struct Options {
     install_nats_server: bool,
     metrics: Metrics,
     schedule: Option<Schedule>,
-    door: door::Rules,
+    door: DoorRules,
     clock: Arc<dyn Clock>,
 }
 
@@ -65,7 +66,7 @@ impl Options {
             install_nats_server: false,
             metrics: Metrics::default(),
             schedule: None,
-            door: door::Rules::default(),
+            door: DoorRules::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -79,7 +80,7 @@ impl Options {
 
     /// With other rules at the door: how long sessions and links last, and under which address people come.
     #[must_use]
-    pub fn door(mut self, rules: door::Rules) -> Self {
+    pub fn door(mut self, rules: DoorRules) -> Self {
         self.door = rules;
         self
     }
