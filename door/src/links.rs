@@ -90,24 +90,35 @@ impl Door {
     /// # Errors
     /// The journal or the read models do not answer.
     pub async fn first_link(&self, tenant: &TenantId) -> Result<Option<IssuedLink>, Failure> {
-        let missing = || Failure::missing(format!("tenant {tenant}"));
-        let tenant = self.parts.tenants.tenant(tenant).ok_or_else(missing)?;
-        let now = self.now();
-        let users = accounts::list(&tenant, &Visible::none()).await?;
-        let administers = |user: &&accounts::UserShown| {
-            user.rights.iter().any(|right| right.terms.role == Role::Controller && right.terms.hold_at(now))
-        };
-        if users.iter().filter(administers).any(|user| user.opened) {
+        let (tenant, may) = self.may_administer(tenant).await?;
+        if may.iter().any(|user| user.opened) {
             return Ok(None);
         }
         // Who was to be the first before, and never came.
-        let waiting = users.iter().filter(administers).find(|user| user.name.is_none()).map(|user| user.user);
-        let user = match waiting {
+        let user = match may.iter().find(|user| user.name.is_none()).map(|user| user.user) {
             Some(user) => user,
             None => self.first(&tenant).await.map_err(fault)?,
         };
         let until = self.parts.rules.first_link;
         self.issue_link(&tenant, platform(&tenant), user, until).await.map(Some).map_err(fault)
+    }
+
+    /// Whether somebody who came in administers a tenant.
+    ///
+    /// # Errors
+    /// The read models do not answer.
+    pub async fn is_administered(&self, tenant: &TenantId) -> Result<bool, Failure> {
+        Ok(self.may_administer(tenant).await?.1.iter().any(|user| user.opened))
+    }
+
+    /// Who may administer a tenant, those included who have not come in yet.
+    async fn may_administer(&self, id: &TenantId) -> Result<(Arc<Tenant>, Vec<accounts::UserShown>), Failure> {
+        let tenant = self.parts.tenants.tenant(id).ok_or_else(|| Failure::missing(format!("tenant {id}")))?;
+        let (now, mut users) = (self.now(), accounts::list(&tenant, &Visible::none()).await?);
+        let administers =
+            |right: &accounts::RightShown| right.terms.role == Role::Controller && right.terms.hold_at(now);
+        users.retain(|user| user.rights.iter().any(administers));
+        Ok((tenant, users))
     }
 
     /// An account that may administer everywhere.

@@ -332,3 +332,104 @@ pub async fn sessions(
     let shown = |session: SessionShown| SessionShown { hash: None, ..session };
     Ok(row.map(|row| row.standing.sessions.into_values().filter(open).map(shown).collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Story, World};
+    use domain::account::{EndCause, Event, Second};
+    use domain::ids::Environment;
+    use domain::permit::{Role, Sites};
+    use domain::scope::Scope;
+    use time::macros::datetime;
+    use uuid::Uuid;
+
+    const USER: UserId = UserId(Uuid::from_u128(1));
+    const RIGHT: RightId = RightId(Uuid::from_u128(2));
+    const SESSION: SessionId = SessionId(Uuid::from_u128(3));
+    const LINK: CommitHash = CommitHash([4; 32]);
+    const SECRET: CommitHash = CommitHash([5; 32]);
+    const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
+    const LATER: OffsetDateTime = datetime!(2026-11-22 13:00 UTC);
+
+    fn invited() -> Story {
+        let mut story = Story::new();
+        let organisation: domain::ids::OrganisationId = "hospital".parse().expect("valid");
+        let name = Personal::new("Grace Hopper".to_owned());
+        let registered = user::Event::Registered { kind: AccountKind::User, organisation: organisation.clone(), name };
+        story.user(1, registered);
+        let (role, environment, sites) = (Role::Monitor, Environment::Test, Sites::All);
+        let terms = Terms { role, environment, organisation, sites, expires_at: Some(Moment(LATER)) };
+        story.account(1, Event::RightGiven { right: RIGHT, terms });
+        story.account(1, Event::LinkIssued { link: LINK, expires_at: Moment(LATER) });
+        story
+    }
+
+    fn inside() -> Story {
+        let mut story = invited();
+        let secret = || Personal::new("SECRET".to_owned());
+        story.account(
+            1,
+            Event::CredentialsSet {
+                link: LINK,
+                login: Personal::new("Grace@example.org".to_owned()),
+                password: secret(),
+                one_time: Personal::new("SECRET".to_owned()),
+                recovery: Personal::new(vec![]),
+                step: 1,
+            },
+        );
+        let begun = Event::SessionBegun {
+            session: SESSION,
+            token_hash: SECRET,
+            right: RIGHT,
+            expires_at: Moment(datetime!(2026-11-22 12:30 UTC)),
+            second: Second::OneTime(2),
+            address: None,
+        };
+        story.account(1, begun);
+        story
+    }
+
+    async fn role_behind(world: &World, now: OffsetDateTime) -> Option<Role> {
+        let behind = behind(&world.tenant, &SECRET, now).await.expect("reads");
+        behind.map(|behind| behind.principal.actor.role)
+    }
+
+    #[tokio::test]
+    async fn a_link_is_found_until_it_is_used_or_over() {
+        let world = World::of::<Accounts>(&invited()).await;
+        assert_eq!(by_link(&world.tenant, &LINK, NOW).await.expect("reads"), Some(USER));
+        assert_eq!(by_link(&world.tenant, &LINK, LATER).await.expect("reads"), None, "over");
+        let world = World::of::<Accounts>(&inside()).await;
+        assert_eq!(by_link(&world.tenant, &LINK, NOW).await.expect("reads"), None, "used");
+    }
+
+    #[tokio::test]
+    async fn a_session_counts_until_it_is_over_or_its_right_is() {
+        let world = World::of::<Accounts>(&inside()).await;
+        assert_eq!(role_behind(&world, NOW).await, Some(Role::Monitor));
+        assert_eq!(role_behind(&world, datetime!(2026-11-22 12:30 UTC)).await, None);
+        for end in
+            [Event::SessionEnded { session: SESSION, cause: EndCause::Revoked }, Event::RightEnded { right: RIGHT }]
+        {
+            let mut story = inside();
+            story.account(1, end.clone());
+            let world = World::of::<Accounts>(&story).await;
+            assert_eq!(role_behind(&world, NOW).await, None, "{end:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_login_is_found_by_opening_it_and_not_once_it_is_erased() {
+        let world = World::of::<Accounts>(&inside()).await;
+        assert_eq!(by_login(&world.tenant, "grace@EXAMPLE.org").await.expect("reads"), Some(USER));
+        assert_eq!(by_login(&world.tenant, "grace").await.expect("reads"), None);
+        assert!(!world.store.contains_bytes(b"example.org") && !world.store.contains_bytes(b"Hopper"));
+        assert!(!world.store.contains_bytes(b"SECRET"), "no secret is kept here at all");
+        let shown = list(&world.tenant, &Visible::none()).await.expect("reads");
+        assert_eq!(shown[0].name, Some(Shown::Withheld { withheld: Scope::UserProfile }));
+        world.keys.erase(DataSubject(USER.0), &domain::scope::Extent::of_scopes([Scope::UserProfile]));
+        assert_eq!(by_login(&world.tenant, "grace@example.org").await.expect("reads"), None);
+    }
+}

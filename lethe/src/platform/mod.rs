@@ -272,9 +272,18 @@ impl Platform {
         self.inner.first_link(tenant, &self.url()).await
     }
 
-    /// The tenants that are served.
-    pub fn tenants(&self) -> Vec<TenantId> {
-        self.inner.registry.open().iter().map(|open| open.ports.id.clone()).collect()
+    /// The tenants that are served and that nobody with an account administers.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn unadministered(&self) -> Result<Vec<TenantId>, StartError> {
+        let mut found = Vec::new();
+        for open in self.inner.registry.open() {
+            if !self.inner.door.is_administered(&open.ports.id).await? {
+                found.push(open.ports.id.clone());
+            }
+        }
+        Ok(found)
     }
 
     /// Backs a tenant up.
