@@ -43,7 +43,9 @@ impl Door {
         self.slowly(move || {
             let secrets = &door.parts.secrets;
             let there = password.is_some() && one_time.is_some();
-            let hash = password.unwrap_or_else(|| door.decoy());
+            // Made for everybody: the first who asks waits for it, whoever that is.
+            let decoy = door.decoy();
+            let hash = password.unwrap_or(decoy);
             let one_time = one_time.unwrap_or_else(|| DECOY_ONE_TIME.to_owned());
             let right = given.password.as_ref().map(|password| secrets.is_password(&password.0, &hash));
             let step = given.code.as_ref().map(|code| secrets.step_of(&one_time, code.0.trim(), now));

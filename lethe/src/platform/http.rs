@@ -41,7 +41,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     whole.info.title = "Lethe".into();
     whole.info.version = env!("CARGO_PKG_VERSION").into();
     whole.info.description = Some(ABOUT.into());
-    for part in ["ExportOrder", "FormKey", "ItemKey", "ItemPlace", "VisitKey"] {
+    for part in ["ExportOrder", "FormKey", "ItemKey", "ItemPlace", "RightTerms", "VisitKey"] {
         open(&mut whole, part);
     }
     whole
