@@ -69,7 +69,9 @@ impl Serve {
         let platform = Platform::start(options).await?;
         note!("lethe serves {} (data in {}). Ctrl-C ends it.", platform.url(), data_dir.display());
         for tenant in platform.unadministered().await? {
-            note!("Nobody administers tenant {tenant} yet: `lethe admin link --tenant {tenant}` prints a link.");
+            note!(
+                "lethe knows nobody who administers tenant {tenant}: `lethe admin link --tenant {tenant}` prints a link."
+            );
         }
         super::until_told_to_stop().await;
         note!("lethe stops: finishing what was begun.");
