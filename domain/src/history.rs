@@ -34,6 +34,8 @@ pub enum Aggregate {
     Privacy,
     /// A user or service account and its tokens.
     User,
+    /// How a person comes in: links, rights, credentials, sessions.
+    Account,
     /// A sealed randomisation list and which of its slots are taken.
     Randomisation,
     /// Who has which subject number.
@@ -44,13 +46,14 @@ pub enum Aggregate {
 
 impl Aggregate {
     /// Every aggregate.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Study,
         Self::DesignPart,
         Self::Participant,
         Self::Identity,
         Self::Privacy,
         Self::User,
+        Self::Account,
         Self::Randomisation,
         Self::SubjectNumber,
         Self::Export,
@@ -65,6 +68,7 @@ impl Aggregate {
             Self::Identity => "identity",
             Self::Privacy => "privacy",
             Self::User => "user",
+            Self::Account => "account",
             Self::Randomisation => "randomisation",
             Self::SubjectNumber => "subject-number",
             Self::Export => "export",
@@ -123,9 +127,11 @@ impl StreamId {
     /// The person whose data a stream holds: its id, where that is a UUID. The others hold none.
     pub fn data_subject(&self) -> Option<DataSubject> {
         match self.aggregate {
-            Aggregate::Participant | Aggregate::Identity | Aggregate::Privacy | Aggregate::User => {
-                Uuid::parse_str(&self.id).ok().map(DataSubject)
-            }
+            Aggregate::Participant
+            | Aggregate::Identity
+            | Aggregate::Privacy
+            | Aggregate::User
+            | Aggregate::Account => Uuid::parse_str(&self.id).ok().map(DataSubject),
             Aggregate::Study
             | Aggregate::DesignPart
             | Aggregate::Randomisation

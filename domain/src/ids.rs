@@ -97,6 +97,12 @@ uuid_ids! {
     UserId = "user id";
     /// One bearer token of a user.
     TokenId = "token id";
+    /// One right of a user: a role for an organisation, at some sites, in one environment.
+    RightId = "right id";
+    /// One session of a user, from sign-in to its end.
+    SessionId = "session id";
+    /// One try to prove who somebody is.
+    AttemptId = "attempt id";
     /// One command; the client's `Idempotency-Key`.
     CommandId = "command id";
     /// What belongs together: every command that one request set off.

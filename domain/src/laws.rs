@@ -21,6 +21,7 @@ use crate::permit::Principal;
 use crate::rejection::Rejection;
 use crate::scope::Scope;
 
+mod accounts;
 mod blinded;
 mod signed;
 mod tables;
@@ -260,6 +261,7 @@ laws! {
     identity: crate::identity::Identity;
     privacy: crate::privacy::Privacy;
     user: crate::user::User;
+    account: crate::account::Account;
     randomisation: crate::randomisation::Randomisation;
     subject_number: crate::subject_number::SubjectNumber;
     export: crate::export::Export;

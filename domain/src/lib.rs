@@ -4,12 +4,13 @@
 //!   [`field`] (personal data is tagged by type), [`body`] (structure apart from values), [`upcast`] (old shapes).
 //! - The aggregates, one file each in one order (facts, state, evolve, commands, decide, rejections, tests):
 //!   [`study`], [`design_part`], [`participant`], [`identity`], [`privacy`], [`user`], [`randomisation`], [`subject_number`],
-//!   [`export`].
+//!   [`export`], [`account`].
 //! - [`permit`]: who may do what. [`policy`]: whenever this, then that. [`port`]: what we ask of the world.
 
 #[macro_use]
 pub mod field;
 
+pub mod account;
 pub mod body;
 pub mod decider;
 pub mod design;
@@ -40,6 +41,9 @@ structural!(
     ids::ParticipantId,
     ids::UserId,
     ids::TokenId,
+    ids::RightId,
+    ids::SessionId,
+    ids::AttemptId,
     ids::CommandId,
     ids::ErasureId,
     ids::HoldId,
@@ -84,6 +88,7 @@ pub fn data_map() -> Vec<field::DataMapRow> {
         identity::Event::data_map(),
         privacy::Event::data_map(),
         user::Event::data_map(),
+        account::Event::data_map(),
         randomisation::Event::data_map(),
         subject_number::Event::data_map(),
         export::Event::data_map(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::history::{Actor, ActorKind};
-use crate::ids::{Environment, InvalidId, OrganisationId, SiteId, TenantId, UserId};
+use crate::ids::{Environment, InvalidId, OrganisationId, SessionId, SiteId, TenantId, UserId};
 use crate::scope::Scope;
 
 /// Declares the roles and their stored names. `$text` is a `tt` for the reason said at the scopes.
@@ -107,6 +107,8 @@ pub struct Principal {
     pub actor: Actor,
     /// Which sites.
     pub sites: Sites,
+    /// In which session; none: by a token, which has none.
+    pub session: Option<SessionId>,
 }
 
 impl Principal {
@@ -114,7 +116,7 @@ impl Principal {
     pub fn system(tenant: TenantId, environment: Environment) -> Self {
         let organisation = OrganisationId::try_from("lethe".to_owned()).expect("a valid organisation id");
         let actor = Actor { id: UserId(uuid::Uuid::nil()), kind: ActorKind::System, role: Role::System, organisation };
-        Self { tenant, environment, actor, sites: Sites::All }
+        Self { tenant, environment, actor, sites: Sites::All, session: None }
     }
 }
 
@@ -122,6 +124,20 @@ use Role::{
     Auditor, Controller, Coordinator, DataManager, Dpo, Integrator, Investigator, Monitor, SponsorViewer,
     StudyDesigner, System, Unblinded,
 };
+
+/// Every role that a person can have.
+const PEOPLE: &[Role] = &[
+    StudyDesigner,
+    Investigator,
+    Coordinator,
+    Monitor,
+    DataManager,
+    SponsorViewer,
+    Auditor,
+    Dpo,
+    Controller,
+    Unblinded,
+];
 
 /// Role × command. The key is `aggregate.command`, the command's name as in the API.
 pub const COMMANDS: &[(&str, &[Role])] = &[
@@ -235,6 +251,18 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("user.register", &[System]),
     ("user.issue-token", &[System]),
     ("user.revoke-token", &[System, Controller]),
+    // Nobody to themselves: see `account/decide.rs`.
+    ("account.issue-link", &[System, Controller]),
+    ("account.give-right", &[System, Controller]),
+    ("account.end-right", &[System, Controller]),
+    // Whoever holds the link is nobody yet.
+    ("account.set-credentials", &[System]),
+    ("account.record-failure", &[System]),
+    // Everybody for themselves; a session may also be ended by who administers.
+    ("account.change-password", PEOPLE),
+    ("account.begin-session", PEOPLE),
+    ("account.end-session", PEOPLE),
+    ("account.reauthenticate", PEOPLE),
 ];
 
 /// Role × query.
@@ -314,6 +342,7 @@ pub const QUERIES: &[(&str, &[Role])] = &[
         &[Unblinded, Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator, Dpo, Controller],
     ),
     ("export.download", &[Unblinded, Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
+    ("user.list", &[Controller]),
     ("erasure.list", &[Dpo, Controller, Auditor]),
     ("erasure.show", &[Dpo, Controller, Auditor, Investigator]),
 ];
@@ -339,6 +368,8 @@ pub fn may_see(role: Role, scope: Scope) -> bool {
         Some(("identity", _)) => may_query(role, "participant.identity"),
         // Whoever may see a signature sees the name with it (21 CFR 11.50).
         Some(_) if scope == Scope::UserSignature => may_query(role, "participant.signatures"),
+        // Who administers accounts sees whose they are.
+        Some(_) if scope == Scope::UserProfile => may_query(role, "user.list"),
         Some(_) | None => false,
     }
 }

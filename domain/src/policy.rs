@@ -53,6 +53,7 @@ pub fn follow_ups(commit: &Commit) -> Result<Vec<FollowUp>, Malformed> {
         | Aggregate::Participant
         | Aggregate::Identity
         | Aggregate::User
+        | Aggregate::Account
         | Aggregate::Randomisation
         | Aggregate::SubjectNumber
         | Aggregate::Export => Ok(vec![]),

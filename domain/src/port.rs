@@ -406,12 +406,33 @@ pub trait Dice: Send + Sync {
     fn bytes(&self) -> [u8; 32];
 }
 
+/// What makes and checks the secrets of people. Slow on purpose: not for a thread that others wait for.
+pub trait Secrets: Send + Sync {
+    /// A password's hash, with a salt of its own.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    fn hash_password(&self, password: &str) -> Result<String, Failure>;
+
+    /// Whether a hash is that of this password. The same work whatever the answer.
+    fn is_password(&self, password: &str, hash: &str) -> bool;
+
+    /// A new secret for one-time codes, as people type it into what makes the codes.
+    fn one_time_secret(&self) -> String;
+
+    /// The step of 30 seconds whose one-time code this is (RFC 6238), at most one away from `now`; none: it is not.
+    fn step_of(&self, one_time: &str, code: &str, now: OffsetDateTime) -> Option<u64>;
+}
+
 /// Why nobody signs.
 #[derive(Debug, thiserror::Error)]
 pub enum ReauthenticationError {
     /// What was sent is nobody's, or somebody else's than the one who acts.
     #[error("the credential sent for the signature is not that of the one who acts")]
     Refused,
+    /// More of what proves the signer is needed.
+    #[error("the first signature of a session takes the password and a code; later ones one of the two")]
+    TooFewFactors,
     /// There is no name to print, or it is erased.
     #[error("no name is known that could be printed with the signature")]
     NoPrintedName,

@@ -65,6 +65,8 @@ scopes! {
     HealthOptional = "health.optional";
     /// Addresses, agents and devices of sessions.
     TechnicalSession = "technical.session";
+    /// What proves who a user is: hashes of passwords and recovery codes, secrets of one-time codes.
+    TechnicalCredential = "technical.credential";
     /// Names and addresses of users.
     UserProfile = "user.profile";
     /// Printed names on signatures.

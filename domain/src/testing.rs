@@ -158,7 +158,7 @@ pub(crate) fn commit<F: Fact>(stream: StreamId, revision: u64, facts: &[F]) -> C
 pub(crate) fn principal(role: Role, n: u128) -> Principal {
     let organisation = "hospital".parse().expect("valid");
     let actor = Actor { id: UserId(Uuid::from_u128(n)), kind: ActorKind::User, role, organisation };
-    Principal { tenant: tenant(), environment: Environment::Test, actor, sites: Sites::All }
+    Principal { tenant: tenant(), environment: Environment::Test, actor, sites: Sites::All, session: None }
 }
 
 pub(crate) fn tenant() -> TenantId {

@@ -1,6 +1,8 @@
-//! Who asks. Everything behind this layer needs a valid bearer token; nothing is answered without one.
+//! Who asks. Everything behind this layer needs a valid bearer token, or the session that a browser sends as a cookie; nothing
+//! is answered without one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{FromRequestParts, Request, State};
@@ -28,7 +30,7 @@ pub fn authenticated(router: Router, credentials: Arc<dyn Credentials>) -> Route
 }
 
 async fn authenticate(State(credentials): State<Arc<dyn Credentials>>, mut request: Request, next: Next) -> Response {
-    let caller = match bearer(request.headers()).or_else(|| api_key(&request)) {
+    let caller = match bearer(request.headers()).or_else(|| api_key(&request)).or_else(|| cookie(request.headers())) {
         Some(token) => credentials.authenticate(token).await,
         None => return unauthorized("send a token: Authorization: Bearer …", "Bearer realm=\"lethe\"").into_response(),
     };
@@ -97,6 +99,40 @@ fn api_key(request: &Request) -> Option<&str> {
     let token = request.headers().get("api-key")?.to_str().ok()?.trim();
     let there = request.uri().path().starts_with("/v1/dataset-json/");
     (there && !token.is_empty() && token.len() <= TOKEN_BYTES_MAX).then_some(token)
+}
+
+/// The cookie of a session where people come by TLS: a browser takes it from this very host alone, by TLS alone.
+const COOKIE_TLS: &str = "__Host-lethe-session";
+
+/// The same on loopback without TLS.
+const COOKIE: &str = "lethe-session";
+
+/// Gives a browser its session. No script reads it, and no other site sends it.
+pub fn session_cookie(secret: &str, tls: bool, lasts: Duration) -> HeaderValue {
+    set_cookie(secret, tls, lasts.as_secs())
+}
+
+/// Takes a browser's session away.
+pub fn no_session_cookie(tls: bool) -> HeaderValue {
+    set_cookie("", tls, 0)
+}
+
+fn set_cookie(secret: &str, tls: bool, seconds: u64) -> HeaderValue {
+    let (name, secure) = if tls { (COOKIE_TLS, "; Secure") } else { (COOKIE, "") };
+    let text = format!("{name}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
+    HeaderValue::try_from(text).expect("a secret is visible ASCII")
+}
+
+/// The session that a browser sends.
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut ours = pairs.filter(|(name, _)| *name == COOKIE_TLS || *name == COOKIE).map(|(_, secret)| secret);
+    // Two would be somebody else's doing.
+    match (ours.next(), ours.next()) {
+        (Some(secret), None) if !secret.is_empty() && secret.len() <= TOKEN_BYTES_MAX => Some(secret),
+        _ => None,
+    }
 }
 
 /// 401 with the challenge that RFC 9110, 11.6.1 asks for.

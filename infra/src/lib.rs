@@ -9,6 +9,7 @@
 //! - [`log`]: the Merkle log of a journal stream and its signed checkpoints.
 //! - [`verify`]: reads whole journal streams and says what is damaged.
 //! - [`certificate`]: issues and checks the certificate of an erasure.
+//! - [`secrets`]: passwords and one-time codes.
 //! - [`chance`]: the clock and the dice of the system. [`telemetry`]: logs, traces, metrics.
 
 pub mod archive;
@@ -26,6 +27,7 @@ pub mod off_site;
 pub(crate) mod pinned;
 pub mod requests;
 pub mod seal;
+pub mod secrets;
 pub mod store;
 pub mod telemetry;
 pub mod verify;

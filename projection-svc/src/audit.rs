@@ -135,7 +135,7 @@ impl Projection for Audit {
 
     fn takes(aggregate: Aggregate) -> bool {
         // Users belong to the tenant, not to a study.
-        aggregate != Aggregate::User
+        !matches!(aggregate, Aggregate::User | Aggregate::Account)
     }
 
     fn apply(commit: &Commit, rows: &mut Rows<'_, AuditRow>) -> Result<(), Stop> {

@@ -2,7 +2,7 @@
 //!
 //! - One projection, one file: its rows, how a commit changes them, its readers, its tests ([`studies`],
 //!   [`overview`], [`participants`], [`matrix`], [`casebook`], [`queries`], [`figures`], [`identity`],
-//!   [`audit`], [`erasures`], [`exports`], [`tokens`]).
+//!   [`audit`], [`erasures`], [`exports`], [`tokens`], [`accounts`]).
 //! - [`projection`] says what a projection is; [`fold`] takes commits into one table; [`runner`] follows the journal
 //!   streams of a tenant; [`check`](Runner::check) compares the journal with what the read models have seen;
 //!   [`mod@rebuild`] builds beside the table that serves, compares and switches.
@@ -10,6 +10,7 @@
 //!
 //! Nothing here can be rebuilt from anything but the journal, and everything can be rebuilt from that.
 
+pub mod accounts;
 pub mod audit;
 pub mod casebook;
 pub mod cells;
@@ -58,5 +59,6 @@ pub fn projections() -> Vec<Box<dyn fold::Model>> {
         fold::model::<erasures::Erasures>(),
         fold::model::<exports::Exports>(),
         fold::model::<tokens::Tokens>(),
+        fold::model::<accounts::Accounts>(),
     ]
 }

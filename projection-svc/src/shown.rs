@@ -139,7 +139,8 @@ mod tests {
         assert!(sees(Role::Investigator, Scope::IdentityContact) && sees(Role::Investigator, Scope::HealthClinical));
         assert!(!sees(Role::Monitor, Scope::IdentityContact) && sees(Role::Monitor, Scope::HealthClinical));
         assert!(!sees(Role::Dpo, Scope::IdentityContact) && !sees(Role::Dpo, Scope::HealthClinical));
-        assert!(Role::ALL.iter().all(|role| !sees(*role, Scope::UserProfile)));
+        assert!(Role::ALL.iter().all(|role| sees(*role, Scope::UserProfile) == (*role == Role::Controller)));
+        assert!(Role::ALL.iter().all(|role| !sees(*role, Scope::TechnicalCredential)));
         assert!(sees(Role::Auditor, Scope::UserSignature) && !sees(Role::Dpo, Scope::UserSignature));
         assert!(Role::ALL.iter().all(|role| sees(*role, Scope::HealthBlinded) == (*role == Role::Unblinded)));
     }

@@ -129,7 +129,7 @@ pub async fn principal_of(
         {
             let Grant { role, environment, organisation, sites, .. } = grant;
             let actor = Actor { id: user, kind: kind.into(), role, organisation };
-            Ok(Some(Principal { tenant: tenant.id.clone(), environment, actor, sites }))
+            Ok(Some(Principal { tenant: tenant.id.clone(), environment, actor, sites, session: None }))
         }
         Some(_) | None => Ok(None),
     }

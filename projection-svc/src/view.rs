@@ -82,6 +82,19 @@ pub(crate) async fn all<P: Projection>(tenant: &Tenant) -> Result<Vec<P::Row>, F
     Ok(found)
 }
 
+/// The same with the keys, opened as far as `visible` goes.
+pub(crate) async fn whole<P: Projection>(tenant: &Tenant, visible: &Visible) -> Result<Vec<Found<P::Row>>, Failure> {
+    let store = tenant.store.as_ref();
+    let mut found = Vec::new();
+    for (key, bytes) in served::<P, _>(store, |table| store.scan(table, b"", None, usize::MAX))? {
+        if let Some(key) = RowKey::parse(&key) {
+            let open = open::<P>(tenant, &key, &bytes, |scope| visible.contains(scope)).await?;
+            found.push((key, open));
+        }
+    }
+    Ok(found)
+}
+
 /// Reads from the table that serves. A rebuild may have switched to another one meanwhile and dropped this one, which
 /// then looks empty: so the answer counts only if the table still serves after it was read.
 fn served<P: Projection, T>(store: &dyn ReadStore, read: impl Fn(&str) -> Result<T, Failure>) -> Result<T, Failure> {

@@ -122,7 +122,7 @@ fn addresses(who: Uuid, erasure: Uuid, design: &str) -> Vec<(String, bool)> {
                 (0, text) => text.to_owned(),
                 (_, "study") if rave => format!("{study}(Test)"),
                 (_, "study" | "project") => study.to_string(),
-                (_, "participant") => who.to_string(),
+                (_, "participant" | "user") => who.to_string(),
                 (_, "erasure") => erasure.to_string(),
                 (_, "design" | "other" | "version") => design.to_owned(),
                 (_, "list") => "main".to_owned(),

@@ -9,6 +9,7 @@ mod damage;
 mod datasets;
 mod demo;
 mod dependency_rules;
+mod door;
 mod drill;
 mod enrolment;
 mod erasure;

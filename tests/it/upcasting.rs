@@ -10,8 +10,8 @@ use domain::field::{Fact, PERSONAL};
 use domain::history::{EventType, OpenEvent};
 use domain::upcast::upcast;
 use domain::{
-    body, design_part, export, identity, participant, permit, privacy, randomisation, scope, study, subject_number,
-    user,
+    account, body, design_part, export, identity, participant, permit, privacy, randomisation, scope, study,
+    subject_number, user,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -137,6 +137,7 @@ fn every_shape_has_a_fixture_and_every_fixture_is_known() {
         .chain(wanted::<identity::Event>())
         .chain(wanted::<privacy::Event>())
         .chain(wanted::<user::Event>())
+        .chain(wanted::<account::Event>())
         .chain(wanted::<randomisation::Event>())
         .chain(wanted::<subject_number::Event>())
         .chain(wanted::<export::Event>())
@@ -156,6 +157,7 @@ fn every_fixture_reads_whole_and_erased() {
     check(&fixtures, became::identity());
     check(&fixtures, became::privacy());
     check(&fixtures, became::user());
+    check(&fixtures, became::account());
     check(&fixtures, became::randomisation());
     check(&fixtures, became::subject_number());
     check(&fixtures, became::export());

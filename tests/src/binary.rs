@@ -1,5 +1,6 @@
 //! The real binary, run as its users run it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -11,10 +12,11 @@ pub use lethe::soak::Server;
 use crate::home::Folder;
 
 /// What the user's environment may say, and no test may hear.
-const NOT_OURS: [&str; 15] = [
+const NOT_OURS: [&str; 17] = [
     "LETHE_BACKUP_EVERY",
     "LETHE_BACKUP_RECIPIENTS",
     "LETHE_BACKUP_TO",
+    "LETHE_IDLE_MINUTES",
     "LETHE_KMS",
     "LETHE_LISTEN",
     "LETHE_LOG",
@@ -23,6 +25,7 @@ const NOT_OURS: [&str; 15] = [
     "LETHE_NATS_CREDENTIALS",
     "LETHE_NATS_REPLICAS",
     "LETHE_OFF_SITE",
+    "LETHE_PUBLIC_URL",
     "LETHE_TOKEN",
     "LETHE_TOKEN_FILE",
     "LETHE_URL",
@@ -48,6 +51,8 @@ impl Binary {
     pub fn command(&self, folder: &Folder) -> Command {
         let mut command = Command::new(&self.0);
         command.stdin(Stdio::null()).env("LETHE_DATA_DIR", folder.data()).env("LETHE_KMS_DIR", folder.kms());
+        // Where a session is kept.
+        command.env("XDG_CONFIG_HOME", folder.path().join("config"));
         for name in NOT_OURS {
             command.env_remove(name);
         }
@@ -81,6 +86,22 @@ impl Binary {
     pub fn json(&self, folder: &Folder, arguments: &[&str]) -> Value {
         let out = self.done(folder, &[arguments, &["--json"]].concat());
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}"))
+    }
+
+    /// Runs it to its end with these answers on stdin, one a line. Returns the exit code, stdout and stderr.
+    pub fn answering(&self, folder: &Folder, arguments: &[&str], answers: &[&str]) -> (Option<i32>, String, String) {
+        tokio::task::block_in_place(|| {
+            let mut command = self.command(folder);
+            command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn().expect("the binary can be run");
+            let mut stdin = child.stdin.take().expect("a pipe");
+            // One that asks for nothing may be gone by now.
+            let _ = stdin.write_all(format!("{}\n", answers.join("\n")).as_bytes());
+            drop(stdin);
+            let output = child.wait_with_output().expect("it ends");
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+            (output.status.code(), text(&output.stdout), text(&output.stderr))
+        })
     }
 
     /// Starts `serve` on a free port and waits until it serves.

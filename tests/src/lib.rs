@@ -3,5 +3,6 @@
 pub mod api;
 pub mod binary;
 pub mod cluster;
+pub mod door;
 pub mod home;
 pub mod people;

@@ -68,6 +68,9 @@ async fn who_signs(commands: &Commands, call: &Call, credential: &str) -> Result
         ReauthenticationError::Refused => {
             Problem::new(StatusCode::FORBIDDEN, "reauthentication-failed", error.to_string())
         }
+        ReauthenticationError::TooFewFactors => {
+            Problem::new(StatusCode::FORBIDDEN, "too-few-factors", error.to_string())
+        }
         ReauthenticationError::NoPrintedName => {
             Problem::new(StatusCode::FORBIDDEN, "no-printed-name", error.to_string())
         }

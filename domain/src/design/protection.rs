@@ -14,7 +14,7 @@ fn step(scope: Scope) -> u8 {
         Scope::HealthBlinded => 2,
         Scope::IdentityContact | Scope::IdentityCodeList | Scope::IdentityNationalId => 3,
         // No item can have these; see `StudyDesign::faults`.
-        Scope::TechnicalSession | Scope::UserProfile | Scope::UserSignature => 3,
+        Scope::TechnicalSession | Scope::TechnicalCredential | Scope::UserProfile | Scope::UserSignature => 3,
     }
 }
 

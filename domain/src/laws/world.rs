@@ -81,7 +81,7 @@ fn some_scopes() -> impl Strategy<Value = Option<BTreeSet<Scope>>> {
     option::weighted(0.8, few.prop_map(|scopes| scopes.into_iter().collect()))
 }
 
-fn text() -> impl Strategy<Value = Plain> {
+pub(super) fn text() -> impl Strategy<Value = Plain> {
     select(vec!["CANARY one", "CANARY two"]).prop_map(Into::into)
 }
 

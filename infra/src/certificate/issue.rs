@@ -150,7 +150,9 @@ impl Certificates {
     /// Every commit of the person's streams.
     async fn commits(&self, account: &ErasureAccount) -> Result<Vec<Seen>, Failure> {
         let mut seen = Vec::new();
-        for aggregate in [Aggregate::Participant, Aggregate::Identity, Aggregate::Privacy, Aggregate::User] {
+        let of_persons =
+            [Aggregate::Participant, Aggregate::Identity, Aggregate::Privacy, Aggregate::User, Aggregate::Account];
+        for aggregate in of_persons {
             for message in self.parts.source.commits(&account.stream.sibling(aggregate)).await? {
                 let keys = peek(&message.payload)?.keys.into_iter();
                 let keys = keys.filter_map(|id| if let KeyId::Person(key) = id { Some(key) } else { None }).collect();

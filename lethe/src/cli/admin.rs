@@ -29,8 +29,13 @@ impl Tenant {
         let Self::Create { tenant, place } = self;
         let operator = Operator::of(&place).await?;
         let done = operator.post("/v1/admin/tenants", &json!({"tenant": tenant})).await;
+        let link = match &done {
+            Ok(_) => super::user::first_link(&operator, &tenant).await,
+            Err(_) => Ok(None),
+        };
         operator.leave().await;
         done?;
+        link?;
         note!("Tenant {tenant} is there. Next: lethe study create --tenant {tenant} STUDY --name NAME");
         Ok(())
     }

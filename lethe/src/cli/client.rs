@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::CliError;
 use super::options::Access;
+use super::session::Kept;
 use crate::platform::running;
 
 /// A client of one platform with one token.
@@ -80,15 +81,27 @@ impl Client {
         &self.token
     }
 
-    /// The client that the options describe.
+    /// The address of the platform.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The client that the options describe. Without a token it is the session that was kept at sign-in, for the platform
+    /// that gave it.
     pub(super) fn of(access: &Access) -> Result<Self, CliError> {
-        let base = match &access.url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => running(&access.place.data_dir()?).map(|run| run.url).ok_or_else(|| {
-                CliError::unavailable("no platform serves this data directory: start `lethe serve`, or give --url")
-            })?,
-        };
-        Ok(Self::new(base, access.token()?))
+        let kept = if access.has_token() { None } else { Kept::read() };
+        let Some(kept) = kept else { return Ok(Self::new(base(access)?, access.token()?)) };
+        match base(access) {
+            Ok(base) if base == kept.url => Ok(Self::new(base, kept.token)),
+            // Nobody said which platform, and none serves here: it is the one that was signed in to.
+            Err(_) if access.url.is_none() => Ok(Self::new(kept.url, kept.token)),
+            other => Ok(Self::new(other?, access.token()?)),
+        }
+    }
+
+    /// The same without a credential: to get one.
+    pub(super) fn anonymous(access: &Access) -> Result<Self, CliError> {
+        Ok(Self::new(base(access)?, String::new()))
     }
 
     /// Asks.
@@ -192,7 +205,8 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token)
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        if self.token.is_empty() { request } else { request.bearer_auth(&self.token) }
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Reply, ApiError> {
@@ -202,6 +216,16 @@ impl Client {
         let body = response.bytes().await.map_err(no_answer)?;
         let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
         Ok(Reply { status, body, etag, position })
+    }
+}
+
+/// The platform that the options describe.
+fn base(access: &Access) -> Result<String, CliError> {
+    match &access.url {
+        Some(url) => Ok(url.trim_end_matches('/').to_owned()),
+        None => running(&access.place.data_dir()?).map(|run| run.url).ok_or_else(|| {
+            CliError::unavailable("no platform serves this data directory: start `lethe serve`, or give --url")
+        }),
     }
 }
 

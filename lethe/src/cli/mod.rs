@@ -22,8 +22,10 @@ mod rebuild;
 mod restore;
 mod retention;
 mod serve;
+mod session;
 mod soak;
 mod study;
+mod user;
 mod verify;
 
 use std::process::ExitCode;
@@ -66,6 +68,21 @@ enum Command {
     /// Bearer tokens of people and programs.
     #[command(subcommand)]
     Token(admin::Token),
+    /// The first who administers a tenant.
+    #[command(subcommand)]
+    Admin(user::Admin),
+    /// People with accounts: invited, given rights.
+    #[command(subcommand)]
+    User(user::User),
+    /// Uses a link: sets the password and second factor of an account.
+    Join(session::Join),
+    /// Signs in; the commands that follow use the session.
+    Login(session::Login),
+    /// Signs out.
+    Logout(session::Logout),
+    /// Sessions: seen and ended.
+    #[command(subcommand)]
+    Sessions(session::Sessions),
     /// Participants' data.
     #[command(subcommand)]
     Data(data::Data),
@@ -133,6 +150,12 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Study(study) => study.run().await,
         Command::Randomisation(randomisation) => randomisation.run().await,
         Command::Token(token) => token.run().await,
+        Command::Admin(admin) => admin.run().await,
+        Command::User(user) => user.run().await,
+        Command::Join(join) => join.run().await,
+        Command::Login(login) => login.run().await,
+        Command::Logout(logout) => logout.run().await,
+        Command::Sessions(sessions) => sessions.run().await,
         Command::Data(data) => data.run().await,
         Command::Erase(erase) => erase.run().await,
         Command::Retention(retention) => retention.run().await,

@@ -143,13 +143,20 @@ pub(super) struct Access {
 }
 
 impl Access {
+    /// Whether a token was given.
+    pub(super) fn has_token(&self) -> bool {
+        self.token_file.is_some() || std::env::var_os("LETHE_TOKEN").is_some()
+    }
+
     /// The bearer token: from the file, or the environment. Never from an argument, where others could see it.
     pub(super) fn token(&self) -> Result<String, CliError> {
         let text = match &self.token_file {
             Some(file) => std::fs::read_to_string(file)
                 .map_err(|error| CliError::input(format!("token file {}: {error}", file.display())))?,
             None => std::env::var("LETHE_TOKEN").map_err(|_| {
-                CliError::input("no token: set LETHE_TOKEN or give --token-file (make one with `lethe token create`)")
+                CliError::input(
+                    "no token: sign in with `lethe login`, or set LETHE_TOKEN or give --token-file (`lethe token create`)",
+                )
             })?,
         };
         Ok(text.trim().to_owned())

@@ -27,9 +27,24 @@ pub(super) struct Serve {
     /// How old the newest backup may become, in hours.
     #[arg(long, env = "LETHE_BACKUP_EVERY", default_value_t = 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..))]
     backup_every: u32,
+    /// Under which address people reach this platform, if that is a proxy's: `https://…`. It stands in links; with https,
+    /// browsers send the session by TLS alone; and what the proxy says of where a request comes from is believed.
+    #[arg(long, env = "LETHE_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    public_url: Option<String>,
+    /// After how many minutes without a request a session is over.
+    #[arg(long, env = "LETHE_IDLE_MINUTES", default_value_t = 15, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=60))]
+    idle_minutes: u32,
     /// How log lines look.
     #[arg(long, env = "LETHE_LOG_FORMAT", value_parser = log_format, default_value = "pretty", value_name = "pretty|json")]
     log_format: LogFormat,
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match rest.filter(|rest| !rest.is_empty() && !rest.contains(['#', '?', ' '])) {
+        Some(_) => Ok(text.trim_end_matches('/').to_owned()),
+        None => Err("an address such as https://lethe.example.org".into()),
+    }
 }
 
 fn log_format(text: &str) -> Result<LogFormat, String> {
@@ -45,12 +60,19 @@ impl Serve {
         let telemetry = super::start_telemetry(self.log_format, None)?;
         let data_dir = self.place.data_dir()?;
         let mut options = self.place.options()?.listen(self.listen).metrics(telemetry.metrics());
+        let idle = std::time::Duration::from_secs(u64::from(self.idle_minutes) * 60);
+        options = options.door(door::Rules { idle, public_url: self.public_url, ..door::Rules::default() });
         if let Some(to) = self.backup_to {
             let every = std::time::Duration::from_secs(u64::from(self.backup_every) * 3600);
             options = options.schedule(Schedule { to, recipients: self.backup_recipients, every });
         }
         let platform = Platform::start(options).await?;
         note!("lethe serves {} (data in {}). Ctrl-C ends it.", platform.url(), data_dir.display());
+        for tenant in platform.unadministered().await? {
+            note!(
+                "lethe knows nobody who administers tenant {tenant}: `lethe admin link --tenant {tenant}` prints a link."
+            );
+        }
         super::until_told_to_stop().await;
         note!("lethe stops: finishing what was begun.");
         platform.stop().await;

@@ -30,6 +30,7 @@ pub(super) fn router(inner: Arc<Inner>) -> Router {
         .route("/v1/admin/tokens", post(create_token))
         .route("/v1/admin/tokens/revoke", post(revoke_token))
         .route("/v1/admin/nats/login", post(nats_login))
+        .route("/v1/admin/first-link", post(first_link))
         .route("/v1/admin/rebuild", post(rebuild))
         .route("/v1/admin/kms/status", post(vault_admin::kms_status))
         .route("/v1/admin/kms/rotate", post(vault_admin::kms_rotate))
@@ -146,6 +147,23 @@ async fn revoke_token(
 ) -> Result<StatusCode, Problem> {
     inner.revoke_token(&body.tenant, body.user, body.token_id).await.map_err(problem)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct First {
+    tenant: TenantId,
+    /// Under which address the one who asks has found the platform.
+    url: String,
+}
+
+/// Answers null if somebody administers the tenant: from then on, they invite.
+async fn first_link(
+    State(inner): State<Arc<Inner>>,
+    JsonBody(body): JsonBody<First, BODY_MAX>,
+) -> Result<Json<Value>, Problem> {
+    let link = inner.first_link(&body.tenant, &body.url).await.map_err(problem)?;
+    Ok(Json(json!({ "link": link })))
 }
 
 #[derive(Deserialize)]

@@ -16,7 +16,9 @@ use super::admin;
 use super::inner::Inner;
 
 /// Puts the routes together.
-pub(super) fn router(inner: Arc<Inner>, credentials: Arc<dyn Credentials>) -> Router {
+pub(super) fn router(inner: Arc<Inner>) -> Router {
+    let credentials: Arc<dyn Credentials> = Arc::clone(&inner.door) as _;
+    let door = door::router(Arc::clone(&inner.door));
     let services =
         command_svc::router(Arc::clone(&inner.commands)).merge(query_api::router(Arc::clone(&inner.queries)));
     let open = Router::new()
@@ -26,7 +28,8 @@ pub(super) fn router(inner: Arc<Inner>, credentials: Arc<dyn Credentials>) -> Ro
         .route("/openapi.json", get(|| async { Json(openapi()) }))
         .with_state(Arc::clone(&inner));
     let rave = query_api::rave::router(Arc::clone(&inner.queries), Arc::clone(&credentials));
-    let all = edge::authenticated(services, credentials).merge(rave).merge(admin::router(inner)).merge(open);
+    let all =
+        edge::authenticated(services, credentials).merge(rave).merge(door).merge(admin::router(inner)).merge(open);
     edge::traced(edge::fallbacks(all), infra::telemetry::current_traceparent)
 }
 
@@ -40,10 +43,11 @@ pub(super) fn commands(inner: &Arc<Inner>, credentials: Arc<dyn Credentials>) ->
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut whole = command_svc::openapi();
     whole.merge(query_api::openapi());
+    whole.merge(door::openapi());
     whole.info.title = "Lethe".into();
     whole.info.version = env!("CARGO_PKG_VERSION").into();
     whole.info.description = Some(ABOUT.into());
-    for part in ["ExportOrder", "FormKey", "ItemKey", "ItemPlace", "VisitKey"] {
+    for part in ["ExportOrder", "FormKey", "ItemKey", "ItemPlace", "RightTerms", "VisitKey"] {
         open(&mut whole, part);
     }
     whole
@@ -52,7 +56,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// What whoever reads the description must know before the first request.
 const ABOUT: &str = "A clinical study data platform that remembers everything and can prove that it forgot. \
     Commands are sent with POST and stored durably before they are answered; queries are GET. \
-    Every request carries a bearer token. Every refusal is a problem (RFC 9457) with a stable `code`.";
+    Every request carries a bearer token or a session, but those that begin one. Every refusal is a problem (RFC 9457) with a stable `code`.";
 
 /// Lets a schema be part of another. Both refuse unknown fields as soon as the request is read, but said of the
 /// part alone, in JSON Schema, it would refuse the fields of the whole.

@@ -9,6 +9,7 @@ use domain::history::Position;
 use domain::ids::{Environment, Label, StudyId, TenantId, TokenId, UserId};
 use domain::port::{Clock, Dice, Failure};
 use domain::user::AccountKind;
+use door::Door;
 use infra::chance::SystemClock;
 use infra::journal::Provisioner;
 use infra::telemetry::Metrics;
@@ -25,7 +26,7 @@ use super::elsewhere::Elsewhere;
 use super::nats::Nats;
 use super::registry::{Open, Registry};
 use super::second_door::SecondDoors;
-use super::{NewToken, StartError, open};
+use super::{FirstLink, NewToken, StartError, open};
 use crate::cli::CliError;
 
 /// How long the operator's commands wait for the read models to take in what they wrote.
@@ -39,13 +40,16 @@ pub(super) struct Inner {
     pub(super) registry: Arc<Registry>,
     pub(super) commands: Arc<Commands>,
     pub(super) queries: Arc<Queries>,
+    pub(super) door: Arc<Door>,
+    /// Under which address people come, if not its own.
+    pub(super) public_url: Option<String>,
     pub(super) metrics: Metrics,
     /// Of scheduled backups, if there are any.
     pub(super) backups: Option<BackupWatch>,
     pub(super) operator_token: String,
     pub(super) dice: Arc<dyn Dice>,
     pub(super) erasing: JoinHandle<()>,
-    pub(super) doors: SecondDoors,
+    pub(super) second_doors: SecondDoors,
 }
 
 impl Inner {
@@ -85,7 +89,7 @@ impl Inner {
         }
         self.data_dir.remember_tenant(id)?;
         self.registry.add(open::tenant(&self.nats, &self.data_dir, &self.elsewhere, id, &[]).await?);
-        self.doors.open(&self.nats, id).await
+        self.second_doors.open(&self.nats, id).await
     }
 
     /// Creates a study's journal stream and its first commit. Done again, it changes nothing.
@@ -133,6 +137,15 @@ impl Inner {
         self.seen(&open, &done.position).await
     }
 
+    /// A link for the first who administers a tenant, unless there is somebody.
+    pub(super) async fn first_link(&self, id: &TenantId, url: &str) -> Result<Option<FirstLink>, StartError> {
+        self.open(id)?;
+        let issued = self.door.first_link(id).await?;
+        let base = self.public_url.as_deref().unwrap_or(url);
+        Ok(issued
+            .map(|link| FirstLink { address: door::link_address(base, &link.secret), expires_at: link.expires_at }))
+    }
+
     async fn seen(&self, open: &Open, position: &Position) -> Result<(), StartError> {
         if open.ports.progress.wait_for(position, PATIENCE).await? {
             Ok(())
@@ -175,7 +188,7 @@ impl Inner {
 
     /// Stops what follows the journal, then the nats-server.
     pub(super) async fn stop(&self) {
-        self.doors.close();
+        self.second_doors.close();
         self.erasing.abort();
         for open in self.registry.open() {
             open.stop().await;

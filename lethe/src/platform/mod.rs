@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use domain::ids::{Environment, Label, OrganisationId, StudyId, TenantId, UserId};
 use domain::permit::{Role, Sites};
-use domain::port::{Credentials, Dice};
+use domain::port::{Clock, Credentials, Dice};
 use infra::chance::{SystemClock, SystemDice};
 use infra::store::Engine;
 use infra::telemetry::Metrics;
@@ -36,13 +36,13 @@ use tokio::task::JoinHandle;
 pub use backup::{READS, Schedule, last_read, read_identity};
 use data_dir::is_platform;
 pub use data_dir::{Run, running};
+pub use door::Rules as DoorRules;
 pub use elsewhere::Elsewhere;
 pub(crate) use elsewhere::Vault;
 pub use error::StartError;
 pub use http::openapi;
 pub use operator::Operator;
 
-use credentials::TokenCredentials;
 use inner::Inner;
 
 /// How a platform is to be started.
@@ -54,6 +54,8 @@ pub struct Options {
     install_nats_server: bool,
     metrics: Metrics,
     schedule: Option<Schedule>,
+    door: DoorRules,
+    clock: Arc<dyn Clock>,
 }
 
 impl Options {
@@ -68,6 +70,8 @@ impl Options {
             install_nats_server: false,
             metrics: Metrics::default(),
             schedule: None,
+            door: DoorRules::default(),
+            clock: Arc::new(SystemClock),
         }
     }
 
@@ -82,6 +86,20 @@ impl Options {
     #[must_use]
     pub fn read_store(mut self, engine: Engine) -> Self {
         self.read_store = engine;
+        self
+    }
+
+    /// With other rules at the door: how long sessions and links last, and under which address people come.
+    #[must_use]
+    pub fn door(mut self, rules: DoorRules) -> Self {
+        self.door = rules;
+        self
+    }
+
+    /// By another clock, for what is decided, asked and signed in: for tests of what time does.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
         self
     }
 
@@ -160,6 +178,15 @@ pub(crate) struct Parts {
     pub(crate) client: infra::journal::Client,
 }
 
+/// A link for the first who administers a tenant.
+#[derive(Clone, serde::Serialize)]
+pub struct FirstLink {
+    /// What opens it, under the address at which people come.
+    pub address: String,
+    /// Until when.
+    pub expires_at: domain::Moment,
+}
+
 /// A platform that serves.
 pub struct Platform {
     inner: Arc<Inner>,
@@ -185,13 +212,12 @@ impl Platform {
         let address = listener
             .local_addr()
             .map_err(|error| StartError::Listen { address: options.listen, cause: error.to_string() })?;
-        let credentials = TokenCredentials { tenants: Arc::clone(&inner.registry), clock: Arc::new(SystemClock) };
-        let credentials: Arc<dyn Credentials> = Arc::new(credentials);
-        let router = http::router(Arc::clone(&inner), Arc::clone(&credentials));
-        inner.doors.answered_by(http::commands(&inner, Arc::clone(&credentials)), credentials);
+        let credentials: Arc<dyn Credentials> = Arc::clone(&inner.door) as _;
+        inner.second_doors.answered_by(http::commands(&inner, Arc::clone(&credentials)), credentials);
         for open in inner.registry.open() {
-            inner.doors.open(&inner.nats, &open.ports.id).await?;
+            inner.second_doors.open(&inner.nats, &open.ports.id).await?;
         }
+        let router = http::router(Arc::clone(&inner)).into_make_service_with_connect_info::<SocketAddr>();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {
             let server = axum::serve(listener, router).with_graceful_shutdown(async {
@@ -279,6 +305,28 @@ impl Platform {
     /// See [`StartError`].
     pub async fn create_token(&self, new: NewToken) -> Result<String, StartError> {
         self.inner.create_token(new).await.map(|(_, secret)| secret)
+    }
+
+    /// A link for the first who administers a tenant, unless there is somebody; with until when it may be used.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn first_link(&self, tenant: &TenantId) -> Result<Option<FirstLink>, StartError> {
+        self.inner.first_link(tenant, &self.url()).await
+    }
+
+    /// The tenants that are served and that nobody with an account administers.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn unadministered(&self) -> Result<Vec<TenantId>, StartError> {
+        let mut found = Vec::new();
+        for open in self.inner.registry.open() {
+            if !self.inner.door.is_administered(&open.ports.id).await? {
+                found.push(open.ports.id.clone());
+            }
+        }
+        Ok(found)
     }
 
     /// Backs a tenant up.

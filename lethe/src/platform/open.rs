@@ -11,21 +11,24 @@ use domain::history::{Aggregate, DataSubject, JournalId, StreamId};
 use domain::ids::{StudyId, TenantId};
 use domain::permit::Sites;
 use domain::port::{Cells, Dice, Failure, Journal, Ledger, Progress, ReadStore, Tenant, Tenants};
-use infra::chance::{SystemClock, SystemDice};
+use door::{Door, Parts};
+use infra::chance::SystemDice;
 use infra::exports::ExportFolders;
 use infra::journal::JetStreamJournal;
 use infra::nats_server::{NatsServer, NatsServerOptions, TenantAccount, locate, locate_or_install};
 use infra::off_site::{CopiedLedger, NoLedger};
 use infra::seal::Sealer;
+use infra::secrets::SystemSecrets;
 use infra::store::{Engine, Opening};
 use projection_svc::{JournalState, Runner, Visible, erasures, participants, studies};
 
 use super::backup_watch::BackupWatch;
+use super::credentials::TokenCredentials;
 use super::data_dir::DataDir;
 use super::elsewhere::{Elsewhere, Vault};
 use super::inner::Inner;
 use super::nats::Nats;
-use super::reauthentication::TokenReauthentication;
+use super::reauthentication::AskedAnew;
 use super::record::Record;
 use super::registry::{Open, Registry};
 use super::restore::RestoreNote;
@@ -58,11 +61,23 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     let tenants: Arc<dyn Tenants> = Arc::clone(&registry) as _;
     let trigger = ErasureTrigger::default();
     let waits = Arc::new(trigger.clone());
-    let asked = Arc::new(TokenReauthentication::new(Arc::clone(&registry), Arc::new(SystemClock)));
-    let commands = Commands::asking(Arc::clone(&tenants), Arc::new(SystemClock), Arc::clone(&dice), trigger, asked);
+    let clock = Arc::clone(&options.clock);
+    let asked = Arc::new(AskedAnew::new(Arc::clone(&registry), Arc::clone(&clock)));
+    let asking = Arc::clone(&asked) as _;
+    let commands = Commands::asking(Arc::clone(&tenants), Arc::clone(&clock), Arc::clone(&dice), trigger, asking);
+    let door = Door::new(Parts {
+        tenants: Arc::clone(&tenants),
+        commands: Arc::clone(&commands),
+        tokens: Arc::new(TokenCredentials { tenants: Arc::clone(&registry), clock: Arc::clone(&clock) }),
+        secrets: Arc::new(SystemSecrets),
+        clock: Arc::clone(&clock),
+        dice: Arc::clone(&dice),
+        rules: options.door.clone(),
+    });
+    asked.ask(&door);
     let worker = ErasureWorker::new(Arc::clone(&commands), Arc::new(ProjectedErasures));
     let (randomising, exporting, sweeping) = (Arc::clone(&commands), Arc::clone(&commands), Arc::clone(&commands));
-    let queries = query_api::Queries::new(tenants, waits, Arc::new(SystemClock));
+    let queries = query_api::Queries::new(tenants, waits, clock);
     commands.export_with(Arc::clone(&queries) as _);
     let operator_token = dice.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let inner = Inner {
@@ -72,11 +87,13 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
         queries,
         registry,
         commands,
+        door,
+        public_url: options.door.public_url.clone(),
         metrics: options.metrics.clone(),
         backups: options.schedule.as_ref().map(|schedule| BackupWatch::new(schedule.every)),
         operator_token,
         dice,
-        doors: SecondDoors::default(),
+        second_doors: SecondDoors::default(),
         erasing: tokio::spawn(async move {
             let tending = exporting.keep_tending_exports();
             tokio::join!(worker.run(), randomising.finish_randomisations(), tending, sweeping.keep_sweeping());

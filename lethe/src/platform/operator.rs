@@ -29,6 +29,11 @@ impl Operator {
         Ok(Self { client, started: Some(platform) })
     }
 
+    /// Where the platform is reached.
+    pub fn url(&self) -> &str {
+        self.client.base()
+    }
+
     /// Sends an operator's request.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         self.client.post(path, body).await.map(|reply| reply.body)

@@ -60,7 +60,7 @@ pub(super) fn of_commit(commit: &Commit) -> Result<Vec<EntryRow>, Malformed> {
                 entries.push(entry);
             }
         }
-        Aggregate::Privacy | Aggregate::User => {
+        Aggregate::Privacy | Aggregate::User | Aggregate::Account => {
             for event in &commit.events {
                 entries.push(of_fact(commit, event)?);
             }

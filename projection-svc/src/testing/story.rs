@@ -15,7 +15,7 @@ use domain::ids::{
 use domain::participant::{self, FormKey, ItemKey, SavedItem};
 use domain::permit::Role;
 use domain::scope::{DesignScoped, Erasable, Extent, Part, Personal, Scope};
-use domain::{privacy, study, user};
+use domain::{account, privacy, study, user};
 use time::OffsetDateTime;
 use time::macros::datetime;
 use uuid::Uuid;
@@ -107,6 +107,10 @@ impl Story {
 
     pub fn user(&mut self, n: u128, event: user::Event) {
         self.commit(StreamId::in_tenant(&tenant(), Aggregate::User, Uuid::from_u128(n)), &[event]);
+    }
+
+    pub fn account(&mut self, n: u128, event: account::Event) {
+        self.commit(StreamId::in_tenant(&tenant(), Aggregate::Account, Uuid::from_u128(n)), &[event]);
     }
 
     /// Registered under the subject number `S-00n`.

@@ -14,14 +14,16 @@ struct Caller {
     http: Http,
     url: String,
     token: String,
+    user: uuid::Uuid,
 }
 
 impl Caller {
     async fn new(home: &Home, role: Role) -> Self {
-        let user = domain::ids::UserId(random_id());
+        let id = random_id();
+        let user = domain::ids::UserId(id);
         let token = lethe::platform::NewToken::new(&acme(), user, role, "somebody in a test", false);
         let token = home.platform.create_token(token).await.expect("a token");
-        Self { http: Http::new(), url: home.platform.url().to_owned(), token }
+        Self { http: Http::new(), url: home.platform.url().to_owned(), token, user: id }
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -47,8 +49,8 @@ async fn problem(response: Response, status: u16, code: &str, what: &str) {
 }
 
 /// Every described view: its path, this test's address for it, and who may ask.
-fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str) -> Vec<(&'static str, String, Role)> {
-    use Role::{DataManager, Dpo, Investigator};
+fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str, user: uuid::Uuid) -> Vec<(&'static str, String, Role)> {
+    use Role::{Controller, DataManager, Dpo, Investigator};
     let (study, person) = ("/v1/studies/cardio-1", participant(person));
     let of_person = |view: &str| format!("{person}{view}");
     let of_study = |view: &str| format!("{study}{view}");
@@ -72,6 +74,7 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str) -> Vec<(&'static
             Investigator,
         ),
         ("/v1/erasures/{erasure}", format!("/v1/erasures/{erasure}"), Dpo),
+        ("/v1/sessions", "/v1/sessions".to_owned(), Controller),
         ("/v1/studies", "/v1/studies".to_owned(), Investigator),
         ("/v1/studies/{study}", of_study(""), Investigator),
         ("/v1/studies/{study}/audit", of_study("/audit"), Investigator),
@@ -110,6 +113,9 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str) -> Vec<(&'static
         ("/v1/studies/{study}/queries", of_study("/queries"), Investigator),
         ("/v1/studies/{study}/randomisation", of_study("/randomisation"), DataManager),
         ("/v1/studies/{study}/restrictions", of_study("/restrictions"), Dpo),
+        ("/v1/users", "/v1/users".to_owned(), Controller),
+        ("/v1/users/{user}/sessions", format!("/v1/users/{user}/sessions"), Controller),
+        ("/v1/users/{user}/sign-ins", format!("/v1/users/{user}/sign-ins"), Controller),
     ]
 }
 
@@ -132,7 +138,8 @@ async fn every_view_answers_as_described() {
     let study = investigator.get(&format!("/v1/studies/cardio-1?min_position={last}")).await;
     let study: Value = study.json().await.expect("JSON");
     let design = study["designs"][0]["design"].as_str().expect("a published design");
-    let views = views(person, erasure, design);
+    let controller = Caller::new(&home, Role::Controller).await;
+    let views = views(person, erasure, design, controller.user);
     let described = super::description();
     let described = super::operations(&described).into_keys();
     let mut described: BTreeSet<String> =
@@ -173,6 +180,7 @@ async fn every_view_answers_as_described() {
         let caller = match role {
             Role::Dpo => &dpo,
             Role::DataManager => &manager,
+            Role::Controller => &controller,
             _ => &investigator,
         };
         let nobody = caller.http.get(format!("{}{path}", caller.url)).send().await.expect("an answer");

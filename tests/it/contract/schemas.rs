@@ -35,7 +35,9 @@ fn names_are_found_in_source() {
 #[test]
 fn no_two_types_are_described_under_one_name() {
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
-    for folder in ["domain/src", "edge/src", "command-svc/src", "projection-svc/src", "query-api/src", "lethe/src"] {
+    for folder in
+        ["domain/src", "edge/src", "command-svc/src", "projection-svc/src", "query-api/src", "door/src", "lethe/src"]
+    {
         sources(&root().join(folder), &mut |source| {
             names_in(source).into_iter().for_each(|name| *found.entry(name).or_default() += 1);
         });

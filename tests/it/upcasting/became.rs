@@ -2,14 +2,19 @@
 
 use domain::design::ItemValue;
 use domain::identity::{Detail, Details};
-use domain::ids::{AllocationId, CommandId, Environment, ErasureId, HoldId, TokenId, UnblindingId, UserId};
+use domain::ids::{
+    AllocationId, AttemptId, CommandId, Environment, ErasureId, HoldId, RightId, SessionId, TokenId, UnblindingId,
+    UserId,
+};
 use domain::participant::{FormKey, ItemKey, ItemPlace, SavedItem};
 use domain::permit::{Role, Sites};
 use domain::port::TreeCopies;
 use domain::privacy::{Justification, RefusalGround, RefusedScope, RestrictionGround, TargetKeys};
 use domain::scope::{DesignScoped, Erasable, OneValue, Part, Personal, Scope, ScopeTag, tag};
 use domain::user::{AccountKind, Grant};
-use domain::{design_part, export, identity, participant, privacy, randomisation, study, subject_number, user};
+use domain::{
+    account, design_part, export, identity, participant, privacy, randomisation, study, subject_number, user,
+};
 use serde::de::DeserializeOwned;
 use uuid::{Uuid, uuid};
 
@@ -331,6 +336,58 @@ pub(super) fn user() -> Vec<(&'static str, user::Event)> {
         ("user-registered.1", Registered { kind: AccountKind::ServiceAccount, organisation, name }),
         ("token-issued.1", TokenIssued { token: TOKEN, grant }),
         ("token-revoked.1", TokenRevoked { token: TOKEN }),
+    ]
+}
+
+const RIGHT: RightId = RightId(uuid!("11111111-2222-4333-8444-555555555506"));
+const SESSION: SessionId = SessionId(uuid!("11111111-2222-4333-8444-555555555507"));
+const ATTEMPT: AttemptId = AttemptId(uuid!("11111111-2222-4333-8444-555555555508"));
+
+pub(super) fn account() -> Vec<(&'static str, account::Event)> {
+    use account::Event::{
+        CredentialsSet, LinkIssued, PasswordChanged, Reauthenticated, RightEnded, RightGiven, SessionBegun,
+        SessionEnded, SignInFailed,
+    };
+    use account::{EndCause, Second, Terms};
+    let terms = Terms {
+        role: Role::Investigator,
+        environment: Environment::Prod,
+        organisation: text("hospital"),
+        sites: Sites::Only([text("oslo"), text("bergen")].into()),
+        expires_at: Some(text("2027-11-22T12:00:00Z")),
+    };
+    let set = CredentialsSet {
+        link: text(HASH),
+        login: Personal::new("ivo".to_owned()),
+        password: Personal::new("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".to_owned()),
+        one_time: Personal::new("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ".to_owned()),
+        recovery: Personal::new(vec![HASH.to_owned(), OTHER_HASH.to_owned()]),
+        step: 59_000_000,
+    };
+    let changed = PasswordChanged {
+        session: SESSION,
+        second: Second::OneTime(59_000_002),
+        password: Personal::new("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaDI".to_owned()),
+    };
+    let begun = SessionBegun {
+        session: SESSION,
+        token_hash: text(OTHER_HASH),
+        right: RIGHT,
+        expires_at: text("2026-11-22T23:00:00Z"),
+        second: Second::Recovery(3),
+        address: personal("203.0.113.7"),
+    };
+    let second = Some(Second::OneTime(59_000_003));
+    vec![
+        ("link-issued.1", LinkIssued { link: text(HASH), expires_at: text("2026-11-23T12:00:00Z") }),
+        ("right-given.1", RightGiven { right: RIGHT, terms }),
+        ("right-ended.1", RightEnded { right: RIGHT }),
+        ("credentials-set.1", set),
+        ("password-changed.1", changed),
+        ("session-begun.1", begun),
+        ("session-ended.1", SessionEnded { session: SESSION, cause: EndCause::SignedOut }),
+        ("sign-in-failed.1", SignInFailed { attempt: ATTEMPT, address: personal("203.0.113.7") }),
+        ("session-reauthenticated.1", Reauthenticated { attempt: ATTEMPT, session: SESSION, password: true, second }),
     ]
 }
 

@@ -168,7 +168,7 @@ fn decide(design: &StudyDesign, command: &Command) -> Vec<Event> {
     let context = Context {
         now: datetime!(2026-11-22 12:00 UTC),
         captured_at: datetime!(2026-11-22 11:00 UTC),
-        principal: &Principal { tenant, environment: Environment::Test, actor, sites: Sites::All },
+        principal: &Principal { tenant, environment: Environment::Test, actor, sites: Sites::All, session: None },
         command: CommandId(Uuid::from_u128(3)),
         stream: &stream,
         tail: Tail::default(),

@@ -1,0 +1,334 @@
+//! How a person comes in: the links that invite, the rights, what proves who it is, the sessions.
+//!
+//! Same id as the [`crate::user`]; a stream of its own, because sessions come and go for years. Nothing here computes a hash:
+//! whoever sends a command has checked passwords and codes, and here it is decided what follows and that no code counts twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use crate::Moment;
+use crate::decider;
+use crate::history::CommitHash;
+use crate::ids::{AttemptId, Environment, OrganisationId, RightId, SessionId};
+use crate::permit::{Role, Sites};
+use crate::scope::{Erasable, Personal, Plain, tag};
+
+mod decide;
+mod refused;
+#[cfg(test)]
+mod tests;
+
+pub use refused::Refused;
+
+// --- facts
+
+facts! {
+    /// What happened to an account.
+    pub enum Event for Account {
+        /// A link was made with which the account's holder sets what proves who they are. An earlier one counts no more.
+        "link-issued" 1 LinkIssued { link: CommitHash, expires_at: Moment },
+        /// The holder may act so.
+        "right-given" 1 RightGiven { right: RightId, terms: Terms },
+        /// And no more.
+        "right-ended" 1 RightEnded { right: RightId },
+        /// The link was used. Every session before has ended. `step` is the one-time code's that proved the new secret.
+        "credentials-set" 1 CredentialsSet {
+            link: CommitHash,
+            login: Personal<String, tag::UserProfile>,
+            password: Personal<String, tag::TechnicalCredential>,
+            one_time: Personal<String, tag::TechnicalCredential>,
+            recovery: Personal<Vec<String>, tag::TechnicalCredential>,
+            step: u64,
+        },
+        /// Another password. Every session but the one that said so has ended.
+        "password-changed" 1 PasswordChanged { session: SessionId, second: Second, password: Personal<String, tag::TechnicalCredential> },
+        /// Signed in.
+        "session-begun" 1 SessionBegun {
+            session: SessionId,
+            token_hash: CommitHash,
+            right: RightId,
+            expires_at: Moment,
+            second: Second,
+            address: Option<Personal<String, tag::TechnicalSession>>,
+        },
+        /// Signed out, or made to.
+        "session-ended" 1 SessionEnded { session: SessionId, cause: EndCause },
+        /// Somebody did not prove to be the holder.
+        "sign-in-failed" 1 SignInFailed { attempt: AttemptId, address: Option<Personal<String, tag::TechnicalSession>> },
+        /// The holder proved anew who they are, to sign.
+        "session-reauthenticated" 1 Reauthenticated { attempt: AttemptId, session: SessionId, password: bool, second: Option<Second> },
+    }
+}
+
+/// What a right lets its holder be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RightTerms)]
+pub struct Terms {
+    /// In which role.
+    pub role: Role,
+    /// In which environment.
+    pub environment: Environment,
+    /// For which organisation.
+    pub organisation: OrganisationId,
+    /// At which sites.
+    pub sites: Sites,
+    /// Until when; none: until it is ended.
+    #[serde(default)]
+    pub expires_at: Option<Moment>,
+}
+
+impl Terms {
+    /// Whether they still hold at `now`.
+    pub fn hold_at(&self, now: OffsetDateTime) -> bool {
+        self.expires_at.is_none_or(|end| now < end.0)
+    }
+}
+
+/// The factor beside the password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Second {
+    /// The one-time code of this step of 30 seconds.
+    OneTime(u64),
+    /// The recovery code at this place of the list.
+    Recovery(u32),
+}
+
+/// Why a session ended before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndCause {
+    /// The holder signed out.
+    SignedOut,
+    /// Somebody ended it from elsewhere.
+    Revoked,
+}
+
+structural!(Terms, Second, EndCause);
+
+// --- state
+
+/// The account as it stands. The default: nobody was invited.
+#[derive(Debug, Clone, Default)]
+pub struct Account {
+    /// The link that may still be used, once.
+    pub link: Option<Link>,
+    /// Every right ever given.
+    pub rights: BTreeMap<RightId, Right>,
+    /// What proves who the holder is; none: no link was used yet.
+    pub credentials: Option<Credentials>,
+    /// The sessions that have not ended.
+    pub sessions: BTreeMap<SessionId, Session>,
+    /// What was tried in vain since the holder last came in.
+    pub failures: Failures,
+    /// The last proof for a signature: it is not counted twice.
+    pub last_proof: Option<AttemptId>,
+}
+
+/// A link by its hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// SHA-256 of the link's secret.
+    pub hash: CommitHash,
+    /// Until when it may be used.
+    pub expires_at: Moment,
+}
+
+structural!(Link);
+
+/// A right as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Right {
+    /// Counts until it expires.
+    Given(Terms),
+    /// Counts no more.
+    Ended,
+}
+
+/// What proves who the holder is.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// By which name they sign in.
+    pub login: Erasable<String>,
+    /// The password's hash, in PHC form.
+    pub password: Erasable<String>,
+    /// The secret of the one-time codes.
+    pub one_time: Erasable<String>,
+    /// The hashes of the recovery codes.
+    pub recovery: Erasable<Vec<String>>,
+    /// The last step whose code was taken: it and all before count no more.
+    pub step: u64,
+    /// The recovery codes that were used.
+    pub used: BTreeSet<u32>,
+}
+
+/// A session that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// SHA-256 of its secret.
+    pub token_hash: CommitHash,
+    /// By which right.
+    pub right: RightId,
+    /// When it ends by itself.
+    pub expires_at: Moment,
+    /// Whether both factors were given for a signature in it.
+    pub signed: bool,
+}
+
+/// What was tried in vain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// How often, one after another.
+    pub count: u32,
+    /// The last time.
+    pub last: Option<(AttemptId, OffsetDateTime)>,
+}
+
+/// How many failures cost nothing: people mistype.
+const FREE_FAILURES: u32 = 5;
+
+/// The longest pause: longer ones would let anybody lock anybody else out for good.
+const PAUSE_MAX: Duration = Duration::from_secs(3600);
+
+/// How long nothing is tried after so many failures in a row: nothing at first, then half a minute, doubled each time.
+pub fn pause_after(failures: u32) -> Duration {
+    match failures.checked_sub(FREE_FAILURES) {
+        None => Duration::ZERO,
+        Some(doublings) => Duration::from_secs(30 << doublings.min(8)).min(PAUSE_MAX),
+    }
+}
+
+impl Account {
+    /// Until when nothing is tried, by what the record says; none: now is fine.
+    pub fn locked_until(&self) -> Option<OffsetDateTime> {
+        let (_, last) = self.failures.last?;
+        let pause = pause_after(self.failures.count);
+        (!pause.is_zero()).then(|| last + pause)
+    }
+
+    /// The rights that count at `now`.
+    pub fn rights_at(&self, now: OffsetDateTime) -> impl Iterator<Item = (RightId, &Terms)> {
+        self.rights.iter().filter_map(move |(id, right)| match right {
+            Right::Given(terms) if terms.hold_at(now) => Some((*id, terms)),
+            Right::Given(_) | Right::Ended => None,
+        })
+    }
+
+    /// The session, while it and its right count at `now`.
+    pub fn session_at(&self, session: SessionId, now: OffsetDateTime) -> Option<&Session> {
+        let found = self.sessions.get(&session)?;
+        let counts = now < found.expires_at.0 && self.rights_at(now).any(|(right, _)| right == found.right);
+        counts.then_some(found)
+    }
+}
+
+// --- commands
+
+/// What somebody wants of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+#[schema(as = AccountCommand)]
+pub enum Command {
+    /// Makes a link known with which the holder sets new credentials. Who asks hands the link on; only its hash comes here.
+    IssueLink {
+        /// SHA-256 of its secret.
+        link: CommitHash,
+        /// Until when it may be used.
+        expires_at: Moment,
+    },
+    /// Lets the holder act in a role.
+    GiveRight {
+        /// Its id.
+        right: RightId,
+        /// Which role, where and until when.
+        terms: Terms,
+    },
+    /// Ends a right.
+    EndRight {
+        /// Which one.
+        right: RightId,
+    },
+    /// Uses a link.
+    SetCredentials {
+        /// SHA-256 of its secret.
+        link: CommitHash,
+        /// By which name the holder signs in.
+        login: Plain,
+        /// The password's hash.
+        password: Plain,
+        /// The secret of the one-time codes.
+        one_time: Plain,
+        /// The hashes of the recovery codes.
+        recovery: Vec<Plain>,
+        /// The step of the code that proved the secret.
+        step: u64,
+    },
+    /// Takes another password.
+    ChangePassword {
+        /// In which session.
+        session: SessionId,
+        /// What was proved beside the old password.
+        second: Second,
+        /// The new one's hash.
+        password: Plain,
+    },
+    /// Begins a session: password and second factor were proved.
+    BeginSession {
+        /// Its id.
+        session: SessionId,
+        /// SHA-256 of its secret.
+        token_hash: CommitHash,
+        /// By which right.
+        right: RightId,
+        /// When it ends by itself.
+        expires_at: Moment,
+        /// What was proved beside the password.
+        second: Second,
+        /// From where.
+        address: Option<Plain>,
+    },
+    /// Ends a session.
+    EndSession {
+        /// Which one.
+        session: SessionId,
+    },
+    /// Records that somebody did not prove to be the holder.
+    RecordFailure {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// From where.
+        address: Option<Plain>,
+    },
+    /// Records that the holder proved anew who they are.
+    Reauthenticate {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// In which session.
+        session: SessionId,
+        /// Whether the password was proved.
+        password: bool,
+        /// What else was.
+        second: Option<Second>,
+    },
+}
+
+impl decider::Command for Command {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::IssueLink { .. } => "issue-link",
+            Self::GiveRight { .. } => "give-right",
+            Self::EndRight { .. } => "end-right",
+            Self::SetCredentials { .. } => "set-credentials",
+            Self::ChangePassword { .. } => "change-password",
+            Self::BeginSession { .. } => "begin-session",
+            Self::EndSession { .. } => "end-session",
+            Self::RecordFailure { .. } => "record-failure",
+            Self::Reauthenticate { .. } => "reauthenticate",
+        }
+    }
+}

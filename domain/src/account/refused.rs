@@ -1,0 +1,86 @@
+//! Why an account's command is refused.
+
+use crate::rejection::{Kind, Rejection};
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Rights, links and sessions of others are for those who administer; nobody administers themselves.
+    #[error("nobody gives rights or links to themselves: ask another who administers")]
+    OwnAccount,
+    /// The holder alone may.
+    #[error("only the holder of this account may do this")]
+    NotOwnAccount,
+    /// Who administers in one environment does so there alone, unless it is PROD.
+    #[error("a right in another environment is given by who administers in PROD")]
+    OtherEnvironment,
+    /// Not for people.
+    #[error("this role is for programs: issue a token instead")]
+    NotForPeople,
+    /// Opens nothing.
+    #[error("a right for no site opens nothing: name at least one, or all")]
+    NoSites,
+    /// Over before it begins.
+    #[error("it would have expired already: name a time to come")]
+    Expired,
+    /// The id is taken.
+    #[error("this right id was used before: choose a new random id")]
+    RightExists,
+    /// Not there.
+    #[error("the account has no such right")]
+    NoSuchRight,
+    /// Used, replaced, over, or never there.
+    #[error("the link is unknown, used or over: ask for a new one")]
+    NoSuchLink,
+    /// No good name to sign in by.
+    #[error("a login name is needed: 3 to 200 characters without blanks")]
+    InvalidLogin,
+    /// Nobody has used a link yet.
+    #[error("nobody has opened this account yet")]
+    NotOpened,
+    /// A code counts once.
+    #[error("this code was used before: wait for the next one")]
+    CodeUsed,
+    /// Ended, over, or never there.
+    #[error("there is no such session any more")]
+    NoSuchSession,
+    /// The id is taken.
+    #[error("this session id was used before: choose a new random id")]
+    SessionExists,
+    /// 21 CFR 11.200(a)(1)(i).
+    #[error("the first signature of a session takes the password and a code; later ones one of the two")]
+    TooFewFactors,
+}
+
+impl Rejection for Refused {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::OwnAccount => "own-account",
+            Self::NotOwnAccount => "not-own-account",
+            Self::OtherEnvironment => "other-environment",
+            Self::NotForPeople => "not-for-people",
+            Self::NoSites => "no-sites",
+            Self::Expired => "expired",
+            Self::RightExists => "right-exists",
+            Self::NoSuchRight => "no-such-right",
+            Self::NoSuchLink => "no-such-link",
+            Self::InvalidLogin => "invalid-login",
+            Self::NotOpened => "not-opened",
+            Self::CodeUsed => "code-used",
+            Self::NoSuchSession => "no-such-session",
+            Self::SessionExists => "session-exists",
+            Self::TooFewFactors => "too-few-factors",
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::OwnAccount | Self::NotOwnAccount | Self::OtherEnvironment | Self::TooFewFactors | Self::CodeUsed => {
+                Kind::Forbidden
+            }
+            Self::NotForPeople | Self::NoSites | Self::Expired | Self::InvalidLogin => Kind::Invalid,
+            Self::NoSuchRight | Self::NoSuchLink | Self::NoSuchSession => Kind::NotFound,
+            Self::RightExists | Self::NotOpened | Self::SessionExists => Kind::Conflict,
+        }
+    }
+}

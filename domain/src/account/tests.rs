@@ -1,0 +1,227 @@
+use time::macros::datetime;
+use uuid::Uuid;
+
+use super::*;
+use crate::decider::Decider;
+use crate::history::Revision;
+use crate::permit::Principal;
+use crate::testing::{given, principal};
+
+const LINK: CommitHash = CommitHash([1; 32]);
+const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
+const LATER: Moment = Moment(datetime!(2026-11-22 13:00 UTC));
+const RIGHT: RightId = RightId(Uuid::from_u128(1));
+const SESSION: SessionId = SessionId(Uuid::from_u128(2));
+
+/// The holder: the account of these tests has the id 7.
+fn holder() -> Principal {
+    principal(Role::Investigator, 7)
+}
+
+fn controller(n: u128) -> Principal {
+    principal(Role::Controller, n)
+}
+
+fn platform() -> Principal {
+    Principal::system(crate::testing::tenant(), Environment::Test)
+}
+
+fn terms(role: Role) -> Terms {
+    let organisation = "hospital".parse().expect("valid");
+    Terms { role, environment: Environment::Test, organisation, sites: Sites::All, expires_at: None }
+}
+
+fn given_right(role: Role) -> Event {
+    Event::RightGiven { right: RIGHT, terms: terms(role) }
+}
+
+fn issued() -> Event {
+    Event::LinkIssued { link: LINK, expires_at: LATER }
+}
+
+fn set() -> Event {
+    Event::CredentialsSet {
+        link: LINK,
+        login: Personal::new("grace".into()),
+        password: Personal::new("$argon2id$".into()),
+        one_time: Personal::new("SECRET".into()),
+        recovery: Personal::new(vec!["a".into(), "b".into()]),
+        step: 10,
+    }
+}
+
+fn use_link(login: &str) -> Command {
+    Command::SetCredentials {
+        link: LINK,
+        login: login.into(),
+        password: "$argon2id$".into(),
+        one_time: "SECRET".into(),
+        recovery: vec!["a".into(), "b".into()],
+        step: 10,
+    }
+}
+
+fn begin(second: Second) -> Command {
+    let (token_hash, address) = (CommitHash([3; 32]), None);
+    Command::BeginSession { session: SESSION, token_hash, right: RIGHT, expires_at: LATER, second, address }
+}
+
+fn begun(second: Second) -> Event {
+    let (token_hash, address) = (CommitHash([3; 32]), None);
+    Event::SessionBegun { session: SESSION, token_hash, right: RIGHT, expires_at: LATER, second, address }
+}
+
+fn opened() -> Vec<Event> {
+    vec![issued(), given_right(Role::Investigator), set()]
+}
+
+fn inside() -> Vec<Event> {
+    [opened(), vec![begun(Second::OneTime(11))]].concat()
+}
+
+fn prove(n: u128, password: bool, second: Option<Second>) -> Command {
+    Command::Reauthenticate { attempt: AttemptId(Uuid::from_u128(n)), session: SESSION, password, second }
+}
+
+#[test]
+fn nobody_gives_themselves_anything() {
+    let give = Command::GiveRight { right: RIGHT, terms: terms(Role::Dpo) };
+    let link = Command::IssueLink { link: LINK, expires_at: LATER };
+    for command in [give.clone(), link.clone(), Command::EndRight { right: RIGHT }] {
+        given::<Account>(opened()).by(controller(7)).when(command).rejected("own-account");
+    }
+    given::<Account>([]).by(controller(1)).when(link).then([issued()]);
+    given::<Account>([]).by(controller(1)).when(give).then([given_right(Role::Dpo)]);
+}
+
+#[test]
+fn a_right_is_for_people_for_somewhere_and_for_the_environment_of_who_gives_it() {
+    let give = |terms| Command::GiveRight { right: RIGHT, terms };
+    let by = |principal| given::<Account>([]).by(principal);
+    for role in [Role::System, Role::Integrator] {
+        by(controller(1)).when(give(terms(role))).rejected("not-for-people");
+    }
+    let nowhere = Terms { sites: Sites::Only([].into()), ..terms(Role::Monitor) };
+    by(controller(1)).when(give(nowhere)).rejected("no-sites");
+    let over = Terms { expires_at: Some(Moment(NOW)), ..terms(Role::Monitor) };
+    by(controller(1)).when(give(over)).rejected("expired");
+    let prod = Terms { environment: Environment::Prod, ..terms(Role::Monitor) };
+    by(controller(1)).when(give(prod.clone())).rejected("other-environment");
+    by(Principal { environment: Environment::Prod, ..controller(1) }).when(give(terms(Role::Monitor))).facts();
+    by(platform()).when(give(prod)).facts();
+}
+
+#[test]
+fn a_link_is_used_once_and_in_time() {
+    let by = |events: Vec<Event>| given::<Account>(events).by(platform());
+    by(vec![issued()]).when(use_link("grace")).then([set()]);
+    by(vec![issued(), set()]).when(use_link("grace")).rejected("no-such-link");
+    by(vec![]).when(use_link("grace")).rejected("no-such-link");
+    let over = Event::LinkIssued { link: LINK, expires_at: Moment(NOW) };
+    by(vec![over]).when(use_link("grace")).rejected("no-such-link");
+    let newer = Event::LinkIssued { link: CommitHash([2; 32]), expires_at: LATER };
+    by(vec![issued(), newer]).when(use_link("grace")).rejected("no-such-link");
+    for login in ["me", "two words", "a\u{7}b"] {
+        by(vec![issued()]).when(use_link(login)).rejected("invalid-login");
+    }
+}
+
+#[test]
+fn a_code_counts_once() {
+    let by = |events: Vec<Event>| given::<Account>(events).by(holder());
+    by(opened()).when(begin(Second::OneTime(11))).then([begun(Second::OneTime(11))]);
+    for step in [9, 10] {
+        by(opened()).when(begin(Second::OneTime(step))).rejected("code-used");
+    }
+    by(opened()).when(begin(Second::Recovery(1))).then([begun(Second::Recovery(1))]);
+    let out = Event::SessionEnded { session: SESSION, cause: EndCause::SignedOut };
+    let again = [opened(), vec![begun(Second::Recovery(1)), out]].concat();
+    by(again.clone()).when(begin(Second::Recovery(1))).rejected("code-used");
+    by(again).when(begin(Second::Recovery(0))).then([begun(Second::Recovery(0))]);
+    by(vec![given_right(Role::Investigator)]).when(begin(Second::OneTime(11))).rejected("not-opened");
+}
+
+#[test]
+fn a_session_is_begun_by_its_holder_with_a_right_that_counts() {
+    let second = Second::OneTime(11);
+    given::<Account>(opened()).by(principal(Role::Investigator, 8)).when(begin(second)).rejected("not-own-account");
+    given::<Account>(opened()).by(principal(Role::Dpo, 7)).when(begin(second)).rejected("no-such-right");
+    let ended = [opened(), vec![Event::RightEnded { right: RIGHT }]].concat();
+    given::<Account>(ended).by(holder()).when(begin(second)).rejected("no-such-right");
+}
+
+#[test]
+fn a_session_ends_with_its_time_its_right_and_the_credentials() {
+    let account = |more: Vec<Event>| {
+        let mut account = Account::default();
+        for event in [inside(), more].concat() {
+            account.evolve(&event, Revision(1).into());
+        }
+        account
+    };
+    assert!(account(vec![]).session_at(SESSION, NOW).is_some());
+    assert!(account(vec![]).session_at(SESSION, LATER.0).is_none());
+    for more in [Event::RightEnded { right: RIGHT }, set()] {
+        assert!(account(vec![more.clone()]).session_at(SESSION, NOW).is_none(), "{more:?}");
+    }
+}
+
+#[test]
+fn a_session_is_ended_by_its_holder_or_by_who_administers() {
+    let end = Command::EndSession { session: SESSION };
+    let ended = |cause| [Event::SessionEnded { session: SESSION, cause }];
+    let here = Principal { session: Some(SESSION), ..holder() };
+    given::<Account>(inside()).by(here).when(end.clone()).then(ended(EndCause::SignedOut));
+    given::<Account>(inside()).by(holder()).when(end.clone()).then(ended(EndCause::Revoked));
+    given::<Account>(inside()).by(controller(1)).when(end.clone()).then(ended(EndCause::Revoked));
+    given::<Account>(inside()).by(principal(Role::Dpo, 1)).when(end).rejected("not-own-account");
+}
+
+#[test]
+fn the_first_signature_of_a_session_takes_both_factors_and_later_ones_one() {
+    let by = |events: Vec<Event>| given::<Account>(events).by(holder());
+    by(inside()).when(prove(1, true, None)).rejected("too-few-factors");
+    by(inside()).when(prove(1, false, Some(Second::OneTime(12)))).rejected("too-few-factors");
+    let both = by(inside()).when(prove(1, true, Some(Second::OneTime(12)))).facts();
+    let signed = [inside(), both].concat();
+    by(signed.clone()).when(prove(2, true, None)).facts();
+    by(signed.clone()).when(prove(2, false, Some(Second::OneTime(13)))).facts();
+    by(signed.clone()).when(prove(2, false, Some(Second::OneTime(12)))).rejected("code-used");
+    by(signed.clone()).when(prove(2, false, None)).rejected("too-few-factors");
+    given::<Account>(signed)
+        .by(principal(Role::Investigator, 8))
+        .when(prove(2, true, None))
+        .rejected("not-own-account");
+    by(opened()).when(prove(1, true, Some(Second::OneTime(12)))).rejected("no-such-session");
+}
+
+#[test]
+fn the_pause_grows_with_every_failure_and_ends_with_success() {
+    let pauses: Vec<u64> = [4, 5, 6, 7, 12, 100].map(|n| pause_after(n).as_secs()).into();
+    assert_eq!(pauses, [0, 30, 60, 120, 3600, 3600]);
+    let mut account = Account::default();
+    for n in 0..5 {
+        account
+            .evolve(&Event::SignInFailed { attempt: AttemptId(Uuid::from_u128(n)), address: None }, Revision(1).into());
+    }
+    let epoch = OffsetDateTime::UNIX_EPOCH;
+    assert_eq!(account.locked_until(), Some(epoch + Duration::from_secs(30)));
+    account.evolve(&begun(Second::OneTime(11)), Revision(1).into());
+    assert_eq!(account.locked_until(), None);
+}
+
+#[test]
+fn another_password_ends_the_other_sessions() {
+    let other = SessionId(Uuid::from_u128(9));
+    let Event::SessionBegun { token_hash, right, expires_at, address, .. } = begun(Second::OneTime(12)) else {
+        panic!()
+    };
+    let second =
+        Event::SessionBegun { session: other, token_hash, right, expires_at, second: Second::OneTime(12), address };
+    let change = Command::ChangePassword { session: SESSION, second: Second::OneTime(13), password: "$new".into() };
+    let both = [inside(), vec![second]].concat();
+    let facts = given::<Account>(both.clone()).by(holder()).when(change).facts();
+    let mut account = Account::default();
+    [both, facts].concat().iter().for_each(|event| account.evolve(event, Revision(1).into()));
+    assert_eq!(account.sessions.keys().collect::<Vec<_>>(), [&SESSION]);
+}

@@ -1,0 +1,125 @@
+//! Random histories of an account.
+
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use time::macros::datetime;
+use uuid::Uuid;
+
+use super::world::{World, text};
+use crate::Moment;
+use crate::account::{Account, Command, Second, Terms};
+use crate::history::{Aggregate, CommitHash, StreamId};
+use crate::ids::{AttemptId, Environment, RightId, SessionId};
+use crate::permit::{Role, Sites};
+use crate::testing::tenant;
+
+const LINK: CommitHash = CommitHash([1; 32]);
+const LATER: Moment = Moment(datetime!(2026-11-22 13:00 UTC));
+
+fn seconds() -> impl Strategy<Value = Second> {
+    prop_oneof![(0..9_u64).prop_map(Second::OneTime), (0..3_u32).prop_map(Second::Recovery)]
+}
+
+fn sessions() -> impl Strategy<Value = SessionId> {
+    (1..3_u128).prop_map(|n| SessionId(Uuid::from_u128(n)))
+}
+
+fn attempts() -> impl Strategy<Value = AttemptId> {
+    (1..9_u128).prop_map(|n| AttemptId(Uuid::from_u128(n)))
+}
+
+fn rights() -> impl Strategy<Value = RightId> {
+    (1..3_u128).prop_map(|n| RightId(Uuid::from_u128(n)))
+}
+
+fn moments() -> impl Strategy<Value = Moment> {
+    select(vec![Moment(datetime!(2026-11-22 11:00 UTC)), LATER])
+}
+
+fn terms(role: Role, sites: Sites, expires_at: Option<Moment>) -> Terms {
+    Terms { role, environment: Environment::Test, organisation: "hospital".parse().expect("valid"), sites, expires_at }
+}
+
+fn any_terms() -> impl Strategy<Value = Terms> {
+    let roles = select(vec![Role::Investigator, Role::Controller, Role::System]);
+    let sites = prop_oneof![4 => Just(Sites::All), 1 => Just(Sites::Only([].into()))];
+    (roles, sites, option::of(moments())).prop_map(|(role, sites, until)| terms(role, sites, until))
+}
+
+fn set_credentials(link: CommitHash, login: crate::scope::Plain, step: u64) -> Command {
+    let secret = || "CANARY-secret".into();
+    Command::SetCredentials { link, login, password: secret(), one_time: secret(), recovery: vec![secret()], step }
+}
+
+impl World for Account {
+    fn commands() -> BoxedStrategy<Command> {
+        let links = || select(vec![LINK, CommitHash([2; 32])]);
+        let hashes = select(vec![CommitHash([3; 32]), CommitHash([4; 32])]);
+        let logins = prop_oneof![1 => text(), 3 => Just("CANARY".into())];
+        prop_oneof![
+            (links(), moments()).prop_map(|(link, expires_at)| Command::IssueLink { link, expires_at }),
+            (rights(), any_terms()).prop_map(|(right, terms)| Command::GiveRight { right, terms }),
+            rights().prop_map(|right| Command::EndRight { right }),
+            (links(), logins, 0..9_u64).prop_map(|(link, login, step)| set_credentials(link, login, step)),
+            (sessions(), seconds(), text()).prop_map(|(session, second, password)| Command::ChangePassword {
+                session,
+                second,
+                password
+            }),
+            (sessions(), hashes, rights(), moments(), seconds(), option::of(text())).prop_map(
+                |(session, token_hash, right, expires_at, second, address)| Command::BeginSession {
+                    session,
+                    token_hash,
+                    right,
+                    expires_at,
+                    second,
+                    address
+                }
+            ),
+            sessions().prop_map(|session| Command::EndSession { session }),
+            (attempts(), option::of(text())).prop_map(|(attempt, address)| Command::RecordFailure { attempt, address }),
+            (attempts(), sessions(), any::<bool>(), option::of(seconds())).prop_map(
+                |(attempt, session, password, second)| Command::Reauthenticate { attempt, session, password, second }
+            ),
+        ]
+        .boxed()
+    }
+
+    fn governing() -> BoxedStrategy<()> {
+        Just(()).boxed()
+    }
+
+    /// That of the first of those who act, who so acts on their own now and then.
+    fn stream() -> StreamId {
+        StreamId::in_tenant(&tenant(), Aggregate::Account, Uuid::from_u128(1))
+    }
+
+    fn compares_values(_: &Command) -> bool {
+        false
+    }
+
+    fn asks_for(&self) -> Option<Command> {
+        let (right, session) = (RightId(Uuid::from_u128(1)), SessionId(Uuid::from_u128(1)));
+        let next = Second::OneTime(self.credentials.as_ref().map_or(1, |credentials| credentials.step + 1));
+        Some(match (&self.credentials, self.link) {
+            (None, None) => Command::IssueLink { link: LINK, expires_at: LATER },
+            (None, Some(link)) => set_credentials(link.hash, "CANARY".into(), 1),
+            (Some(_), _) if self.rights.is_empty() => {
+                Command::GiveRight { right, terms: terms(Role::Investigator, Sites::All, None) }
+            }
+            (Some(_), _) if self.sessions.is_empty() => Command::BeginSession {
+                session,
+                token_hash: CommitHash([3; 32]),
+                right,
+                expires_at: LATER,
+                second: next,
+                address: None,
+            },
+            (Some(_), _) => {
+                let attempt = AttemptId(Uuid::from_u128(100));
+                Command::Reauthenticate { attempt, session, password: true, second: Some(next) }
+            }
+        })
+    }
+}

@@ -1,0 +1,40 @@
+//! The addresses of the door: one file a resource.
+
+mod description;
+mod links;
+mod reply;
+mod sessions;
+mod sign_in;
+mod users;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use domain::port::Credentials;
+
+pub use description::openapi;
+
+use crate::Door;
+
+/// The door's routes: those that somebody without a session needs, and those behind a credential.
+pub fn router(door: Arc<Door>) -> Router {
+    let open = Router::new()
+        .route("/v1/sign-in", post(sign_in::sign_in))
+        .route("/v1/links/look", post(links::look))
+        .route("/v1/links/use", post(links::use_link))
+        .with_state(Arc::clone(&door));
+    let behind = Router::new()
+        .route("/v1/sign-out", post(sessions::sign_out))
+        .route("/v1/password", post(sign_in::change_password))
+        .route("/v1/sessions", get(sessions::own))
+        .route("/v1/users", get(users::list).post(users::invite))
+        .route("/v1/users/{user}/link", post(users::link))
+        .route("/v1/users/{user}/rights", post(users::give_right))
+        .route("/v1/users/{user}/rights/{right}/end", post(users::end_right))
+        .route("/v1/users/{user}/sessions", get(sessions::of_user))
+        .route("/v1/users/{user}/sessions/{session}/end", post(sessions::end))
+        .route("/v1/users/{user}/sign-ins", get(users::sign_ins))
+        .with_state(Arc::clone(&door));
+    open.merge(edge::authenticated(behind, door as Arc<dyn Credentials>))
+}

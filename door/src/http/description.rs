@@ -1,0 +1,33 @@
+//! The OpenAPI description of the door's addresses.
+
+use utoipa::OpenApi;
+
+use super::{links, sessions, sign_in, users};
+
+#[derive(OpenApi)]
+#[openapi(
+    paths(
+        sign_in::sign_in,
+        sign_in::change_password,
+        links::look,
+        links::use_link,
+        sessions::sign_out,
+        sessions::own,
+        sessions::of_user,
+        sessions::end,
+        users::list,
+        users::invite,
+        users::link,
+        users::give_right,
+        users::end_right,
+        users::sign_ins,
+    ),
+    components(schemas(edge::ProblemBody)),
+    tags((name = "door", description = "Who comes in: accounts, sessions, rights."))
+)]
+struct Description;
+
+/// The description of the door's addresses, to be merged with the others.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Description::openapi()
+}
