@@ -60,7 +60,8 @@ pub(super) struct Since {
 impl Since {
     /// Waits until the read models are so far, and says how far they are.
     pub(super) async fn wait(&self, tenant: &Tenant) -> Result<Vec<Position>, Problem> {
-        for position in self.min_position.as_deref().map(parse_positions).transpose()?.unwrap_or_default() {
+        let wanted = self.min_position.as_deref().map(|text| parse_positions("min_position", text)).transpose()?;
+        for position in wanted.unwrap_or_default() {
             match tenant.progress.wait_for(&position, PATIENCE).await {
                 Ok(true) => {}
                 Ok(false) => {
