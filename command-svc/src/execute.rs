@@ -21,6 +21,9 @@ use crate::states::Known;
 /// How often a command is decided anew because others wrote to its stream.
 const ATTEMPTS_MAX: u32 = 12;
 
+/// So many of them go on from what is known of the stream.
+const READ_ON_MAX: u32 = 4;
+
 /// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_millis(64);
 
@@ -106,7 +109,7 @@ impl Commands {
         self.check_environment(tenant, stream, &name, &request.principal).await?;
         let work = Work::<D> { tenant, stream, command, request, digest: digest(stream, command) };
         for attempt in 0..ATTEMPTS_MAX {
-            match self.attempt(&work, attempt == 0).await {
+            match self.attempt(&work, attempt).await {
                 Err(Refusal::Contended) => tokio::time::sleep(self.pause(attempt)).await,
                 outcome => return outcome,
             }
@@ -144,18 +147,22 @@ impl Commands {
 
     /// Decides once and stores what follows. What is known in memory may be behind: then the append finds out, and whoever is
     /// told that there is nothing to do, or why not, is told so by the journal.
-    async fn attempt<D: Decider>(&self, work: &Work<'_, D>, is_first: bool) -> Result<Done, Refusal> {
+    async fn attempt<D: Decider>(&self, work: &Work<'_, D>, attempt: u32) -> Result<Done, Refusal> {
         // Asked before anything is read: a fence that comes after makes what was read before it useless.
         let vouched = if D::KEPT { work.tenant.keys.vouch().await.ok() } else { None };
         let kept = vouched.and_then(|vouched| self.states.take::<D>(work.stream, vouched));
         let mut ground = match kept {
-            Some(known) if is_first => self.remembered(work, known).await?,
+            Some(known) if attempt == 0 => self.remembered(work, known).await?,
             kept => self.read(work, kept.unwrap_or_default()).await?,
         };
         let outcome = self.on_ground(work, &mut ground).await;
-        // What may have moved, or may hold what a marker took, is read again by the next one.
-        let is_known = !matches!(outcome, Err(Refusal::Contended | Refusal::Failed(_)))
-            && work.request.principal.actor.kind != ActorKind::System;
+        let is_known = match &outcome {
+            // It has only grown, so the next attempt reads on. If that does not help for long, the stream is read anew.
+            Err(Refusal::Contended) => attempt < READ_ON_MAX,
+            Err(Refusal::Failed(_)) => false,
+            // A marker takes what was opened before it.
+            _ => work.request.principal.actor.kind != ActorKind::System,
+        };
         if let Some(vouched) = vouched.filter(|_| is_known) {
             self.states.put(work.stream, vouched, ground.known);
         }
