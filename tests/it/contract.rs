@@ -11,13 +11,14 @@ use domain::scope::Scope;
 use serde_json::{Value, json};
 
 /// Routes that are for whoever runs the platform; they are not part of the API.
-const NOT_DESCRIBED: [&str; 15] = [
+const NOT_DESCRIBED: [&str; 16] = [
     "get /livez",
     "get /metrics",
     "get /openapi.json",
     "get /readyz",
     "post /v1/admin/backup",
     "post /v1/admin/first-link",
+    "post /v1/admin/nats/login",
     "post /v1/admin/kms/rotate",
     "post /v1/admin/kms/status",
     "post /v1/admin/probe",

@@ -383,9 +383,9 @@ async fn what_a_file_tries_against_a_rule_of_an_item_is_on_record_and_a_dry_run_
     let file =
         site.file("tried.xml", &many(0).replace("</ClinicalData>", &format!("{}</ClinicalData>", people.concat())));
     let (tried, real) = (site.text_path("tried.ndjson"), site.text_path("real.ndjson"));
-    site.import(&file, "tried", &["--dry-run", "--report", &tried]);
+    site.import(&file, "tried", &["--from-study", "S", "--dry-run", "--report", &tried]);
     assert_eq!(site.trails("tried").await, BTreeMap::new(), "a dry run leaves nothing");
-    site.import(&file, "tried", &["--report", &real]);
+    site.import(&file, "tried", &["--from-study", "S", "--report", &real]);
     assert_eq!(lines(&site.path("tried.ndjson")), lines(&site.path("real.ndjson")));
     let short = |line: &Value| {
         let text = |key: &str| line[key].as_str().unwrap_or("-").to_owned();
