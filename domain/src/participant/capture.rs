@@ -24,6 +24,7 @@ pub(super) fn decide(record: &Record, command: &Command, context: &Context<'_, S
             if known(record, form, context)?.removed {
                 return Ok(vec![]);
             }
+            super::locks::gate_whole(record, &Place::Form(form.clone()), context)?;
             let reason = needed_text(record, reason, context)?;
             let removed = Event::FormRemoved { form: form.clone(), reason };
             changed(record, form, removed, false, context)

@@ -36,10 +36,10 @@ pub struct Locks(pub BTreeMap<Place, Held>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LockRefused {
     /// Frozen.
-    #[error("this is frozen, or something around it is: have it unfrozen first")]
+    #[error("this is frozen, or something around it or in it is: have it unfrozen first")]
     Frozen,
     /// Locked.
-    #[error("this is locked, or something around it is: have it unlocked first")]
+    #[error("this is locked, or something around it or in it is: have it unlocked first")]
     Locked,
     /// The study is over and done with.
     #[error("the database of this study is locked: have it unlocked first")]
@@ -159,10 +159,17 @@ pub(super) fn gate(
     gate_place(record, &Place::Item(ItemPlace::of(form, item)), context)
 }
 
-/// The same for a whole form or visit: whether it may be completed, reopened, removed, restored, started or missed.
+/// The same for a whole form or visit: whether it may be completed, reopened, restored or started.
 pub(super) fn gate_place(record: &Record, place: &Place, context: &Context<'_, Study>) -> Result<(), LockRefused> {
     gate_database(context)?;
     held(record, place, context).map_or(Ok(()), |held| Err(held.into()))
+}
+
+/// The same for what takes everything within `place` along: nothing in there is held either.
+pub(super) fn gate_whole(record: &Record, place: &Place, context: &Context<'_, Study>) -> Result<(), LockRefused> {
+    gate_place(record, place, context)?;
+    let within = record.locks.0.iter().filter(|(own, _)| place.covers(own)).map(|(_, held)| *held).max();
+    within.map_or(Ok(()), |held| Err(held.into()))
 }
 
 /// Whether one may work on what stands at `place` without changing a value: it is not locked.

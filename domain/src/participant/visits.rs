@@ -59,7 +59,7 @@ pub(super) fn decide(record: &Record, command: &Command, context: &Context<'_, S
             if matches!(record.visits.get(visit), Some(Visit::Missed)) {
                 return Ok(vec![]);
             }
-            super::locks::gate_place(record, &Place::Visit(visit.clone()), context)?;
+            super::locks::gate_whole(record, &Place::Visit(visit.clone()), context)?;
             let reason = needed_text(record, reason, context)?;
             with_consequences(record, Event::VisitMissed { visit: visit.clone(), reason }, (visit, None), context)
         }

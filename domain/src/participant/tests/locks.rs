@@ -1,6 +1,6 @@
 use super::queries::{at_item, item, opened, query, started, text};
 use super::*;
-use crate::participant::Held;
+use crate::participant::{Held, VisitKey};
 use crate::study::{Database, StudyLocks};
 
 fn places() -> [Place; 4] {
@@ -47,6 +47,22 @@ fn no_value_changes_below_what_is_frozen_or_locked() {
     }
     let other = Place::Item(ItemPlace::of(&form(), &item("AETERM")));
     started([locked(other)]).expecting(3).when(change()).facts();
+}
+
+#[test]
+fn what_is_held_is_not_taken_along_by_what_is_around_it() {
+    let remove = || Command::RemoveForm { form: form(), reason: "the wrong form".into() };
+    let miss = || Command::MissVisit { visit: form().visit(), reason: "ill".into() };
+    for place in [Place::Form(form()), at_item()] {
+        for command in [remove(), miss()] {
+            started([frozen(place.clone())]).expecting(3).when(command.clone()).rejected("frozen");
+            started([locked(place.clone())]).expecting(3).when(command.clone()).rejected("locked");
+            let unlocked = Event::Unlocked { place: place.clone(), reason: text("new") };
+            started([locked(place.clone()), unlocked]).expecting(3).when(command).facts();
+        }
+    }
+    let other = Place::Visit(VisitKey { visit_repeat: 2, ..form().visit() });
+    started([locked(other)]).expecting(3).when(miss()).facts();
 }
 
 #[test]
