@@ -90,9 +90,9 @@ def read(caller, subject, participant, position):
 
 def read_back(caller, subjects, ids, source, position):
     """Compares every value that this caller sees with its source. Returns how many were compared."""
-    seen = {one["subject_number"]: one["participant"] for one in caller.pages(f"{AT}/participants")}
+    seen = {one["subject_number"]: one["participant"] for one in caller.pages(f"{AT}/participants?min_position={position}")}
     assert seen == {subject: ids[subject] for subject in subjects}, "the list is another than that of the site"
-    lines = {line["subject_number"]: line for line in caller.pages(f"{AT}/matrix")}
+    lines = {line["subject_number"]: line for line in caller.pages(f"{AT}/matrix?min_position={position}")}
     assert set(lines) == set(subjects), "the matrix has other participants"
     compared = 0
     for subject in subjects:

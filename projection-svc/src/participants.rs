@@ -183,58 +183,53 @@ fn registered(participant: ParticipantId, site: SiteId, subject_number: SubjectN
 impl Record {
     fn after(mut self, event: Event, commit: &Commit) -> Self {
         let shown = &mut self.shown;
+        shown.last_activity = Moment(commit.header.stored_at);
         match event {
-            Event::Registered { .. } => {}
             Event::DesignAssigned { design } => shown.design = Some(design),
             Event::DesignMigrated { to, read_only, .. } => {
                 shown.design = Some(to);
                 shown.read_only = read_only;
-                shown.last_activity = Moment(commit.header.stored_at);
             }
             Event::ConsentGiven { version, .. } => {
                 shown.consent = Some(version);
                 shown.state = ParticipantState::Consented;
-                shown.last_activity = Moment(commit.header.stored_at);
             }
             Event::ItemsSaved { form, .. } => {
                 self.saved.insert(form);
                 shown.forms = self.saved.len();
-                shown.last_activity = Moment(commit.header.stored_at);
             }
             Event::Withdrawn { .. } => {
                 shown.state = ParticipantState::Withdrawn;
-                shown.last_activity = Moment(commit.header.stored_at);
             }
             Event::EligibilityConfirmed { .. } => {
                 shown.eligibility = Some(EligibilityState::Confirmed);
-                shown.last_activity = Moment(commit.header.stored_at);
             }
             Event::EligibilityWaived { .. } => {
                 shown.eligibility = Some(EligibilityState::Waived);
-                shown.last_activity = Moment(commit.header.stored_at);
             }
             Event::ParticipationEnded { how, .. } => {
                 shown.ended = Some(how);
-                shown.last_activity = Moment(commit.header.stored_at);
             }
             Event::ParticipationResumed { .. } => {
                 shown.ended = None;
-                shown.last_activity = Moment(commit.header.stored_at);
             }
             Event::Fenced { scopes, values, .. } => {
                 shown.erased.extend(scopes);
                 shown.redacted += values.len();
             }
-            Event::Restricted {} => shown.restricted = true,
-            Event::RestrictionLifted {} => shown.restricted = false,
+            Event::Restricted {} => {
+                shown.restricted = true;
+            }
+            Event::RestrictionLifted {} => {
+                shown.restricted = false;
+            }
             Event::ConsentWithdrawn { .. } => {
                 shown.consent = None;
                 if shown.state == ParticipantState::Consented {
                     shown.state = ParticipantState::Registered;
                 }
-                shown.last_activity = Moment(commit.header.stored_at);
             }
-            _ => shown.last_activity = Moment(commit.header.stored_at),
+            _ => {}
         }
         self
     }
@@ -365,6 +360,12 @@ mod tests {
         ] {
             assert_eq!(shown[field], value, "{field}");
         }
+        let last = story.commits.last().map(|commit| commit.header.stored_at);
+        assert_eq!(
+            Some(shown["last_activity"].clone()),
+            last.map(|at| json(&Moment(at))),
+            "a restriction is news, too"
+        );
         assert_eq!(show(&world.tenant, &Story::study_id(), &participant(9)).await.expect("reads"), None);
     }
 

@@ -47,8 +47,21 @@ pub async fn order(home: &Home, at: &str, scopes: Option<Value>) -> (Client, Uui
     }
     send(&dpo, &path, request).await.expect("asked for");
     let approve = json!({"type": "approve-erasure", "erasure": erasure, "instruction": "DPA-1"});
-    send(&controller, &path, approve).await.expect("approved");
+    let approved = send(&controller, &path, approve).await.expect("approved");
+    known(&dpo, erasure, &approved.position.expect("a position")).await;
     (dpo, erasure)
+}
+
+/// Waits until the read models know of an erasure: before that it is unheard-of.
+async fn known(dpo: &Client, erasure: Uuid, position: &str) {
+    for _ in 0..12 {
+        match dpo.get(&format!("/v1/erasures/{erasure}?min_position={position}")).await {
+            Ok(_) => return,
+            Err(error) if error.code == "behind" => {}
+            Err(error) => panic!("the erasure is not shown: {error:?}"),
+        }
+    }
+    panic!("the read models have not reached {position} after a minute");
 }
 
 /// Erases to the end. Returns the erasure as it is shown then.

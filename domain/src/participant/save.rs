@@ -329,10 +329,11 @@ impl Saving<'_> {
         let nothing = item.value.is_none() && item.not_done.is_none();
         // To clear what was never there is nothing, unless something was to be there.
         let unasked = nothing && item.expect != Some(Expect::Something);
-        // Whoever may not see what stands there is not told whether it is the same: each save of it is a change.
-        let own = Part::of_command(self.context.command, 2 * n + 1);
-        let by_this = before.is_some_and(|before| before.reason.as_ref() == Some(&own));
-        let compared = may_see(self.context.principal.actor.role, scope) || by_this;
+        // Whoever may not see what stands there is not told whether it is the same: each save of it is a change, but for
+        // those who saved it themselves. They know, and a file that is imported again changes nothing.
+        let actor = &self.context.principal.actor;
+        let own = before.is_some_and(|before| before.saved.actor == actor.id);
+        let compared = may_see(actor.role, scope) || own;
         if before.map_or(unasked, |before| compared && same(before, item)) {
             return Ok(Outcome::Unchanged);
         }

@@ -171,6 +171,9 @@ fn a_blinded_item_is_entered_by_the_unblinded_and_compared_for_nobody_else() {
     send(Role::Unblinded, "SYSBP", "120").then([]);
     assert_eq!(send(Role::Unblinded, "SYSBP", "121").refusal().faults()[0].pointer, "/items/0/reason");
     send(Role::Unblinded, "AETERM", "headache").rejected("invalid-items");
+    // Who saved it knows it, and may send it again.
+    let mine = given::<Participant>([registered(), consented(), before.clone()]).governed(study());
+    mine.by(principal(Role::Integrator, 0)).when(save(vec![to_save("SYSBP", Some("120"), None)])).then([]);
     // A program enters what it does not see, and is told nothing of what stands there.
     for value in ["120", "121"] {
         let refused = send(Role::Integrator, "SYSBP", value).refusal();
