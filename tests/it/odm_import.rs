@@ -115,7 +115,9 @@ async fn real_designs_and_the_ninety_participants_of_one_are_imported() {
         "every value is saved or its refusal is reported: {saved} + {refused}"
     );
     let reader = Client::new(&server.url, &investigator);
-    let overview = reader.get("/v1/studies/openedc/overview").await.expect("counts").body;
+    let position = out["position"].as_str().expect("a position");
+    let overview = reader.get(&format!("/v1/studies/openedc/overview?min_position={position}")).await;
+    let overview = overview.expect("counts").body;
     assert_eq!((&overview["total"]["registered"], &overview["total"]["consented"]), (&json!(90), &json!(90)));
     let first = reader.get("/v1/studies/openedc/participants?limit=1").await.expect("a list").body["items"][0].clone();
     let at = format!("/v1/studies/openedc/participants/{}", first["participant"].as_str().expect("an id"));
