@@ -1,7 +1,7 @@
 //! What study teams do on a running platform: a new design version site by site, over HTTP and by the command line; and
 //! randomisation from the sealed list to the list that everybody can check.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::permit::Role;
 use lethe::cli::Client;
@@ -173,11 +173,13 @@ async fn a_list_is_sealed_used_closed_and_revealed_and_an_arm_told_by_two_person
     assert_eq!(arm_of(&doctor, at).await["arm"], json!(told[0]));
     // That it was told is on record, not what. The platform writes that down by itself, so there is no position to ask for.
     let trail = format!("{at}/audit?limit=1000");
+    let deadline = Instant::now() + Duration::from_secs(60);
     let shown = loop {
         let shown = colleague.get(&trail).await.expect("a trail").body.to_string();
         if shown.contains("\"unblinded\"") {
             break shown;
         }
+        assert!(Instant::now() < deadline, "that it was told is not on record: {shown}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert!(!shown.contains(&told[0]), "{shown}");
