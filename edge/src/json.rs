@@ -16,13 +16,10 @@ use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
 use crate::problem::Problem;
+use crate::unread::declared;
 
 /// The largest body of one command, in bytes.
 pub const COMMAND_BYTES_MAX: usize = 1024 * 1024;
-
-/// How much of a body that is too large is read and thrown away, so that the client gets to read the answer
-/// instead of a broken connection.
-const DISCARDED_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// How long the next piece of a body may take.
 const PIECE_PATIENCE: Duration = Duration::from_secs(30);
@@ -59,24 +56,20 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
         let detail = format!("a body may be {limit} bytes here: send it in smaller pieces");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
     };
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    let waits_for_leave = headers.contains_key(header::EXPECT);
-    if declared.is_some_and(|length| length > DISCARDED_BYTES_MAX || (waits_for_leave && length > limit)) {
+    let declared = declared(headers);
+    if declared.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
-    let mut bytes = Vec::with_capacity(declared.unwrap_or_default().min(limit));
-    let mut size = 0;
+    let mut bytes = Vec::with_capacity(declared.unwrap_or_default());
     let mut pieces = body.into_data_stream();
     while let Some(piece) = next_piece(&mut pieces).await? {
         let piece = piece.map_err(|_| Problem::bad_request("body-cut-off", "the body ended too early"))?;
-        size += piece.len();
-        if size <= limit {
-            bytes.extend_from_slice(&piece);
-        } else if size > DISCARDED_BYTES_MAX {
-            break;
+        if bytes.len() + piece.len() > limit {
+            return Err(too_large());
         }
+        bytes.extend_from_slice(&piece);
     }
-    if size > limit { Err(too_large()) } else { Ok(bytes.into()) }
+    Ok(bytes.into())
 }
 
 /// The next piece of a body. Who sends nothing for long must not hold a connection for ever.

@@ -2,7 +2,7 @@
 //!
 //! - [`problem`]: problem details (RFC 9457), and the one place that translates rejections and failures to HTTP.
 //! - [`auth`]: bearer tokens; [`trace`]: W3C trace context; [`headers`]: tags, positions, idempotency keys.
-//! - [`json`]: bodies, strictly; [`path`]: ids in addresses; [`cursor`]: paging.
+//! - [`json`]: bodies, strictly; [`unread`]: what a refused request still sends; [`path`]: ids in addresses; [`cursor`]: paging.
 
 pub mod auth;
 pub mod cursor;
@@ -12,6 +12,7 @@ pub mod path;
 pub mod problem;
 pub mod query;
 pub mod trace;
+pub mod unread;
 
 pub use auth::{Caller, authenticated, authenticated_by_password, bearer, unauthorized};
 pub use json::JsonBody;
@@ -19,6 +20,7 @@ pub use path::Ids;
 pub use problem::{FieldError, Problem, ProblemBody};
 pub use query::{Parameters, with_list};
 pub use trace::{CurrentTraceparent, traced};
+pub use unread::read_out;
 
 use axum::Router;
 use axum::http::StatusCode;

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use axum::Router;
@@ -10,6 +11,7 @@ use domain::ids::{ParticipantId, SiteId, StudyId};
 use domain::permit::Principal;
 use domain::port::{Credentials, Failure};
 use domain::rejection::{Fault, Kind, Rejection};
+use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -288,5 +290,29 @@ async fn a_token_may_be_the_password_of_basic_authentication_and_of_nobody_else(
         let (status, challenge, body) = asked_by_password(wrong.as_deref()).await;
         assert_eq!((status, body["code"].as_str()), (401, Some(code)), "{wrong:?}");
         assert!(challenge.starts_with("Basic "), "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_refused_request_still_sends_is_read_so_that_the_answer_arrives() {
+    const PIECES: usize = 40;
+    // Token, a header, and how many pieces of the body are read.
+    let cases = [
+        ("Bearer bad", ("accept", "*/*"), 401, PIECES),
+        ("Bearer good", ("accept", "*/*"), 413, PIECES),
+        ("Bearer bad", ("expect", "100-continue"), 401, 0),
+        ("Bearer bad", ("content-length", "134217729"), 401, 0),
+    ];
+    for (token, (name, value), status, pieces) in cases {
+        let read = Arc::new(AtomicUsize::new(0));
+        let counted = read.clone();
+        let body = futures_util::stream::iter(0..PIECES).map(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, std::convert::Infallible>(vec![b' '; 64 * 1024])
+        });
+        let request = Request::post(PATH).header(header::AUTHORIZATION, token).header(name, value);
+        let request = request.header(header::CONTENT_TYPE, "application/json").body(Body::from_stream(body));
+        let response = read_out(service()).oneshot(request.expect("a request")).await.expect("infallible");
+        assert_eq!((response.status().as_u16(), read.load(Ordering::Relaxed)), (status, pieces), "{token} {name}");
     }
 }

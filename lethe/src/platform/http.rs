@@ -30,7 +30,7 @@ pub(super) fn router(inner: Arc<Inner>) -> Router {
     let rave = query_api::rave::router(Arc::clone(&inner.queries), Arc::clone(&credentials));
     let all =
         edge::authenticated(services, credentials).merge(rave).merge(door).merge(admin::router(inner)).merge(open);
-    edge::traced(edge::fallbacks(all), infra::telemetry::current_traceparent)
+    edge::traced(edge::read_out(edge::fallbacks(all)), infra::telemetry::current_traceparent)
 }
 
 /// The commands alone: what the second door answers with.
