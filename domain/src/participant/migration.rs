@@ -3,6 +3,8 @@
 //! A value for which the new version has no place stays where it is and does not change any more. It comes to life again
 //! if the participant is migrated to a version that has its place.
 //!
+//! What stands is looked at by the checks of the new version: whatever fires is on record and asked about, nothing is refused.
+//!
 //! Who signed a form answered for what was asked there. Where the new version asks otherwise, the signature is dropped.
 
 use std::collections::BTreeSet;
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::locks::{self, Held};
-use super::{Event, FormKey, ItemPlace, Place, Record, Refused};
+use super::{Event, FormKey, ItemPlace, Place, Record, Refused, save, sign};
 use crate::decider::Context;
 use crate::design::StudyDesign;
 use crate::history::CommitHash;
@@ -155,7 +157,8 @@ pub(super) fn decide(record: &Record, to: &CommitHash, context: &Context<'_, Stu
     let design = study.content(to).ok_or(MigrationRefused::NotActiveAtSite)?;
     let migrated = Event::DesignMigrated { from, to: *to, read_only: read_only(record, design) };
     let before = study.content(&from).map(AsRef::as_ref);
-    Ok([migrated].into_iter().chain(dropped(record, before, design)).collect())
+    let follows = save::after_migration(record, design, context)?;
+    Ok(sign::once([migrated].into_iter().chain(follows).chain(dropped(record, before, design)).collect()))
 }
 
 /// The signatures over forms that the new version defines otherwise. Where nobody knows the old one, that is every one.

@@ -1,6 +1,7 @@
 //! Deciding what saving a form's items means: what is new, what changed and why, what does not fit.
 
 use std::collections::BTreeSet;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -199,6 +200,29 @@ pub(super) fn after_whole(
     let items = record.forms.get(form).into_iter().flat_map(|form| form.items.keys());
     let changed = items.map(|item| Input::Item(ItemPlace::of(form, item))).collect();
     follow(View::new(record, design(record, context)?).counting(form, counts), changed, context)
+}
+
+/// What follows from another design version: what it computes of what stands, and what its checks say to that. What is frozen
+/// or locked is computed no more.
+pub(super) fn after_migration(
+    record: &Record,
+    design: &StudyDesign,
+    context: &Context<'_, Study>,
+) -> Result<Vec<Event>, Refused> {
+    let forms = record.forms.iter().filter(|(_, form)| !form.removed);
+    let items = forms.flat_map(|(key, form)| form.items.keys().map(move |item| (key, item)));
+    let items = items.filter(|(key, item)| design.has_item(key, item));
+    let items = items.map(|(key, item)| Input::Item(ItemPlace::of(key, item)));
+    let mut stands: BTreeSet<Input> = items.chain(record.visits.keys().cloned().map(Input::Visit)).collect();
+    let (mut scratch, mut changed) = (View::new(record, design), stands.clone());
+    let mut computed = checks::compute(&mut scratch, None, &mut changed, context.command, &mut (0..));
+    computed.retain(|(key, item)| super::locks::gate(record, key, &item.item, context).is_ok());
+    stands.extend(computed.iter().map(|(key, item)| Input::Item(ItemPlace::of(key, &item.item))));
+    let view = computed.iter().fold(View::new(record, design), |view, (key, item)| view.saving(key, from_ref(item)));
+    let findings = checks::findings(&view, &stands, &BTreeSet::new());
+    let mut forms = vec![];
+    join(&mut forms, computed);
+    commit(record, forms, Source::System, &findings, context)
 }
 
 fn follow(

@@ -30,6 +30,9 @@ pub enum VisitRefused {
     /// It is still to come.
     #[error("that day is still to come: a visit is started on the day on which it takes place, or after")]
     ToCome,
+    /// It took place: values say so.
+    #[error("values stand at this visit: remove its forms, with a reason, if the visit did not take place")]
+    HasValues,
 }
 
 impl Rejection for VisitRefused {
@@ -37,12 +40,14 @@ impl Rejection for VisitRefused {
         match self {
             Self::NoSuchVisit => "no-such-visit",
             Self::ToCome => "visit-to-come",
+            Self::HasValues => "visit-has-values",
         }
     }
 
     fn kind(&self) -> Kind {
         match self {
             Self::NoSuchVisit | Self::ToCome => Kind::Invalid,
+            Self::HasValues => Kind::Conflict,
         }
     }
 }
@@ -60,6 +65,9 @@ pub(super) fn decide(record: &Record, command: &Command, context: &Context<'_, S
                 return Ok(vec![]);
             }
             super::locks::gate_whole(record, &Place::Visit(visit.clone()), context)?;
+            if has_values(record, visit) {
+                return Err(VisitRefused::HasValues.into());
+            }
             let reason = needed_text(record, reason, context)?;
             with_consequences(record, Event::VisitMissed { visit: visit.clone(), reason }, (visit, None), context)
         }
@@ -100,6 +108,12 @@ fn start(
     };
     let started = Event::VisitStarted { visit: visit.clone(), on: Personal::new(on), reason };
     with_consequences(record, started, (visit, Some(on)), context)
+}
+
+/// Whether anybody entered a value there that still counts.
+fn has_values(record: &Record, visit: &VisitKey) -> bool {
+    let forms = record.forms.iter().filter(|(key, form)| key.visit() == *visit && !form.removed);
+    forms.flat_map(|(_, form)| form.items.values()).any(|item| item.value.is_some() && !item.computed)
 }
 
 /// What happened to a visit, what its checks say to that, and which signatures answered for something else.

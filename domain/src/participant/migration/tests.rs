@@ -1,13 +1,15 @@
 use std::sync::Arc;
 
-use super::super::{Command, Event, FormKey, ItemKey, ItemPlace, ItemToSave, Participant, SavedItem, Source};
+use super::super::{
+    CheckOutcome, Command, Event, FormKey, ItemKey, ItemPlace, ItemToSave, Participant, Place, SavedItem, Source,
+};
 use super::MigrationReport;
 use crate::decider::Decider;
 use crate::design::{DataType, ItemDef, ItemValue, Ref, StudyDesign};
 use crate::history::Revision;
-use crate::scope::{DesignScoped, Erasable, Part, Scope};
+use crate::scope::{DesignScoped, Erasable, Part, Personal, Scope};
 use crate::study::Study;
-use crate::testing::{design, given, live_study, oid, site};
+use crate::testing::{at_most, design, given, live_study, oid, site};
 
 fn form() -> FormKey {
     FormKey { visit: oid("V1"), visit_repeat: 1, form: oid("VS"), form_repeat: 1 }
@@ -184,4 +186,25 @@ fn a_signature_over_a_form_that_the_new_version_defines_otherwise_is_dropped() {
         to.visits.push(more);
     };
     assert_eq!(relabelled(visit), untouched, "another visit is nothing that was signed");
+}
+
+#[test]
+fn what_stands_is_looked_at_by_the_checks_of_the_new_version() {
+    let mut third = StudyDesign { version: "3".into(), ..design() };
+    third.items[0].range_checks = vec![at_most("119", false)];
+    let Study::Live { mut setup, design } = live_study() else { panic!("it is live") };
+    setup.versions.contents.insert(third.hash(), Arc::new(third.clone()));
+    setup.versions.active.insert(site("oslo"), third.hash());
+    let study = Study::Live { setup, design };
+    let facts = given::<Participant>(history()).governed(study.clone()).when(migrate(&third)).facts();
+    let [Event::DesignMigrated { .. }, fired, asked] = &facts[..] else { panic!("{facts:?}") };
+    let Event::CheckFired { outcome, value: None, .. } = fired else { panic!("{fired:?}") };
+    assert_eq!(*outcome, CheckOutcome::Accepted);
+    let Event::QueryOpened { place: asked, check: Some(check), .. } = asked else { panic!("{asked:?}") };
+    assert_eq!((asked, check.as_str()), (&Place::Item(place("SYSBP")), "range:SYSBP:0"));
+    // What was removed asks nothing.
+    let reason = Personal::in_part(Part::all(), Erasable::Known("another's".into()));
+    let removed = Event::FormRemoved { form: form(), reason };
+    let without = history().into_iter().chain([removed]);
+    assert_eq!(given::<Participant>(without).governed(study).when(migrate(&third)).facts().len(), 1);
 }

@@ -252,8 +252,11 @@ fn an_age_follows_the_day_of_the_visit() {
     assert_eq!(told(&on(&study, &stands).when(start("2026-06-01", Some("typo"))).facts()), ["V1 DM AGE = 26"]);
     on(&study, &stands).when(start("2026-06-01", None)).rejected("reason-required");
     on(&study, &stands).when(start("2026-05-31", None)).then([]);
-    let missed = Command::MissVisit { visit: form().visit(), reason: "ill".into() };
-    assert_eq!(told(&on(&study, &stands).when(missed).facts()), ["V1 DM AGE = "]);
+    let missed = || Command::MissVisit { visit: form().visit(), reason: "ill".into() };
+    on(&study, &stands).when(missed()).rejected("visit-has-values");
+    let removed = Event::FormRemoved { form: at("V1", "DM"), reason: super::queries::text("another's") };
+    let without: Vec<Event> = stands.into_iter().chain([removed]).collect();
+    assert_eq!(on(&study, &without).when(missed()).facts().len(), 1);
 }
 
 #[test]

@@ -58,11 +58,16 @@ fn what_is_held_is_not_taken_along_by_what_is_around_it() {
             started([frozen(place.clone())]).expecting(3).when(command.clone()).rejected("frozen");
             started([locked(place.clone())]).expecting(3).when(command.clone()).rejected("locked");
             let unlocked = Event::Unlocked { place: place.clone(), reason: text("new") };
-            started([locked(place.clone()), unlocked]).expecting(3).when(command).facts();
+            let removed = Event::FormRemoved { form: form(), reason: text("the wrong form") };
+            let news = [locked(place.clone()), unlocked].into_iter();
+            match command {
+                Command::RemoveForm { .. } => started(news).expecting(3).when(command).facts(),
+                _ => started(news.chain([removed])).expecting(3).when(command).facts(),
+            };
         }
     }
     let other = Place::Visit(VisitKey { visit_repeat: 2, ..form().visit() });
-    started([locked(other)]).expecting(3).when(miss()).facts();
+    started([locked(other)]).expecting(3).when(remove()).facts();
 }
 
 #[test]

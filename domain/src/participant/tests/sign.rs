@@ -1,4 +1,4 @@
-use super::queries::{answered, at_item, by_check, opened, started};
+use super::queries::{answered, at_item, by_check, opened, started, text};
 use super::*;
 use crate::decider::Command as _;
 use crate::history::{Commit, CommitHash};
@@ -133,8 +133,10 @@ fn a_visit_on_another_day_or_missed_drops_what_was_signed_of_the_visit_and_not_o
     let missed = Command::MissVisit { visit: visit.clone(), reason: "the wrong participant".into() };
     let dropped = Event::SignatureDropped { signature: signature(), place: Place::Visit(visit.clone()) };
     for (place, drops) in [(Place::Participant, 1), (Place::Visit(visit.clone()), 1), (Place::Form(form()), 0)] {
-        for command in [moved("2026-11-19"), missed.clone()] {
-            let facts = started([took_place.clone(), at(&place)]).when(command).facts();
+        let removed = || Event::FormRemoved { form: form(), reason: text("another's") };
+        for (before, command) in [(vec![], moved("2026-11-19")), (vec![removed()], missed.clone())] {
+            let news = before.into_iter().chain([took_place.clone(), at(&place)]);
+            let facts = started(news).when(command).facts();
             assert_eq!(facts.iter().filter(|fact| **fact == dropped).count(), drops, "{place:?} {facts:?}");
         }
         started([took_place.clone(), at(&place)]).when(moved("2026-11-20")).then([]);
