@@ -242,19 +242,23 @@ async fn approve(
 
 /// Whom the controller must tell (GDPR Art 19): their copies are out of the platform's reach.
 fn tell(done: &Value) {
-    let recipients = done["tell"].as_array().map_or(&[][..], Vec::as_slice);
-    if !recipients.is_empty() {
+    let lines = recipients(done);
+    if !lines.is_empty() {
         note!("Tell those who got data of this person (GDPR Art 19): nothing that they hold is erased by this.");
     }
-    for one in recipients {
-        out!(
-            "tell: {} ({}), export {}, {}",
-            text(one, "recipient"),
-            text(one, "purpose"),
-            text(one, "export"),
-            text(one, "given_at")
-        );
-    }
+    lines.iter().for_each(|line| out!("{line}"));
+}
+
+/// Who was given what, a line each.
+fn recipients(done: &Value) -> Vec<String> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let line = |who: &Value, given: &Value| {
+        let copy = if given["copy"].is_null() { "" } else { ", a copy that was handed on" };
+        let (purpose, export, at) = (text(given, "purpose"), text(given, "export"), text(given, "given_at"));
+        format!("tell: {} ({purpose}), export {export}{copy}, given at {at}", text(who, "recipient"))
+    };
+    let of = |who: Value| list(&who["given"]).iter().map(|given| line(&who, given)).collect::<Vec<_>>();
+    list(&done["tell"]).into_iter().flat_map(of).collect()
 }
 
 /// What an erasure waits for that is not completed.
@@ -339,5 +343,16 @@ mod tests {
             kept_because(&retained),
             "health.free-text/x-1 (research, rule ich, until some time after study-completed, which has not happened yet)"
         );
+    }
+
+    #[test]
+    fn whoever_was_given_data_is_named_with_what_for_and_when() {
+        let given =
+            |copy: Value| json!({"purpose": "registry", "export": "e-1", "copy": copy, "given_at": "2026-11-20"});
+        let done =
+            json!({"tell": [{"recipient": "Health registry", "given": [given(Value::Null), given(json!("c-1"))]}]});
+        let line = |copy: &str| format!("tell: Health registry (registry), export e-1{copy}, given at 2026-11-20");
+        assert_eq!(recipients(&done), [line(""), line(", a copy that was handed on")]);
+        assert_eq!(recipients(&json!({})), [] as [String; 0]);
     }
 }
