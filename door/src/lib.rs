@@ -52,6 +52,8 @@ pub struct Rules {
     pub proofs_a_minute: u32,
     /// The address under which people reach this platform, if it is behind a proxy. With `https` the cookie is for TLS only.
     pub public_url: Option<String>,
+    /// Whether this process itself speaks TLS to people.
+    pub tls: bool,
 }
 
 impl Default for Rules {
@@ -63,6 +65,7 @@ impl Default for Rules {
             invitation: Duration::from_secs(3 * 86_400),
             proofs_a_minute: 30,
             public_url: None,
+            tls: false,
         }
     }
 }

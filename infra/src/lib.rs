@@ -9,7 +9,7 @@
 //! - [`log`]: the Merkle log of a journal stream and its signed checkpoints.
 //! - [`verify`]: reads whole journal streams and says what is damaged.
 //! - [`certificate`]: issues and checks the certificate of an erasure.
-//! - [`secrets`]: passwords and one-time codes.
+//! - [`secrets`]: passwords and one-time codes. [`tls`]: certificates and the listener that shows them.
 //! - [`chance`]: the clock and the dice of the system. [`telemetry`]: logs, traces, metrics.
 
 pub mod archive;
@@ -30,4 +30,5 @@ pub mod seal;
 pub mod secrets;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod verify;

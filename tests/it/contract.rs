@@ -17,6 +17,7 @@ const NOT_DESCRIBED: [&str; 16] = [
     "get /openapi.json",
     "get /readyz",
     "post /v1/admin/backup",
+    "post /v1/admin/doctor",
     "post /v1/admin/first-link",
     "post /v1/admin/nats/login",
     "post /v1/admin/kms/rotate",

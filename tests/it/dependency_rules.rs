@@ -105,11 +105,14 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("redb", &["infra"]),
     // The KMS in OpenBao is a server; the demo and the tests are clients of our own API.
     ("reqwest", &["infra", "lethe", "tests"]),
-    ("ring", &["infra"]), // signatures
+    ("ring", &["infra"]),  // signatures
+    ("rcgen", &["infra"]), // TLS
     ("sled", &["infra"]),
+    ("tokio-rustls", &["infra"]),
     ("tracing-opentelemetry", &["infra"]),
     ("tracing-subscriber", &["infra"]),
-    ("zeroize", &["infra"]), // whoever needs it holds a key
+    ("x509-cert", &["infra"]), // TLS
+    ("zeroize", &["infra"]),   // whoever needs it holds a key
 ];
 
 /// The licences under which we take code; CDLA is for the list of root certificates, which is data. One of an `OR` is enough, an `AND` needs all.

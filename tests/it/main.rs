@@ -31,6 +31,7 @@ mod retries;
 mod rollout;
 mod s3;
 mod second_door;
+mod tls;
 mod trail;
 mod traps;
 mod upcasting;

@@ -12,10 +12,11 @@ pub use lethe::soak::Server;
 use crate::home::Folder;
 
 /// What the user's environment may say, and no test may hear.
-const NOT_OURS: [&str; 17] = [
+const NOT_OURS: [&str; 22] = [
     "LETHE_BACKUP_EVERY",
     "LETHE_BACKUP_RECIPIENTS",
     "LETHE_BACKUP_TO",
+    "LETHE_CA",
     "LETHE_IDLE_MINUTES",
     "LETHE_KMS",
     "LETHE_LISTEN",
@@ -26,6 +27,10 @@ const NOT_OURS: [&str; 17] = [
     "LETHE_NATS_REPLICAS",
     "LETHE_OFF_SITE",
     "LETHE_PUBLIC_URL",
+    "LETHE_TLS_CERT",
+    "LETHE_TLS_CLIENT_CA",
+    "LETHE_TLS_KEY",
+    "LETHE_TLS_OLDEST",
     "LETHE_TOKEN",
     "LETHE_TOKEN_FILE",
     "LETHE_URL",

@@ -88,7 +88,7 @@ pub(super) fn with_cookie(begun: &Begun, rules: &Rules, body: impl Serialize) ->
 
 /// Whether people reach this platform by TLS.
 pub(super) fn is_tls(rules: &Rules) -> bool {
-    rules.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+    rules.tls || rules.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
 }
 
 /// Signs in with a password and a one-time code.

@@ -90,18 +90,29 @@ impl Client {
     /// that gave it.
     pub(super) fn of(access: &Access) -> Result<Self, CliError> {
         let kept = if access.has_token() { None } else { Kept::read() };
-        let Some(kept) = kept else { return Ok(Self::new(base(access)?, access.token()?)) };
-        match base(access) {
-            Ok(base) if base == kept.url => Ok(Self::new(base, kept.token)),
+        let Some(kept) = kept else { return Self::new(base(access)?, access.token()?).trusting(access) };
+        let client = match base(access) {
+            Ok(base) if base == kept.url => Self::new(base, kept.token),
             // Nobody said which platform, and none serves here: it is the one that was signed in to.
-            Err(_) if access.url.is_none() => Ok(Self::new(kept.url, kept.token)),
-            other => Ok(Self::new(other?, access.token()?)),
-        }
+            Err(_) if access.url.is_none() => Self::new(kept.url, kept.token),
+            other => Self::new(other?, access.token()?),
+        };
+        client.trusting(access)
     }
 
     /// The same without a credential: to get one.
     pub(super) fn anonymous(access: &Access) -> Result<Self, CliError> {
-        Ok(Self::new(base(access)?, String::new()))
+        Self::new(base(access)?, String::new()).trusting(access)
+    }
+
+    /// The same, believing whom the options name beside those whom this machine knows.
+    pub(super) fn trusting(self, access: &Access) -> Result<Self, CliError> {
+        let roots = access.roots()?;
+        if roots.is_empty() {
+            return Ok(self);
+        }
+        let http = reqwest::Client::builder().tls_certs_merge(roots).build();
+        Ok(Self { http: http.map_err(|error| CliError::failed("TLS", error))?, ..self })
     }
 
     /// Asks.

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::CliError;
 use super::options::Place;
+use super::tls::TlsArgs;
 use crate::demo::{self, Voice};
 use crate::platform::{Options, Platform};
 use infra::telemetry::LogFormat;
@@ -27,6 +28,8 @@ pub(super) struct Demo {
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     listen: std::net::SocketAddr,
     #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
     place: Place,
 }
 
@@ -40,11 +43,11 @@ impl Demo {
             .listen(self.listen)
             .install_nats_server()
             .metrics(telemetry.metrics());
-        let platform = Platform::start(options).await?;
+        let platform = Platform::start(self.tls.with(options)).await?;
         if !self.json {
             out!(
                 "A platform serves {} (data in {}, root keys in {}).",
-                platform.url(),
+                platform.public_url(),
                 data_dir.display(),
                 kms_dir.display()
             );
@@ -56,7 +59,7 @@ impl Demo {
             out!("{}", outcome.json(&data_dir));
         }
         if !self.exit {
-            note!("\nThe platform goes on serving {}. Ctrl-C ends it.", platform.url());
+            note!("\nThe platform goes on serving {}. Ctrl-C ends it.", platform.public_url());
             super::until_told_to_stop().await;
         }
         platform.stop().await;

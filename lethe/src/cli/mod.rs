@@ -9,6 +9,7 @@ mod bench;
 mod client;
 mod data;
 mod demo;
+mod doctor;
 mod drill;
 mod erase;
 mod exit;
@@ -25,6 +26,7 @@ mod serve;
 mod session;
 mod soak;
 mod study;
+mod tls;
 mod user;
 mod verify;
 
@@ -56,6 +58,8 @@ enum Command {
     Demo(demo::Demo),
     /// Serves the platform: one process, and a supervised nats-server or a NATS cluster.
     Serve(serve::Serve),
+    /// Looks at a platform that serves, and says what is unsafe about it.
+    Doctor(doctor::Doctor),
     /// Tenants: the customers, each with its own keys, journal and account.
     #[command(subcommand)]
     Tenant(admin::Tenant),
@@ -146,6 +150,7 @@ async fn run(command: Command) -> Result<(), CliError> {
     match command {
         Command::Demo(demo) => demo.run().await,
         Command::Serve(serve) => serve.run().await,
+        Command::Doctor(doctor) => doctor.run().await,
         Command::Tenant(tenant) => tenant.run().await,
         Command::Study(study) => study.run().await,
         Command::Randomisation(randomisation) => randomisation.run().await,

@@ -138,11 +138,25 @@ pub(super) struct Access {
     /// File that holds the bearer token. Otherwise LETHE_TOKEN is used.
     #[arg(long, env = "LETHE_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Who signed the platform's certificate, in PEM, if that is nobody whom this machine knows.
+    #[arg(long, env = "LETHE_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
     #[command(flatten)]
     pub(super) place: Place,
 }
 
 impl Access {
+    /// Whom to believe beside those whom this machine knows.
+    pub(super) fn roots(&self) -> Result<Vec<reqwest::Certificate>, CliError> {
+        let Some(file) = &self.ca else { return Ok(vec![]) };
+        let wrong = |error: &dyn std::fmt::Display| CliError::input(format!("--ca {}: {error}", file.display()));
+        let pem = std::fs::read(file).map_err(|error| wrong(&error))?;
+        match reqwest::Certificate::from_pem_bundle(&pem) {
+            Ok(found) if found.is_empty() => Err(wrong(&"it holds no certificate in PEM")),
+            found => found.map_err(|error| wrong(&error)),
+        }
+    }
+
     /// Whether a token was given.
     pub(super) fn has_token(&self) -> bool {
         self.token_file.is_some() || std::env::var_os("LETHE_TOKEN").is_some()

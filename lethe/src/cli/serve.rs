@@ -7,6 +7,7 @@ use clap::Args;
 use super::CliError;
 use super::backup::recipient;
 use super::options::{Place, place};
+use super::tls::TlsArgs;
 use crate::platform::{Platform, Schedule};
 use infra::telemetry::LogFormat;
 
@@ -15,9 +16,11 @@ use infra::telemetry::LogFormat;
 pub(super) struct Serve {
     #[command(flatten)]
     place: Place,
-    /// Where the HTTP API listens. Loopback only: there is no TLS yet.
+    /// Where the HTTP API listens. Beyond loopback by TLS only.
     #[arg(long, env = "LETHE_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Where every tenant is backed up to by itself: a folder or an S3-compatible store.
     #[arg(long, env = "LETHE_BACKUP_TO", value_name = "PLACE", value_parser = place, requires = "backup_recipients")]
     backup_to: Option<infra::off_site::Place>,
@@ -66,8 +69,8 @@ impl Serve {
             let every = std::time::Duration::from_secs(u64::from(self.backup_every) * 3600);
             options = options.schedule(Schedule { to, recipients: self.backup_recipients, every });
         }
-        let platform = Platform::start(options).await?;
-        note!("lethe serves {} (data in {}). Ctrl-C ends it.", platform.url(), data_dir.display());
+        let platform = Platform::start(self.tls.with(options)).await?;
+        note!("lethe serves {} (data in {}). Ctrl-C ends it.", platform.public_url(), data_dir.display());
         for tenant in platform.unadministered().await? {
             note!(
                 "lethe knows nobody who administers tenant {tenant}: `lethe admin link --tenant {tenant}` prints a link."

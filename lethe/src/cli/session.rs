@@ -101,7 +101,7 @@ impl Join {
         };
         let (base, secret) = link.split_once("/join#").map_or((None, link.as_str()), |(base, rest)| (Some(base), rest));
         let client = match base.filter(|_| self.access.url.is_none()) {
-            Some(base) => Client::new(base, ""),
+            Some(base) => Client::new(base, "").trusting(&self.access)?,
             None => Client::anonymous(&self.access)?,
         };
         let looked = client.post("/v1/links/look", &json!({ "link": secret })).await?.body;

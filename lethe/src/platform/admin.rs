@@ -30,6 +30,7 @@ pub(super) fn router(inner: Arc<Inner>) -> Router {
         .route("/v1/admin/tokens", post(create_token))
         .route("/v1/admin/tokens/revoke", post(revoke_token))
         .route("/v1/admin/nats/login", post(nats_login))
+        .route("/v1/admin/doctor", post(doctor))
         .route("/v1/admin/first-link", post(first_link))
         .route("/v1/admin/rebuild", post(rebuild))
         .route("/v1/admin/kms/status", post(vault_admin::kms_status))
@@ -50,6 +51,11 @@ async fn operators_only(State(inner): State<Arc<Inner>>, request: Request, next:
     } else {
         edge::unauthorized("the operator's token is needed", "Bearer realm=\"lethe operator\"").into_response()
     }
+}
+
+/// What is unsafe about this installation.
+async fn doctor(State(inner): State<Arc<Inner>>) -> Json<Value> {
+    Json(json!({"findings": super::doctor::examine(&inner).await}))
 }
 
 #[derive(Deserialize)]

@@ -27,9 +27,9 @@ pub enum StartError {
         /// Which.
         path: PathBuf,
     },
-    /// No TLS yet.
+    /// Without TLS.
     #[error(
-        "{address} is not on loopback: there is no TLS yet, so lethe listens on loopback only. Put a TLS proxy in front"
+        "{address} is not on loopback: beyond it lethe speaks TLS only. Give --tls-cert and --tls-key, or put a TLS proxy in front"
     )]
     NotLoopback {
         /// Which.
@@ -43,6 +43,9 @@ pub enum StartError {
         /// Why.
         cause: String,
     },
+    /// There is no TLS.
+    #[error(transparent)]
+    Tls(#[from] infra::tls::TlsError),
     /// The nats-server cannot be found or started.
     #[error(transparent)]
     Nats(#[from] NatsServerError),
@@ -91,6 +94,7 @@ impl From<StartError> for CliError {
             StartError::InUse { .. } | StartError::Refused { .. } => Self::conflict(error),
             StartError::NoSuchTenant { .. } => Self::not_found(error),
             StartError::NotLoopback { .. }
+            | StartError::Tls(_)
             | StartError::NatsElsewhere(_)
             | StartError::KmsDir(_)
             | StartError::OffSiteInside => Self::input(error),

@@ -15,8 +15,21 @@ use utoipa::openapi::{RefOr, Schema};
 use super::admin;
 use super::inner::Inner;
 
-/// Puts the routes together.
-pub(super) fn router(inner: Arc<Inner>) -> Router {
+/// What this machine may ask: everything, and what its operator may.
+pub(super) fn local(inner: &Arc<Inner>) -> Router {
+    finished(services(inner).merge(admin::router(Arc::clone(inner))))
+}
+
+/// What people may ask who come from elsewhere.
+pub(super) fn public(inner: &Arc<Inner>) -> Router {
+    finished(services(inner))
+}
+
+fn finished(routes: Router) -> Router {
+    edge::traced(edge::read_out(edge::fallbacks(routes)), infra::telemetry::current_traceparent)
+}
+
+fn services(inner: &Arc<Inner>) -> Router {
     let credentials: Arc<dyn Credentials> = Arc::clone(&inner.door) as _;
     let door = door::router(Arc::clone(&inner.door));
     let services =
@@ -26,11 +39,9 @@ pub(super) fn router(inner: Arc<Inner>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/openapi.json", get(|| async { Json(openapi()) }))
-        .with_state(Arc::clone(&inner));
+        .with_state(Arc::clone(inner));
     let rave = query_api::rave::router(Arc::clone(&inner.queries), Arc::clone(&credentials));
-    let all =
-        edge::authenticated(services, credentials).merge(rave).merge(door).merge(admin::router(inner)).merge(open);
-    edge::traced(edge::read_out(edge::fallbacks(all)), infra::telemetry::current_traceparent)
+    edge::authenticated(services, credentials).merge(rave).merge(door).merge(open)
 }
 
 /// The commands alone: what the second door answers with.

@@ -1,6 +1,6 @@
 //! What a running platform consists of, and what its operator may do with it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use command_svc::Commands;
@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use super::backup_watch::BackupWatch;
 use super::data_dir::DataDir;
 use super::elsewhere::Elsewhere;
+use super::listen::Shown;
 use super::nats::Nats;
 use super::registry::{Open, Registry};
 use super::second_door::SecondDoors;
@@ -42,7 +43,9 @@ pub(super) struct Inner {
     pub(super) queries: Arc<Queries>,
     pub(super) door: Arc<Door>,
     /// Under which address people come, if not its own.
-    pub(super) public_url: Option<String>,
+    pub(super) public_url: OnceLock<String>,
+    /// What people are shown who come by TLS.
+    pub(super) certificate: OnceLock<Shown>,
     pub(super) metrics: Metrics,
     /// Of scheduled backups, if there are any.
     pub(super) backups: Option<BackupWatch>,
@@ -141,7 +144,7 @@ impl Inner {
     pub(super) async fn first_link(&self, id: &TenantId, url: &str) -> Result<Option<FirstLink>, StartError> {
         self.open(id)?;
         let issued = self.door.first_link(id).await?;
-        let base = self.public_url.as_deref().unwrap_or(url);
+        let base = self.public_url.get().map_or(url, String::as_str);
         Ok(issued
             .map(|link| FirstLink { address: door::link_address(base, &link.secret), expires_at: link.expires_at }))
     }

@@ -5,10 +5,12 @@ mod backup;
 mod backup_watch;
 mod credentials;
 mod data_dir;
+mod doctor;
 mod elsewhere;
 mod error;
 mod http;
 mod inner;
+mod listen;
 mod nats;
 mod open;
 mod operator;
@@ -29,21 +31,22 @@ use domain::port::{Clock, Credentials, Dice};
 use infra::chance::{SystemClock, SystemDice};
 use infra::store::Engine;
 use infra::telemetry::Metrics;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use backup::{READS, Schedule, last_read, read_identity};
-use data_dir::is_platform;
+use data_dir::{DataDir, is_platform};
 pub use data_dir::{Run, running};
 pub use door::Rules as DoorRules;
 pub use elsewhere::Elsewhere;
 pub(crate) use elsewhere::Vault;
 pub use error::StartError;
 pub use http::openapi;
+pub use listen::Certificate;
 pub use operator::Operator;
 
 use inner::Inner;
+use listen::Sockets;
 
 /// How a platform is to be started.
 pub struct Options {
@@ -51,6 +54,7 @@ pub struct Options {
     elsewhere: Elsewhere,
     read_store: Engine,
     listen: SocketAddr,
+    certificate: Option<Certificate>,
     install_nats_server: bool,
     metrics: Metrics,
     schedule: Option<Schedule>,
@@ -67,6 +71,7 @@ impl Options {
             elsewhere: Elsewhere::files(kms_dir),
             read_store: Engine::default(),
             listen,
+            certificate: None,
             install_nats_server: false,
             metrics: Metrics::default(),
             schedule: None,
@@ -92,7 +97,7 @@ impl Options {
     /// With other rules at the door: how long sessions and links last, and under which address people come.
     #[must_use]
     pub fn door(mut self, rules: DoorRules) -> Self {
-        self.door = rules;
+        self.door = DoorRules { tls: self.door.tls, ..rules };
         self
     }
 
@@ -107,6 +112,14 @@ impl Options {
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
+        self
+    }
+
+    /// By TLS, with this certificate. Without it, on loopback only.
+    #[must_use]
+    pub fn certificate(mut self, certificate: Certificate) -> Self {
+        self.certificate = Some(certificate);
+        self.door.tls = true;
         self
     }
 
@@ -190,8 +203,9 @@ pub struct FirstLink {
 /// A platform that serves.
 pub struct Platform {
     inner: Arc<Inner>,
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
+    local: SocketAddr,
+    public: String,
+    stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
     backing_up: Option<JoinHandle<()>>,
 }
@@ -202,33 +216,25 @@ impl Platform {
     /// # Errors
     /// Whatever is missing or damaged, by name. Nothing is served then.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        if !options.listen.ip().is_loopback() {
+        if options.certificate.is_none() && !options.listen.ip().is_loopback() {
             return Err(StartError::NotLoopback { address: options.listen });
         }
         let inner = Arc::new(open::all(&options).await?);
-        let listener = TcpListener::bind(options.listen)
-            .await
-            .map_err(|error| StartError::Listen { address: options.listen, cause: error.to_string() })?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| StartError::Listen { address: options.listen, cause: error.to_string() })?;
+        let sockets = Sockets::bind(&options, &inner.data_dir).await?;
+        let (local, public) = (sockets.local, sockets.public.clone());
+        if let Some(shown) = sockets.shown(&options) {
+            inner.public_url.get_or_init(|| public.clone());
+            inner.certificate.get_or_init(|| shown);
+        }
         let credentials: Arc<dyn Credentials> = Arc::clone(&inner.door) as _;
         inner.second_doors.answered_by(http::commands(&inner, Arc::clone(&credentials)), credentials);
         for open in inner.registry.open() {
             inner.second_doors.open(&inner.nats, &open.ports.id).await?;
         }
-        let router = http::router(Arc::clone(&inner)).into_make_service_with_connect_info::<SocketAddr>();
-        let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(async move {
-            let server = axum::serve(listener, router).with_graceful_shutdown(async {
-                let _ = stopped.await;
-            });
-            if let Err(error) = server.await {
-                tracing::error!(%error, "the HTTP server ended");
-            }
-        });
+        let (stop, stopped) = watch::channel(false);
+        let serving = tokio::spawn(sockets.serve(http::local(&inner), http::public(&inner), stopped));
         let backing_up = options.schedule.map(|schedule| tokio::spawn(Arc::clone(&inner).keep_backing_up(schedule)));
-        let platform = Self { inner, address, stop, serving, backing_up };
+        let platform = Self { inner, local, public, stop, serving, backing_up };
         platform.inner.data_dir.announce(&Run {
             url: platform.url(),
             operator_token: platform.operator_token().to_owned(),
@@ -237,9 +243,14 @@ impl Platform {
         Ok(platform)
     }
 
-    /// The address of the API.
+    /// The address of the API for this machine: on loopback, without TLS.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.local)
+    }
+
+    /// The address at which people come: by TLS, if there is a certificate.
+    pub fn public_url(&self) -> &str {
+        &self.public
     }
 
     /// What the operator's routes ask for.
@@ -359,7 +370,7 @@ impl Platform {
 
     /// Finishes what was begun, and ends the nats-server last.
     pub async fn stop(self) {
-        let _ = self.stop.send(());
+        let _ = self.stop.send(true);
         // What a backup has sent is used again by the next one.
         self.backing_up.iter().for_each(JoinHandle::abort);
         // Connections that a client keeps open must not hold the platform up.

@@ -1,7 +1,7 @@
 //! Opening what is there: the NATS, then each tenant. Creates nothing.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -88,7 +88,8 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
         registry,
         commands,
         door,
-        public_url: options.door.public_url.clone(),
+        public_url: options.door.public_url.clone().map_or_else(OnceLock::new, OnceLock::from),
+        certificate: OnceLock::new(),
         metrics: options.metrics.clone(),
         backups: options.schedule.as_ref().map(|schedule| BackupWatch::new(schedule.every)),
         operator_token,

@@ -7,6 +7,7 @@ mod follow;
 mod group;
 mod keys;
 mod live;
+mod privileges;
 mod provisioning;
 pub(crate) mod proxy;
 mod raw;
