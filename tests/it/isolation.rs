@@ -1,6 +1,6 @@
 //! Another tenant's things are not there, and a site sees its own participants only.
 
-use domain::ids::Environment;
+use domain::ids::{Environment, StudyId};
 use domain::permit::Role;
 use serde_json::json;
 use tests::api::{enrol, participant, send, vital_signs};
@@ -68,5 +68,46 @@ async fn a_credential_of_one_environment_is_nothing_in_another() {
     let id = participant(lethe::platform::random_id());
     let register = json!({"type": "register", "site": "oslo", "subject_number": "N-9"});
     assert_eq!(send(&prod, &id, register).await.expect_err("another environment").status, Some(404));
+    home.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promotion_takes_the_design_along_and_no_participant() {
+    let home = Home::new().await;
+    home.live_study().await;
+    let investigator = home.client(Role::Investigator).await;
+    tests::api::enrol(&investigator, "oslo", "N-1").await;
+    let prod: StudyId = "cardio-prod".parse().expect("valid");
+    let created = home.platform.create_study(&acme(), &prod, "Cardio".parse().expect("valid"), Environment::Prod).await;
+    created.expect("a study can be created");
+    let of_test = home.client(Role::StudyDesigner).await;
+    let of_prod = home.client_with(Role::StudyDesigner, |new| new.environment = Environment::Prod).await;
+    let design = lethe::demo::study::design();
+    let again = of_test.post("/v1/studies/cardio-1/designs", &design).await.expect("it is published already");
+    let live = again.body["design"].as_str().expect("a hash").to_owned();
+    let at = again.position.expect("a position");
+    of_test.get(&format!("/v1/studies/cardio-1?min_position={at}")).await.expect("the read models are there");
+
+    let lethe = super::binary();
+    let promote = |token: &str| {
+        let file = home.folder.path().join("other-environment");
+        std::fs::write(&file, token).expect("written");
+        let mut command = lethe.command(&home.folder);
+        command.env("LETHE_TOKEN", of_test.token()).env("LETHE_TO_TOKEN_FILE", &file);
+        command.args(["study", "promote", &live, "--study", "cardio-1", "--to", "cardio-prod"]);
+        tokio::task::block_in_place(|| command.output().expect("it runs")).status.code()
+    };
+    assert_eq!(promote(of_test.token()), Some(4), "a credential of TEST is nothing in PROD");
+    assert_eq!(promote(of_prod.token()), Some(0));
+    let publish = json!({"type": "publish-draft", "design": live});
+    let published = of_prod.post("/v1/studies/cardio-prod", &publish).await.expect("the draft is there, and the same");
+    let at = published.position.expect("a position");
+    let people = home.client_with(Role::DataManager, |new| new.environment = Environment::Prod).await;
+    let found =
+        people.get(&format!("/v1/studies/cardio-prod/participants?min_position={at}")).await.expect("listed").body;
+    assert_eq!(found["items"], json!([]));
+    let sites =
+        of_prod.get(&format!("/v1/studies/cardio-prod?min_position={at}")).await.expect("shown").body["sites"].clone();
+    assert!(sites.as_array().is_some_and(Vec::is_empty), "{sites}");
     home.stop().await;
 }

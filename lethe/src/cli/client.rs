@@ -76,6 +76,12 @@ impl Client {
         Self { base: base.to_owned(), ..self.clone() }
     }
 
+    /// Another token at the same address.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self.clone() }
+    }
+
     /// The bearer token, for requests that this client does not make.
     pub fn token(&self) -> &str {
         &self.token

@@ -16,6 +16,7 @@ use crate::platform::Operator;
 mod figures;
 mod import;
 mod migrate;
+mod promote;
 mod versions;
 
 pub(super) use import::counted;
@@ -71,6 +72,7 @@ pub(super) enum Study {
         #[command(flatten)]
         access: Access,
     },
+    Promote(promote::Promote),
     /// Opens a site.
     OpenSite {
         /// The site's id.
@@ -207,6 +209,7 @@ impl Study {
                 note!("Published: {design} is immutable from now on. Next: `lethe study go-live` or `activate`.");
                 Ok(())
             }
+            Self::Promote(promote) => promote.run().await,
             Self::Export { study, odm, design, out, access } => {
                 versions::export(&study, (odm, design), out.as_deref(), &access).await
             }
