@@ -4,7 +4,7 @@ use domain::ids::{Environment, StudyId};
 use domain::permit::Role;
 use serde_json::json;
 use tests::api::{enrol, participant, send, vital_signs};
-use tests::home::Home;
+use tests::home::{Home, acme};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_finds_nothing_by_any_road() {
