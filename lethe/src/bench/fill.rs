@@ -171,7 +171,7 @@ fn keep_later(kept: &mut String, other: String) {
 }
 
 /// Positions are opaque to clients; this one only compares those of one journal stream.
-fn sequence(position: &str) -> Option<u64> {
+pub(super) fn sequence(position: &str) -> Option<u64> {
     position.rsplit(':').next()?.parse().ok()
 }
 
@@ -203,7 +203,11 @@ async fn answer(scene: &mut Scene) -> Result<(), CliError> {
 
 /// Waits until the read models reflect everything.
 pub(super) async fn reflected(scene: &Scene, what: &'static str) -> Result<(), CliError> {
-    let wanted = sequence(&scene.memory.position).unwrap_or_default();
+    reflected_up_to(scene, sequence(&scene.memory.position).unwrap_or_default(), what).await
+}
+
+/// Waits until the read models reflect everything up to a sequence.
+pub(super) async fn reflected_up_to(scene: &Scene, wanted: u64, what: &'static str) -> Result<(), CliError> {
     let (mut shown, mut best, mut since) = (None::<Shown>, 0, Instant::now());
     loop {
         let reply = scene.manager.get(&format!("/v1/studies/{STUDY}")).await?;
