@@ -12,14 +12,14 @@ use serde_json::json;
 use self::doors::{Door, Doors};
 use super::beside::{Beside, RAW_BYTES};
 use super::figures::{Figure, Figures, median, percentile};
-use super::ground::{Ground, ITEMS, SITES, Scene};
+use super::ground::{Ground, ITEMS, SITES, Scene, visit};
 use super::{Plan, fill};
 use crate::cli::{ApiError, CliError};
 
 /// How many values a command carries: a small form.
 const VALUES: u32 = 4;
 
-/// How many visits there are to save at.
+/// How many visits there are to save at; the last one has the first value of each.
 const VISITS: u32 = 50;
 
 /// A participant gets so many commits, about.
@@ -48,6 +48,8 @@ pub async fn append(plan: &AppendPlan, ground: &Ground) -> Result<Figures, CliEr
         Plan { participants: people, values: VISITS * ITEMS, clients: 1, requests: 1, rounds: 1, formats: vec![] };
     let scene = ground.open(&study).await?;
     fill::register(&scene, people).await?;
+    // A person's first value waits for the key of its kind, too: `lethe bench enrol` measures that.
+    fill::first_values(&scene, people, &visit(VISITS - 1)).await?;
     let doors = Doors::of(&scene, &plan.doors).await?;
     let raw = Beside::start(&ground.folder().join("raw")).await?;
     let mut figures = Figures::about(json!({
