@@ -24,6 +24,7 @@ mod randomise;
 pub mod refusal;
 mod rehearse;
 mod states;
+mod turns;
 #[cfg(test)]
 mod testing;
 mod values;

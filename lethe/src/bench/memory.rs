@@ -1,6 +1,7 @@
 //! How much memory the serving process has, and its nats-server beside it: with nobody, and with some participants.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -43,6 +44,15 @@ pub(super) fn resident(pid: u32, which: &str) -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix(which))?;
     let kib: f64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kib / 1024.0)
+}
+
+/// How long a process has been on a processor, in both modes.
+pub(super) fn processor(pid: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name, which may hold anything; ticks are hundredths of a second on every Linux.
+    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(ticks * 10))
 }
 
 /// The processes that a process started.
