@@ -364,7 +364,7 @@ pub struct Commit {
 /// The facts of a commit, once they are decoded, for all who read it together. Kept only where that was asked for: what
 /// keeps commits for long has no use for them twice.
 #[derive(Clone, Default)]
-pub struct Decoded(Option<Arc<OnceLock<Box<dyn Any + Send + Sync>>>>);
+pub struct Decoded(Option<Arc<OnceLock<Arc<dyn Any + Send + Sync>>>>);
 
 impl fmt::Debug for Decoded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -385,15 +385,23 @@ impl Commit {
 
     /// Decodes the events of an aggregate, each upcast to today's shape.
     pub fn facts<F: Fact>(&self) -> Result<Vec<F>, Malformed> {
-        let Some(kept) = &self.decoded.0 else {
-            return self.decode();
-        };
-        if let Some(facts) = kept.get().and_then(|kept| kept.downcast_ref::<Vec<F>>()) {
-            return Ok(facts.clone());
+        match &self.decoded.0 {
+            Some(_) => self.shared_facts().map(|facts| facts.to_vec()),
+            None => self.decode(),
         }
-        let facts: Vec<F> = self.decode()?;
+    }
+
+    /// The same for whoever only looks at them: decoded once for all who read the commit, if that is kept.
+    pub fn shared_facts<F: Fact>(&self) -> Result<Arc<Vec<F>>, Malformed> {
+        let Some(kept) = &self.decoded.0 else {
+            return self.decode().map(Arc::new);
+        };
+        if let Some(facts) = kept.get().and_then(|kept| Arc::clone(kept).downcast().ok()) {
+            return Ok(facts);
+        }
+        let facts: Arc<Vec<F>> = Arc::new(self.decode()?);
         // If somebody else was quicker, that is kept: it is the same.
-        let _ = kept.set(Box::new(facts.clone()));
+        let _ = kept.set(facts.clone());
         Ok(facts)
     }
 
