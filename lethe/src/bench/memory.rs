@@ -45,6 +45,17 @@ pub(super) fn resident(pid: u32, which: &str) -> Option<f64> {
     Some(kib / 1024.0)
 }
 
+/// How long this process has been on a processor, in seconds: its own work and the kernel's for it.
+pub(super) fn worked() -> Option<f64> {
+    // The kernel counts in hundredths, whatever its own clock does.
+    const TICKS: f64 = 100.0;
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program may hold anything: what is counted comes behind it.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let (own, kernel): (f64, f64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some((own + kernel) / TICKS)
+}
+
 /// The processes that a process started.
 fn children(pid: u32) -> Vec<u32> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
