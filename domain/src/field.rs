@@ -233,6 +233,13 @@ pub trait Fact: Sized + Clone + PartialEq + std::fmt::Debug + Send + Sync + 'sta
     fn write(&self) -> Value;
     /// Reads an open body of today's version (older ones went through [`crate::upcast`]).
     fn read(name: &str, version: u32, body: &Value) -> Result<Self, Malformed>;
+    /// The same from the text of a stored body, whose values stand apart.
+    fn read_stored(
+        name: &str,
+        version: u32,
+        text: &RawValue,
+        reading: &mut Reading<'_>,
+    ) -> Result<Self, Malformed>;
     /// The rows of the data map for this aggregate.
     fn data_map() -> Vec<DataMapRow>;
 }
@@ -317,6 +324,21 @@ macro_rules! facts {
                         $field: $crate::field::Field::read(body.get(stringify!($field)).unwrap_or(&serde_json::Value::Null))
                             .map_err(|fault: $crate::field::Malformed| fault.within(stringify!($field)))?
                     ),* }),)+
+                    _ => Err($crate::field::Malformed::at(format!("event type {name} version {version}"))),
+                }
+            }
+
+            fn read_stored(
+                name: &str,
+                version: u32,
+                text: &$crate::field::RawValue,
+                reading: &mut $crate::field::Reading<'_>,
+            ) -> Result<Self, $crate::field::Malformed> {
+                let parts = $crate::field::Parts::of(text)?;
+                // A group of facts without a field reads nothing.
+                let _ = &reading;
+                match (name, version) {
+                    $(($stored, $version) => Ok(Self::$variant { $($field: parts.read(stringify!($field), reading)?),* }),)+
                     _ => Err($crate::field::Malformed::at(format!("event type {name} version {version}"))),
                 }
             }

@@ -8,13 +8,13 @@ use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::field::{Fact, Malformed};
 use crate::ids::{CommandId, CorrelationId, Environment, InvalidId, OrganisationId, StudyId, TenantId, UserId};
+use crate::open_body::Body;
 use crate::permit::Role;
 use crate::scope::{Part, Scope};
 
@@ -334,7 +334,7 @@ pub struct OpenEvent {
     /// Type and version as stored.
     pub kind: EventType,
     /// The open body (see [`crate::body`]).
-    pub body: Value,
+    pub body: Body,
 }
 
 /// SHA-256 over the command's canonical bytes, to tell a retry from another body under the same id.
@@ -372,6 +372,19 @@ impl fmt::Debug for Decoded {
     }
 }
 
+impl Decoded {
+    /// Facts that were decoded when the commit was opened.
+    pub(crate) fn of<F: Fact>(facts: Vec<F>) -> Self {
+        let facts: Arc<dyn Any + Send + Sync> = Arc::new(facts);
+        Self(Some(Arc::new(OnceLock::from(facts))))
+    }
+
+    /// They, if they were kept.
+    pub(crate) fn facts<F: Fact>(&self) -> Option<Arc<Vec<F>>> {
+        Arc::clone(self.0.as_ref()?.get()?).downcast().ok()
+    }
+}
+
 impl Commit {
     /// From now on what is decoded is kept, for others who ask.
     pub fn keep_decoded(&mut self) {
@@ -396,7 +409,7 @@ impl Commit {
         let Some(kept) = &self.decoded.0 else {
             return self.decode().map(Arc::new);
         };
-        if let Some(facts) = kept.get().and_then(|kept| Arc::clone(kept).downcast().ok()) {
+        if let Some(facts) = self.decoded.facts() {
             return Ok(facts);
         }
         let facts: Arc<Vec<F>> = Arc::new(self.decode()?);

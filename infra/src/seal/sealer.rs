@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::history::{Commit, CommitHash, Decoded, Header, Position, Revision, StreamId};
+use domain::history::{Commit, CommitHash, Header, Position, Revision, StreamId};
 use domain::port::{AppendError, CellPlace, Cells, Draft, Failure, Opened};
 use domain::scope::{Part, Scope};
 use sha2::{Digest, Sha256};
@@ -51,7 +51,7 @@ impl Sealer {
         if draft.stream.journal.tenant != *self.keys.tenant() {
             return Err(refused(Fault::OtherStream).into());
         }
-        let mut bodies: Vec<_> = draft.events.iter().map(|event| event.body.clone()).collect();
+        let mut bodies: Vec<_> = draft.events.iter().map(|event| event.body.to_value()).collect();
         let sections = split(&mut bodies).map_err(refused)?;
         let wanted: Vec<(Scope, Part)> = sections.keys().cloned().collect();
         let keys = match draft.stream.data_subject() {
@@ -89,12 +89,11 @@ impl Sealer {
         sealed.check(stream).map_err(damaged)?;
         let ids: Vec<&KeyId> = sealed.stored.keys.iter().map(|entry| &entry.id).collect();
         let states = self.keys.get(&ids).await?;
-        let OpenedCommit { events, digest, erased } = sealed.open(&states).map_err(|refusal| match refusal {
+        let OpenedCommit { events, decoded, digest, erased } = sealed.open(&states).map_err(|refusal| match refusal {
             Refusal::Fault(fault) => damaged(fault),
             Refusal::UnknownKey(id) => Failure::missing(format!("the key {id} of the {}", name())),
         })?;
         let (header, hash) = (sealed.stored.header, sealed.hash);
-        let decoded = Decoded::default();
         Ok(Commit { header, hash, position, events, body_digest: digest, erased, traceparent, decoded })
     }
 
