@@ -83,7 +83,7 @@ impl<P: Projection> Model for Of<P> {
             table,
             journal: journal.clone(),
             checkpoint,
-            written: checkpoint.map_or(0, |checkpoint| checkpoint.sequence),
+            said: checkpoint.map_or(0, |checkpoint| checkpoint.sequence),
             rows: Loaded(BTreeMap::new()),
             weight: 0,
         }))
@@ -100,7 +100,7 @@ struct Fold<P: Projection> {
     journal: JournalId,
     checkpoint: Option<Checkpoint>,
     /// The sequence that the table says.
-    written: u64,
+    said: u64,
     rows: Loaded<P::Row>,
     /// How many bytes the rows in memory had when they were read or written.
     weight: usize,
@@ -158,31 +158,22 @@ impl<P: Projection> Folding for Fold<P> {
     }
 
     async fn flush(&mut self) -> Result<(), Failure> {
-        if let Some((table, changes)) = self.changes().await? {
-            self.stores.store.apply(&table, &changes)?;
+        if let Some(checkpoint) = self.checkpoint {
+            let changes = self.written(checkpoint).await?;
+            self.stores.store.apply(&self.table, &changes)?;
         }
         self.relieve(KEPT_BYTES_MAX);
         Ok(())
     }
 
     async fn changes(&mut self) -> Result<Option<(String, Vec<Change>)>, Failure> {
-        let Some(checkpoint) = self.checkpoint else {
-            return Ok(None);
-        };
         let changed = self.rows.0.values().any(|loaded| loaded.changed);
-        if !changed && checkpoint.sequence < self.written.saturating_add(UNSAID_MAX) {
-            return Ok(None);
-        }
-        self.written = checkpoint.sequence;
-        let mut changes = vec![checkpoint.change(&self.journal)];
-        for (key, loaded) in self.rows.0.iter_mut().filter(|(_, loaded)| loaded.changed) {
-            let change = change::<P>(self.stores.cells.as_ref(), key, loaded).await?;
-            if let Change::Put { value, .. } = &change {
-                self.weight += value.len();
+        match self.checkpoint {
+            Some(checkpoint) if changed || checkpoint.sequence >= self.said.saturating_add(UNSAID_MAX) => {
+                Ok(Some((self.table.clone(), self.written(checkpoint).await?)))
             }
-            changes.push(change);
+            Some(_) | None => Ok(None),
         }
-        Ok(Some((self.table.clone(), changes)))
     }
 
     fn relieve(&mut self, bytes_max: usize) {
@@ -194,6 +185,20 @@ impl<P: Projection> Folding for Fold<P> {
 }
 
 impl<P: Projection> Fold<P> {
+    /// The rows that changed, and the checkpoint: they are as stored once this is.
+    async fn written(&mut self, checkpoint: Checkpoint) -> Result<Vec<Change>, Failure> {
+        self.said = checkpoint.sequence;
+        let mut changes = vec![checkpoint.change(&self.journal)];
+        for (key, loaded) in self.rows.0.iter_mut().filter(|(_, loaded)| loaded.changed) {
+            let change = change::<P>(self.stores.cells.as_ref(), key, loaded).await?;
+            if let Change::Put { value, .. } = &change {
+                self.weight += value.len();
+            }
+            changes.push(change);
+        }
+        Ok(changes)
+    }
+
     async fn apply(&mut self, commit: &Commit) -> Result<(), Failure> {
         loop {
             match self.attempt(commit) {

@@ -8,6 +8,7 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::{self, Context};
 use async_nats::{Message, Subscriber};
 use async_trait::async_trait;
+use bytes::Bytes;
 use domain::history::{Commit, Position, StreamId};
 use domain::port::{Failure, Feed};
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};

@@ -29,7 +29,7 @@ const LAG_EVERY: Duration = Duration::from_secs(1);
 /// same forms.
 const KEPT_BYTES_MAX: usize = 128 * 1024;
 
-/// After so long without news nothing stays in memory.
+/// What was opened of a person stays in memory no longer than this, with news or without.
 const KEPT_FOR: Duration = Duration::from_secs(5);
 
 /// While news come quickly they are gathered for so long, unless somebody waits for them: a batch costs about the same
@@ -42,6 +42,7 @@ const WORTH: usize = 64;
 /// Tables on their way, with rows in memory, for as long as nobody else writes into them.
 struct Kept {
     epoch: u64,
+    since: Instant,
     folds: Vec<Box<dyn Folding>>,
 }
 
@@ -134,9 +135,9 @@ impl Shared {
     ) -> Result<(), Failure> {
         let _open = self.gate.read().await;
         let epoch = self.epoch.load(Ordering::Relaxed);
-        let mut folds = match kept.take() {
-            Some(kept) if kept.epoch == epoch => kept.folds,
-            Some(_) | None => self.folds(journal)?,
+        let (since, mut folds) = match kept.take() {
+            Some(kept) if kept.epoch == epoch && kept.since.elapsed() < KEPT_FOR => (kept.since, kept.folds),
+            Some(_) | None => (Instant::now(), self.folds(journal)?),
         };
         for commit in commits {
             let span = if traced { span(commit) } else { tracing::Span::none() };
@@ -148,7 +149,7 @@ impl Shared {
         }
         self.stores.store.apply_all(&changes)?;
         folds.iter_mut().for_each(|fold| fold.relieve(KEPT_BYTES_MAX));
-        *kept = Some(Kept { epoch, folds });
+        *kept = Some(Kept { epoch, since, folds });
         Ok(())
     }
 
