@@ -371,7 +371,7 @@ impl<D: Decider> Work<'_, D> {
 }
 
 fn open_event<F: Fact>(fact: &F) -> OpenEvent {
-    OpenEvent { kind: EventType { name: fact.name().to_owned(), version: fact.version() }, body: fact.write() }
+    OpenEvent { kind: EventType { name: fact.name().to_owned(), version: fact.version() }, body: fact.write().into() }
 }
 
 /// SHA-256 over the stream and the command as JSON with the fields in declared order.

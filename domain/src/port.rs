@@ -315,6 +315,11 @@ pub trait ReadStore: Send + Sync {
     /// Applies all changes to one table, or none.
     fn apply(&self, table: &str, changes: &[Change]) -> Result<(), Failure>;
 
+    /// The same for several tables, one after the other; a store that can does it in one step.
+    fn apply_all(&self, tables: &[(String, Vec<Change>)]) -> Result<(), Failure> {
+        tables.iter().try_for_each(|(table, changes)| self.apply(table, changes))
+    }
+
     /// Removes a table with all its rows.
     fn drop_table(&self, table: &str) -> Result<(), Failure>;
 }

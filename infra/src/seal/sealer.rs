@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::history::{Commit, CommitHash, Decoded, Header, Position, Revision, StreamId};
+use domain::history::{Commit, CommitHash, Header, Position, Revision, StreamId};
 use domain::port::{AppendError, CellPlace, Cells, Draft, Failure, Opened};
 use domain::scope::{Part, Scope};
 use serde_json::Value;
@@ -47,7 +47,7 @@ impl Sealer {
         revision: Revision,
         previous: CommitHash,
     ) -> Result<SealedCommit, AppendError> {
-        let bodies = draft.events.iter().map(|event| event.body.clone()).collect();
+        let bodies = draft.events.iter().map(|event| event.body.to_value()).collect();
         self.seal_bodies(draft, bodies, revision, previous).await
     }
 
@@ -111,12 +111,11 @@ impl Sealer {
         sealed.check(stream).map_err(damaged)?;
         let ids: Vec<&KeyId> = sealed.stored.keys.iter().map(|entry| &entry.id).collect();
         let states = self.keys.get(&ids).await?;
-        let OpenedCommit { events, digest, erased } = sealed.open(&states).map_err(|refusal| match refusal {
+        let OpenedCommit { events, decoded, digest, erased } = sealed.open(&states).map_err(|refusal| match refusal {
             Refusal::Fault(fault) => damaged(fault),
             Refusal::UnknownKey(id) => Failure::missing(format!("the key {id} of the {}", name())),
         })?;
         let (header, hash) = (sealed.stored.header, sealed.hash);
-        let decoded = Decoded::default();
         Ok(Commit { header, hash, position, events, body_digest: digest, erased, traceparent, decoded })
     }
 

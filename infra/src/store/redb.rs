@@ -114,6 +114,17 @@ impl Drop for RedbStore {
     }
 }
 
+fn change_rows(writing: &WriteTransaction, table: &str, changes: &[Change]) -> Result<(), redb::Error> {
+    let mut rows = writing.open_table(Rows::new(table))?;
+    for change in changes {
+        match change {
+            Change::Put { key, value } => rows.insert(key.as_slice(), value.as_slice())?,
+            Change::Delete { key } => rows.remove(key.as_slice())?,
+        };
+    }
+    Ok(())
+}
+
 /// Begins to write as soon as nobody else does. While the disk is waited for, other tasks get another thread.
 fn begin(db: &Database) -> Result<WriteTransaction, TransactionError> {
     match db.try_begin_write() {
@@ -244,15 +255,13 @@ impl ReadStore for RedbStore {
     }
 
     fn apply(&self, table: &str, changes: &[Change]) -> Result<(), Failure> {
-        self.write(table, |writing| {
-            let mut rows = writing.open_table(Rows::new(table))?;
-            for change in changes {
-                match change {
-                    Change::Put { key, value } => rows.insert(key.as_slice(), value.as_slice())?,
-                    Change::Delete { key } => rows.remove(key.as_slice())?,
-                };
-            }
-            Ok(())
+        self.write(table, |writing| change_rows(writing, table, changes))
+    }
+
+    fn apply_all(&self, tables: &[(String, Vec<Change>)]) -> Result<(), Failure> {
+        let Some((first, _)) = tables.first() else { return Ok(()) };
+        self.write(first, |writing| {
+            tables.iter().try_for_each(|(table, changes)| change_rows(writing, table, changes))
         })
     }
 

@@ -139,7 +139,7 @@ async fn a_damaged_commit_stops_its_journal_and_no_other() {
     let mut broken = Story::of_study("broken");
     broken.registered(1, "oslo");
     broken.registered(2, "oslo");
-    broken.commits[1].events[0].body = json!({});
+    broken.commits[1].events[0].body = json!({}).into();
     world.journal.tell(&broken.commits);
     world.runner.start().await.expect("starts");
     caught_up(&world, &story).await;

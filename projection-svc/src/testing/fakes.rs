@@ -177,7 +177,7 @@ impl Told {
             commit.erased = sections.keys().filter(|cell| erased(cell)).cloned().collect();
             sections.retain(|cell, _| !erased(cell));
             body::join(&mut bodies, &mut sections);
-            commit.events.iter_mut().zip(bodies).for_each(|(event, body)| event.body = body);
+            commit.events.iter_mut().zip(bodies).for_each(|(event, body)| event.body = body.into());
         }
         commit
     }
