@@ -116,8 +116,19 @@ impl Drop for Server {
     }
 }
 
+impl Server {
+    /// How it ended, if it did.
+    pub(super) fn ended(&mut self) -> Option<String> {
+        match self.child.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(status.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+}
+
 /// Sends a signal by the shell's own `kill`, which is there where no program of that name is.
-fn signal(name: &str, pid: u32) -> bool {
+pub(super) fn signal(name: &str, pid: u32) -> bool {
     let sent = Command::new("/bin/sh")
         .args(["-c", "kill -s \"$1\" \"$2\"", "lethe-soak", name])
         .arg(pid.to_string())
