@@ -19,6 +19,12 @@ const DISK_MEGABYTES: u32 = 512;
 /// How long a nats-server may take to be started again by who supervises it.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// How long who supervises `serve` waits before starting it again.
+const RESTART: Duration = Duration::from_millis(500);
+
+/// What a process that could not reach something ends with.
+const NOT_AVAILABLE: &str = "exit status: 6";
+
 const POLL: Duration = Duration::from_millis(20);
 
 /// All of it. What was mounted and started goes with it.
@@ -86,8 +92,21 @@ impl Field {
         Ok(field)
     }
 
-    /// Starts `serve` and waits until it serves.
+    /// Starts `serve` and waits until it serves. While a fault is there it may end at once because something is not
+    /// available: then it is started again, as who supervises it would.
     pub(super) async fn serve(&mut self) -> Result<(), CliError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.serve_once().await {
+                Err(error) if error.to_string().contains(NOT_AVAILABLE) && Instant::now() < deadline => {
+                    tokio::time::sleep(RESTART).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn serve_once(&mut self) -> Result<(), CliError> {
         let command = self.command().map_err(|error| CliError::failed("the log of serve", error))?;
         let data_dir = self.ground.data_dir();
         let started = tokio::task::spawn_blocking(move || Server::start(command, &data_dir)).await;
