@@ -313,7 +313,8 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("lethe-redb-{}", SystemDice.uuid()));
         let (store, _) = RedbStore::open(&dir).expect("opens");
         store.apply("t", &[Change::Put { key: b"a".into(), value: b"1".into() }]).expect("writes");
-        let failed: Result<(), _> = store.db.with(|_| Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into()));
+        let failed: Result<(), _> =
+            store.db.with(|_| Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into()));
         assert!(failed.is_err() && store.is_closed());
         for refused in [store.get("t", b"a").map(drop), store.apply("t", &[]), store.drop_table("t")] {
             assert!(matches!(refused, Err(Failure::Unavailable { .. })), "{refused:?}");

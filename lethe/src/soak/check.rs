@@ -188,8 +188,21 @@ pub(super) async fn ready(url: &str) -> Result<(), CliError> {
     look(&Client::new(url, ""), "/readyz").await?.map(drop).map_err(|status| CliError::failed("/readyz", status))
 }
 
-/// Builds all read models of the tenant anew, and counts the rows that differ.
+/// Builds all read models of the tenant anew, and counts the rows that differ. Right after a fault something may not be
+/// available yet: then it is asked for again.
 pub(super) async fn rebuild(operator: &Client, tenant: &str) -> Result<u64, CliError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match rebuild_once(operator, tenant).await {
+            Err(error) if error.to_string().contains("not available") && Instant::now() < deadline => {
+                tokio::time::sleep(POLL * 20).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn rebuild_once(operator: &Client, tenant: &str) -> Result<u64, CliError> {
     let (mut reports, mut differences, mut failed) = (0, 0, None);
     let take = |line: Value| match line["kind"].as_str() {
         Some("progress") => {}
