@@ -28,7 +28,7 @@ pub(super) struct Soak {
     /// (three, each behind a proxy).
     #[arg(long, default_value = "own", value_name = "own|server|cluster")]
     on: On,
-    /// Which faults strike: names with commas between them, or `all` that can happen there. Full disks need root,
+    /// Which faults strike: names with commas between them, or `all` that can be had here. Full disks need root,
     /// slow-disk and clock a C compiler.
     #[arg(long, default_value = "kill-serve,kill-nats", value_name = "LIST")]
     faults: String,
@@ -62,7 +62,7 @@ impl Soak {
     pub(super) async fn run(self) -> Result<(), CliError> {
         // Short enough to be typed again.
         let seed = self.seed.unwrap_or_else(|| random_id().as_u64_pair().0 >> 32);
-        let kinds = Kind::list(&self.faults, self.on).map_err(CliError::input)?;
+        let kinds = self.kinds()?;
         let longest = Duration::from_secs(self.longest);
         let plan = Plan { on: self.on, kinds, rounds: self.rounds, participants: self.participants, longest, seed };
         if self.dry {
@@ -93,6 +93,21 @@ impl Soak {
             (Err(_), _) => note!("Kept, to look at: {}\nTo do it again: {}", folder.display(), plan.command()),
         }
         verdict
+    }
+
+    /// The faults that are asked for. Of `all`, those that this machine cannot have are named and left out.
+    fn kinds(&self) -> Result<Vec<Kind>, CliError> {
+        let mut kinds = Kind::list(&self.faults, self.on).map_err(CliError::input)?;
+        if self.faults == "all" && !self.dry {
+            kinds.retain(|kind| match soak::lacking(*kind) {
+                Some(reason) => {
+                    note!("Without {kind}: {reason}");
+                    false
+                }
+                None => true,
+            });
+        }
+        Ok(kinds)
     }
 
     /// Prints the outcome; an error if something is wrong.

@@ -40,6 +40,21 @@ use cast::Cast;
 use field::Field;
 use history::Person;
 
+/// Why a fault cannot be had on this machine; none: it can.
+pub fn lacking(kind: Kind) -> Option<String> {
+    let folder = std::env::temp_dir().join(format!("lethe-soak-{}", crate::platform::random_id().simple()));
+    let tried = match kind {
+        Kind::FullJournal | Kind::FullReads => disk::Disk::mount(&folder, 1).map(drop),
+        Kind::SlowDisk | Kind::Clock => std::fs::create_dir_all(&folder)
+            .map_err(|error| CliError::failed(folder.display(), error))
+            .and_then(|()| shim::Shim::build(&folder).map(drop)),
+        _ => Ok(()),
+    };
+    // Whatever was made is in the way of nobody.
+    let _ = std::fs::remove_dir_all(&folder);
+    tried.err().map(|error| error.to_string())
+}
+
 /// Which binary serves, and where its data, its root keys and its log go.
 #[derive(Debug, Clone)]
 pub struct Ground {

@@ -151,9 +151,12 @@ impl Kind {
     }
 
     /// Whether both may be there at once.
-    fn goes_with(self, other: Self) -> bool {
-        let (one, other) = (self.target(), other.target());
-        one != other && one != Target::Alone && other != Target::Alone
+    fn goes_with(self, other: Self, on: On) -> bool {
+        let (one, two) = (self.target(), other.target());
+        // A nats-server that `serve` supervises goes with it.
+        let goes_too =
+            on == On::Own && [self, other].contains(&Self::KillServe) && [one, two].contains(&Target::Servers);
+        one != two && one != Target::Alone && two != Target::Alone && !goes_too
     }
 
     /// Those that a list names: names with commas between them, or `all` that fit.
@@ -261,7 +264,7 @@ impl Plan {
         blows.extend(first.map(|kind| self.blow(chance, kind, Duration::ZERO)));
         if chance.up_to(3) == 1
             && let Some(first) = blows.first().copied()
-            && let Some(kind) = self.next(chance, waiting, |kind| first.kind.goes_with(kind))
+            && let Some(kind) = self.next(chance, waiting, |kind| first.kind.goes_with(kind, self.on))
         {
             let within = chance.up_to(first.lasts.as_millis() as usize) as u64;
             blows.push(self.blow(chance, kind, Duration::from_millis(within)));
@@ -351,9 +354,12 @@ mod tests {
         assert!(pairs.len() > 200, "{}", pairs.len());
         for pair in pairs {
             let [one, other] = pair.blows[..] else { unreachable!() };
-            assert!(one.kind.goes_with(other.kind) && one.kind != Kind::FlipBit, "{pair}");
+            assert!(one.kind.goes_with(other.kind, On::Cluster) && one.kind != Kind::FlipBit, "{pair}");
             assert!(other.begins <= one.lasts, "{pair}");
         }
+        let own = (0..40).flat_map(|seed| plan(seed, On::Own).all());
+        let killed = own.filter(|round| round.blows.iter().any(|blow| blow.kind == Kind::KillServe));
+        assert!(killed.flat_map(|round| round.blows).all(|blow| blow.kind != Kind::KillNats), "it is dead already");
         assert!(rounds.iter().all(|round| (1..=80).contains(&round.percent) && !round.blows.is_empty()));
     }
 
