@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::disk::Disk;
-use super::plan::{Kind, On, Plan};
+use super::kind::{Kind, On};
+use super::plan::Plan;
 use super::proxy::Proxy;
 use super::servers::Servers;
 use super::shim::Shim;

@@ -1,6 +1,6 @@
 //! Faults strike a platform of its own while participants write to it, again and again: it must lose and double nothing.
 //!
-//! - `plan`: from the seed to the list of faults; pure.
+//! - `kind`: the faults. `plan`: from the seed to the list of them; pure.
 //! - `field`: what the platform stands on. `server`: the real binary as a child process; `servers`: nats-servers;
 //!   `proxy`: the network between them; `disk`: disks that can be full; `shim`: its clock, and its fsync.
 //! - `strike`: how each fault begins and ends.
@@ -15,6 +15,7 @@ mod check;
 mod disk;
 mod field;
 mod history;
+mod kind;
 mod outcome;
 mod plan;
 mod proxy;
@@ -31,8 +32,9 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::CliError;
 
+pub use kind::{Kind, On};
 pub use outcome::Outcome;
-pub use plan::{Blow, Kind, On, Plan, Round};
+pub use plan::{Blow, Plan, Round};
 pub use server::Server;
 pub use servers::Servers;
 

@@ -6,7 +6,8 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::history::{Finding, Wrong};
-use super::plan::{Kind, Plan};
+use super::kind::Kind;
+use super::plan::Plan;
 
 /// What was done and what was found.
 #[derive(Debug, Clone)]

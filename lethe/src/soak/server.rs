@@ -138,7 +138,7 @@ pub(super) fn signal(name: &str, pid: u32) -> bool {
 }
 
 /// The parent of a living process.
-fn parent(pid: u32) -> Option<u32> {
+pub(super) fn parent(pid: u32) -> Option<u32> {
     if let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) {
         // `pid (name) state parent …`: the name may hold blanks and brackets. A zombie is not alive.
         let mut words = stat.rsplit_once(')')?.1.split_whitespace();

@@ -11,9 +11,10 @@ use infra::nats_server::NatsElsewhere;
 use super::cast::TENANT;
 use super::field::Field;
 use super::history::{Finding, Wrong};
-use super::plan::{Blow, Kind};
+use super::kind::Kind;
+use super::plan::Blow;
 use super::proxy::{Way, Weather};
-use super::server::signal;
+use super::server::{parent, signal};
 use crate::cli::CliError;
 use crate::demo::study::STUDY;
 
@@ -80,8 +81,10 @@ impl Field {
                 }
             }
             Kind::StopServe | Kind::StopNats => {
+                // The own nats-server of a `serve` that was killed meanwhile may be gone with it, stopped as it was.
                 if let Some(pid) = struck.pid
                     && !signal("CONT", pid)
+                    && parent(pid).is_some()
                 {
                     return Err(CliError::failed(format!("process {pid}"), "it cannot be told to go on"));
                 }
