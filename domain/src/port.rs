@@ -322,6 +322,16 @@ pub trait ReadStore: Send + Sync {
 
     /// Removes a table with all its rows.
     fn drop_table(&self, table: &str) -> Result<(), Failure>;
+
+    /// Whether a failure of its disk closed it. It gives and takes nothing then, until it is opened again.
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    /// Opens it again, if a failure closed it. What was applied last may be gone, as after a crash.
+    fn open_again(&self) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// A key with its bytes.

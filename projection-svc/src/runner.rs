@@ -18,6 +18,7 @@ use crate::fold::{Model, Stores};
 use crate::tables;
 
 mod follow;
+mod opener;
 
 pub(crate) use follow::take;
 
@@ -25,6 +26,8 @@ pub(crate) use follow::take;
 pub struct Runner {
     pub(crate) shared: Arc<Shared>,
     tasks: Mutex<BTreeMap<Option<StudyId>, JoinHandle<()>>>,
+    /// Opens the store again if its disk failed.
+    opener: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the tasks share.
@@ -39,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) rebuilding: tokio::sync::Mutex<()>,
     /// Counts how often others may have written into the tables that serve, or let others serve.
     pub(crate) epoch: AtomicU64,
+    /// How often the store was opened again: whoever began before must begin again.
+    opened: watch::Sender<u64>,
     reached: Mutex<BTreeMap<Option<StudyId>, watch::Sender<Reached>>>,
     /// Told when somebody waits for what has not been taken in.
     hurry: Mutex<BTreeMap<Option<StudyId>, Arc<Notify>>>,
@@ -108,10 +113,11 @@ impl Runner {
             gate: RwLock::new(()),
             rebuilding: tokio::sync::Mutex::new(()),
             epoch: AtomicU64::new(0),
+            opened: watch::Sender::new(0),
             reached: Mutex::new(BTreeMap::new()),
             hurry: Mutex::new(BTreeMap::new()),
         };
-        Ok(Self { shared: Arc::new(shared), tasks: Mutex::new(BTreeMap::new()) })
+        Ok(Self { shared: Arc::new(shared), tasks: Mutex::default(), opener: Mutex::default() })
     }
 
     /// Checks every journal stream against what the read models have seen, then follows them all.
@@ -122,6 +128,10 @@ impl Runner {
         self.check().await?;
         for journal in self.shared.journal.journals().await? {
             self.add_journal(journal).await?;
+        }
+        let opener = tokio::spawn(opener::keep_open(Arc::clone(&self.shared)));
+        if let Some(earlier) = lock(&self.opener).replace(opener) {
+            earlier.abort();
         }
         Ok(())
     }
@@ -175,6 +185,9 @@ impl Runner {
 
     /// Ends every task. A batch that is half taken in is taken in again by the next runner.
     pub async fn stop(&self) {
+        if let Some(opener) = lock(&self.opener).take() {
+            opener.abort();
+        }
         let tasks = std::mem::take(&mut *lock(&self.tasks));
         for task in tasks.values() {
             task.abort();
@@ -188,6 +201,9 @@ impl Runner {
 
 impl Drop for Runner {
     fn drop(&mut self) {
+        if let Some(opener) = lock(&self.opener).take() {
+            opener.abort();
+        }
         for task in lock(&self.tasks).values() {
             task.abort();
         }

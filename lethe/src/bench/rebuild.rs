@@ -94,12 +94,12 @@ async fn measure(plan: &Plan, platform: &Platform) -> Result<Figure, CliError> {
     Ok(Figure { name: "rebuild".to_owned(), ours, raw, unit: "1/s", spread, more })
 }
 
-/// Microseconds of work for each of so many, between two looks.
 /// How long this process has been on a processor, in seconds.
 fn worked() -> Option<f64> {
     processor(std::process::id()).map(|time| time.as_secs_f64())
 }
 
+/// Microseconds of work for each of so many, between two looks.
 fn per(count: u64, before: Option<f64>, after: Option<f64>) -> f64 {
     let seconds = before.zip(after).map_or(f64::NAN, |(before, after)| after - before);
     seconds * 1e6 / count.max(1) as f64

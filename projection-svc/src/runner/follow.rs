@@ -49,7 +49,9 @@ struct Kept {
 /// Follows one journal stream until it is damaged.
 pub(super) async fn follow(shared: Arc<Shared>, journal: JournalId, reached: watch::Sender<Reached>) {
     let mut backoff = BACKOFF_FIRST;
+    let mut opened = shared.opened.subscribe();
     loop {
+        opened.mark_unchanged();
         let before = reached.borrow().position.sequence;
         let Err(failure) = shared.follow(&journal, &reached).await;
         let reason = failure.to_string();
@@ -63,24 +65,38 @@ pub(super) async fn follow(shared: Arc<Shared>, journal: JournalId, reached: wat
         }
         tracing::warn!(error = %failure, "the read models try a journal stream again");
         reached.send_modify(|reached| reached.state = JournalState::Retrying { reason });
-        tokio::time::sleep(backoff).await;
+        tokio::select! {
+            () = tokio::time::sleep(backoff) => {}
+            // The sender is as old as what is shared.
+            _ = opened.changed() => {}
+        }
         backoff = (backoff * 2).min(BACKOFF_MAX);
     }
 }
 
 impl Shared {
     async fn follow(&self, journal: &JournalId, reached: &watch::Sender<Reached>) -> Result<Infallible, Failure> {
+        let mut opened = self.opened.subscribe();
+        let began = *opened.borrow_and_update();
         let head = self.journal.head(journal).await?;
-        let mut feed = self.journal.follow(journal, self.checkpoint(journal)?).await?;
+        let checkpoint = self.checkpoint(journal)?;
+        let mut feed = self.journal.follow(journal, checkpoint).await?;
         let (mut asked, mut kept, hurry) = (Instant::now(), None, self.hurry(&journal.study));
-        reached.send_modify(|reached| reached.state = JournalState::Following);
+        reached.send_modify(|reached| {
+            // Less than before, if the store lost what was applied last.
+            reached.position.sequence = checkpoint;
+            reached.state = JournalState::Following;
+        });
         loop {
-            let mut commits = self.news(feed.as_mut(), &mut kept).await?;
+            let mut commits = tokio::select! {
+                commits = self.news(feed.as_mut(), &mut kept) => commits?,
+                _ = opened.changed() => return Err(begin_again()),
+            };
             commits.iter_mut().for_each(Commit::keep_decoded);
             let Some(last) = commits.last() else { continue };
             let sequence = last.position.sequence;
             // What was there before is caught up with in silence: a span for each commit would cost more than it.
-            self.take_in(journal, &commits, sequence > head.sequence, &mut kept).await?;
+            self.take_in(journal, &commits, (sequence > head.sequence, began), &mut kept).await?;
             let mut behind = 0;
             if commits.len() == BATCH_COMMITS_MAX {
                 behind = reached.borrow().behind.saturating_sub(BATCH_COMMITS_MAX as u64);
@@ -130,10 +146,14 @@ impl Shared {
         &self,
         journal: &JournalId,
         commits: &[Commit],
-        traced: bool,
+        (traced, began): (bool, u64),
         kept: &mut Option<Kept>,
     ) -> Result<(), Failure> {
         let _open = self.gate.read().await;
+        if *self.opened.borrow() != began {
+            // Between what the tables hold now and these commits there may be others.
+            return Err(begin_again());
+        }
         let epoch = self.epoch.load(Ordering::Relaxed);
         let (since, mut folds) = match kept.take() {
             Some(kept) if kept.epoch == epoch && kept.since.elapsed() < KEPT_FOR => (kept.since, kept.folds),
@@ -161,6 +181,10 @@ impl Shared {
         let kind = if journal.study.is_some() { "study" } else { "tenant" };
         event!(target: "metrics", Level::INFO, gauge.lethe_projection_lag = lag, projection = "all", journal = kind);
     }
+}
+
+fn begin_again() -> Failure {
+    Failure::unavailable("the read store", "it was opened again: what it may have lost is taken in first")
 }
 
 /// Takes one commit into every table.
