@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import secrets
+import signal
 import statistics
 import sys
 import time
@@ -76,8 +77,7 @@ class Entry:
     def close(self):
         if self.worker:
             self.worker.end()
-        if getattr(self.store, "server", None):
-            self.store.stop()
+            self.worker = None
 
 
 def measure(given, entries, folder: Path, binary: Path) -> dict:
@@ -168,10 +168,8 @@ def whole(given, binary: Path, folder: Path) -> dict:
         residue = []
         for entry in entries:
             note(f"{entry.contender.name}: one person is shredded")
-            entry.worker.end()
-            entry.worker = None
+            entry.close()
             residue.append(shredded(entry.contender, entry.store, entry.people, entry.canaries))
-            entry.store.server = None
     finally:
         for entry in entries:
             entry.close()
@@ -183,6 +181,8 @@ def whole(given, binary: Path, folder: Path) -> dict:
 
 def main() -> int:
     given, binary = arguments(), Path(os.environ["LETHE_BIN"])
+    # Ended from outside, it ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
     try:
         with scratch() as folder:

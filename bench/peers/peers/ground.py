@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -12,6 +13,9 @@ from pathlib import Path
 
 STARTED_WITHIN = 60.0
 STOPPED_WITHIN = 60.0
+
+# Whatever runs when the folder goes is ended first.
+STARTED: list = []
 
 
 class Fault(Exception):
@@ -26,6 +30,8 @@ def scratch():
     try:
         yield folder
     finally:
+        for process in STARTED:
+            process.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -62,12 +68,13 @@ def run(command, **more) -> str:
 class Process:
     """A server of ours."""
 
-    def __init__(self, command, log: Path, **more):
-        self.log = log
+    def __init__(self, command, log: Path, ends_by=signal.SIGTERM, **more):
+        self.log, self.ends_by = log, ends_by
         with log.open("ab") as out:
             self.process = subprocess.Popen(
                 [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=out, stderr=out, **more
             )
+        STARTED.append(self)
 
     def wait_for(self, ready, what):
         """Waits until `ready` says so."""
@@ -82,7 +89,7 @@ class Process:
     def stop(self):
         """Asks it to end, and waits for it."""
         if self.process.poll() is None:
-            self.process.terminate()
+            self.process.send_signal(self.ends_by)
             try:
                 self.process.wait(STOPPED_WITHIN)
             except subprocess.TimeoutExpired:

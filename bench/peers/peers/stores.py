@@ -4,6 +4,7 @@ in the same place, deleted to shred. Each store is a folder with a server (or no
 import shutil
 import signal
 import sqlite3
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -113,19 +114,15 @@ class Uma(Store):
 
     def start(self):
         port = free_port()
-        binary = Path(__import__("sys").executable).with_name("umadb")
+        binary = Path(sys.executable).with_name("umadb")
         command = [binary, "--listen", f"127.0.0.1:{port}", "--db-path", self.folder / "uma.db"]
-        self.server = Process(command, self.folder.with_suffix(".log"))
+        # It ends by the interrupt of a terminal.
+        self.server = Process(command, self.folder.with_suffix(".log"), signal.SIGINT)
         self.server.wait_for(lambda: listens(port), "umadb")
         self.url = f"http://127.0.0.1:{port}"
 
     def stop(self):
-        # It ends by the interrupt of a terminal.
-        self.server.process.send_signal(signal.SIGINT)
-        try:
-            self.server.process.wait(10)
-        except Exception:
-            self.server.stop()
+        self.server.stop()
 
     def durability(self) -> str:
         return "UmaDB as it comes: each write transaction, shared by all who wait, is synced before it is answered"
@@ -193,7 +190,8 @@ class Postgres(Store):
             command += ["-c", f"{name}={value}"]
         log = self.folder.with_suffix(".log")
         log.touch()
-        self.server = Process(command, log, cwd="/", **who)
+        # The interrupt is a fast shutdown: connections are cut, a checkpoint is made.
+        self.server = Process(command, log, signal.SIGINT, cwd="/", **who)
         self.server.wait_for(self.answers, "PostgreSQL")
 
     def answers(self) -> bool:
@@ -204,9 +202,7 @@ class Postgres(Store):
         return True
 
     def stop(self):
-        # A fast shutdown: connections are cut, a checkpoint is made.
-        self.server.process.send_signal(signal.SIGINT)
-        self.server.process.wait(60)
+        self.server.stop()
 
     def copied(self, to: Path):
         copy = super().copied(to)
