@@ -56,12 +56,7 @@ impl Asked {
         Ok((Self { lines }, serde_json::from_str(&first)?))
     }
 
-    pub(crate) async fn answer<S: Store>(
-        &mut self,
-        store: S,
-        people: Vec<Person>,
-        text: String,
-    ) -> Result<(), Fault> {
+    pub(crate) async fn answer<S: Store>(&mut self, store: S, people: Vec<Person>, text: String) -> Result<(), Fault> {
         let (store, people): (_, Arc<[Person]>) = (Arc::new(store), people.into());
         say(&json!({"ready": true}))?;
         while let Some(line) = self.lines.next_line().await? {

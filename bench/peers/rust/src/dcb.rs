@@ -20,6 +20,25 @@ const TRIES: usize = 1000;
 /// PostgreSQL's word for that.
 const SERIALIZATION_FAILURE: &str = "40001";
 
+/// What its migration leaves undone before PostgreSQL 16, which does not know hexadecimal numbers: word for word, with the
+/// number in decimal.
+const BEFORE_16: [&str; 3] = [
+    "CREATE OR REPLACE FUNCTION event_store_begin_epoch() RETURNS void AS $$
+    DECLARE
+        id BIGINT;
+        db_id INT;
+    BEGIN
+        SELECT last_value INTO id FROM seq_event_event_id;
+        SELECT oid INTO db_id FROM pg_database WHERE datname = current_database();
+        PERFORM pg_try_advisory_xact_lock_shared(db_id, 0);
+        PERFORM pg_try_advisory_xact_lock_shared(1, (id & 4294967295)::bit(32)::integer);
+        PERFORM pg_try_advisory_xact_lock_shared(2, (id >> 32)::bit(32)::integer);
+    END;
+    $$ LANGUAGE plpgsql",
+    "ALTER TABLE event ADD COLUMN IF NOT EXISTS person UUID",
+    "CREATE INDEX IF NOT EXISTS idx_event_person ON event (person) WHERE person IS NOT NULL",
+];
+
 #[derive(Debug, Clone, PartialEq, Eq, Event, Serialize, Deserialize)]
 enum Happened {
     Saved {
@@ -36,7 +55,16 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) async fn open(pool: PgPool) -> Result<Self, Fault> {
-        Ok(Self { store: PgEventStore::try_new(pool, Json::default()).await?, again: AtomicU64::new(0) })
+        let store = match PgEventStore::try_new(pool.clone(), Json::default()).await {
+            Err(Error::Migration(_)) => {
+                for statement in BEFORE_16 {
+                    sqlx::query(statement).execute(&pool).await?;
+                }
+                PgEventStore::new_uninitialized(pool, Json::default())
+            }
+            made => made?,
+        };
+        Ok(Self { store, again: AtomicU64::new(0) })
     }
 }
 

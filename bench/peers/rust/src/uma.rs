@@ -32,19 +32,20 @@ fn theirs(person: Uuid) -> DcbQuery {
 
 impl ask::Store for Store {
     async fn append(&self, person: &Person, text: &str) -> Result<(), Fault> {
-        let event = DcbEvent::default()
-            .event_type("Saved")
-            .tags([person.id.to_string()])
-            .data(seal::seal(&person.key, person.id, text)?);
+        let event = DcbEvent::default().event_type("Saved").tags([person.id.to_string()]).data(seal::seal(
+            &person.key,
+            person.id,
+            text,
+        )?);
         let seen = u64::try_from(person.at()).ok().filter(|at| *at > 0);
         let condition = DcbAppendCondition::new(theirs(person.id)).after(seen);
-        let position = self.client(person.id).append(vec![event], Some(condition)).await?;
+        let position = self.client(person.id).append(vec![event], Some(condition), None).await?;
         person.is_at(i64::try_from(position)?);
         Ok(())
     }
 
     async fn read(&self, person: Uuid, key: &seal::Key) -> Result<Vec<String>, Fault> {
-        let mut events = self.client(person).read(Some(theirs(person)), None, false, None, false).await?;
+        let mut events = self.client(person).read(Some(theirs(person)), None, false, None).await?;
         let mut texts = Vec::new();
         loop {
             let batch = events.next_batch().await?;
