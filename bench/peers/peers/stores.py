@@ -125,7 +125,7 @@ class Uma(Store):
         self.server.stop()
 
     def durability(self) -> str:
-        return "UmaDB as it comes: each write transaction, shared by all who wait, is synced before it is answered"
+        return "UmaDB as it comes: each write transaction, shared by all who wait, is synced (fdatasync, twice) before it is answered"
 
 
 class PostgresKeys:
