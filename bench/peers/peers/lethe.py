@@ -159,7 +159,10 @@ def erased(binary: Path, folder: Path, canaries) -> dict:
     restored = site.from_copy(folder.with_name(folder.name + "-restored"), folder)
     restored.folder.mkdir()
     restored.lethe("restore", "--tenant", "acme", "--from", backups, "--identity", secret, "--yes")
-    return {**told, "backup_restored": served(restored, people, canaries)}
+    told["backup_restored"] = served(restored, people, canaries)
+    if not (told["id_found"] and told["now"]["other_opens"] and told["backup_restored"]["other_opens"]):
+        raise Fault(f"Lethe: what is there is not found, so what is gone cannot be shown: {told}")
+    return told
 
 
 def served(copy: Site, people, canaries) -> dict:

@@ -1,6 +1,7 @@
 """One person is shredded: what that takes, what is left in the files, what a copy of the folder from before still opens."""
 
 from .contenders import Contender, Worker
+from .ground import Fault
 from .residue import occurrences
 from .stores import Store
 
@@ -17,10 +18,10 @@ def shredded(contender: Contender, store: Store, people, canaries) -> dict:
         deleted = store.keys.delete(erased)
         tidied, tidy_ms = store.keys.tidy()
         if store.keys.of(erased) is not None:
-            raise AssertionError(f"{contender.name}: the key is still in its table")
+            raise Fault(f"{contender.name}: the key is still in its table")
     finally:
         store.stop()
-    return {
+    told = {
         "name": contender.name,
         "delete_ms": deleted,
         "tidied": tidied,
@@ -32,6 +33,10 @@ def shredded(contender: Contender, store: Store, people, canaries) -> dict:
         "copy": opened(contender, copy, people, canaries),
         "bytes": store.size(),
     }
+    # A search that finds nothing anywhere, or a copy that tells nothing at all, would prove nothing.
+    if not (told["key_before"] and told["other_key_left"] and told["copy"]["other_opens"]):
+        raise Fault(f"{contender.name}: what is there is not found, so what is gone cannot be shown: {told}")
+    return told
 
 
 def opened(contender: Contender, copy: Store, people, canaries) -> dict:
