@@ -11,7 +11,7 @@ use super::enrol::side_by_side;
 use super::figures::{Figure, Figures, median, percentile};
 use super::fill::{self, participant};
 use super::ground::{Ground, ITEMS, STUDY, Scene};
-use super::memory::{Watched, of_children, resident};
+use super::memory::{Watched, forget_peak, of_children, resident};
 use super::{Plan, rebuild, shred};
 use crate::cli::{ApiError, CliError};
 use crate::platform::random_id;
@@ -149,6 +149,7 @@ fn save(scene: &Scene, n: usize, streams: u32) -> impl Future<Output = Result<()
 
 /// In this process: its memory is what a rebuild takes.
 async fn rebuilt(plan: &CurvePlan, streams: u32, ground: &Ground) -> Result<Figure, CliError> {
+    forget_peak();
     let watched = Watched::start();
     let mut rebuilt = rebuild(&study(plan, streams), ground).await?.results;
     let mut figure = rebuilt.pop().ok_or_else(|| CliError::failed("the rebuild", "it gave no figure"))?;

@@ -84,6 +84,11 @@ fn of(scene: &Scene, which: &str) -> f64 {
     resident(scene.pid(), which).unwrap_or(f64::NAN)
 }
 
+/// Forgets what this process has had at most until now. Where that cannot be, the most counts from its start.
+pub(super) fn forget_peak() {
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
 /// The same of all processes that a process started: of `serve`, its nats-server.
 pub(super) fn of_children(pid: u32, which: &str) -> f64 {
     children(pid).into_iter().filter_map(|pid| resident(pid, which)).sum()
