@@ -94,6 +94,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("cryptoki", &["infra"]),  // the KMS in an HSM
     ("getrandom", &["infra"]), // chance is the port Dice
     ("indicatif", &["lethe"]),
+    ("mimalloc", &["lethe"]),     // the one binary chooses
     ("minicbor", &["infra"]),     // the commit's frame
     ("object_store", &["infra"]), // off-site copies
     ("opentelemetry", &["infra"]),

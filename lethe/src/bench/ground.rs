@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use domain::ids::{Environment, UserId};
 use domain::permit::{Role, Sites};
@@ -180,6 +181,16 @@ impl Scene {
 
     pub(super) fn url(&self) -> &str {
         &self.server.url
+    }
+
+    /// A client of the operator's routes.
+    pub(super) fn operator(&self) -> Client {
+        Client::new(&self.server.url, &self.server.operator_token)
+    }
+
+    /// How long the process that serves has been on a processor; zero where the system does not say.
+    pub(super) fn processor(&self) -> Duration {
+        super::memory::processor(self.pid()).unwrap_or_default()
     }
 
     /// The process that serves.

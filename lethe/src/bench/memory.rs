@@ -130,6 +130,15 @@ pub(super) fn resident(pid: u32, which: &str) -> Option<f64> {
     Some(kib / 1024.0)
 }
 
+/// How long a process has been on a processor, in both modes.
+pub(super) fn processor(pid: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name, which may hold anything; ticks are hundredths of a second on every Linux.
+    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(ticks * 10))
+}
+
 /// The processes that a process started.
 fn children(pid: u32) -> Vec<u32> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {

@@ -29,8 +29,8 @@ enum Which {
     /// How long the participant matrix, the query list and the casebook of a large study take to answer, and how much
     /// memory an export of all of it takes.
     Query(Query),
-    /// How many commands a second are answered as durable over HTTP, by one client and by many; beside them single
-    /// conditional publishes by as many clients to a nats-server with the same settings.
+    /// How many commands a second are answered as durable, over HTTP and over NATS, by one client and by many; beside them
+    /// single conditional publishes by as many clients to a nats-server with the same settings.
     Append(Append),
     #[command(flatten)]
     More(more::More),
@@ -47,6 +47,9 @@ pub(super) struct Append {
     /// How many rounds, ours and the raw limit in turn; one more goes before, unmeasured.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// By which doors, in turn: http, nats.
+    #[arg(long, value_delimiter = ',', default_value = "http,nats")]
+    doors: Vec<String>,
     /// Few commands and rounds: to see that it works, not to measure.
     #[arg(long, conflicts_with_all = ["commands", "rounds"])]
     quick: bool,
@@ -137,8 +140,8 @@ impl Append {
         }
         let (commands, rounds) = if self.quick { (200, 2) } else { (self.commands as usize, self.rounds as usize) };
         let clients = self.clients.iter().map(|clients| usize::from(*clients)).collect();
-        let figures = bench::append(&AppendPlan { clients, commands, rounds }, ground).await?;
-        Ok(figures.with_waits_of_one_client())
+        let plan = AppendPlan { clients, commands, rounds, doors: self.doors };
+        Ok(bench::append(&plan, ground).await?.with_waits_of_one_client())
     }
 }
 
