@@ -98,7 +98,7 @@ def measure(given, entries, folder: Path, binary: Path) -> dict:
                     take(entry.contender.name, clients, rate, **done)
         # It has a round of its own before, so it needs no other.
         for row in lethe.round_of(binary, CLIENTS, given.commits, folder) if number else []:
-            _, door, clients = row["name"].split(".")
+            door, clients = row["name"].split(".")[1:]
             take(f"lethe-{door}", int(clients), row["ours"], p50_ms=row["p50_ms"], p99_ms=row["p99_ms"])
             if door == "http":
                 limit = {"p50_ms": row["raw_p50_ms"], "p99_ms": row.get("raw_p99_ms")}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 import urllib.error
@@ -21,7 +22,8 @@ def round_of(binary: Path, clients, commits: int, folder: Path) -> list[dict]:
     wanted = ",".join(map(str, clients))
     command = [binary, "bench", "append", "--clients", wanted, "--commands", commits, "--rounds", 1, "--json"]
     said = run(command, env={**bare(), "TMPDIR": str(folder)})
-    return json.loads(said)["results"]
+    rows = json.loads(said)["results"]
+    return [row for row in rows if re.fullmatch(r"append\.\w+\.\d+", row["name"])]
 
 
 def bare() -> dict:
