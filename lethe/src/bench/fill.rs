@@ -55,6 +55,27 @@ pub(super) async fn all(plan: &Plan, scene: &mut Scene) -> Result<(), CliError> 
 
 /// Sees to it that the first `to` participants are there in full.
 pub(super) async fn people_up_to(plan: &Plan, scene: &mut Scene, to: u32) -> Result<(), CliError> {
+    up_to(scene, to, |first, end| body(plan, first, end)).await
+}
+
+/// Sees to it that the first `to` participants have consented and have one form of `values` values, at visit `at`.
+pub(super) async fn small_people_up_to(scene: &mut Scene, to: u32, at: u32, values: u32) -> Result<(), CliError> {
+    up_to(scene, to, |first, end| {
+        let mut lines = registrations(first, end);
+        (first..end).for_each(|n| lines.push_str(&line(n, &small(n, at, values))));
+        lines
+    })
+    .await
+}
+
+/// A form of few values.
+pub(super) fn small(n: u32, at: u32, values: u32) -> Value {
+    let value = |i: u32| format!("{}.5", 40 + (n + i) % 100);
+    let items: Vec<Value> = (0..values).map(|i| json!({"group": "G", "item": item(i), "value": value(i)})).collect();
+    json!({"type": "save-items", "visit": visit(at), "form": "F", "items": items})
+}
+
+async fn up_to(scene: &mut Scene, to: u32, body: impl Fn(u32, u32) -> String) -> Result<(), CliError> {
     let from = scene.memory.filled;
     if from >= to {
         return Ok(());
@@ -64,7 +85,7 @@ pub(super) async fn people_up_to(plan: &Plan, scene: &mut Scene, to: u32) -> Res
     let client = scene.integrator.clone();
     let chunks = (from..to).step_by(TOGETHER as usize).map(|first| (first, (first + TOGETHER).min(to)));
     let sent = stream::iter(chunks).map(|(first, end)| {
-        let (client, path, body) = (client.clone(), path.clone(), body(plan, first, end));
+        let (client, path, body) = (client.clone(), path.clone(), body(first, end));
         async move { insist(&client, &path, &body).await.map(|position| (end, position)) }
     });
     // In order: what is remembered as filled is filled.

@@ -47,6 +47,9 @@ pub(super) struct Memory {
     pub(super) filled: u32,
     /// Queries were answered.
     pub(super) answered: bool,
+    /// So many forms were saved one by one since.
+    #[serde(default)]
+    pub(super) saved: u32,
     /// The last position that was written.
     pub(super) position: String,
     integrator: String,
@@ -74,6 +77,12 @@ impl Ground {
     /// All below `folder`; `binary` serves.
     pub fn new(binary: &Path, folder: &Path) -> Self {
         Self { binary: binary.to_owned(), folder: folder.to_owned() }
+    }
+
+    /// Another one below this.
+    #[must_use]
+    pub fn below(&self, name: &str) -> Self {
+        Self { binary: self.binary.clone(), folder: self.folder.join(name) }
     }
 
     /// The folder.
@@ -216,6 +225,7 @@ async fn assemble(server: &Server, plan: &Plan) -> Result<Memory, CliError> {
         values: plan.values,
         filled: 0,
         answered: false,
+        saved: 0,
         position: String::new(),
         integrator: token(&operator, Role::Integrator, &Sites::All).await?,
         investigator: token(&operator, Role::Investigator, &Sites::All).await?,
