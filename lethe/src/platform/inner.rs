@@ -24,6 +24,7 @@ use super::backup_watch::BackupWatch;
 use super::data_dir::DataDir;
 use super::elsewhere::Elsewhere;
 use super::nats::Nats;
+use super::reauthentication::AskedAnew;
 use super::registry::{Open, Registry};
 use super::second_door::SecondDoors;
 use super::{FirstLink, NewToken, StartError, open};
@@ -41,6 +42,9 @@ pub(super) struct Inner {
     pub(super) commands: Arc<Commands>,
     pub(super) queries: Arc<Queries>,
     pub(super) door: Arc<Door>,
+    /// Asks anew who somebody is.
+    pub(super) asked_anew: Arc<AskedAnew>,
+    pub(super) clock: Arc<dyn Clock>,
     /// Under which address people come, if not its own.
     pub(super) public_url: Option<String>,
     pub(super) metrics: Metrics,
