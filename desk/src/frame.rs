@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use askama::Template;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts as RequestParts;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use domain::permit::{Principal, may_command, may_query};
@@ -26,6 +26,8 @@ pub(crate) struct Guest {
     pub(crate) asked: Fields,
     /// Whose session it is, if there is one.
     pub(crate) who: Option<Principal>,
+    /// Under which address the browser has this page.
+    pub(crate) origin: String,
 }
 
 /// A request in a session.
@@ -35,6 +37,8 @@ pub(crate) struct Visit {
     pub(crate) words: Words,
     pub(crate) asked: Fields,
     pub(crate) who: Principal,
+    /// Under which address the browser has this page.
+    pub(crate) origin: String,
 }
 
 /// Who looks, for the page that says what went wrong.
@@ -56,7 +60,7 @@ impl FromRequestParts<Arc<Parts>> for Guest {
         }
         let (api, words) = (Api::of(&desk.api, parts), Words::of(&parts.headers));
         let asked = Fields::parse(parts.uri.query().unwrap_or_default().as_bytes());
-        Ok(Self { desk: Arc::clone(desk), api, words, asked, who })
+        Ok(Self { desk: Arc::clone(desk), api, words, asked, who, origin: origin(parts) })
     }
 }
 
@@ -65,10 +69,17 @@ impl FromRequestParts<Arc<Parts>> for Visit {
     type Rejection = Trouble;
 
     async fn from_request_parts(parts: &mut RequestParts, desk: &Arc<Parts>) -> Result<Self, Trouble> {
-        let Guest { desk, api, words, asked, who } = Guest::from_request_parts(parts, desk).await?;
+        let Guest { desk, api, words, asked, who, origin } = Guest::from_request_parts(parts, desk).await?;
         let who = who.ok_or(Trouble::SignIn)?;
-        Ok(Self { desk, api, words, asked, who })
+        Ok(Self { desk, api, words, asked, who, origin })
     }
+}
+
+/// Where a form came from; `guard` has compared it with this host.
+fn origin(parts: &RequestParts) -> String {
+    let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    text(header::ORIGIN)
+        .map_or_else(|| format!("http://{}", text(header::HOST).unwrap_or("localhost")), str::to_owned)
 }
 
 impl Guest {

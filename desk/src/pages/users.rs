@@ -27,13 +27,6 @@ struct Made {
     expires_at: String,
 }
 
-impl Made {
-    /// What is handed on: where people come by this very address, from the page they are at.
-    fn handed_on(&self) -> &str {
-        self.address.as_deref().unwrap_or(&self.link)
-    }
-}
-
 #[derive(Template)]
 #[template(path = "users.html")]
 struct Shown {
@@ -41,6 +34,8 @@ struct Shown {
     users: Vec<User>,
     roles: Vec<&'static str>,
     made: Option<Made>,
+    /// Where this browser reaches the platform.
+    origin: String,
 }
 
 /// `GET /desk/users`.
@@ -54,7 +49,7 @@ async fn shown(visit: &Visit, made: Option<Made>, refused: Option<Refused>) -> R
     let roles = Role::ALL.iter().filter(|role| !matches!(role, Role::System | Role::Integrator));
     let roles = roles.map(|role| role.as_str()).collect();
     let users = items.into_iter().filter(|user| user.kind == "user").collect();
-    let shown = Shown { f: visit.frame("users").but(refused), users, roles, made };
+    let shown = Shown { f: visit.frame("users").but(refused), users, roles, made, origin: visit.origin.clone() };
     Ok(page(&shown.f, &shown))
 }
 
