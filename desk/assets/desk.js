@@ -2,13 +2,16 @@
 "use strict";
 
 // A link's secret stands behind the "#", which no browser sends: into the form with it, and out of the address bar.
-document.querySelectorAll("form[data-from-hash]").forEach((form) => {
+const fromHash = () => {
+  const form = document.querySelector("form[data-from-hash]");
   const secret = location.hash.slice(1);
-  if (!secret) return;
+  if (!form || !secret.startsWith("lethel_")) return;
   history.replaceState(null, "", location.pathname);
   form.elements[form.dataset.fromHash].value = secret;
   form.requestSubmit();
-});
+};
+addEventListener("hashchange", fromHash);
+fromHash();
 
 // An erasure is followed as it goes on: the API says when something changed, the part of the page is fetched anew.
 document.querySelectorAll("[data-follow]").forEach((part) => {

@@ -192,7 +192,7 @@ async fn signing_in_passes_the_session_on_and_says_how_long_to_wait() {
 
 #[tokio::test]
 async fn the_menu_shows_what_the_role_may_ask() {
-    let studies = json!({"items": [{"study": "s1", "name": "<b>S</b>", "state": "live", "environment": "TEST", "sites": []}]});
+    let studies = json!([{"study": "s1", "name": "<b>S</b>", "state": "live", "environment": "TEST", "sites": []}]);
     let desk = desk([("GET /v1/studies", (StatusCode::OK, studies))].into());
     for (role, privacy, people) in
         [("dpo", true, false), ("controller", true, true), ("monitor", false, false), ("sponsor-viewer", false, false)]
@@ -266,7 +266,7 @@ async fn an_approval_takes_the_number_typed_and_the_person_proved_anew() {
 #[tokio::test]
 async fn a_refusal_of_the_api_is_a_page_with_its_status() {
     let no = json!({"code": "forbidden", "detail": "the role monitor may not ask erasure.list"});
-    let studies = json!({"items": [{"study": "s1", "name": "S", "state": "live", "environment": "TEST", "sites": []}]});
+    let studies = json!([{"study": "s1", "name": "S", "state": "live", "environment": "TEST", "sites": []}]);
     let desk = desk(
         [
             ("GET /v1/studies", (StatusCode::OK, studies)),

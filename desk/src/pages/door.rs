@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use domain::permit::Role;
 use serde_json::json;
 
 use crate::api::Answer;
@@ -17,12 +18,19 @@ struct SignIn {
     /// What was typed before, but for secrets.
     tenant: String,
     login: String,
+    roles: Vec<&'static str>,
+}
+
+/// What a person can be: programs have tokens, and the platform is nobody.
+pub(super) fn roles() -> Vec<&'static str> {
+    let people = Role::ALL.iter().filter(|role| !matches!(role, Role::System | Role::Integrator));
+    people.map(|role| role.as_str()).collect()
 }
 
 /// `GET /sign-in`.
 pub(crate) async fn show(guest: Guest) -> Response {
     let tenant = guest.asked.text("tenant").to_owned();
-    let shown = SignIn { f: guest.frame(), tenant, login: String::new() };
+    let shown = SignIn { f: guest.frame(), tenant, login: String::new(), roles: roles() };
     page(&shown.f, &shown)
 }
 
@@ -45,7 +53,8 @@ pub(crate) async fn sign_in(guest: Guest, fields: Fields) -> Result<Response, Tr
         Ok(answer) => Ok((session_of(&answer), Redirect::to("/desk")).into_response()),
         Err(Trouble::Refused(refused)) => {
             let f = guest.frame().but(Some(refused));
-            let shown = SignIn { f, tenant: fields.text("tenant").into(), login: fields.text("login").into() };
+            let (tenant, login) = (fields.text("tenant").into(), fields.text("login").into());
+            let shown = SignIn { f, tenant, login, roles: roles() };
             Ok(page(&shown.f, &shown))
         }
         Err(trouble) => Err(trouble),

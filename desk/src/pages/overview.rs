@@ -10,7 +10,7 @@ use crate::chart::{self, Bar};
 use crate::fields::encoded;
 use crate::frame::{Frame, Visit, page};
 use crate::model::figures::{BySite, Enrolment, Forms, Funnel, Queries, Readiness, Verification};
-use crate::model::{List, Overview, Study};
+use crate::model::{Overview, Study};
 use crate::trouble::Trouble;
 
 #[derive(Template)]
@@ -22,8 +22,8 @@ struct Studies {
 
 /// `GET /desk`.
 pub(crate) async fn studies(visit: Visit) -> Result<Response, Trouble> {
-    let List { items, .. } = visit.api.get("/v1/studies").await?;
-    let shown = Studies { f: visit.frame("studies"), studies: items };
+    let studies = visit.api.get("/v1/studies").await?;
+    let shown = Studies { f: visit.frame("studies"), studies };
     Ok(page(&shown.f, &shown))
 }
 

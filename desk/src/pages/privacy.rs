@@ -61,9 +61,9 @@ struct Queue {
 
 /// `GET /desk/privacy`.
 pub(crate) async fn queue(visit: Visit) -> Result<Response, Trouble> {
-    let List::<Study> { items, .. } = visit.api.get("/v1/studies").await?;
+    let known: Vec<Study> = visit.api.get("/v1/studies").await?;
     let (mut open, mut done, mut studies) = (Vec::new(), Vec::new(), Vec::new());
-    for study in items {
+    for study in known {
         let base = format!("/v1/studies/{}", encoded(&study.study));
         let mut cursor = String::new();
         loop {

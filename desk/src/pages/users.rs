@@ -3,7 +3,6 @@
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
-use domain::permit::Role;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -45,9 +44,7 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
 
 async fn shown(visit: &Visit, made: Option<Made>, refused: Option<Refused>) -> Result<Response, Trouble> {
     let Users { items } = visit.api.get(&visit.since("/v1/users")).await?;
-    // Programs have tokens, and the platform is nobody.
-    let roles = Role::ALL.iter().filter(|role| !matches!(role, Role::System | Role::Integrator));
-    let roles = roles.map(|role| role.as_str()).collect();
+    let roles = super::door::roles();
     let users = items.into_iter().filter(|user| user.kind == "user").collect();
     let shown = Shown { f: visit.frame("users").but(refused), users, roles, made, origin: visit.origin.clone() };
     Ok(page(&shown.f, &shown))
