@@ -8,9 +8,11 @@ pub(crate) struct Bar {
     pub(crate) parts: Vec<(&'static str, u64)>,
 }
 
-const WIDTH: u64 = 560;
-const LABEL: u64 = 130;
-const NUMBER: u64 = 60;
+const WIDTH: u64 = 460;
+const LABEL: u64 = 160;
+const NUMBER: u64 = 50;
+/// How many letters of a label there is room for.
+const LETTERS: usize = 22;
 const ROW: u64 = 26;
 
 /// Bars, one below the other, on one scale: the largest fills the width.
@@ -21,7 +23,7 @@ pub(crate) fn bars(bars: &[Bar]) -> String {
     let mut svg = begin(height);
     for (at, bar) in bars.iter().enumerate() {
         let top = ROW * at as u64 + 4;
-        text(&mut svg, "lab", (LABEL - 8, top + 13), "end", &bar.label);
+        text(&mut svg, "lab", (LABEL - 8, top + 13), "end", &shortened(&bar.label));
         let mut left = LABEL;
         rectangle(&mut svg, "track", (left, top), (room, 18));
         for (class, count) in &bar.parts {
@@ -43,6 +45,15 @@ pub(crate) fn growth(points: &[(String, u64)], target: u64) -> String {
     let most = last.max(target).max(1);
     let (high, wide) = (HEIGHT - FOOT - 12, WIDTH - LEFT - 12);
     let y = |count: u64| 12 + high - high * count / most;
+    // What grew in one step grew from nothing.
+    let begun;
+    let points = match points {
+        [only] => {
+            begun = [(String::new(), 0), only.clone()];
+            &begun[..]
+        }
+        more => more,
+    };
     let steps = points.len().saturating_sub(1).max(1) as u64;
     let x = |at: usize| LEFT + wide * at as u64 / steps;
     let mut svg = begin(HEIGHT);
@@ -88,6 +99,14 @@ fn text(svg: &mut String, class: &str, (x, y): (u64, u64), anchor: &str, text: &
     let _ = write!(svg, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>", escaped(text));
 }
 
+/// The table behind has the whole of it.
+fn shortened(label: &str) -> String {
+    if label.chars().count() <= LETTERS {
+        return label.to_owned();
+    }
+    label.chars().take(LETTERS - 1).chain(['…']).collect()
+}
+
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -102,7 +121,7 @@ mod tests {
             Bar { label: "a<b".into(), parts: vec![("good", 5), ("wait", 5)] },
             Bar { label: "c".into(), parts: vec![("good", 5), ("wait", 0)] },
         ]);
-        assert_eq!(drawn.matches("width=\"185\"").count(), 3, "{drawn}");
+        assert_eq!(drawn.matches("width=\"125\"").count(), 3, "{drawn}");
         assert!(drawn.contains("a&lt;b") && !drawn.contains("style="));
     }
 

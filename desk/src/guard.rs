@@ -28,8 +28,8 @@ const HEADERS: [(HeaderName, &str); 8] = [
 /// Puts the guard around the pages.
 pub(crate) fn guarded(pages: Router, tls: bool) -> Router {
     pages
-        .route_layer(from_fn(frame::framed))
         .route_layer(from_fn(own_forms_only))
+        .route_layer(from_fn(frame::framed))
         .route_layer(from_fn(move |request, next| with_headers(tls, request, next)))
 }
 

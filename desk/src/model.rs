@@ -221,6 +221,14 @@ impl Design {
         list.map_or(&[], |list| &list.codes)
     }
 
+    /// What the code means that stands as a value; empty where it is none.
+    pub(crate) fn code_label(&self, item: &Item, language: &str) -> &str {
+        let value = item.value.as_ref().map(Shown::text).unwrap_or_default();
+        let codes = self.item(&item.item).map_or(&[][..], |def| self.codes(def));
+        let code = codes.iter().find(|code| code.value == value);
+        code.and_then(|code| code.labels.get(language)).map_or("", String::as_str)
+    }
+
     /// The items of a form in their order, each with its group.
     pub(crate) fn items_of(&self, form: &str) -> Vec<(&str, &ItemDef, bool)> {
         let form = self.forms.iter().find(|def| def.oid == form);
@@ -318,6 +326,21 @@ pub(crate) struct Entry {
     pub(crate) reason: Option<Shown>,
     #[serde(default)]
     pub(crate) subject_number: Option<String>,
+    #[serde(default)]
+    details: Value,
+}
+
+impl Entry {
+    /// What the fact says beside its place and its values; what is long stays in the export.
+    pub(crate) fn said(&self) -> String {
+        let details = self.details.as_object().into_iter().flatten();
+        let short = details.filter_map(|(name, value)| match value {
+            Value::String(text) if text.len() <= 40 => Some(format!("{name} {text}")),
+            Value::Number(_) | Value::Bool(_) => Some(format!("{name} {value}")),
+            _ => None,
+        });
+        short.take(4).collect::<Vec<_>>().join(" · ")
+    }
 }
 
 #[derive(Debug, Deserialize)]

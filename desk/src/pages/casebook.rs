@@ -13,6 +13,8 @@ use crate::trouble::{Refused, Trouble};
 struct Line {
     label: String,
     unit: String,
+    /// What its code means, where it is one.
+    code: String,
     item: Item,
     queries: usize,
     /// Its history.
@@ -98,13 +100,16 @@ fn order(design: &Design, form: &Form) -> (usize, usize) {
 
 fn part(design: &Design, form: Form, queries: &[Query], here: &str, language: &str) -> Part {
     let key = format!(
-        "visit={}&visit_repeat={}&form={}&form_repeat={}",
+        "visit={}&visit_repeat={}&form_oid={}&form_repeat={}",
         encoded(&form.visit),
         form.visit_repeat,
         encoded(&form.form),
         form.form_repeat
     );
     let mut form = form;
+    let places = design.items_of(&form.form);
+    let place = |item: &Item| places.iter().position(|(group, def, _)| *group == item.group && def.oid == item.item);
+    form.items.sort_by_key(|item| (item.group_repeat, place(item).unwrap_or(usize::MAX)));
     let lines = std::mem::take(&mut form.items).into_iter().map(|item| {
         let asked = |query: &&Query| {
             let place = &query.place;
@@ -121,6 +126,7 @@ fn part(design: &Design, form: Form, queries: &[Query], here: &str, language: &s
         Line {
             label: design.item_name(&item.item, language).to_owned(),
             unit: design.unit_of(&item.item, language).to_owned(),
+            code: design.code_label(&item, language).to_owned(),
             queries: queries.iter().filter(asked).count(),
             item,
             to,
@@ -153,7 +159,7 @@ fn missing(design: &Design, casebook: &Casebook, here: &str) -> Vec<Missing> {
                 visit: visit.name.clone(),
                 name: design.form_name(&form.oid).to_owned(),
                 to: format!(
-                    "{here}/form?visit={}&visit_repeat={}&form={}&form_repeat={repeat}",
+                    "{here}/form?visit={}&visit_repeat={}&form_oid={}&form_repeat={repeat}",
                     encoded(&visit.oid),
                     started.unwrap_or(1),
                     encoded(&form.oid)
@@ -201,7 +207,7 @@ fn is_about(entry: &Entry, visit: &Visit) -> bool {
     let (Some(form), Some(item)) = (&entry.form, &entry.item) else { return false };
     asked("visit", &form.visit)
         && asked("visit_repeat", &form.visit_repeat.to_string())
-        && asked("form", &form.form)
+        && asked("form_oid", &form.form)
         && asked("form_repeat", &form.form_repeat.to_string())
         && asked("group", &item.group)
         && asked("group_repeat", &item.group_repeat.to_string())

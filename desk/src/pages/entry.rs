@@ -46,7 +46,8 @@ struct Shown {
 }
 
 /// The form that is meant, from the address or from hidden fields.
-const KEY: [&str; 4] = ["visit", "visit_repeat", "form", "form_repeat"];
+/// A field by the name of `form` would hide the form that it stands in from scripts.
+const KEY: [&str; 4] = ["visit", "visit_repeat", "form_oid", "form_repeat"];
 
 /// `GET …/form`.
 pub(crate) async fn show(visit: Visit, Path(place): Path<(String, String)>) -> Result<Response, Trouble> {
@@ -71,7 +72,7 @@ async fn shown(
     )?;
     let stored = stored(&casebook, asked);
     let language = visit.words.language;
-    let fields = design.items_of(asked.text("form")).into_iter().map(|(group, item, needed)| {
+    let fields = design.items_of(asked.text("form_oid")).into_iter().map(|(group, item, needed)| {
         let key = format!("{group}|1|{}", item.oid);
         let was = stored.get(&key).cloned().unwrap_or_default();
         let typed = asked.under("value.").find(|(name, _)| *name == key).map(|(_, text)| text.to_owned());
@@ -91,7 +92,7 @@ async fn shown(
         }
     });
     let fields = fields.collect();
-    let title = format!("{} · {}", design.visit_name(asked.text("visit")), design.form_name(asked.text("form")));
+    let title = format!("{} · {}", design.visit_name(asked.text("visit")), design.form_name(asked.text("form_oid")));
     let here = format!("/desk/studies/{}/participants/{}", encoded(study), encoded(participant));
     let shown = Shown {
         f: visit.frame("matrix").of_study(study).but(refused),
@@ -120,7 +121,7 @@ fn stored(casebook: &Casebook, asked: &Fields) -> BTreeMap<String, String> {
     let same = |form: &&crate::model::Form| {
         form.visit == asked.text("visit")
             && form.visit_repeat.to_string() == asked.text("visit_repeat")
-            && form.form == asked.text("form")
+            && form.form == asked.text("form_oid")
             && form.form_repeat.to_string() == asked.text("form_repeat")
     };
     let items = casebook.forms.iter().find(same).into_iter().flat_map(|form| &form.items);
@@ -133,7 +134,7 @@ fn key_of(fields: &Fields) -> Value {
     let number = |name: &str| fields.text(name).parse::<u32>().unwrap_or(1);
     json!({
         "visit": fields.text("visit"), "visit_repeat": number("visit_repeat"),
-        "form": fields.text("form"), "form_repeat": number("form_repeat"),
+        "form": fields.text("form_oid"), "form_repeat": number("form_repeat"),
     })
 }
 
@@ -291,7 +292,7 @@ mod tests {
 
     #[test]
     fn only_what_was_changed_is_sent_and_a_correction_has_its_reason() {
-        let sent = "visit=V1&visit_repeat=1&form=VS&form_repeat=1&reason=misread\
+        let sent = "visit=V1&visit_repeat=1&form_oid=VS&form_repeat=1&reason=misread\
             &value.G%7C1%7CA=120&stored.G%7C1%7CA=120&value.G%7C1%7CB=+81+&stored.G%7C1%7CB=80&value.G%7C1%7CC=5&stored.G%7C1%7CC=";
         let command = save_items(&Fields::parse(sent.as_bytes()));
         assert_eq!(

@@ -306,7 +306,7 @@ fn blockers(f: &Frame, ready: &Readiness) -> Panel {
     kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let mut bars = vec![Bar {
         label: f.t("overview.ready").into(),
-        parts: vec![("good", ready.ready), ("none", ready.participants.saturating_sub(ready.ready))],
+        parts: vec![("good", ready.ready)],
     }];
     bars.extend(kinds.iter().map(|(label, count)| Bar { label: label.clone(), parts: vec![("late", *count)] }));
     let mut rows = vec![(f.t("overview.ready").to_owned(), vec![ready.ready])];

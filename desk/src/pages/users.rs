@@ -9,7 +9,7 @@ use serde_json::json;
 use super::on_to;
 use crate::fields::{Fields, encoded};
 use crate::frame::{Frame, Visit, page};
-use crate::model::User;
+use crate::model::{Shown, User};
 use crate::trouble::{Refused, Trouble};
 
 #[derive(Deserialize)]
@@ -28,13 +28,13 @@ struct Made {
 
 #[derive(Template)]
 #[template(path = "users.html")]
-struct Shown {
+struct Page {
     f: Frame,
     users: Vec<User>,
     roles: Vec<&'static str>,
     made: Option<Made>,
-    /// Where this browser reaches the platform.
-    origin: String,
+    /// What stands before the secret of a link, where this browser reaches the platform.
+    opens: String,
 }
 
 /// `GET /desk/users`.
@@ -45,8 +45,9 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
 async fn shown(visit: &Visit, made: Option<Made>, refused: Option<Refused>) -> Result<Response, Trouble> {
     let Users { items } = visit.api.get(&visit.since("/v1/users")).await?;
     let roles = super::door::roles();
-    let users = items.into_iter().filter(|user| user.kind == "user").collect();
-    let shown = Shown { f: visit.frame("users").but(refused), users, roles, made, origin: visit.origin.clone() };
+    let mut users: Vec<User> = items.into_iter().filter(|user| user.kind == "user").collect();
+    users.sort_by_key(|user| (!user.opened, user.name.as_ref().map(Shown::text)));
+    let shown = Page { f: visit.frame("users").but(refused), users, roles, made, opens: format!("{}/join#", visit.origin) };
     Ok(page(&shown.f, &shown))
 }
 
