@@ -261,6 +261,7 @@ pub(crate) struct Form {
     pub(crate) completed: bool,
     pub(crate) removed: bool,
     pub(crate) signatures: Vec<Signature>,
+    pub(crate) tag: u64,
     pub(crate) items: Vec<Item>,
 }
 

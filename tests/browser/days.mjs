@@ -165,13 +165,13 @@ console.log("an investigator's day");
   const complete = page.locator("button", { hasText: "Complete" }).first();
   if (await complete.count()) {
     await complete.click();
-    await page.waitForSelector(".note.good");
+    await page.waitForURL("**done=act**");
   }
-  const section = page.locator("section.form", { has: page.locator("summary", { hasText: "Sign" }) }).first();
-  await section.locator("summary", { hasText: "Sign" }).click();
+  const section = page.locator("section.form", { has: page.locator("summary", { hasText: /^Sign/ }) }).first();
+  await section.locator("summary", { hasText: /^Sign/ }).click();
   await section.locator("input[name=password]").fill(ivo.person.password);
   await section.locator("input[name=code]").fill(await ivo.person.code());
-  await section.locator("button", { hasText: "Sign" }).click();
+  await section.locator("button", { hasText: /^Sign/ }).click();
   await page.waitForSelector(".signature");
   await look(page, "signed");
 }
@@ -182,7 +182,7 @@ console.log("a monitor's day");
   await page.goto(`${STUDY}/matrix`);
   await page.click("table.matrix tbody tr:nth-child(3) th a");
   await page.locator("button", { hasText: "Verified" }).first().click();
-  await page.waitForSelector(".note.good");
+  await page.waitForURL("**done=act**");
   await page.goto(`${STUDY}/queries?state=answered`);
   await look(page, "answered");
 }

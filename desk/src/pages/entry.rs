@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::extract::Path;
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use edge::headers::{IDEMPOTENCY_KEY, LETHE_SIGNER};
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::on_to;
 use crate::fields::{Fields, encoded};
 use crate::frame::{Frame, Visit, page};
-use crate::model::{Casebook, Design, ItemDef, Participant};
+use crate::model::{Casebook, Design, Form, ItemDef, Participant};
 use crate::trouble::{Fault, Refused, Trouble};
 
 /// A field of the form.
@@ -41,6 +41,8 @@ struct Shown {
     fields: Vec<Field>,
     /// Whether a value was stored before: a correction has a reason.
     corrects: bool,
+    /// Which state of the form this page shows: whoever changed it since is not overwritten.
+    tag: String,
     id: String,
     here: String,
 }
@@ -70,7 +72,9 @@ async fn shown(
         visit.api.get::<Casebook>(&casebook),
         visit.api.get::<Design>(&design),
     )?;
-    let stored = stored(&casebook, asked);
+    let there = there(&casebook, asked);
+    let tag = there.map(|form| format!("\"{}\"", form.tag)).unwrap_or_default();
+    let stored = stored(there);
     let language = visit.words.language;
     let fields = design.items_of(asked.text("form_oid")).into_iter().map(|(group, item, needed)| {
         let key = format!("{group}|1|{}", item.oid);
@@ -101,6 +105,7 @@ async fn shown(
         key: KEY.map(|name| (name, asked.text(name).to_owned())).into(),
         fields,
         corrects: !stored.is_empty(),
+        tag,
         id: visit.id(),
         here,
     };
@@ -116,15 +121,20 @@ fn kind(item: &ItemDef) -> &'static str {
     }
 }
 
-/// The values that stand on the form, by `group|repeat|item`.
-fn stored(casebook: &Casebook, asked: &Fields) -> BTreeMap<String, String> {
-    let same = |form: &&crate::model::Form| {
+/// The form that is meant, if it was begun.
+fn there<'a>(casebook: &'a Casebook, asked: &Fields) -> Option<&'a Form> {
+    let same = |form: &&Form| {
         form.visit == asked.text("visit")
             && form.visit_repeat.to_string() == asked.text("visit_repeat")
             && form.form == asked.text("form_oid")
             && form.form_repeat.to_string() == asked.text("form_repeat")
     };
-    let items = casebook.forms.iter().find(same).into_iter().flat_map(|form| &form.items);
+    casebook.forms.iter().find(same)
+}
+
+/// The values that stand on a form, by `group|repeat|item`.
+fn stored(form: Option<&Form>) -> BTreeMap<String, String> {
+    let items = form.into_iter().flat_map(|form| &form.items);
     let text = |item: &crate::model::Item| item.value.as_ref().map(crate::model::Shown::text).unwrap_or_default();
     items.map(|item| (format!("{}|{}|{}", item.group, item.group_repeat, item.item), text(item))).collect()
 }
@@ -170,7 +180,11 @@ pub(crate) async fn save(
     let command = save_items(&fields);
     let path = format!("/v1/studies/{}/participants/{}", encoded(study), encoded(participant));
     let key = HeaderValue::try_from(fields.text("id")).map_err(|_| Trouble::not_there())?;
-    match visit.api.post_with(&path, &command, &[(IDEMPOTENCY_KEY, key)]).await {
+    let mut headers = vec![(IDEMPOTENCY_KEY, key)];
+    if let Some(tag) = fields.some("tag") {
+        headers.push((header::IF_MATCH, HeaderValue::try_from(tag).map_err(|_| Trouble::not_there())?));
+    }
+    match visit.api.post_with(&path, &command, &headers).await {
         Ok(answer) => {
             let to = format!("/desk/studies/{}/participants/{}", encoded(study), encoded(participant));
             Ok(on_to(&to, "saved", &answer))
@@ -221,7 +235,7 @@ pub(crate) async fn check(
     };
     let listed = |faults: &[Fault]| faults.iter().map(|fault| (named(&fault.pointer), fault.detail.clone())).collect();
     let (mut said, refused): (Vec<_>, _) =
-        match visit.api.post(&path, &json!({"commands": [{"command": command}]})).await {
+        match visit.api.post(&path, &json!({"commands": [{"command": command, "if_match": fields.some("tag")}]})).await {
             Ok(answer) => {
                 let Would { warnings, items } = answer.read()?;
                 let mut said: Vec<_> = listed(&warnings);
