@@ -65,7 +65,8 @@ pub(crate) fn growth(points: &[(String, u64)], target: u64) -> String {
         line(&mut svg, "aim", (LEFT, y(target)), (LEFT + wide, y(target)));
     }
     if points.len() > 1 {
-        let path: Vec<String> = points.iter().enumerate().map(|(at, (_, count))| format!("{} {}", x(at), y(*count))).collect();
+        let path: Vec<String> =
+            points.iter().enumerate().map(|(at, (_, count))| format!("{} {}", x(at), y(*count))).collect();
         let (path, foot) = (path.join("L"), y(0));
         let _ = write!(svg, "<path class=\"area\" d=\"M{LEFT} {foot}L{path}L{} {foot}Z\"/>", x(points.len() - 1));
         let _ = write!(svg, "<path class=\"curve\" d=\"M{path}\"/>");
@@ -96,7 +97,8 @@ fn line(svg: &mut String, class: &str, (x1, y1): (u64, u64), (x2, y2): (u64, u64
 }
 
 fn text(svg: &mut String, class: &str, (x, y): (u64, u64), anchor: &str, text: &str) {
-    let _ = write!(svg, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>", escaped(text));
+    let _ =
+        write!(svg, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>", escaped(text));
 }
 
 /// The table behind has the whole of it.

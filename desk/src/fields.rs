@@ -60,7 +60,8 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = Trouble;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Trouble> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let kind =
+            request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !kind.starts_with("application/x-www-form-urlencoded") {
             return Err(Trouble::own(StatusCode::UNSUPPORTED_MEDIA_TYPE, "no-form", ""));
         }

@@ -78,8 +78,7 @@ impl FromRequestParts<Arc<Parts>> for Visit {
 /// Where a form came from; `guard` has compared it with this host.
 fn origin(parts: &RequestParts) -> String {
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    text(header::ORIGIN)
-        .map_or_else(|| format!("http://{}", text(header::HOST).unwrap_or("localhost")), str::to_owned)
+    text(header::ORIGIN).map_or_else(|| format!("http://{}", text(header::HOST).unwrap_or("localhost")), str::to_owned)
 }
 
 impl Guest {

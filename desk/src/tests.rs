@@ -126,8 +126,10 @@ fn routes() -> Vec<(&'static str, String)> {
         let Some((path, handlers)) = line.split_once(".route(\"").and_then(|(_, rest)| rest.split_once('"')) else {
             continue;
         };
-        let path: Vec<_> =
-            path.split('/').map(|part| if part.starts_with('{') { Uuid::nil().to_string() } else { part.into() }).collect();
+        let path: Vec<_> = path
+            .split('/')
+            .map(|part| if part.starts_with('{') { Uuid::nil().to_string() } else { part.into() })
+            .collect();
         for (call, method) in [("get(", "GET"), ("post(", "POST")] {
             if handlers.contains(call) {
                 routes.push((method, path.join("/")));
@@ -237,7 +239,9 @@ const ERASURE: &str = "/desk/erasures/00000000-0000-0000-0000-000000000000";
 #[tokio::test]
 async fn an_erasure_is_shown_before_it_is_approved_and_by_another_person() {
     let other = Uuid::from_u128(1);
-    for (role, asked_by, may) in [("controller", other, true), ("controller", Uuid::nil(), false), ("dpo", other, false)] {
+    for (role, asked_by, may) in
+        [("controller", other, true), ("controller", Uuid::nil(), false), ("dpo", other, false)]
+    {
         let page = send(&with_erasure(erasure("approval", asked_by)), request("GET", ERASURE, Some(role), "")).await;
         assert_eq!(page.status, StatusCode::OK);
         assert_eq!(page.text.contains("name=\"typed\""), may, "{role} {asked_by}");
@@ -246,7 +250,10 @@ async fn an_erasure_is_shown_before_it_is_approved_and_by_another_person() {
         assert!(!page.text.contains("http-equiv=\"refresh\""), "it waits for a person: nothing to look at again");
     }
     let page = send(&with_erasure(erasure("kms", other)), request("GET", ERASURE, Some("dpo"), "")).await;
-    assert!(page.text.contains("http-equiv=\"refresh\""), "it goes on by itself: a browser without scripts looks again");
+    assert!(
+        page.text.contains("http-equiv=\"refresh\""),
+        "it goes on by itself: a browser without scripts looks again"
+    );
 }
 
 #[tokio::test]
@@ -268,11 +275,8 @@ async fn a_refusal_of_the_api_is_a_page_with_its_status() {
     let no = json!({"code": "forbidden", "detail": "the role monitor may not ask erasure.list"});
     let studies = json!([{"study": "s1", "name": "S", "state": "live", "environment": "TEST", "sites": []}]);
     let desk = desk(
-        [
-            ("GET /v1/studies", (StatusCode::OK, studies)),
-            ("GET /v1/studies/s1/erasures", (StatusCode::FORBIDDEN, no)),
-        ]
-        .into(),
+        [("GET /v1/studies", (StatusCode::OK, studies)), ("GET /v1/studies/s1/erasures", (StatusCode::FORBIDDEN, no))]
+            .into(),
     );
     let page = send(&desk, request("GET", "/desk/privacy", Some("monitor"), "")).await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
@@ -323,7 +327,9 @@ fn every_key_has_words_and_every_word_a_use() {
     let all: String = texts.iter().map(|(_, text)| text.as_str()).collect();
     let mut asked = BTreeSet::new();
     for (_, rest) in all.match_indices("t(\"").map(|(at, call)| (at, &all[at + call.len()..])) {
-        asked.extend(rest.split_once('"').map(|(key, _)| key).filter(|key| key.contains('.') && !key.contains(['/', ' '])));
+        asked.extend(
+            rest.split_once('"').map(|(key, _)| key).filter(|key| key.contains('.') && !key.contains(['/', ' '])),
+        );
     }
     let without: Vec<_> = asked.iter().filter(|key| !keys.contains(**key)).collect();
     assert!(without.is_empty(), "no words for {without:?}");
@@ -334,8 +340,7 @@ fn every_key_has_words_and_every_word_a_use() {
         .filter_map(|rest| rest.split_once('"').map(|(kind, _)| kind))
         .collect();
     let of_kind = |key: &str| key.split_once('.').is_some_and(|(kind, _)| kinds.contains(kind) || kind == "problem");
-    let unused: Vec<_> =
-        keys.iter().filter(|key| !of_kind(key) && !all.contains(&format!("\"{key}\""))).collect();
+    let unused: Vec<_> = keys.iter().filter(|key| !of_kind(key) && !all.contains(&format!("\"{key}\""))).collect();
     assert!(unused.is_empty(), "words that nobody says: {unused:?}");
     for role in Role::ALL {
         assert_ne!(words.name("role", role.as_str()), role.as_str(), "{role} has words");

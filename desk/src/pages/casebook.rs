@@ -51,7 +51,10 @@ struct Shown {
 }
 
 /// `GET /desk/studies/{study}/participants/{participant}`.
-pub(crate) async fn show(visit: Visit, Path((study, participant)): Path<(String, String)>) -> Result<Response, Trouble> {
+pub(crate) async fn show(
+    visit: Visit,
+    Path((study, participant)): Path<(String, String)>,
+) -> Result<Response, Trouble> {
     shown(&visit, &study, &participant, None).await
 }
 

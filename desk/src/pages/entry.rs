@@ -235,7 +235,8 @@ pub(crate) async fn check(
     };
     let listed = |faults: &[Fault]| faults.iter().map(|fault| (named(&fault.pointer), fault.detail.clone())).collect();
     let (mut said, refused): (Vec<_>, _) =
-        match visit.api.post(&path, &json!({"commands": [{"command": command, "if_match": fields.some("tag")}]})).await {
+        match visit.api.post(&path, &json!({"commands": [{"command": command, "if_match": fields.some("tag")}]})).await
+        {
             Ok(answer) => {
                 let Would { warnings, items } = answer.read()?;
                 let mut said: Vec<_> = listed(&warnings);

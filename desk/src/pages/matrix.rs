@@ -50,7 +50,8 @@ pub(crate) async fn show(visit: Visit, Path(study): Path<String>) -> Result<Resp
     let site = visit.asked.text("site").to_owned();
     let path = visit.since(&format!("{base}/matrix?limit={PAGE}{}", only(&visit)));
     let design_path = format!("{base}/design");
-    let (page_of, design) = tokio::try_join!(visit.api.get::<List<Line>>(&path), visit.api.find::<Design>(&design_path))?;
+    let (page_of, design) =
+        tokio::try_join!(visit.api.get::<List<Line>>(&path), visit.api.find::<Design>(&design_path))?;
     let f = visit.frame("matrix").of_study(&study);
     let columns = columns(&design.unwrap_or_default());
     let rows = page_of.items.into_iter().map(|line| row(&f, &study, &columns, line)).collect();

@@ -192,8 +192,10 @@ fn funnel(f: &Frame, total: &Funnel) -> Panel {
         ("funnel.completed", total.completed, "good"),
         ("funnel.withdrawn", total.withdrawn, "bad"),
     ];
-    let bars: Vec<_> =
-        steps.iter().map(|(label, count, class)| Bar { label: f.t(label).into(), parts: vec![(class, *count)] }).collect();
+    let bars: Vec<_> = steps
+        .iter()
+        .map(|(label, count, class)| Bar { label: f.t(label).into(), parts: vec![(class, *count)] })
+        .collect();
     Panel {
         title: "overview.funnel",
         picture: chart::bars(&bars),
@@ -260,8 +262,10 @@ fn ageing(f: &Frame, queries: &Queries) -> Panel {
         ("ages.month", ages.month, "late"),
         ("ages.older", ages.older, "bad"),
     ];
-    let bars: Vec<_> =
-        bands.iter().map(|(label, count, class)| Bar { label: f.t(label).into(), parts: vec![(class, *count)] }).collect();
+    let bars: Vec<_> = bands
+        .iter()
+        .map(|(label, count, class)| Bar { label: f.t(label).into(), parts: vec![(class, *count)] })
+        .collect();
     let mut rows: Vec<_> = bands.iter().map(|(label, count, _)| (f.t(label).to_owned(), vec![*count])).collect();
     for (label, count) in [("query-state.answered", queries.answered), ("query-state.closed", queries.closed)] {
         rows.push((f.t(label).to_owned(), vec![count]));
@@ -281,10 +285,7 @@ fn ageing(f: &Frame, queries: &Queries) -> Panel {
 fn verification(study: &Study, verified: &BySite<Verification>) -> Panel {
     let row = |site: &crate::model::figures::Of<Verification>| {
         let counts = &site.counts;
-        (
-            site_name(study, &site.site),
-            vec![counts.verified, counts.backlog, counts.to_verify_again, counts.required],
-        )
+        (site_name(study, &site.site), vec![counts.verified, counts.backlog, counts.to_verify_again, counts.required])
     };
     let rows: Vec<_> = verified.sites.iter().map(row).collect();
     let bar = |(label, counts): &(String, Vec<u64>)| Bar {
@@ -304,10 +305,7 @@ fn blockers(f: &Frame, ready: &Readiness) -> Panel {
     let named = |(kind, count): (&String, &u64)| (f.name("blocker", kind), *count);
     let mut kinds: Vec<_> = ready.by_kind.iter().map(named).collect();
     kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let mut bars = vec![Bar {
-        label: f.t("overview.ready").into(),
-        parts: vec![("good", ready.ready)],
-    }];
+    let mut bars = vec![Bar { label: f.t("overview.ready").into(), parts: vec![("good", ready.ready)] }];
     bars.extend(kinds.iter().map(|(label, count)| Bar { label: label.clone(), parts: vec![("late", *count)] }));
     let mut rows = vec![(f.t("overview.ready").to_owned(), vec![ready.ready])];
     rows.extend(kinds.into_iter().map(|(label, count)| (label, vec![count])));

@@ -24,14 +24,8 @@ const SCOPES: [&str; 7] = [
     "health.optional",
 ];
 
-const JUSTIFICATIONS: [&str; 6] = [
-    "consent-withdrawn",
-    "no-longer-necessary",
-    "objection",
-    "unlawful-processing",
-    "legal-obligation",
-    "childs-data",
-];
+const JUSTIFICATIONS: [&str; 6] =
+    ["consent-withdrawn", "no-longer-necessary", "objection", "unlawful-processing", "legal-obligation", "childs-data"];
 
 const GROUNDS: [&str; 4] = ["accuracy-contested", "unlawful-processing", "legal-claims", "objection-pending"];
 

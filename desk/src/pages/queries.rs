@@ -46,8 +46,7 @@ async fn shown(visit: &Visit, study: &str, refused: Option<Refused>) -> Result<R
     let only: String = ["state", "site", "participant", "cursor"].into_iter().filter_map(part).collect();
     let path = visit.since(&format!("{base}/queries?limit={PAGE}{only}"));
     let design = format!("{base}/design");
-    let (list, design) =
-        tokio::try_join!(visit.api.get::<List<Query>>(&path), visit.api.find::<Design>(&design))?;
+    let (list, design) = tokio::try_join!(visit.api.get::<List<Query>>(&path), visit.api.find::<Design>(&design))?;
     let (design, language) = (design.unwrap_or_default(), visit.words.language);
     let asked = |query: Query| {
         let place = &query.place;

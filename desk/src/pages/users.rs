@@ -47,7 +47,8 @@ async fn shown(visit: &Visit, made: Option<Made>, refused: Option<Refused>) -> R
     let roles = super::door::roles();
     let mut users: Vec<User> = items.into_iter().filter(|user| user.kind == "user").collect();
     users.sort_by_key(|user| (!user.opened, user.name.as_ref().map(Shown::text)));
-    let shown = Page { f: visit.frame("users").but(refused), users, roles, made, opens: format!("{}/join#", visit.origin) };
+    let shown =
+        Page { f: visit.frame("users").but(refused), users, roles, made, opens: format!("{}/join#", visit.origin) };
     Ok(page(&shown.f, &shown))
 }
 
