@@ -15,6 +15,7 @@ use crate::exports::Exports;
 use crate::governing::GoverningCache;
 use crate::numbers::NumberKeys;
 use crate::states::States;
+use crate::turns::Turns;
 
 /// How often what is kept in memory is gone through.
 const SWEPT_EVERY: Duration = Duration::from_secs(1);
@@ -27,6 +28,7 @@ pub struct Commands {
     pub(crate) erasures: ErasureTrigger,
     pub(crate) governing: GoverningCache,
     pub(crate) states: States,
+    pub(crate) turns: Turns,
     pub(crate) numbers: NumberKeys,
     pub(crate) reauthentication: Arc<dyn Reauthentication>,
     pub(crate) exports: Exports,
@@ -61,9 +63,9 @@ impl Commands {
         erasures: ErasureTrigger,
         reauthentication: Arc<dyn Reauthentication>,
     ) -> Arc<Self> {
-        let (governing, states) = (GoverningCache::default(), States::default());
+        let (governing, states, turns) = (GoverningCache::default(), States::default(), Turns::default());
         let (numbers, exports) = (NumberKeys::default(), Exports::default());
-        Arc::new(Self { tenants, clock, dice, erasures, governing, states, numbers, reauthentication, exports })
+        Arc::new(Self { tenants, clock, dice, erasures, governing, states, turns, numbers, reauthentication, exports })
     }
 
     /// Drops what is kept open in memory and not vouched for any more, again and again, for ever.

@@ -16,7 +16,8 @@ use tracing::{Instrument, Level};
 use crate::commands::Commands;
 use crate::governing::{self, Folded};
 use crate::refusal::{Answer, Refusal};
-use crate::states::Known;
+use crate::states::{Known, weigh};
+use crate::turns::TooMany;
 
 /// How often a command is decided anew because others wrote to its stream.
 const ATTEMPTS_MAX: u32 = 12;
@@ -108,6 +109,11 @@ impl Commands {
         }
         self.check_environment(tenant, stream, &name, &request.principal).await?;
         let work = Work::<D> { tenant, stream, command, request, digest: digest(stream, command) };
+        // A kept state is with one command at a time: another one would read the whole stream, and then conflict.
+        let _turn = match D::KEPT {
+            true => Some(self.turns.wait(stream).await.map_err(|TooMany| Refusal::Contended)?),
+            false => None,
+        };
         for attempt in 0..ATTEMPTS_MAX {
             match self.attempt(&work, attempt).await {
                 Err(Refusal::Contended) => tokio::time::sleep(self.pause(attempt)).await,
@@ -191,10 +197,10 @@ impl Commands {
         let guarded = D::GUARDED || ground.known.tail.revision == Revision::NONE;
         let guard = D::governed_by(stream).filter(|_| guarded).map(|stream| (stream, ground.governing.tail));
         let draft = work.draft(&facts, ground.known.tail, guard, now);
-        let events = if D::KEPT { draft.events.clone() } else { Vec::new() };
+        let bytes = if D::KEPT { weigh(&draft.events) } else { 0 };
         let receipt = tenant.journal.append(draft).await?;
         let done = work.appended(&mut ground.known.state, &facts, &receipt, now);
-        ground.known.goes_on(receipt.tail, &receipt.position, request.command, &events);
+        ground.known.goes_on(receipt.tail, &receipt.position, request.command, bytes);
         match D::refusal(&facts) {
             Some(refused) => Err(Refusal::Rejected(Answer::of(&refused))),
             None => Ok(done),
@@ -365,7 +371,7 @@ impl<D: Decider> Work<'_, D> {
 }
 
 fn open_event<F: Fact>(fact: &F) -> OpenEvent {
-    OpenEvent { kind: EventType { name: fact.name().to_owned(), version: fact.version() }, body: fact.write() }
+    OpenEvent { kind: EventType { name: fact.name().to_owned(), version: fact.version() }, body: fact.write().into() }
 }
 
 /// SHA-256 over the stream and the command as JSON with the fields in declared order.

@@ -26,6 +26,7 @@ mod rehearse;
 mod states;
 #[cfg(test)]
 mod testing;
+mod turns;
 mod values;
 
 pub use commands::Commands;

@@ -54,18 +54,23 @@ impl<D: Decider> Known<D> {
     pub(crate) fn take_in(&mut self, commits: &[Commit]) -> Result<(), Malformed> {
         for commit in commits {
             self.state.apply(commit)?;
-            self.goes_on(commit.tail(), &commit.position, commit.header.command, &commit.events);
+            self.goes_on(commit.tail(), &commit.position, commit.header.command, weigh(&commit.events));
         }
         Ok(())
     }
 
-    /// Takes note of a commit that the state has taken in.
-    pub(crate) fn goes_on(&mut self, tail: Tail, position: &Position, command: CommandId, events: &[OpenEvent]) {
+    /// Takes note of a commit that the state has taken in, and which takes about so much in memory.
+    pub(crate) fn goes_on(&mut self, tail: Tail, position: &Position, command: CommandId, bytes: usize) {
         self.tail = tail;
         self.position = Some(position.clone());
         self.commands.push(command);
-        self.bytes += size_of::<CommandId>() + events.iter().map(|event| weight(&event.body)).sum::<usize>();
+        self.bytes += size_of::<CommandId>() + bytes;
     }
+}
+
+/// About how much events take in a state.
+pub(crate) fn weigh(events: &[OpenEvent]) -> usize {
+    events.iter().map(|event| weight(&event.body)).sum()
 }
 
 /// About how much what a body says takes in a state: its fields lie in maps, so each has a node and a key there.

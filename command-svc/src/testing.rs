@@ -301,14 +301,14 @@ impl State {
         }
         erased.iter().for_each(|section| drop(opened.remove(section)));
         let digest_lives = stored.values.keys().next().is_none_or(|first| !erased.contains(first));
-        let mut bodies: Vec<_> = stored.structure.iter().map(|event| event.body.clone()).collect();
+        let mut bodies: Vec<_> = stored.structure.iter().map(|event| event.body.to_value()).collect();
         body::join(&mut bodies, &mut opened);
         let kinds = stored.structure.iter().map(|event| event.kind.clone());
         Commit {
             header: stored.header.clone(),
             hash: stored.hash,
             position: stored.position.clone(),
-            events: kinds.zip(bodies).map(|(kind, body)| OpenEvent { kind, body }).collect(),
+            events: kinds.zip(bodies).map(|(kind, body)| OpenEvent { kind, body: body.into() }).collect(),
             body_digest: digest_lives.then_some(stored.body_digest),
             erased,
             traceparent: None,
@@ -332,9 +332,9 @@ impl State {
             return Err(AppendError::Conflict);
         }
         let mut structure = draft.events;
-        let mut bodies: Vec<_> = structure.iter().map(|event| event.body.clone()).collect();
+        let mut bodies: Vec<_> = structure.iter().map(|event| event.body.to_value()).collect();
         let values = body::split(&mut bodies);
-        structure.iter_mut().zip(bodies).for_each(|(event, body)| event.body = body);
+        structure.iter_mut().zip(bodies).for_each(|(event, body)| event.body = body.into());
         for (scope, part) in values.keys() {
             let person = draft.stream.data_subject().expect("values are a person's");
             let key = (person, *scope, part.clone());

@@ -33,7 +33,7 @@ use crate::scope::{DesignScoped, Erasable, Part, Personal, Scope, ScopeTag};
 
 mod stored;
 
-pub use stored::{Parts, RawValue, Reading};
+pub use stored::{OpenedCell, OpenedCells, Parts, RawValue, Reading, WrittenCells, Writing};
 
 /// The JSON key under which a personal value stands in an open body.
 pub const PERSONAL: &str = "$personal";
@@ -80,7 +80,9 @@ pub trait Field: Sized {
     fn write(&self) -> Value;
     /// The inverse of [`Field::write`]; total on erased values.
     fn read(value: &Value) -> Result<Self, Malformed>;
-    /// The same from the text of a stored body, whose values stand apart.
+    /// The field as text; its values go apart.
+    fn write_stored(&self, writing: &mut Writing);
+    /// Reads such a text, or that of a stored body, whose values stand apart as well.
     fn read_stored(text: &RawValue, reading: &mut Reading<'_>) -> Result<Self, Malformed>;
     /// Reports each personal place below `path` with its scope.
     fn describe(path: &str, report: &mut dyn FnMut(&str, &'static str));
@@ -102,6 +104,9 @@ impl<T: Structural + Serialize + DeserializeOwned> Field for T {
     }
     fn read(value: &Value) -> Result<Self, Malformed> {
         T::deserialize(value).map_err(|_| Malformed::at("value"))
+    }
+    fn write_stored(&self, writing: &mut Writing) {
+        writing.structure(self);
     }
     fn read_stored(text: &RawValue, _: &mut Reading<'_>) -> Result<Self, Malformed> {
         stored::structure(text)
@@ -142,6 +147,9 @@ impl<T: Serialize + DeserializeOwned, S: ScopeTag> Field for Personal<T, S> {
         let (scope, part, value) = read_personal(value)?;
         if scope == S::SCOPE { Ok(Self::in_part(part, value)) } else { Err(Malformed::at("scope")) }
     }
+    fn write_stored(&self, writing: &mut Writing) {
+        writing.personal(S::SCOPE, &self.part, &self.value);
+    }
     fn read_stored(text: &RawValue, reading: &mut Reading<'_>) -> Result<Self, Malformed> {
         let (scope, part, value) = stored::personal(text, reading)?;
         if scope == S::SCOPE { Ok(Self::in_part(part, value)) } else { Err(Malformed::at("scope")) }
@@ -159,6 +167,9 @@ impl<T: Serialize + DeserializeOwned> Field for DesignScoped<T> {
         let (scope, part, value) = read_personal(value)?;
         Ok(Self { scope, part, value })
     }
+    fn write_stored(&self, writing: &mut Writing) {
+        writing.personal(self.scope, &self.part, &self.value);
+    }
     fn read_stored(text: &RawValue, reading: &mut Reading<'_>) -> Result<Self, Malformed> {
         let (scope, part, value) = stored::personal(text, reading)?;
         Ok(Self { scope, part, value })
@@ -175,6 +186,12 @@ impl<T: Field> Field for Option<T> {
     fn read(value: &Value) -> Result<Self, Malformed> {
         if value.is_null() { Ok(None) } else { T::read(value).map(Some) }
     }
+    fn write_stored(&self, writing: &mut Writing) {
+        match self {
+            Some(field) => field.write_stored(writing),
+            None => writing.null(),
+        }
+    }
     fn read_stored(text: &RawValue, reading: &mut Reading<'_>) -> Result<Self, Malformed> {
         if text.get() == "null" { Ok(None) } else { T::read_stored(text, reading).map(Some) }
     }
@@ -190,10 +207,11 @@ impl<T: Field> Field for Vec<T> {
     fn read(value: &Value) -> Result<Self, Malformed> {
         value.as_array().ok_or_else(|| Malformed::at("list"))?.iter().map(T::read).collect()
     }
+    fn write_stored(&self, writing: &mut Writing) {
+        writing.list(self.iter(), |field, writing| field.write_stored(writing));
+    }
     fn read_stored(text: &RawValue, reading: &mut Reading<'_>) -> Result<Self, Malformed> {
-        let one = |(n, text): (usize, &RawValue)| {
-            reading.within(n.to_string().as_str(), |reading| T::read_stored(text, reading))
-        };
+        let one = |(n, text): (usize, &RawValue)| reading.within(n, |reading| T::read_stored(text, reading));
         stored::list(text)?.into_iter().enumerate().map(one).collect()
     }
     fn describe(path: &str, report: &mut dyn FnMut(&str, &'static str)) {
@@ -215,6 +233,13 @@ pub trait Fact: Sized + Clone + PartialEq + std::fmt::Debug + Send + Sync + 'sta
     fn write(&self) -> Value;
     /// Reads an open body of today's version (older ones went through [`crate::upcast`]).
     fn read(name: &str, version: u32, body: &Value) -> Result<Self, Malformed>;
+    /// The same from the text of a stored body, whose values stand apart.
+    fn read_stored(
+        name: &str,
+        version: u32,
+        text: &RawValue,
+        reading: &mut Reading<'_>,
+    ) -> Result<Self, Malformed>;
     /// The rows of the data map for this aggregate.
     fn data_map() -> Vec<DataMapRow>;
 }
@@ -236,6 +261,13 @@ macro_rules! fields {
             fn read(value: &serde_json::Value) -> Result<Self, $crate::field::Malformed> {
                 Ok(Self { $($field: $crate::field::Field::read(value.get(stringify!($field)).unwrap_or(&serde_json::Value::Null))
                     .map_err(|fault: $crate::field::Malformed| fault.within(stringify!($field)))?),* })
+            }
+            fn write_stored(&self, writing: &mut $crate::field::Writing) {
+                writing.object(|writing| {
+                    $(writing.field(concat!("\"", stringify!($field), "\":"), |writing| {
+                        $crate::field::Field::write_stored(&self.$field, writing);
+                    });)*
+                });
             }
             fn read_stored(
                 text: &$crate::field::RawValue,
@@ -292,6 +324,21 @@ macro_rules! facts {
                         $field: $crate::field::Field::read(body.get(stringify!($field)).unwrap_or(&serde_json::Value::Null))
                             .map_err(|fault: $crate::field::Malformed| fault.within(stringify!($field)))?
                     ),* }),)+
+                    _ => Err($crate::field::Malformed::at(format!("event type {name} version {version}"))),
+                }
+            }
+
+            fn read_stored(
+                name: &str,
+                version: u32,
+                text: &$crate::field::RawValue,
+                reading: &mut $crate::field::Reading<'_>,
+            ) -> Result<Self, $crate::field::Malformed> {
+                let parts = $crate::field::Parts::of(text)?;
+                // A group of facts without a field reads nothing.
+                let _ = &reading;
+                match (name, version) {
+                    $(($stored, $version) => Ok(Self::$variant { $($field: parts.read(stringify!($field), reading)?),* }),)+
                     _ => Err($crate::field::Malformed::at(format!("event type {name} version {version}"))),
                 }
             }

@@ -8,13 +8,13 @@ use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::field::{Fact, Malformed};
 use crate::ids::{CommandId, CorrelationId, Environment, InvalidId, OrganisationId, StudyId, TenantId, UserId};
+use crate::open_body::Body;
 use crate::permit::Role;
 use crate::scope::{Part, Scope};
 
@@ -334,7 +334,7 @@ pub struct OpenEvent {
     /// Type and version as stored.
     pub kind: EventType,
     /// The open body (see [`crate::body`]).
-    pub body: Value,
+    pub body: Body,
 }
 
 /// SHA-256 over the command's canonical bytes, to tell a retry from another body under the same id.
@@ -364,11 +364,24 @@ pub struct Commit {
 /// The facts of a commit, once they are decoded, for all who read it together. Kept only where that was asked for: what
 /// keeps commits for long has no use for them twice.
 #[derive(Clone, Default)]
-pub struct Decoded(Option<Arc<OnceLock<Box<dyn Any + Send + Sync>>>>);
+pub struct Decoded(Option<Arc<OnceLock<Arc<dyn Any + Send + Sync>>>>);
 
 impl fmt::Debug for Decoded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "kept" } else { "not kept" })
+    }
+}
+
+impl Decoded {
+    /// Facts that were decoded when the commit was opened.
+    pub(crate) fn of<F: Fact>(facts: Vec<F>) -> Self {
+        let facts: Arc<dyn Any + Send + Sync> = Arc::new(facts);
+        Self(Some(Arc::new(OnceLock::from(facts))))
+    }
+
+    /// They, if they were kept.
+    pub(crate) fn facts<F: Fact>(&self) -> Option<Arc<Vec<F>>> {
+        Arc::clone(self.0.as_ref()?.get()?).downcast().ok()
     }
 }
 
@@ -385,15 +398,23 @@ impl Commit {
 
     /// Decodes the events of an aggregate, each upcast to today's shape.
     pub fn facts<F: Fact>(&self) -> Result<Vec<F>, Malformed> {
-        let Some(kept) = &self.decoded.0 else {
-            return self.decode();
-        };
-        if let Some(facts) = kept.get().and_then(|kept| kept.downcast_ref::<Vec<F>>()) {
-            return Ok(facts.clone());
+        match &self.decoded.0 {
+            Some(_) => self.shared_facts().map(|facts| facts.to_vec()),
+            None => self.decode(),
         }
-        let facts: Vec<F> = self.decode()?;
+    }
+
+    /// The same for whoever only looks at them: decoded once for all who read the commit, if that is kept.
+    pub fn shared_facts<F: Fact>(&self) -> Result<Arc<Vec<F>>, Malformed> {
+        let Some(kept) = &self.decoded.0 else {
+            return self.decode().map(Arc::new);
+        };
+        if let Some(facts) = self.decoded.facts() {
+            return Ok(facts);
+        }
+        let facts: Arc<Vec<F>> = Arc::new(self.decode()?);
         // If somebody else was quicker, that is kept: it is the same.
-        let _ = kept.set(Box::new(facts.clone()));
+        let _ = kept.set(facts.clone());
         Ok(facts)
     }
 

@@ -315,8 +315,23 @@ pub trait ReadStore: Send + Sync {
     /// Applies all changes to one table, or none.
     fn apply(&self, table: &str, changes: &[Change]) -> Result<(), Failure>;
 
+    /// The same for several tables, one after the other; a store that can does it in one step.
+    fn apply_all(&self, tables: &[(String, Vec<Change>)]) -> Result<(), Failure> {
+        tables.iter().try_for_each(|(table, changes)| self.apply(table, changes))
+    }
+
     /// Removes a table with all its rows.
     fn drop_table(&self, table: &str) -> Result<(), Failure>;
+
+    /// Whether a failure of its disk closed it. It gives and takes nothing then, until it is opened again.
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    /// Opens it again, if a failure closed it. What was applied last may be gone, as after a crash.
+    fn open_again(&self) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// A key with its bytes.

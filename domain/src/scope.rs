@@ -3,6 +3,7 @@
 //! [`Personal`] and [`DesignScoped`] do not implement `Serialize`: the only way out of the process is
 //! [`crate::field::Field`], which marks the value for sealing.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
@@ -106,21 +107,24 @@ pub trait ScopeTag: 'static {
     const SCOPE: Scope;
 }
 
+/// The part that is the whole scope. Nearly every value has it: it takes no memory of its own.
+const ALL: &str = "all";
+
 /// What of a scope one key covers: all of it, or one value that can be redacted alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String)]
-pub struct Part(String);
+pub struct Part(Cow<'static, str>);
 
 impl Part {
     /// The whole scope.
     pub fn all() -> Self {
-        Self("all".to_owned())
+        Self(Cow::Borrowed(ALL))
     }
 
     /// The `n`th value of its own in what `command` wrote. Unique, because command ids are.
     pub fn of_command(command: crate::ids::CommandId, n: usize) -> Self {
-        Self(format!("{}-{n}", command.0.simple()))
+        Self(Cow::Owned(format!("{}-{n}", command.0.simple())))
     }
 
     /// The part's name, as stored.
@@ -141,13 +145,16 @@ impl TryFrom<String> for Part {
         let good = !text.is_empty()
             && text.len() <= 64
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if good { Ok(Self(text)) } else { Err(InvalidId { kind: "part", rule: "1 to 64 of a-z, 0-9 and -" }) }
+        if text == ALL {
+            return Ok(Self::all());
+        }
+        if good { Ok(Self(Cow::Owned(text))) } else { Err(InvalidId { kind: "part", rule: "1 to 64 of a-z, 0-9 and -" }) }
     }
 }
 
 impl From<Part> for String {
     fn from(part: Part) -> String {
-        part.0
+        part.0.into_owned()
     }
 }
 

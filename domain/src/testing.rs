@@ -146,7 +146,7 @@ pub(crate) fn commit<F: Fact>(stream: StreamId, revision: u64, facts: &[F]) -> C
         header,
         hash: CommitHash::default(),
         position: Position { study: None, incarnation: 1, sequence: revision },
-        events: facts.iter().map(|fact| OpenEvent { kind: kind(fact), body: fact.write() }).collect(),
+        events: facts.iter().map(|fact| OpenEvent { kind: kind(fact), body: fact.write().into() }).collect(),
         body_digest: None,
         erased: Default::default(),
         traceparent: None,

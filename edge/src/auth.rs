@@ -124,7 +124,7 @@ fn set_cookie(secret: &str, tls: bool, seconds: u64) -> HeaderValue {
 }
 
 /// The session that a browser sends.
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+pub fn cookie(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let mut ours = pairs.filter(|(name, _)| *name == COOKIE_TLS || *name == COOKIE).map(|(_, secret)| secret);

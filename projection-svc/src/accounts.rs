@@ -92,7 +92,7 @@ pub struct Accounts;
 
 impl Projection for Accounts {
     const NAME: &'static str = "accounts";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Row = Kept;
 
     fn takes(aggregate: Aggregate) -> bool {

@@ -4,6 +4,8 @@
 //! An entry does not repeat the value that was there before: it names the entry that wrote it. So a value is sealed
 //! once, erasing or redacting it reaches the old and the new side alike, and an entry is never written again.
 //!
+//! The entries of a commit are one row: they were written together, by one person, at one time, and share their cells.
+//!
 //! Facts that are not about a field are shown as they stand in the journal, so a new kind of event appears here
 //! without a line of code.
 //!
@@ -18,6 +20,7 @@ pub use read::{AuditEntry, page};
 pub use study::{Cast, Filter, StudyEntry, StudyTrail, TrailPosition, kinds};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use domain::history::{Aggregate, Commit, DataSubject};
 use domain::ids::StudyId;
@@ -35,25 +38,6 @@ use crate::row::{Act, Named, RowKey, kinds};
 
 // --- row
 
-/// What an entry is about. Structure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subject {
-    /// Which stream of the participant says so.
-    pub aggregate: Aggregate,
-    /// The event's stored name.
-    pub event: String,
-    /// What was done.
-    pub action: Action,
-    /// The form, of an item.
-    pub form: Option<FormKey>,
-    /// The item.
-    pub item: Option<ItemKey>,
-    /// The field of an identity.
-    pub field: Option<String>,
-    /// The rest of the fact; of an item, why it has no value, that it was computed, and what else than a person entered it.
-    pub details: Value,
-}
-
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -69,10 +53,14 @@ pub enum Action {
     Recorded,
 }
 
-/// The entry that wrote a field last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The `n`-th entry, from 0, of the commit at this position: the one that wrote a field last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EntryId(pub u64, pub u32);
+
+/// Which entry wrote each field of one form (or the identity) last.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct EntryId(pub String);
+pub struct Last(BTreeMap<String, EntryId>);
 
 /// One commit of the study, where it stands in the journal stream: who, when, about whom, and how many entries it made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,34 +77,87 @@ pub struct CommitRow {
     pub act: Act,
 }
 
-structural!(Subject, EntryId, CommitRow);
+structural!(About, EntryId, Last, CommitRow);
+
+/// What all entries of a commit share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// Which stream of the participant says so.
+    pub aggregate: Aggregate,
+    /// Who and when.
+    pub act: Act,
+}
+
+domain::fields! {
+    /// The entries of one commit.
+    pub struct EntriesRow {
+        /// What they share.
+        pub about: About,
+        /// Fact by fact.
+        pub facts: Vec<FactRow>,
+    }
+}
+
+domain::fields! {
+    /// The entries that one fact makes: one for each field that it is about, or one.
+    pub struct FactRow {
+        /// The event's stored name.
+        pub event: EventName,
+        /// The form, of items.
+        pub form: Option<FormKey>,
+        /// Them.
+        pub entries: Vec<EntryRow>,
+    }
+}
 
 domain::fields! {
     /// One entry.
     pub struct EntryRow {
-        /// What it is about.
-        pub subject: Subject,
-        /// Who and when.
-        pub act: Act,
+        /// What was done.
+        pub action: Action,
+        /// The item.
+        pub item: Option<ItemKey>,
+        /// The field of an identity.
+        pub field: Option<FieldName>,
+        /// The rest of the fact; of an item, why it has no value, that it was computed, and what else than a person entered
+        /// it.
+        pub details: Details,
         /// The value that the field got; none: cleared, or not about a field.
         pub value: Option<DesignScoped<Value>>,
         /// The entry that wrote the field before.
         pub previous: Option<EntryId>,
         /// Why it was changed.
         pub reason: Option<Personal<String, tag::HealthFreeText>>,
-        /// The personal places of a fact that is not about a field, by their path in it.
-        pub values: Named<DesignScoped<Value>>,
+        /// The personal places of a fact that is not about a field, by their path in it; none if there are none.
+        pub values: Option<Named<DesignScoped<Value>>>,
     }
 }
+
+/// An event's stored name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventName(pub String);
+
+/// The name of a detail of an identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FieldName(pub String);
+
+/// What of a fact is structure.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Details(pub Value);
+
+structural!(Action, EventName, FieldName, Details);
 
 kinds! {
     /// What the table holds.
     #[expect(clippy::large_enum_variant, reason = "rows are handled one by one, never in arrays")]
     pub enum AuditRow {
-        /// An entry.
-        "entry" Entry(EntryRow),
-        /// Which entry wrote each field of one form (or the identity) last.
-        "last" Last(Named<EntryId>),
+        /// The entries of a commit.
+        "entries" Entries(EntriesRow),
+        /// Which entries wrote the fields of a form last.
+        "last" Last(Last),
         /// What one commit holds, by its position.
         "commit" Commit(CommitRow),
     }
@@ -130,7 +171,7 @@ pub struct Audit;
 
 impl Projection for Audit {
     const NAME: &'static str = "audit";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
     type Row = AuditRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -144,24 +185,28 @@ impl Projection for Audit {
             return Ok(());
         };
         let person = stream.data_subject();
+        let sequence = commit.position.sequence;
+        let mut made = entry::of_commit(commit)?;
         let mut last = LastEntries::default();
-        let entries = entry::of_commit(commit)?;
+        let mut n = 0;
+        for fact in &mut made.facts {
+            for entry in &mut fact.entries {
+                if let (Some((group, field)), Some(person)) = (entry.field_path(fact.form.as_ref()), person) {
+                    let key = RowKey::about(Some(study), person, format!("last/{group}"));
+                    entry.follow(last.replace(rows, key, field, EntryId(sequence, n))?);
+                }
+                n += 1;
+            }
+        }
         let row = CommitRow {
             person,
             aggregate: stream.aggregate,
             events: commit.events.iter().map(|event| event.kind.name.clone()).collect(),
-            entries: u32::try_from(entries.len()).unwrap_or(u32::MAX),
-            act: entry::act_of(commit),
+            entries: n,
+            act: made.about.act.clone(),
         };
-        rows.put(commit_key(study, commit.position.sequence), AuditRow::Commit(row));
-        for (n, mut entry) in entries.into_iter().enumerate() {
-            let id = EntryId::of(commit.position.sequence, n);
-            if let (Some((group, field)), Some(person)) = (entry.subject.field_path(), person) {
-                let key = RowKey::about(Some(study), person, format!("last/{group}"));
-                entry.follow(last.replace(rows, key, field, id.clone())?);
-            }
-            rows.put(entry_key(study, person, &id), AuditRow::Entry(entry));
-        }
+        rows.put(commit_key(study, sequence), AuditRow::Commit(row));
+        rows.put(entries_key(study, person, sequence), AuditRow::Entries(made));
         last.write(rows);
         Ok(())
     }
@@ -170,24 +215,24 @@ impl Projection for Audit {
 const ENTRIES: &str = "entry/";
 const COMMITS: &str = "at/";
 
-fn entry_key(study: &StudyId, person: Option<DataSubject>, id: &EntryId) -> RowKey {
-    RowKey { study: Some(study.clone()), person, rest: format!("{ENTRIES}{}", id.0) }
+fn entries_key(study: &StudyId, person: Option<DataSubject>, sequence: u64) -> RowKey {
+    RowKey { study: Some(study.clone()), person, rest: format!("{ENTRIES}{sequence:020}") }
 }
 
 fn commit_key(study: &StudyId, sequence: u64) -> RowKey {
     RowKey::plain(Some(study), format!("{COMMITS}{sequence:020}"))
 }
 
-impl EntryId {
-    /// The `n`-th entry, from 0, of the commit at this position.
-    fn of(sequence: u64, n: usize) -> Self {
-        Self(format!("{sequence:020}/{n:06}"))
+/// The id as it is shown: later ones come after.
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:020}/{:06}", self.0, self.1)
     }
 }
 
 /// Which entries wrote the fields that a commit touches last. One commit may touch many fields of one form.
 #[derive(Default)]
-struct LastEntries(BTreeMap<RowKey, Named<EntryId>>);
+struct LastEntries(BTreeMap<RowKey, Last>);
 
 impl LastEntries {
     /// Notes `id` as the last entry of a field. Returns the one before.
@@ -201,7 +246,7 @@ impl LastEntries {
         if !self.0.contains_key(&key) {
             let last = match rows.get(&key)? {
                 Some(AuditRow::Last(last)) => last.clone(),
-                Some(AuditRow::Entry(_) | AuditRow::Commit(_)) | None => Named::default(),
+                Some(AuditRow::Entries(_) | AuditRow::Commit(_)) | None => Last::default(),
             };
             self.0.insert(key.clone(), last);
         }
@@ -216,7 +261,7 @@ impl LastEntries {
 impl EntryRow {
     /// Links the entry to the one that wrote its field before, and says what that makes of it.
     fn follow(&mut self, previous: Option<EntryId>) {
-        self.subject.action = match (&previous, &self.value) {
+        self.action = match (&previous, &self.value) {
             // Said not to be done from the beginning: nothing was there to clear.
             (None, None) => Action::Entered,
             (Some(_), None) => Action::Cleared,
@@ -225,23 +270,22 @@ impl EntryRow {
         };
         self.previous = previous;
     }
-}
-
-impl Subject {
-    /// Who drafted the query whose words stand here, if it was opened as a draft. Once it is put to the site, the site
-    /// reads them with the query.
-    fn draft_by(&self) -> Option<Role> {
-        let candidate = self.event == "query-opened" && self.details["candidate"] == true;
-        candidate.then(|| self.details["by"].as_str()?.parse().ok()).flatten()
-    }
 
     /// The form (or the identity) that the field belongs to, and the field in it; none of a fact about no field.
-    fn field_path(&self) -> Option<(String, String)> {
-        match (&self.form, &self.item, &self.field) {
+    fn field_path(&self, form: Option<&FormKey>) -> Option<(String, String)> {
+        match (form, &self.item, &self.field) {
             (Some(form), Some(item), _) => Some((form_path(form), item_path(item))),
-            (_, _, Some(field)) => Some(("identity".to_owned(), field.clone())),
+            (_, _, Some(field)) => Some(("identity".to_owned(), field.0.clone())),
             _ => None,
         }
+    }
+
+    /// Who drafted the query whose words stand here, if it was opened as a draft. Once it is put to the site, the site
+    /// reads them with the query.
+    fn draft_by(&self, event: &EventName) -> Option<Role> {
+        let Details(details) = &self.details;
+        let candidate = event.0 == "query-opened" && details["candidate"] == true;
+        candidate.then(|| details["by"].as_str()?.parse().ok()).flatten()
     }
 }
 

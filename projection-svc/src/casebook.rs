@@ -1,6 +1,6 @@
 //! The casebook: every current value of one participant, visit by visit and form by form, sealed at rest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::Day;
 use domain::design::ItemValue;
@@ -35,10 +35,17 @@ domain::fields! {
         pub removed: bool,
         /// The groups of reviewers who have looked at it as it stands.
         pub reviewed: Vec<Label>,
+        /// Who saved its values and when, each act once: those of a form mostly come together.
+        pub acts: Acts,
         /// Its values, by group, repeat and item.
         pub items: Named<ItemRow>,
     }
 }
+
+/// Acts by their revision: a commit has one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Acts(BTreeMap<Revision, Act>);
 
 domain::fields! {
     /// One value.
@@ -55,8 +62,8 @@ domain::fields! {
         pub source: Source,
         /// It agrees with its source.
         pub verified: bool,
-        /// Who saved it and when.
-        pub act: Act,
+        /// The revision that saved it: who and when is among the form's acts.
+        pub act: Tag,
     }
 }
 
@@ -111,7 +118,7 @@ pub struct HeldPlace {
     pub held: Held,
 }
 
-domain::structural!(HeldPlace);
+domain::structural!(HeldPlace, Acts);
 
 kinds! {
     /// What the table holds.
@@ -136,7 +143,7 @@ pub struct Casebooks;
 
 impl Projection for Casebooks {
     const NAME: &'static str = "casebook";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     type Row = CasebookRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -149,14 +156,16 @@ impl Projection for Casebooks {
             return Ok(());
         };
         let key = |path: String| RowKey::about(Some(study), person, path);
-        for event in commit.facts::<Event>()? {
+        for event in commit.shared_facts::<Event>()?.iter() {
             match event {
                 Event::VisitStarted { visit, on, reason } => {
-                    let row = VisitRow { visit, on: Some(on), reason, act: Act::of(commit) };
+                    let (visit, on, reason) = (visit.clone(), Some(on.clone()), reason.clone());
+                    let row = VisitRow { visit, on, reason, act: Act::of(commit) };
                     rows.put(key(visit_path(&row.visit)), CasebookRow::Visit(row));
                 }
                 Event::VisitMissed { visit, reason } => {
-                    let row = VisitRow { visit, on: None, reason: Some(reason), act: Act::of(commit) };
+                    let (visit, reason) = (visit.clone(), Some(reason.clone()));
+                    let row = VisitRow { visit, on: None, reason, act: Act::of(commit) };
                     rows.put(key(visit_path(&row.visit)), CasebookRow::Visit(row));
                 }
                 Event::Frozen { place, .. } => hold(rows, key(HELD.into()), place, Some(Held::Frozen))?,
@@ -165,24 +174,26 @@ impl Projection for Casebooks {
                     hold(rows, key(HELD.into()), place, None)?;
                 }
                 Event::Signed { signature, place, meaning, forms, printed_name, .. } => {
-                    let forms = forms.into_iter().map(|signed| signed.form).collect();
+                    let forms = forms.iter().map(|signed| signed.form.clone()).collect();
+                    let (signature, place, printed_name) = (signature.clone(), place.clone(), printed_name.clone());
+                    let meaning = *meaning;
                     let (act, dropped) = (Act::of(commit), None);
                     let row = SignatureRow { signature, place, meaning, printed_name, forms, act, dropped };
                     rows.put(key(signature_path(&row.signature)), CasebookRow::Signature(row));
                 }
                 Event::SignatureDropped { signature, .. } => {
-                    let key = key(signature_path(&signature));
+                    let key = key(signature_path(signature));
                     if let Some(CasebookRow::Signature(mut row)) = rows.get(&key)?.cloned() {
                         row.dropped.get_or_insert_with(|| Act::of(commit));
                         rows.put(key, CasebookRow::Signature(row));
                     }
                 }
                 event => {
-                    if let Some(form) = form_of(&event).cloned() {
-                        let key = key(form_path(&form));
+                    if let Some(form) = form_of(event) {
+                        let key = key(form_path(form));
                         let row = match rows.get(&key)?.cloned() {
                             Some(CasebookRow::Form(row)) => row,
-                            Some(_) | None => empty(form),
+                            Some(_) | None => empty(form.clone()),
                         };
                         rows.put(key, CasebookRow::Form(row.after(event, commit)));
                     }
@@ -201,13 +212,13 @@ fn signature_path(signature: &SignatureId) -> String {
     format!("signed/{signature}/by")
 }
 
-fn hold(rows: &mut Rows<'_, CasebookRow>, key: RowKey, place: Place, held: Option<Held>) -> Result<(), Stop> {
+fn hold(rows: &mut Rows<'_, CasebookRow>, key: RowKey, place: &Place, held: Option<Held>) -> Result<(), Stop> {
     let mut places = match rows.get(&key)?.cloned() {
         Some(CasebookRow::Held(row)) => row.places,
         Some(_) | None => Vec::new(),
     };
-    places.retain(|one| one.place != place);
-    places.extend(held.map(|held| HeldPlace { place, held }));
+    places.retain(|one| one.place != *place);
+    places.extend(held.map(|held| HeldPlace { place: place.clone(), held }));
     rows.put(key, CasebookRow::Held(HeldRow { places }));
     Ok(())
 }
@@ -245,39 +256,46 @@ pub(crate) fn item_path(item: &ItemKey) -> String {
 
 fn empty(form: FormKey) -> FormRow {
     let (completed, removed, reviewed) = (false, false, Vec::new());
-    FormRow { form, tag: Tag(Revision::NONE), completed, removed, reviewed, items: Named::default() }
+    let (acts, items) = (Acts::default(), Named::default());
+    FormRow { form, tag: Tag(Revision::NONE), completed, removed, reviewed, acts, items }
 }
 
 impl FormRow {
-    fn after(mut self, event: Event, commit: &Commit) -> Self {
+    fn after(mut self, event: &Event, commit: &Commit) -> Self {
         match event {
-            Event::ItemsSaved { items, source, .. } => return self.saved(items, source, commit),
+            Event::ItemsSaved { items, source, .. } => return self.saved(items, *source, commit),
             Event::FormCompleted { .. } => self.completed = true,
             Event::FormReopened { .. } => self.completed = false,
             Event::FormRemoved { .. } => self.removed = true,
             Event::FormRestored { .. } => self.removed = false,
-            Event::Verified { items, .. } => self.verify(&items, true),
+            Event::Verified { items, .. } => self.verify(items, true),
             Event::VerificationWithdrawn { items, .. } | Event::VerificationReset { items, .. } => {
-                self.verify(&items, false);
+                self.verify(items, false);
             }
-            Event::Reviewed { group, .. } if !self.reviewed.contains(&group) => self.reviewed.push(group),
+            Event::Reviewed { group, .. } if !self.reviewed.contains(group) => self.reviewed.push(group.clone()),
             Event::ReviewReset { groups, .. } => self.reviewed.retain(|group| !groups.contains(group)),
             _ => {}
         }
         self
     }
 
-    fn saved(mut self, items: Vec<SavedItem>, source: Source, commit: &Commit) -> Self {
+    fn saved(mut self, items: &[SavedItem], source: Source, commit: &Commit) -> Self {
         self.tag = Tag(commit.header.revision);
         for SavedItem { item, value, not_done, computed, .. } in items {
-            let path = item_path(&item);
+            let path = item_path(item);
             // Whether a change ends a verification is a fact of its own.
             let verified = self.items.0.get(&path).is_some_and(|before| before.verified);
             // Whoever entered what it is computed of did not enter it.
-            let source = if computed { Source::System } else { source };
-            let row = ItemRow { item, value, not_done, computed, source, verified, act: Act::of(commit) };
+            let source = if *computed { Source::System } else { source };
+            let (item, value) = (item.clone(), value.clone());
+            let (not_done, computed, act) = (*not_done, *computed, self.tag);
+            let row = ItemRow { item, value, not_done, computed, source, verified, act };
             self.items.0.insert(path, row);
         }
+        self.acts.0.insert(commit.header.revision, Act::of(commit));
+        // Those of values that were all saved again say nothing any more.
+        let items = &self.items.0;
+        self.acts.0.retain(|revision, _| items.values().any(|item| item.act.0 == *revision));
         self
     }
 
@@ -409,7 +427,7 @@ pub async fn show(
     let mut signatures = Vec::new();
     for (_, OpenRow { row, withheld, .. }) in rows {
         match row {
-            CasebookRow::Form(row) => casebook.forms.push(shown(row, &withheld)),
+            CasebookRow::Form(row) => casebook.forms.push(shown(row, &withheld)?),
             CasebookRow::Visit(row) => casebook.visits.push(shown_visit(row, &withheld)),
             CasebookRow::Held(row) => casebook.held = row.places,
             CasebookRow::Signature(row) => signatures.push(shown_signature(row, &withheld)),
@@ -436,14 +454,19 @@ pub async fn form(
 ) -> Result<Option<Form>, Failure> {
     let key = RowKey::about(Some(study), person(*participant), form_path(form));
     Ok(match view::get_visible::<Casebooks>(tenant, &key, visible).await? {
-        Some(OpenRow { row: CasebookRow::Form(row), withheld, .. }) => Some(shown(row, &withheld)),
+        Some(OpenRow { row: CasebookRow::Form(row), withheld, .. }) => Some(shown(row, &withheld)?),
         Some(_) | None => None,
     })
 }
 
-fn shown(row: FormRow, withheld: &BTreeSet<Cell>) -> Form {
-    let FormRow { form, tag, completed, removed, reviewed, items } = row;
-    let item = |row: ItemRow| Item {
+fn shown(row: FormRow, withheld: &BTreeSet<Cell>) -> Result<Form, Failure> {
+    let FormRow { form, tag, completed, removed, reviewed, acts, items } = row;
+    let act_of = |Tag(revision): Tag| {
+        let nobody = || Failure::damaged("a form of the read model casebook", format!("nobody did revision {revision}"));
+        acts.0.get(&revision).cloned().ok_or_else(nobody)
+    };
+    let item = |row: ItemRow| Ok(Item {
+        act: act_of(row.act)?,
         group: row.item.group,
         group_repeat: row.item.group_repeat,
         item: row.item.item,
@@ -453,10 +476,9 @@ fn shown(row: FormRow, withheld: &BTreeSet<Cell>) -> Form {
         computed: row.computed,
         source: row.source,
         verified: row.verified,
-        act: row.act,
-    };
-    let items = items.0.into_values().map(item).collect();
-    Form { form, tag: tag.0, completed, removed, reviewed, items, signatures: Vec::new() }
+    });
+    let items = items.0.into_values().map(item).collect::<Result<_, Failure>>()?;
+    Ok(Form { form, tag: tag.0, completed, removed, reviewed, items, signatures: Vec::new() })
 }
 
 fn shown_signature(row: SignatureRow, withheld: &BTreeSet<Cell>) -> (Vec<FormKey>, FormSignature) {

@@ -4,8 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::body::{self, Sections, Values};
-use domain::field::{Field, Reading};
+use domain::field::{Field, OpenedCell, OpenedCells, Malformed, RawValue, Reading, Writing};
 use domain::port::{CellPlace, Cells, Failure, Opened};
 use domain::scope::{Extent, Part, Scope};
 
@@ -26,8 +25,8 @@ pub struct OpenRow<R> {
     pub withheld: BTreeSet<Cell>,
 }
 
-/// Cells with what is in them, so that one that did not change is not sealed anew.
-pub type SealedCells = BTreeMap<Cell, (Vec<u8>, Values)>;
+/// Cells as they were sealed, each with what is in it, so that one that did not change is not sealed anew.
+pub type SealedCells = BTreeMap<Cell, (Vec<u8>, Vec<u8>)>;
 
 /// Where a row stands: bound into its cells, so that they open nowhere else.
 #[derive(Debug, Clone, Copy)]
@@ -65,10 +64,9 @@ pub async fn open<R: Field>(
     bytes: &[u8],
     wanted: impl Fn(Scope) -> bool,
 ) -> Result<OpenRow<R>, Failure> {
-    let mut sealed = SealedCells::new();
-    let keep =
-        |cell: &Cell, bytes: Vec<u8>, values: &Values| drop(sealed.insert(cell.clone(), (bytes, values.clone())));
-    let (row, withheld) = read(cells, place, bytes, wanted, keep).await?;
+    let (row, withheld, opened, kept) = read(cells, place, bytes, wanted).await?;
+    let plain = opened.into_values().map(OpenedCell::into_plain);
+    let sealed = kept.into_iter().zip(plain).map(|((cell, bytes), plain)| (cell, (bytes, plain))).collect();
     Ok(OpenRow { row, sealed, withheld })
 }
 
@@ -82,30 +80,32 @@ pub async fn show<R: Field>(
     bytes: &[u8],
     wanted: impl Fn(Scope) -> bool,
 ) -> Result<OpenRow<R>, Failure> {
-    let (row, withheld) = read(cells, place, bytes, wanted, |_, _, _| {}).await?;
+    let (row, withheld, ..) = read(cells, place, bytes, wanted).await?;
     Ok(OpenRow { row, sealed: SealedCells::new(), withheld })
 }
+
+/// A row, the cells that were not asked for, and those that were opened, plain and as they are sealed.
+type Read<R> = (R, BTreeSet<Cell>, OpenedCells, BTreeMap<Cell, Vec<u8>>);
 
 async fn read<R: Field>(
     cells: &dyn Cells,
     place: Place<'_>,
     bytes: &[u8],
     wanted: impl Fn(Scope) -> bool,
-    mut opened: impl FnMut(&Cell, Vec<u8>, &Values),
-) -> Result<(R, BTreeSet<Cell>), Failure> {
+) -> Result<Read<R>, Failure> {
     let stored = frame::decode(bytes).map_err(|detail| place.damaged(&detail))?;
-    let (mut sections, mut withheld) = (Sections::new(), BTreeSet::new());
-    for (cell, cell_bytes) in stored.cells {
+    let (mut opened, mut kept, mut withheld) = (OpenedCells::new(), BTreeMap::new(), BTreeSet::new());
+    for (cell, sealed) in stored.cells {
         if !wanted(cell.0) {
             withheld.insert(cell);
-        } else if let Opened::Known(plain) = cells.open(&place.cell(&cell)?, &cell_bytes).await? {
-            let values = serde_json::from_slice(&plain).map_err(|_| place.damaged("a cell holds no values"))?;
-            opened(&cell, cell_bytes, &values);
-            sections.insert(cell, values);
+        } else if let Opened::Known(plain) = cells.open(&place.cell(&cell)?, &sealed).await? {
+            let plain = OpenedCell::of(plain).map_err(|_| place.damaged("a cell holds no values"))?;
+            opened.insert(cell.clone(), plain);
+            kept.insert(cell, sealed);
         }
     }
-    let row = R::read_stored(stored.clear, &mut Reading::of(0, &mut sections));
-    Ok((row.map_err(|fault| place.damaged(&fault.to_string()))?, withheld))
+    let row = R::read_stored(stored.clear, &mut Reading::row(&opened));
+    Ok((row.map_err(|fault| place.damaged(&fault.to_string()))?, withheld, opened, kept))
 }
 
 /// The row's bytes. A cell that is in `cells_of` with the same values is kept as it is; one whose key is gone is left
@@ -119,33 +119,28 @@ pub async fn close<R: Field>(
     row: &R,
     cells_of: &mut SealedCells,
 ) -> Result<Vec<u8>, Failure> {
-    let mut bodies = [row.write()];
-    let sections = body::split(&mut bodies);
+    let (clear, written) = Writing::of(row);
     let mut sealed = SealedCells::new();
-    for (cell, values) in sections {
-        let kept = cells_of.remove(&cell).filter(|(_, same)| *same == values);
+    for (cell, plain) in written {
+        let kept = cells_of.remove(&cell).filter(|(_, same)| *same == plain);
         if let Some(kept) = kept {
             sealed.insert(cell, kept);
-            continue;
-        }
-        let plain = serde_json::to_vec(&values).map_err(|_| place.damaged("its values are no JSON"))?;
-        if let Some(bytes) = cells.seal(&place.cell(&cell)?, &plain).await? {
-            sealed.insert(cell, (bytes, values));
+        } else if let Some(bytes) = cells.seal(&place.cell(&cell)?, &plain).await? {
+            sealed.insert(cell, (bytes, plain));
         }
     }
     *cells_of = sealed;
-    let [clear] = bodies;
     Ok(frame::encode(&clear, cells_of.iter().map(|(cell, (bytes, _))| (cell, bytes.as_slice()))))
 }
 
 /// The row without the values in `extent`: what is left of it once they are erased.
 ///
 /// # Errors
-/// [`domain::field::Malformed`] if the row does not read what it wrote.
-pub fn without<R: Field>(row: &R, extent: &Extent) -> Result<R, domain::field::Malformed> {
-    let mut bodies = [row.write()];
-    let mut sections = body::split(&mut bodies);
-    sections.retain(|(scope, part), _| !extent.covers(*scope, part));
-    body::join(&mut bodies, &mut sections);
-    R::read(&bodies[0])
+/// [`Malformed`] if the row does not read what it wrote.
+pub fn without<R: Field>(row: &R, extent: &Extent) -> Result<R, Malformed> {
+    let (clear, written) = Writing::of(row);
+    let left = written.into_iter().filter(|((scope, part), _)| !extent.covers(*scope, part));
+    let opened = left.map(|(cell, plain)| Ok((cell, OpenedCell::of(plain)?))).collect::<Result<_, Malformed>>()?;
+    let text = serde_json::from_slice::<&RawValue>(&clear).map_err(|_| Malformed::at("row"))?;
+    R::read_stored(text, &mut Reading::row(&opened))
 }

@@ -94,7 +94,7 @@ fn key(study: &StudyId, export: ExportId) -> RowKey {
 
 impl Projection for Exports {
     const NAME: &'static str = "exports";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Row = ExportRow;
 
     fn takes(aggregate: Aggregate) -> bool {

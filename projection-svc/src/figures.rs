@@ -73,7 +73,7 @@ pub struct Happenings;
 
 impl Projection for Happenings {
     const NAME: &'static str = "figures";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     type Row = FigureRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -86,14 +86,15 @@ impl Projection for Happenings {
         let mut steps = Vec::new();
         let person = match stream.aggregate {
             Aggregate::Study => {
-                steps.extend(commit.facts::<study::Event>()?.iter().filter_map(Step::of_study));
+                steps.extend(commit.shared_facts::<study::Event>()?.iter().filter_map(Step::of_study));
                 None
             }
             _ => {
                 let Some(person) = stream.data_subject() else { return Ok(()) };
-                for event in commit.facts::<Event>()? {
-                    steps.extend(Step::of(&event));
+                for event in commit.shared_facts::<Event>()?.iter() {
+                    steps.extend(Step::of(event));
                     if let Event::VisitStarted { visit, on, .. } = event {
+                        let (visit, on) = (visit.clone(), on.clone());
                         let said = VisitDay { sequence: commit.position.sequence, visit, on };
                         said_day(rows, days_key(study, person), said)?;
                     }

@@ -48,6 +48,13 @@ pub trait Folding: Send {
     /// Takes in one commit, in memory. One that the table has seen is skipped.
     async fn take(&mut self, commit: &Commit) -> Result<(), Failure>;
 
+    /// What is to be written of what was taken in, and how far it goes: of which table, in one step. None: nothing that
+    /// could not as well be taken in again. Nothing is taken in any more if it is not written.
+    async fn changes(&mut self) -> Result<Option<(String, Vec<Change>)>, Failure>;
+
+    /// Lets go of the rows in memory if they are more than so many bytes. Only once their changes are written.
+    fn relieve(&mut self, bytes_max: usize);
+
     /// Writes what was taken in, and how far it goes, in one step. Nothing is taken in any more once that has failed.
     async fn flush(&mut self) -> Result<(), Failure>;
 }
@@ -76,6 +83,7 @@ impl<P: Projection> Model for Of<P> {
             table,
             journal: journal.clone(),
             checkpoint,
+            said: checkpoint.map_or(0, |checkpoint| checkpoint.sequence),
             rows: Loaded(BTreeMap::new()),
             weight: 0,
         }))
@@ -91,6 +99,8 @@ struct Fold<P: Projection> {
     table: String,
     journal: JournalId,
     checkpoint: Option<Checkpoint>,
+    /// The sequence that the table says.
+    said: u64,
     rows: Loaded<P::Row>,
     /// How many bytes the rows in memory had when they were read or written.
     weight: usize,
@@ -99,6 +109,13 @@ struct Fold<P: Projection> {
 /// More than this of a table is not kept in memory once it is written. A row that comes again soon need not be read and
 /// opened again.
 const KEPT_BYTES_MAX: usize = 1024 * 1024;
+
+/// A table that nothing changes in says only now and then how far it is: what came since says nothing to it a second time
+/// either.
+const UNSAID_MAX: u64 = 256;
+
+/// What a row that is not there weighs in memory.
+const ABSENT_BYTES: usize = 128;
 
 /// The rows in memory.
 struct Loaded<R>(BTreeMap<RowKey, LoadedRow<R>>);
@@ -141,9 +158,36 @@ impl<P: Projection> Folding for Fold<P> {
     }
 
     async fn flush(&mut self) -> Result<(), Failure> {
-        let Some(checkpoint) = self.checkpoint else {
-            return Ok(());
-        };
+        if let Some(checkpoint) = self.checkpoint {
+            let changes = self.written(checkpoint).await?;
+            self.stores.store.apply(&self.table, &changes)?;
+        }
+        self.relieve(KEPT_BYTES_MAX);
+        Ok(())
+    }
+
+    async fn changes(&mut self) -> Result<Option<(String, Vec<Change>)>, Failure> {
+        let changed = self.rows.0.values().any(|loaded| loaded.changed);
+        match self.checkpoint {
+            Some(checkpoint) if changed || checkpoint.sequence >= self.said.saturating_add(UNSAID_MAX) => {
+                Ok(Some((self.table.clone(), self.written(checkpoint).await?)))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    fn relieve(&mut self, bytes_max: usize) {
+        if self.weight > bytes_max {
+            self.weight = 0;
+            self.rows.0.clear();
+        }
+    }
+}
+
+impl<P: Projection> Fold<P> {
+    /// The rows that changed, and the checkpoint: they are as stored once this is.
+    async fn written(&mut self, checkpoint: Checkpoint) -> Result<Vec<Change>, Failure> {
+        self.said = checkpoint.sequence;
         let mut changes = vec![checkpoint.change(&self.journal)];
         for (key, loaded) in self.rows.0.iter_mut().filter(|(_, loaded)| loaded.changed) {
             let change = change::<P>(self.stores.cells.as_ref(), key, loaded).await?;
@@ -152,16 +196,9 @@ impl<P: Projection> Folding for Fold<P> {
             }
             changes.push(change);
         }
-        self.stores.store.apply(&self.table, &changes)?;
-        if self.weight > KEPT_BYTES_MAX {
-            self.weight = 0;
-            self.rows.0.clear();
-        }
-        Ok(())
+        Ok(changes)
     }
-}
 
-impl<P: Projection> Fold<P> {
     async fn apply(&mut self, commit: &Commit) -> Result<(), Failure> {
         loop {
             match self.attempt(commit) {
@@ -203,6 +240,7 @@ impl<P: Projection> Fold<P> {
         if let Some(bytes) = self.stores.store.get(&self.table, &key.bytes())? {
             return self.take_up(key, &bytes).await;
         }
+        self.weight += ABSENT_BYTES;
         self.rows.0.insert(key, LoadedRow { row: None, sealed: SealedCells::new(), changed: false });
         Ok(())
     }

@@ -45,7 +45,7 @@ pub struct Identities;
 
 impl Projection for Identities {
     const NAME: &'static str = "identity";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Row = IdentityRow;
 
     fn takes(aggregate: Aggregate) -> bool {

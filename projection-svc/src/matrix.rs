@@ -158,7 +158,7 @@ pub struct Matrix;
 
 impl Projection for Matrix {
     const NAME: &'static str = "matrix";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     type Row = MatrixRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -171,9 +171,9 @@ impl Projection for Matrix {
             return Ok(());
         };
         let record = RecordRows { study, person };
-        for event in commit.facts::<Event>()? {
+        for event in commit.shared_facts::<Event>()?.iter() {
             if let Event::Registered { site, subject_number } = event {
-                let line = registered(ParticipantId(person.0), site, subject_number);
+                let line = registered(ParticipantId(person.0), site.clone(), subject_number.clone());
                 let whose = Whose { site: line.site.clone(), subject_number: line.subject_number.clone() };
                 rows.put(record.key("whose"), MatrixRow::Whose(whose));
                 rows.put(record.line_key(&line.site, &line.subject_number), MatrixRow::Line(line));
@@ -213,36 +213,36 @@ impl RecordRows<'_> {
         }
     }
 
-    fn take(&self, event: Event, line: &mut Line, rows: &mut Rows<'_, MatrixRow>) -> Result<(), Stop> {
+    fn take(&self, event: &Event, line: &mut Line, rows: &mut Rows<'_, MatrixRow>) -> Result<(), Stop> {
         match event {
             Event::ConsentGiven { .. } => line.state = ParticipantState::Consented,
             Event::ConsentWithdrawn { .. } if line.state == ParticipantState::Consented => {
                 line.state = ParticipantState::Registered;
             }
             Event::Withdrawn { .. } => line.state = ParticipantState::Withdrawn,
-            Event::ParticipationEnded { how, .. } => line.ended = Some(how),
+            Event::ParticipationEnded { how, .. } => line.ended = Some(*how),
             Event::ParticipationResumed { .. } => line.ended = None,
-            Event::DesignAssigned { design } | Event::DesignMigrated { to: design, .. } => line.design = Some(design),
+            Event::DesignAssigned { design } | Event::DesignMigrated { to: design, .. } => line.design = Some(*design),
             Event::Restricted {} => line.restricted = true,
             Event::RestrictionLifted {} => line.restricted = false,
-            Event::VisitStarted { visit, .. } => line.visit(&visit).state = VisitState::Started,
-            Event::VisitMissed { visit, .. } => line.visit(&visit).state = VisitState::Missed,
+            Event::VisitStarted { visit, .. } => line.visit(visit).state = VisitState::Started,
+            Event::VisitMissed { visit, .. } => line.visit(visit).state = VisitState::Missed,
             Event::ItemsSaved { form, items, .. } => {
-                self.items(&form, line, rows, |known| items.iter().for_each(|item| known.save(item)))?;
+                self.items(form, line, rows, |known| items.iter().for_each(|item| known.save(item)))?;
             }
-            Event::Verified { form, items } => self.items(&form, line, rows, |known| known.verify(&items, true))?,
+            Event::Verified { form, items } => self.items(form, line, rows, |known| known.verify(items, true))?,
             Event::VerificationWithdrawn { form, items, .. } | Event::VerificationReset { form, items } => {
-                self.items(&form, line, rows, |known| known.verify(&items, false))?;
+                self.items(form, line, rows, |known| known.verify(items, false))?;
             }
-            Event::FormCompleted { form } => line.form(&form).state = FormState::Completed,
+            Event::FormCompleted { form } => line.form(form).state = FormState::Completed,
             Event::FormReopened { form, .. } | Event::FormRestored { form, .. } => {
-                line.form(&form).state = FormState::Begun;
+                line.form(form).state = FormState::Begun;
             }
-            Event::FormRemoved { form, .. } => line.form(&form).state = FormState::Removed,
-            Event::Frozen { place, .. } => line.hold(&place, Some(Held::Frozen)),
-            Event::Locked { place, .. } => line.hold(&place, Some(Held::Locked)),
-            Event::Unfrozen { place, .. } | Event::Unlocked { place, .. } => line.hold(&place, None),
-            event => self.standing(&event, line, rows)?,
+            Event::FormRemoved { form, .. } => line.form(form).state = FormState::Removed,
+            Event::Frozen { place, .. } => line.hold(place, Some(Held::Frozen)),
+            Event::Locked { place, .. } => line.hold(place, Some(Held::Locked)),
+            Event::Unfrozen { place, .. } | Event::Unlocked { place, .. } => line.hold(place, None),
+            event => self.standing(event, line, rows)?,
         }
         Ok(())
     }

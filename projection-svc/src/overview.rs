@@ -71,7 +71,7 @@ pub struct Overviews;
 
 impl Projection for Overviews {
     const NAME: &'static str = "overview";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Row = OverviewRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -84,12 +84,12 @@ impl Projection for Overviews {
             return Ok(());
         };
         let key = RowKey::about(Some(study), person, "counted");
-        for event in commit.facts::<Event>()? {
+        for event in commit.shared_facts::<Event>()?.iter() {
             let before = match rows.get(&key)? {
                 Some(OverviewRow::Counted(counted)) => Some(counted.clone()),
                 Some(OverviewRow::Counts(_)) | None => None,
             };
-            if let Some((counted, more)) = count(before, &event) {
+            if let Some((counted, more)) = count(before, event) {
                 let week = RowKey::plain(Some(study), week_key(&counted.site, commit.header.captured_at));
                 let mut counts = match rows.get(&week)? {
                     Some(OverviewRow::Counts(counts)) => *counts,

@@ -116,7 +116,7 @@ pub struct Participants;
 
 impl Projection for Participants {
     const NAME: &'static str = "participants";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     type Row = ParticipantRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -130,9 +130,10 @@ impl Projection for Participants {
         };
         let participant = ParticipantId(person.0);
         let key = key(study, participant);
-        for event in commit.facts::<Event>()? {
+        for event in commit.shared_facts::<Event>()?.iter() {
             match (rows.get(&key)?.cloned(), event) {
                 (_, Event::Registered { site, subject_number }) => {
+                    let (site, subject_number) = (site.clone(), subject_number.clone());
                     let numbered = Numbered { participant, site: site.clone() };
                     let record = registered(participant, site, subject_number, commit);
                     let listed = RowKey::plain(Some(study), number_key(&record.shown.subject_number, participant));
@@ -181,21 +182,23 @@ fn registered(participant: ParticipantId, site: SiteId, subject_number: SubjectN
 }
 
 impl Record {
-    fn after(mut self, event: Event, commit: &Commit) -> Self {
+    fn after(mut self, event: &Event, commit: &Commit) -> Self {
         let shown = &mut self.shown;
         shown.last_activity = Moment(commit.header.stored_at);
         match event {
-            Event::DesignAssigned { design } => shown.design = Some(design),
+            Event::DesignAssigned { design } => shown.design = Some(*design),
             Event::DesignMigrated { to, read_only, .. } => {
-                shown.design = Some(to);
-                shown.read_only = read_only;
+                shown.design = Some(*to);
+                shown.read_only.clone_from(read_only);
             }
             Event::ConsentGiven { version, .. } => {
-                shown.consent = Some(version);
+                shown.consent = Some(version.clone());
                 shown.state = ParticipantState::Consented;
             }
             Event::ItemsSaved { form, .. } => {
-                self.saved.insert(form);
+                if !self.saved.contains(form) {
+                    self.saved.insert(form.clone());
+                }
                 shown.forms = self.saved.len();
             }
             Event::Withdrawn { .. } => {
@@ -208,7 +211,7 @@ impl Record {
                 shown.eligibility = Some(EligibilityState::Waived);
             }
             Event::ParticipationEnded { how, .. } => {
-                shown.ended = Some(how);
+                shown.ended = Some(*how);
             }
             Event::ParticipationResumed { .. } => {
                 shown.ended = None;

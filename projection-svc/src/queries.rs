@@ -141,7 +141,7 @@ pub struct QueryLists;
 
 impl Projection for QueryLists {
     const NAME: &'static str = "queries";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     type Row = QueryRow;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -153,12 +153,13 @@ impl Projection for QueryLists {
         let (Some(study), Some(person)) = (&stream.journal.study, stream.data_subject()) else {
             return Ok(());
         };
-        let facts = commit.facts::<Event>()?;
+        let facts = commit.shared_facts::<Event>()?;
         let messages = messages(&facts);
-        for event in facts {
+        for event in facts.iter() {
             if let Event::Registered { site, subject_number } = event {
-                rows.put(whose_key(study, person), QueryRow::Whose(Whose { subject_number, site }));
-            } else if let Some((query, step, text)) = step_of(&event) {
+                let whose = Whose { subject_number: subject_number.clone(), site: site.clone() };
+                rows.put(whose_key(study, person), QueryRow::Whose(whose));
+            } else if let Some((query, step, text)) = step_of(event) {
                 let key = query_key(study, person, &query);
                 let before = match rows.get(&key)?.cloned() {
                     Some(QueryRow::Query(asked)) => Some(asked),
@@ -167,13 +168,13 @@ impl Projection for QueryLists {
                 let whose = rows.get(&whose_key(study, person))?.cloned();
                 let asked = match (before.clone(), whose) {
                     (Some(asked), _) => asked,
-                    (None, Some(QueryRow::Whose(whose))) => match opened(&event, whose, person, commit, &messages) {
+                    (None, Some(QueryRow::Whose(whose))) => match opened(event, whose, person, commit, &messages) {
                         Some(asked) => asked,
                         None => continue,
                     },
                     (None, _) => continue,
                 };
-                let asked = asked.after(&event, Said { step, act: Act::of(commit), text });
+                let asked = asked.after(event, Said { step, act: Act::of(commit), text });
                 let before = before.map(|before| listed_keys(study, &before.head)).into_iter().flatten();
                 before.for_each(|key| rows.delete(key));
                 for key in listed_keys(study, &asked.head) {

@@ -3,6 +3,7 @@
 mod pipeline;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use domain::history::JournalId;
 use domain::port::Failure;
@@ -123,6 +124,8 @@ async fn build_and_switch(
     build(shared, building, &targets, progress).await?;
 
     let _closed = shared.gate.write().await;
+    // Whoever follows has rows in memory, and knows a table that may not serve much longer.
+    shared.epoch.fetch_add(1, Ordering::Relaxed);
     // What came meanwhile, into the new tables and into those that serve: so both are compared at the same commit.
     let store = shared.stores.store.as_ref();
     let mut all: Vec<_> = building.iter().map(|building| (building.model, building.table.clone())).collect();

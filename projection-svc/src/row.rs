@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use domain::Moment;
-use domain::field::{Field, Malformed, Parts, RawValue, Reading};
+use domain::field::{Field, Malformed, Parts, RawValue, Reading, Writing};
 use domain::history::{Actor, Commit, DataSubject, Revision};
 use domain::ids::{CommandId, ParticipantId, StudyId};
 use domain::structural;
@@ -138,9 +138,16 @@ impl<T: Field> Field for Named<T> {
         let fields = value.as_object().ok_or_else(|| Malformed::at("names"))?;
         fields.iter().map(|(name, field)| Ok((name.clone(), T::read(field)?))).collect::<Result<_, _>>().map(Self)
     }
+    fn write_stored(&self, writing: &mut Writing) {
+        writing.object(|writing| {
+            for (name, field) in &self.0 {
+                writing.named(name, |writing| field.write_stored(writing));
+            }
+        });
+    }
     fn read_stored(text: &RawValue, reading: &mut Reading<'_>) -> Result<Self, Malformed> {
         let one = |(name, text): (Cow<'_, str>, &RawValue)| {
-            let field = reading.within(&name, |reading| T::read_stored(text, reading))?;
+            let field = reading.within(name.as_ref(), |reading| T::read_stored(text, reading))?;
             Ok((name.into_owned(), field))
         };
         Parts::of(text)?.0.into_iter().map(one).collect::<Result<_, _>>().map(Self)
@@ -182,6 +189,14 @@ macro_rules! kinds {
                     $(($stored, row) => domain::field::Field::read(row).map(Self::$variant),)+
                     _ => Err(domain::field::Malformed::at("kind")),
                 }
+            }
+            fn write_stored(&self, writing: &mut domain::field::Writing) {
+                writing.object(|writing| match self {
+                    $(Self::$variant(row) => {
+                        writing.field(concat!("\"kind\":\"", $stored, "\""), |_| {});
+                        writing.field("\"row\":", |writing| domain::field::Field::write_stored(row, writing));
+                    }),+
+                });
             }
             fn read_stored(
                 text: &domain::field::RawValue,

@@ -1,6 +1,7 @@
 //! Follows every journal stream of a tenant and keeps the read models up to date: one task a journal stream.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use domain::history::{JournalId, Position};
 use domain::ids::{StudyId, TenantId};
 use domain::port::{Cells, Failure, Journal, Progress, ReadStore};
 use serde::Serialize;
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{Notify, RwLock, watch};
 use tokio::task::JoinHandle;
 
 use crate::check;
@@ -17,6 +18,7 @@ use crate::fold::{Model, Stores};
 use crate::tables;
 
 mod follow;
+mod opener;
 
 pub(crate) use follow::take;
 
@@ -24,6 +26,8 @@ pub(crate) use follow::take;
 pub struct Runner {
     pub(crate) shared: Arc<Shared>,
     tasks: Mutex<BTreeMap<Option<StudyId>, JoinHandle<()>>>,
+    /// Opens the store again if its disk failed.
+    opener: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the tasks share.
@@ -36,7 +40,13 @@ pub(crate) struct Shared {
     pub(crate) gate: RwLock<()>,
     /// One rebuild at a time.
     pub(crate) rebuilding: tokio::sync::Mutex<()>,
+    /// Counts how often others may have written into the tables that serve, or let others serve.
+    pub(crate) epoch: AtomicU64,
+    /// How often the store was opened again: whoever began before must begin again.
+    opened: watch::Sender<u64>,
     reached: Mutex<BTreeMap<Option<StudyId>, watch::Sender<Reached>>>,
+    /// Told when somebody waits for what has not been taken in.
+    hurry: Mutex<BTreeMap<Option<StudyId>, Arc<Notify>>>,
 }
 
 /// How far a journal stream is taken in, and whether it goes on.
@@ -102,9 +112,12 @@ impl Runner {
             models,
             gate: RwLock::new(()),
             rebuilding: tokio::sync::Mutex::new(()),
+            epoch: AtomicU64::new(0),
+            opened: watch::Sender::new(0),
             reached: Mutex::new(BTreeMap::new()),
+            hurry: Mutex::new(BTreeMap::new()),
         };
-        Ok(Self { shared: Arc::new(shared), tasks: Mutex::new(BTreeMap::new()) })
+        Ok(Self { shared: Arc::new(shared), tasks: Mutex::default(), opener: Mutex::default() })
     }
 
     /// Checks every journal stream against what the read models have seen, then follows them all.
@@ -115,6 +128,10 @@ impl Runner {
         self.check().await?;
         for journal in self.shared.journal.journals().await? {
             self.add_journal(journal).await?;
+        }
+        let opener = tokio::spawn(opener::keep_open(Arc::clone(&self.shared)));
+        if let Some(earlier) = lock(&self.opener).replace(opener) {
+            earlier.abort();
         }
         Ok(())
     }
@@ -168,6 +185,9 @@ impl Runner {
 
     /// Ends every task. A batch that is half taken in is taken in again by the next runner.
     pub async fn stop(&self) {
+        if let Some(opener) = lock(&self.opener).take() {
+            opener.abort();
+        }
         let tasks = std::mem::take(&mut *lock(&self.tasks));
         for task in tasks.values() {
             task.abort();
@@ -181,6 +201,9 @@ impl Runner {
 
 impl Drop for Runner {
     fn drop(&mut self) {
+        if let Some(opener) = lock(&self.opener).take() {
+            opener.abort();
+        }
         for task in lock(&self.tasks).values() {
             task.abort();
         }
@@ -206,6 +229,9 @@ impl Progress for Runner {
         let settled = |reached: &Reached| {
             reached.position.sequence >= position.sequence || matches!(reached.state, JournalState::Stopped { .. })
         };
+        if !settled(&reached.borrow()) {
+            self.shared.hurry(&position.study).notify_one();
+        }
         match tokio::time::timeout(patience, reached.wait_for(settled)).await {
             Ok(Ok(reached)) => Ok(reached.position.sequence >= position.sequence),
             Ok(Err(_)) | Err(_) => Ok(false),
@@ -218,6 +244,11 @@ impl Progress for Runner {
 }
 
 impl Shared {
+    /// Where to say that somebody waits for a journal stream.
+    fn hurry(&self, study: &Option<StudyId>) -> Arc<Notify> {
+        Arc::clone(lock(&self.hurry).entry(study.clone()).or_default())
+    }
+
     /// The least that every read model has taken in of a journal stream.
     pub(crate) fn checkpoint(&self, journal: &JournalId) -> Result<u64, Failure> {
         let store = self.stores.store.as_ref();

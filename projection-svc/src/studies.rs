@@ -224,7 +224,7 @@ pub struct Studies;
 
 impl Projection for Studies {
     const NAME: &'static str = "studies";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
     type Row = Study;
 
     fn takes(aggregate: Aggregate) -> bool {

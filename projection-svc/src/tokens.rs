@@ -59,7 +59,7 @@ pub struct Tokens;
 
 impl Projection for Tokens {
     const NAME: &'static str = "tokens";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Row = TokenRow;
 
     fn takes(aggregate: Aggregate) -> bool {

@@ -22,7 +22,8 @@ const OURS: &[(&str, &[&str])] = &[
     ("projection-svc", &["domain"]),
     ("query-api", &["domain", "edge", "exchange", "projection-svc"]),
     ("door", &["domain", "edge", "command-svc", "projection-svc"]),
-    ("lethe", &["domain", "edge", "exchange", "infra", "command-svc", "projection-svc", "query-api", "door"]),
+    ("desk", &["domain", "edge"]),
+    ("lethe", &["domain", "edge", "exchange", "infra", "command-svc", "projection-svc", "query-api", "door", "desk"]),
     ("tests", &["domain", "edge", "exchange", "infra", "command-svc", "projection-svc", "query-api", "lethe"]),
 ];
 
@@ -83,10 +84,11 @@ const NEVER_BELOW_SERVICES: &[&str] = &[
 /// Libraries that belong to one place, and the crates of ours that may name them.
 const CONFINED: &[(&str, &[&str])] = &[
     ("age", &["infra"]),                 // backups
+    ("askama", &["desk"]),               // pages
     ("aes-gcm", &["infra"]),             // only seal.rs and the key tree encrypt
     ("async-nats", &["infra", "tests"]), // the tests look at the raw journal
     ("argon2", &["infra"]),              // passwords
-    ("axum", &["edge", "command-svc", "query-api", "door", "lethe"]),
+    ("axum", &["edge", "command-svc", "query-api", "door", "desk", "lethe"]),
     ("cargo_metadata", &["tests"]),
     ("cel", &["domain"]), // the language of edit checks
     ("clap", &["lethe"]),
@@ -94,6 +96,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("cryptoki", &["infra"]),  // the KMS in an HSM
     ("getrandom", &["infra"]), // chance is the port Dice
     ("indicatif", &["lethe"]),
+    ("mimalloc", &["lethe"]),     // the one binary chooses
     ("minicbor", &["infra"]),     // the commit's frame
     ("object_store", &["infra"]), // off-site copies
     ("opentelemetry", &["infra"]),
@@ -101,6 +104,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("opentelemetry-prometheus", &["infra"]),
     ("opentelemetry_sdk", &["infra"]),
     ("prometheus", &["infra"]),
+    ("qrcode", &["desk"]),
     ("quick-xml", &["command-svc", "exchange"]), // ODM
     ("redb", &["infra"]),
     // The KMS in OpenBao is a server; the demo and the tests are clients of our own API.

@@ -15,6 +15,7 @@ mod enrolment;
 mod erasure;
 mod exports;
 mod failpoints;
+mod faults;
 mod figures;
 mod fuzz;
 mod intake;

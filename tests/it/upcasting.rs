@@ -54,7 +54,7 @@ fn kind_of(name: &str) -> EventType {
 
 /// Reads a stored body as every commit is read: upcast first.
 fn read<F: Fact>(name: &str, body: &Value) -> F {
-    let stored = OpenEvent { kind: kind_of(name), body: body.clone() };
+    let stored = OpenEvent { kind: kind_of(name), body: body.clone().into() };
     let event = upcast(F::AGGREGATE, &stored);
     F::read(&event.kind.name, event.kind.version, &event.body).unwrap_or_else(|fault| panic!("{name}: {fault}"))
 }

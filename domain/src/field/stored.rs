@@ -1,12 +1,18 @@
-//! Reading a stored body as it stands in its text: structure goes straight into its type, and a value is looked up by its
-//! place among the values that were opened. The same outcome as [`crate::body::join`] and then
-//! [`Field::read`](super::Field::read), without the tree in between: reading a page is mostly this.
+//! A body as it stands in its text: structure goes straight between its type and the text, values stand apart. Without the
+//! tree in between that [`Field::read`](super::Field::read) and [`Field::write`](super::Field::write) make: keeping read
+//! models and reading a page is mostly this.
+//!
+//! A value stands apart in one of two ways. In a commit: in its section, by its place
+//! ([`crate::body::join`] says the same with trees). In a row: in its cell, by a number that stands in its place; fields
+//! may be written in another order one day, and each value is found all the same.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 pub use serde_json::value::RawValue;
 
@@ -14,30 +20,239 @@ use super::{Field, Malformed};
 use crate::body::{self, Sections};
 use crate::scope::{Erasable, Part, Scope};
 
+// --- writing
+
+/// The cells of a row that was written, plain.
+pub type WrittenCells = BTreeMap<(Scope, Part), Vec<u8>>;
+
+/// A row on its way into text and cells.
+#[derive(Default)]
+pub struct Writing {
+    text: Vec<u8>,
+    cells: BTreeMap<(Scope, Part), Cell>,
+}
+
+/// Its values one after the other, each behind its length.
+#[derive(Default)]
+struct Cell {
+    plain: Vec<u8>,
+    places: u32,
+    /// One of its values is not erased.
+    known: bool,
+}
+
+/// Stands for the length of a value that is erased: nothing is as long as that.
+const ERASED: u32 = u32::MAX;
+
+impl Writing {
+    /// What is written of a field: its text, and its cells. One of which every value is erased is none.
+    pub fn of(field: &impl Field) -> (Vec<u8>, WrittenCells) {
+        let mut writing = Self { text: Vec::with_capacity(512), cells: BTreeMap::new() };
+        field.write_stored(&mut writing);
+        let known = writing.cells.into_iter().filter(|(_, cell)| cell.known);
+        (writing.text, known.map(|(key, cell)| (key, cell.plain)).collect())
+    }
+
+    /// Structure.
+    pub fn structure<T: Serialize + ?Sized>(&mut self, value: &T) {
+        serde_json::to_writer(&mut self.text, value).expect("structure is plain data with text keys");
+    }
+
+    /// Nothing.
+    pub fn null(&mut self) {
+        self.text.extend_from_slice(b"null");
+    }
+
+    /// A personal place: what it is, and where in its cell the value stands.
+    pub fn personal<T: Serialize>(&mut self, scope: Scope, part: &Part, value: &Erasable<T>) {
+        let cell = self.cells.entry((scope, part.clone())).or_default();
+        match value {
+            Erasable::Known(value) => {
+                let begins = cell.plain.len();
+                cell.plain.extend_from_slice(&[0; 4]);
+                serde_json::to_writer(&mut cell.plain, value).expect("personal values are plain data with text keys");
+                let length = u32::try_from(cell.plain.len() - begins - 4).expect("a commit has at most 768 KiB");
+                cell.plain[begins..begins + 4].copy_from_slice(&length.to_le_bytes());
+                cell.known = true;
+            }
+            Erasable::Erased => cell.plain.extend_from_slice(&ERASED.to_le_bytes()),
+        }
+        let n = cell.places;
+        cell.places += 1;
+        self.structure(&(scope, part.as_str(), n));
+    }
+
+    /// An object.
+    pub fn object(&mut self, fields: impl FnOnce(&mut Self)) {
+        self.text.push(b'{');
+        fields(self);
+        self.text.push(b'}');
+    }
+
+    /// A field of an object. Its name comes as JSON, with the colon. One without value is left out: it reads the same.
+    pub fn field(&mut self, name: &str, value: impl FnOnce(&mut Self)) {
+        let begins = self.text.len();
+        self.comma(b'{');
+        self.text.extend_from_slice(name.as_bytes());
+        let after = self.text.len();
+        value(self);
+        if &self.text[after..] == b"null" {
+            self.text.truncate(begins);
+        }
+    }
+
+    /// A field of an object whose name is data.
+    pub fn named(&mut self, name: &str, value: impl FnOnce(&mut Self)) {
+        self.comma(b'{');
+        self.structure(name);
+        self.text.push(b':');
+        value(self);
+    }
+
+    /// A list.
+    pub fn list<T>(&mut self, items: impl Iterator<Item = T>, write: impl Fn(T, &mut Self)) {
+        self.text.push(b'[');
+        for item in items {
+            self.comma(b'[');
+            write(item, self);
+        }
+        self.text.push(b']');
+    }
+
+    /// Between two of them. No value ends as a list or an object begins.
+    fn comma(&mut self, begin: u8) {
+        if self.text.last() != Some(&begin) {
+            self.text.push(b',');
+        }
+    }
+}
+
+impl fmt::Debug for Writing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Writing(…)")
+    }
+}
+
+// --- reading
+
+/// The cells of a row that were opened.
+pub type OpenedCells = BTreeMap<(Scope, Part), OpenedCell>;
+
+/// A cell, opened, and where its values stand.
+pub struct OpenedCell {
+    plain: Vec<u8>,
+    values: Vec<Option<Range<usize>>>,
+}
+
+impl OpenedCell {
+    /// Takes a plain cell apart.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn of(plain: Vec<u8>) -> Result<Self, Malformed> {
+        let (mut values, mut at) = (Vec::new(), 0);
+        while at < plain.len() {
+            let length = plain.get(at..at + 4).and_then(|length| length.try_into().ok());
+            let length = u32::from_le_bytes(length.ok_or_else(|| Malformed::at("cell"))?);
+            at += 4;
+            if length == ERASED {
+                values.push(None);
+                continue;
+            }
+            let end = at + length as usize;
+            if end > plain.len() {
+                return Err(Malformed::at("cell"));
+            }
+            values.push(Some(at..end));
+            at = end;
+        }
+        Ok(Self { plain, values })
+    }
+
+    /// The cell as it was taken apart.
+    pub fn into_plain(self) -> Vec<u8> {
+        self.plain
+    }
+
+    /// A value; none: it is erased.
+    fn value(&self, n: usize) -> Result<Option<&[u8]>, Malformed> {
+        let value = self.values.get(n).ok_or_else(|| Malformed::at("cell"))?;
+        Ok(value.clone().map(|range| &self.plain[range]))
+    }
+}
+
+impl fmt::Debug for OpenedCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OpenedCell(…)")
+    }
+}
+
 /// The values that were opened, and the place that is being read.
 #[derive(Debug)]
-pub struct Reading<'a> {
-    opened: &'a mut Sections,
-    place: String,
+pub struct Reading<'a>(Source<'a>);
+
+#[derive(Debug)]
+enum Source<'a> {
+    Commit { opened: &'a mut Sections, place: String },
+    Row(&'a OpenedCells),
+}
+
+/// One step into a body.
+pub trait Step {
+    /// Writes it behind the steps before.
+    fn push(&self, place: &mut String);
+}
+
+impl Step for str {
+    fn push(&self, place: &mut String) {
+        body::push_step(place, self);
+    }
+}
+
+impl Step for &str {
+    fn push(&self, place: &mut String) {
+        body::push_step(place, self);
+    }
+}
+
+impl Step for usize {
+    fn push(&self, place: &mut String) {
+        use fmt::Write as _;
+        // A text takes whatever is written.
+        let _ = write!(place, "/{self}");
+    }
 }
 
 impl<'a> Reading<'a> {
-    /// At the top of the body with this index.
+    /// At the top of the body with this index of a commit.
     pub fn of(index: usize, opened: &'a mut Sections) -> Self {
-        Self { opened, place: format!("/{index}") }
+        Self(Source::Commit { opened, place: format!("/{index}") })
+    }
+
+    /// A row.
+    pub fn row(opened: &'a OpenedCells) -> Self {
+        Self(Source::Row(opened))
     }
 
     /// One step further down.
-    pub fn within<T>(&mut self, step: &str, read: impl FnOnce(&mut Self) -> T) -> T {
-        let length = self.place.len();
-        body::push_step(&mut self.place, step);
+    pub fn within<T>(&mut self, step: impl Step, read: impl FnOnce(&mut Self) -> T) -> T {
+        let Source::Commit { place, .. } = &mut self.0 else {
+            return read(self);
+        };
+        let length = place.len();
+        step.push(place);
         let found = read(self);
-        self.place.truncate(length);
+        if let Source::Commit { place, .. } = &mut self.0 {
+            place.truncate(length);
+        }
         found
     }
 
     fn take(&mut self, key: &(Scope, Part)) -> Option<Value> {
-        self.opened.get_mut(key)?.remove(&self.place)
+        match &mut self.0 {
+            Source::Commit { opened, place } => opened.get_mut(key)?.remove(place.as_str()),
+            Source::Row(_) => None,
+        }
     }
 }
 
@@ -117,17 +332,40 @@ struct Inner<'t> {
     value: Option<Value>,
 }
 
+/// A personal place of a row.
+#[derive(Deserialize)]
+struct Numbered<'t>(Scope, #[serde(borrow)] Cow<'t, str>, usize);
+
 /// A personal place with its value, if that was opened.
 pub(super) fn personal<T: DeserializeOwned>(
     text: &RawValue,
     reading: &mut Reading<'_>,
 ) -> Result<(Scope, Part, Erasable<T>), Malformed> {
+    if let Source::Row(opened) = &reading.0 {
+        return of_row(text, opened);
+    }
     let Marked { inner } = serde_json::from_str(text.get()).map_err(|_| Malformed::at(super::PERSONAL))?;
     let scope = inner.scope.parse().map_err(|_| Malformed::at("scope"))?;
     let part = Part::try_from(inner.part).map_err(|_| Malformed::at("part"))?;
     let key = (scope, part);
     let value = match reading.take(&key).or(inner.value) {
         Some(value) => Erasable::Known(T::deserialize(value).map_err(|_| Malformed::at("value"))?),
+        None => Erasable::Erased,
+    };
+    let (scope, part) = key;
+    Ok((scope, part, value))
+}
+
+fn of_row<T: DeserializeOwned>(
+    text: &RawValue,
+    opened: &OpenedCells,
+) -> Result<(Scope, Part, Erasable<T>), Malformed> {
+    let Numbered(scope, part, n) =
+        serde_json::from_str(text.get()).map_err(|_| Malformed::at(super::PERSONAL))?;
+    let part = Part::try_from(part.into_owned()).map_err(|_| Malformed::at("part"))?;
+    let key = (scope, part);
+    let value = match opened.get(&key).map(|cell| cell.value(n)).transpose()?.flatten() {
+        Some(value) => Erasable::Known(serde_json::from_slice(value).map_err(|_| Malformed::at("value"))?),
         None => Erasable::Erased,
     };
     let (scope, part) = key;
@@ -201,6 +439,48 @@ mod tests {
                     "without {gone:?}"
                 );
             }
+        }
+    }
+
+    /// Writes a row down, loses some cells, and reads what is left.
+    fn stored(row: &Row, gone: Option<Scope>) -> Row {
+        let (text, cells) = Writing::of(row);
+        let text = String::from_utf8(text).expect("text");
+        for value in ["Ada", "72", "headache"] {
+            assert!(!text.contains(value), "{text}");
+        }
+        let left = cells.into_iter().filter(|((scope, _), _)| Some(*scope) != gone);
+        let opened = left.map(|(key, plain)| (key, OpenedCell::of(plain).expect("a cell"))).collect();
+        let straight = serde_json::from_str::<&RawValue>(&text).expect("JSON");
+        Row::read_stored(straight, &mut Reading::row(&opened)).expect("reads")
+    }
+
+    #[test]
+    fn a_row_reads_back_and_a_cell_that_is_gone_is_erased() {
+        for row in [row(&[], None), row(&["72"], Some("a headache")), row(&["1", "2"], Some(""))] {
+            assert_eq!(stored(&row, None), row);
+            for gone in [Scope::HealthClinical, Scope::HealthFreeText, Scope::IdentityContact] {
+                let [expected, _] = both(&row, Some(gone));
+                let left = stored(&row, Some(gone));
+                assert_eq!(left, expected, "without {gone:?}");
+                // What is erased stays so beside what is written later, and a cell without values is none.
+                assert_eq!(stored(&left, None), left);
+                assert!(Writing::of(&left).1.keys().all(|(scope, _)| *scope != gone));
+            }
+        }
+        let mut some = row(&["1", "2", "3"], None);
+        some.values[1].value = Erasable::Erased;
+        assert_eq!(stored(&some, None), some);
+    }
+
+    #[test]
+    fn a_cell_that_is_cut_off_does_not_read() {
+        let (_, cells) = Writing::of(&row(&["72", "80"], None));
+        let plain = &cells[&(Scope::HealthClinical, Part::all())];
+        assert_eq!(OpenedCell::of(plain.clone()).map(|cell| cell.values.len()).ok(), Some(2));
+        for end in 1..plain.len() {
+            let cut = OpenedCell::of(plain[..end].to_vec());
+            assert!(cut.is_err() || cut.is_ok_and(|cell| cell.values.len() == 1 && cell.value(1).is_err()), "{end}");
         }
     }
 

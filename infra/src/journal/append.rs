@@ -46,15 +46,16 @@ struct Guard {
 }
 
 impl JetStreamJournal {
-    /// Seals a commit and finds the sequences that it expects.
-    pub(super) async fn prepare(&self, draft: &Draft) -> Result<Append, AppendError> {
+    /// Seals a commit, of which nothing is left in the draft, and finds the sequences that it expects.
+    pub(super) async fn prepare(&self, draft: &mut Draft) -> Result<Append, AppendError> {
         let journal = self.journals.get(&draft.stream.journal).await?;
         let after = self.end_of(&journal, &draft.stream, draft.expected).await?.sequence;
         let guard = match &draft.guard {
             None => None,
             Some((stream, tail)) => Some(self.guard(&journal, stream, *tail).await?),
         };
-        let sealed = self.sealer.seal(draft, draft.expected.revision.next(), draft.expected.hash).await?;
+        let (revision, previous) = (draft.expected.revision.next(), draft.expected.hash);
+        let sealed = self.sealer.seal_whole(draft, revision, previous).await?;
         Ok(Append {
             wire: self.wire.clone(),
             journal,

@@ -8,7 +8,8 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::{self, Context};
 use async_nats::{Message, Subscriber};
 use async_trait::async_trait;
-use domain::history::{Commit, StreamId};
+use bytes::Bytes;
+use domain::history::{Commit, Position, StreamId};
 use domain::port::{Failure, Feed};
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
@@ -28,6 +29,12 @@ const PULL_BYTES: usize = 8 * 1024 * 1024;
 
 /// How many commits are opened side by side: each may wait for a key.
 const OPENED_AT_ONCE: usize = 32;
+
+/// So many commits are opened by one task. What is more is spread over all cores.
+const OPENED_TOGETHER: usize = 64;
+
+/// How many such tasks there are at once.
+const OPENING_TASKS: usize = 4;
 
 /// How long the server keeps a request for news.
 const PULL_EXPIRES: Duration = Duration::from_secs(3);
@@ -158,15 +165,33 @@ impl Feed for JetStreamFeed {
             (stream.clone(), stored.payload.clone(), position, stored.traceparent.clone())
         };
         let waiting: Vec<_> = self.waiting.iter().take(count).map(taken).collect();
-        let opening = waiting.into_iter().map(|(stream, payload, position, traceparent)| {
-            let sealer = Arc::clone(&self.sealer);
-            async move { sealer.open(&payload, &stream, position, traceparent).await }
-        });
-        // In their order. Keys that are not in memory are asked for side by side.
-        let commits = stream::iter(opening).buffered(OPENED_AT_ONCE).try_collect().await?;
+        let commits = if count <= OPENED_TOGETHER {
+            open_all(Arc::clone(&self.sealer), waiting).await?
+        } else {
+            let parts: Vec<_> = waiting.chunks(OPENED_TOGETHER).map(<[_]>::to_vec).collect();
+            let opening = parts.into_iter().map(|part| tokio::spawn(open_all(Arc::clone(&self.sealer), part)));
+            let mut opening = stream::iter(opening).buffered(OPENING_TASKS);
+            let mut commits = Vec::with_capacity(count);
+            while let Some(opened) = opening.next().await {
+                commits.extend(opened.map_err(|error| Failure::unavailable(JOURNAL, error))??);
+            }
+            commits
+        };
         self.waiting.drain(..count);
         Ok(commits)
     }
+}
+
+/// A stored commit: its stream, its bytes, where it stands, and its trace.
+type Sealed = (StreamId, Bytes, Position, Option<String>);
+
+/// Opens commits, in their order. Keys that are not in memory are asked for side by side.
+async fn open_all(sealer: Arc<Sealer>, sealed: Vec<Sealed>) -> Result<Vec<Commit>, Failure> {
+    let opening = sealed.into_iter().map(|(stream, payload, position, traceparent)| {
+        let sealer = Arc::clone(&sealer);
+        async move { sealer.open(&payload, &stream, position, traceparent).await }
+    });
+    stream::iter(opening).buffered(OPENED_AT_ONCE).try_collect().await
 }
 
 /// What the server sends.

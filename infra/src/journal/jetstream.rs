@@ -129,8 +129,8 @@ impl Journal for JetStreamJournal {
         Ok(History::of(commits))
     }
 
-    async fn append(&self, draft: Draft) -> Result<Receipt, AppendError> {
-        let append = self.prepare(&draft).await?;
+    async fn append(&self, mut draft: Draft) -> Result<Receipt, AppendError> {
+        let append = self.prepare(&mut draft).await?;
         self.send(&draft.stream, &append).await
     }
 

@@ -180,10 +180,14 @@ impl Wire {
 
 /// Reads an acknowledgement.
 pub(super) fn acknowledged(payload: &[u8]) -> Result<PublishAck, Refusal> {
-    let answer: Answer =
+    #[derive(Deserialize)]
+    struct Refused {
+        error: Option<ApiError>,
+    }
+    let refused: Refused =
         serde_json::from_slice(payload).map_err(|_| Refusal::Silence("the acknowledgement is not JSON".into()))?;
-    match answer.error {
+    match refused.error {
         Some(error) => Err(Refusal::Server(error)),
-        None => serde_json::from_value(answer.rest).map_err(|error| Refusal::Silence(error.to_string())),
+        None => serde_json::from_slice(payload).map_err(|error| Refusal::Silence(error.to_string())),
     }
 }

@@ -99,6 +99,11 @@ impl NatsLogin {
         Self { user: user.to_owned(), password, inbox_prefix, ca: ca.map(Path::to_path_buf) }
     }
 
+    /// One that was handed out, as integrators get theirs.
+    pub fn given(user: &str, password: String) -> Self {
+        Self::known(user, Zeroizing::new(password), None)
+    }
+
     /// The user's name.
     pub fn user(&self) -> &str {
         &self.user

@@ -1,6 +1,7 @@
 //! Keeps the server running: the task that owns the process.
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A server that ran this long is not in a loop of crashes.
 const STEADY: Duration = Duration::from_secs(30);
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
+/// So many bytes must fit on the disk of the store: a server writes no less at once.
+const PROBE: usize = 256 * 1024;
 
 /// The task that owns the process.
 pub(super) struct Keeper {
@@ -56,7 +59,11 @@ impl Keeper {
     }
 
     /// Follows the log until the server ends by itself (true) or is told to (false).
+    ///
+    /// A server that once could not write does not write that journal stream again until it is started anew, however much
+    /// space there is by then (2.15). It goes on reading; so it is started anew when the disk takes writes again.
     async fn watch(&mut self, Launched { mut process, mut log, .. }: Launched) -> bool {
+        let mut was_full = false;
         loop {
             tokio::select! {
                 () = told_to_stop(&mut self.stopped) => {
@@ -71,6 +78,16 @@ impl Keeper {
                 }
                 () = sleep(LOG_INTERVAL) => {
                     log.forward();
+                    let is_full = !takes_writes(&self.shared.layout.store);
+                    if is_full && !was_full {
+                        tracing::error!("the disk of the journals is full: nothing is stored until there is space");
+                    }
+                    if !is_full && (was_full || log.gave_up()) {
+                        tracing::warn!(pid = process.pid(), "the disk takes writes again, and nats-server is started anew to use it");
+                        process.stop().await;
+                        return true;
+                    }
+                    was_full |= is_full;
                 }
             }
         }
@@ -95,6 +112,14 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Whether there is room on the disk of the store.
+fn takes_writes(store: &Path) -> bool {
+    let probe = store.join("lethe-probe");
+    let written = std::fs::write(&probe, vec![0; PROBE]);
+    let _ = std::fs::remove_file(&probe);
+    written.is_ok()
 }
 
 /// Nobody left who could say so counts as well.

@@ -15,6 +15,9 @@ const UNREADABLE: &[&str] = &[
     "Stream state error reading encryption key",
 ];
 
+/// What it says when it could not write, and when it gives up JetStream for that.
+const GAVE_UP: &[&str] = &["ritical write error", "will be DISABLED"];
+
 /// It says this at every start. The passwords are random, and only this user can read the file that holds them.
 const EXPECTED: &str = "Plaintext passwords detected";
 
@@ -46,13 +49,15 @@ pub(super) fn grave(line: &str) -> Option<(Gravity, &str)> {
 pub(super) struct LogTail {
     path: PathBuf,
     read_to: u64,
+    /// A line said that the server gave up writing.
+    gave_up: bool,
 }
 
 impl LogTail {
     /// Starts at the end of what is there.
     pub(super) fn at_end(path: &Path) -> Self {
         let read_to = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-        Self { path: path.to_path_buf(), read_to }
+        Self { path: path.to_path_buf(), read_to, gave_up: false }
     }
 
     /// The whole lines written since. A log that shrank was rotated and is read from its beginning.
@@ -73,10 +78,16 @@ impl LogTail {
         String::from_utf8_lossy(&bytes[..whole]).lines().map(str::to_owned).collect()
     }
 
+    /// Whether the server said that it gave up writing, in what was passed on so far.
+    pub(super) fn gave_up(&self) -> bool {
+        self.gave_up
+    }
+
     /// Passes on what is new and grave, and returns the first line about something unreadable.
     pub(super) fn forward(&mut self) -> Option<String> {
         let mut unreadable = None;
         for line in self.new_lines() {
+            self.gave_up |= GAVE_UP.iter().any(|sign| line.contains(sign));
             match grave(&line) {
                 Some((Gravity::Warning, text)) => tracing::warn!(target: "nats_server", "{text}"),
                 Some((Gravity::Error, text)) => tracing::error!(target: "nats_server", "{text}"),
@@ -122,6 +133,22 @@ mod tests {
         ];
         for (line, expected) in cases {
             assert_eq!(grave(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_gave_up_writing_said_so() {
+        for (line, expected) in [
+            ("[7] 2026/11/22 06:25:17.7 [ERR] Filestore [KEYS_x] Critical write error: no space left on device", true),
+            ("[7] 2026/11/22 06:25:17.7 [ERR] JetStream out of resources, will be DISABLED", true),
+            ("[7] 2026/11/22 06:25:17.7 [WRN] Waiting for slow disk", false),
+        ] {
+            let folder = Folder::new();
+            let path = folder.path().join("log");
+            let mut tail = LogTail::at_end(&path);
+            std::fs::write(&path, format!("{line}\nother\n")).unwrap();
+            tail.forward();
+            assert_eq!(tail.gave_up(), expected, "{line}");
         }
     }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use domain::body::{self, Sections, Values};
-use domain::field::PERSONAL;
-use domain::history::{BodyDigest, CommitHash, DataSubject, Header, OpenEvent, StreamId};
+use domain::field::{PERSONAL, RawValue};
+use domain::history::{BodyDigest, CommitHash, DataSubject, Decoded, Header, OpenEvent, StreamId};
+use domain::open_body::OpenedSections;
 use domain::port::Failure;
 use domain::scope::{Part, Scope};
 use serde::{Deserialize, Serialize};
@@ -40,20 +41,36 @@ pub fn peek(bytes: &[u8]) -> Result<Peeked, Failure> {
 }
 
 /// The plain structure section.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct Structure {
     events: Vec<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<CommitHash>,
 }
 
 /// A plain values section.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct ValuesSection {
     values: Values,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<CommitHash>,
+}
+
+/// The structure section as it is opened: each event as text.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpenedStructure {
+    events: Vec<Box<RawValue>>,
+    #[serde(default)]
+    digest: Option<CommitHash>,
+}
+
+/// A values section as it is opened.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpenedValues {
+    values: Box<RawValue>,
+    #[serde(default)]
     digest: Option<CommitHash>,
 }
 
@@ -132,6 +149,7 @@ pub(crate) struct SealedSections<'a> {
 /// What a commit holds, opened.
 pub(crate) struct OpenedCommit {
     pub(crate) events: Vec<OpenEvent>,
+    pub(crate) decoded: Decoded,
     pub(crate) digest: Option<BodyDigest>,
     pub(crate) erased: BTreeSet<(Scope, Part)>,
 }
@@ -176,34 +194,32 @@ impl<'a> SealedSections<'a> {
         if states.len() != self.sections.len() {
             return Err(Fault::KeyIds.into());
         }
-        let mut structure: Structure = match self.open_section(0, states, &self.structure_aad())? {
+        let structure: OpenedStructure = match self.open_section(0, states, &self.structure_aad())? {
             Some(plain) => from_json(&plain)?,
             None => return Err(Fault::KeyIds.into()),
         };
         if structure.events.len() != self.stored.header.events.len() {
             return Err(Fault::Content.into());
         }
-        let mut opened = Sections::new();
+        let mut values = Vec::with_capacity(self.sections.len() - 1);
         let mut erased = BTreeSet::new();
-        let mut digest = structure.digest.take();
+        let mut digest = structure.digest;
         for (index, key) in self.people().enumerate() {
             let place = (key.scope, key.part.clone());
             match self.open_section(index + 1, states, &values_aad(&self.header_hash))? {
                 None => drop(erased.insert(place)),
                 Some(plain) => {
-                    let section: ValuesSection = from_json(&plain)?;
+                    let section: OpenedValues = from_json(&plain)?;
                     digest = digest.or(section.digest);
-                    opened.insert(place, section.values);
+                    values.push((place, section.values));
                 }
             }
         }
-        body::join(&mut structure.events, &mut opened);
-        if opened.values().any(|values| !values.is_empty()) {
-            return Err(Fault::Content.into());
-        }
-        let kinds = self.stored.header.events.iter().cloned();
-        let events = kinds.zip(structure.events).map(|(kind, body)| OpenEvent { kind, body }).collect();
-        Ok(OpenedCommit { events, digest: digest.map(|digest| digest.0), erased })
+        let opened = OpenedSections { events: structure.events, values };
+        let header = &self.stored.header;
+        let events = opened.into_events(header.stream.aggregate, &header.events);
+        let (events, decoded) = events.map_err(|_| Fault::Content)?;
+        Ok(OpenedCommit { events, decoded, digest: digest.map(|digest| digest.0), erased })
     }
 
     /// Checks all of the commit's bytes with the tenant's key alone, so also those of a person who was erased: the

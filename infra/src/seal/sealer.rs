@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::history::{Commit, CommitHash, Decoded, Header, Position, Revision, StreamId};
+use domain::history::{Commit, CommitHash, Header, Position, Revision, StreamId};
 use domain::port::{AppendError, CellPlace, Cells, Draft, Failure, Opened};
 use domain::scope::{Part, Scope};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::commit::{COMMIT_MAX, OpenedCommit, Plain, Refusal, SealedSections, split};
@@ -46,12 +47,33 @@ impl Sealer {
         revision: Revision,
         previous: CommitHash,
     ) -> Result<SealedCommit, AppendError> {
+        let bodies = draft.events.iter().map(|event| event.body.to_value()).collect();
+        self.seal_bodies(draft, bodies, revision, previous).await
+    }
+
+    /// The same, and takes the bodies of the draft's events.
+    pub(crate) async fn seal_whole(
+        &self,
+        draft: &mut Draft,
+        revision: Revision,
+        previous: CommitHash,
+    ) -> Result<SealedCommit, AppendError> {
+        let bodies = draft.events.iter_mut().map(|event| event.body.take()).collect();
+        self.seal_bodies(draft, bodies, revision, previous).await
+    }
+
+    async fn seal_bodies(
+        &self,
+        draft: &Draft,
+        mut bodies: Vec<Value>,
+        revision: Revision,
+        previous: CommitHash,
+    ) -> Result<SealedCommit, AppendError> {
         let header = header_of(draft, revision, previous);
         let refused = |fault: Fault| Failure::damaged(format!("draft for {}", draft.stream), fault);
         if draft.stream.journal.tenant != *self.keys.tenant() {
             return Err(refused(Fault::OtherStream).into());
         }
-        let mut bodies: Vec<_> = draft.events.iter().map(|event| event.body.clone()).collect();
         let sections = split(&mut bodies).map_err(refused)?;
         let wanted: Vec<(Scope, Part)> = sections.keys().cloned().collect();
         let keys = match draft.stream.data_subject() {
@@ -89,12 +111,11 @@ impl Sealer {
         sealed.check(stream).map_err(damaged)?;
         let ids: Vec<&KeyId> = sealed.stored.keys.iter().map(|entry| &entry.id).collect();
         let states = self.keys.get(&ids).await?;
-        let OpenedCommit { events, digest, erased } = sealed.open(&states).map_err(|refusal| match refusal {
+        let OpenedCommit { events, decoded, digest, erased } = sealed.open(&states).map_err(|refusal| match refusal {
             Refusal::Fault(fault) => damaged(fault),
             Refusal::UnknownKey(id) => Failure::missing(format!("the key {id} of the {}", name())),
         })?;
         let (header, hash) = (sealed.stored.header, sealed.hash);
-        let decoded = Decoded::default();
         Ok(Commit { header, hash, position, events, body_digest: digest, erased, traceparent, decoded })
     }
 

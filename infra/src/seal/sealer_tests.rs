@@ -43,7 +43,7 @@ fn draft(stream: StreamId, body: Value) -> Draft {
         expected: Tail::default(),
         guard: None,
         environment: Environment::Test,
-        events: vec![OpenEvent { kind: EventType { name: "items-saved".to_owned(), version: 1 }, body }],
+        events: vec![OpenEvent { kind: EventType { name: "items-saved".to_owned(), version: 1 }, body: body.into() }],
         stored_at: datetime!(2026-03-01 09:30 UTC),
         captured_at: datetime!(2026-03-01 09:29 UTC),
         actor: Actor {
@@ -105,7 +105,7 @@ async fn after_an_erasure_its_places_are_erased_and_the_rest_is_there() {
             "pulse": { "$personal": { "scope": "health.clinical", "part": "all" } },
             "note": personal("health.optional", "Ada said so"),
         });
-        assert_eq!(commit.events[0].body, body);
+        assert_eq!(*commit.events[0].body, body);
         assert_eq!(commit.erased.into_iter().collect::<Vec<_>>(), [(Scope::HealthClinical, Part::all())]);
         assert_eq!(commit.body_digest, None, "it stood in the first values section");
     }

@@ -6,8 +6,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -35,10 +36,33 @@ const ABOUT: &str = "!about";
 /// A table's rows.
 type Rows<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
 
+/// The database. After a failure of the disk redb does nothing any more until it is opened anew.
+#[derive(Debug)]
+struct Held {
+    /// None only while it is opened anew, or if that failed.
+    open: RwLock<Option<Database>>,
+    has_failed: AtomicBool,
+}
+
+impl Held {
+    /// Works with the database, unless it has failed.
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        let db = open.as_ref().filter(|_| !self.has_failed.load(Ordering::SeqCst)).ok_or(redb::Error::PreviousIo)?;
+        let done = work(db);
+        if let Err(error @ (redb::Error::Io(_) | redb::Error::PreviousIo)) = &done
+            && !self.has_failed.swap(true, Ordering::SeqCst)
+        {
+            tracing::error!(%error, "the disk of the read store failed");
+        }
+        done
+    }
+}
+
 /// The read models of one tenant.
 #[derive(Debug)]
 pub struct RedbStore {
-    db: Arc<Database>,
+    db: Arc<Held>,
     dir: PathBuf,
     /// Told that something waits for the disk. Taken away to end the thread that listens.
     written: Option<Sender<()>>,
@@ -52,6 +76,7 @@ impl RedbStore {
     /// `Unavailable` when neither works: the folder cannot be written, or another process holds the store.
     pub fn open(dir: &Path) -> Result<(Self, Opening), Failure> {
         let (db, opening) = open_or_set_aside(dir, database)?;
+        let db = Held { open: RwLock::new(Some(db)), has_failed: AtomicBool::new(false) };
         let (db, (written, waiting)) = (Arc::new(db), channel());
         let syncing = std::thread::Builder::new().name("read-store".to_owned()).spawn({
             let db = Arc::clone(&db);
@@ -71,12 +96,12 @@ impl RedbStore {
         table: &str,
         read: impl FnOnce(&redb::ReadOnlyTable<&'static [u8], &'static [u8]>) -> Result<T, redb::StorageError>,
     ) -> Result<Option<T>, Failure> {
-        let reading = self.db.begin_read().map_err(|error| self.failed(table, error))?;
-        match reading.open_table(Rows::new(table)) {
-            Ok(rows) => read(&rows).map(Some).map_err(|error| self.failed(table, error)),
+        let found = self.db.with(|db| match db.begin_read()?.open_table(Rows::new(table)) {
+            Ok(rows) => Ok(Some(read(&rows)?)),
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
-            Err(error) => Err(self.failed(table, error)),
-        }
+            Err(error) => Err(error.into()),
+        });
+        found.map_err(|error| self.failed(table, error))
     }
 
     /// Carries out a change, whole or not at all.
@@ -85,13 +110,13 @@ impl RedbStore {
         table: &str,
         change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), Failure> {
-        let carry_out = || -> Result<(), redb::Error> {
-            let mut writing = begin(&self.db)?;
+        let carried_out = self.db.with(|db| {
+            let mut writing = begin(db)?;
             writing.set_durability(Durability::None)?;
             change(&writing)?;
             Ok(writing.commit()?)
-        };
-        carry_out().map_err(|error| self.failed(table, error))?;
+        });
+        carried_out.map_err(|error| self.failed(table, error))?;
         if let Some(written) = &self.written {
             // The other end goes only with this one.
             let _ = written.send(());
@@ -114,6 +139,17 @@ impl Drop for RedbStore {
     }
 }
 
+fn change_rows(writing: &WriteTransaction, table: &str, changes: &[Change]) -> Result<(), redb::Error> {
+    let mut rows = writing.open_table(Rows::new(table))?;
+    for change in changes {
+        match change {
+            Change::Put { key, value } => rows.insert(key.as_slice(), value.as_slice())?,
+            Change::Delete { key } => rows.remove(key.as_slice())?,
+        };
+    }
+    Ok(())
+}
+
 /// Begins to write as soon as nobody else does. While the disk is waited for, other tasks get another thread.
 fn begin(db: &Database) -> Result<WriteTransaction, TransactionError> {
     match db.try_begin_write() {
@@ -127,11 +163,11 @@ fn begin(db: &Database) -> Result<WriteTransaction, TransactionError> {
 }
 
 /// Brings what was applied to the disk, until nobody applies anything any more.
-fn sync_now_and_then(db: &Database, written: &Receiver<()>) {
+fn sync_now_and_then(db: &Held, written: &Receiver<()>) {
     while written.recv().is_ok() {
         // Whatever comes meanwhile goes along.
         let last = is_gone_within(written, DURABLE_EVERY);
-        if let Err(error) = sync(db) {
+        if let Err(error) = db.with(sync) {
             tracing::error!(%error, "the read store was not brought to the disk");
         }
         if last {
@@ -244,19 +280,59 @@ impl ReadStore for RedbStore {
     }
 
     fn apply(&self, table: &str, changes: &[Change]) -> Result<(), Failure> {
-        self.write(table, |writing| {
-            let mut rows = writing.open_table(Rows::new(table))?;
-            for change in changes {
-                match change {
-                    Change::Put { key, value } => rows.insert(key.as_slice(), value.as_slice())?,
-                    Change::Delete { key } => rows.remove(key.as_slice())?,
-                };
-            }
-            Ok(())
+        self.write(table, |writing| change_rows(writing, table, changes))
+    }
+
+    fn apply_all(&self, tables: &[(String, Vec<Change>)]) -> Result<(), Failure> {
+        let Some((first, _)) = tables.first() else { return Ok(()) };
+        self.write(first, |writing| {
+            tables.iter().try_for_each(|(table, changes)| change_rows(writing, table, changes))
         })
     }
 
     fn drop_table(&self, table: &str) -> Result<(), Failure> {
         self.write(table, |writing| Ok(writing.delete_table(Rows::new(table)).map(drop)?))
+    }
+
+    fn is_closed(&self) -> bool {
+        self.db.has_failed.load(Ordering::SeqCst)
+    }
+
+    fn open_again(&self) -> Result<(), Failure> {
+        let mut open = self.db.open.write().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed() {
+            // The file is locked as long as the old one is there.
+            *open = None;
+            *open = Some(open_or_set_aside(&self.dir, database)?.0);
+            self.db.has_failed.store(false, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::SystemDice;
+    use domain::port::Dice as _;
+
+    /// What a full disk does to it is tried with real ones by `lethe soak --faults full-reads`.
+    #[test]
+    fn closed_by_its_disk_it_gives_nothing_until_it_is_opened_again() {
+        let dir = std::env::temp_dir().join(format!("lethe-redb-{}", SystemDice.uuid()));
+        let (store, _) = RedbStore::open(&dir).expect("opens");
+        store.apply("t", &[Change::Put { key: b"a".into(), value: b"1".into() }]).expect("writes");
+        let failed: Result<(), _> =
+            store.db.with(|_| Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into()));
+        assert!(failed.is_err() && store.is_closed());
+        for refused in [store.get("t", b"a").map(drop), store.apply("t", &[]), store.drop_table("t")] {
+            assert!(matches!(refused, Err(Failure::Unavailable { .. })), "{refused:?}");
+        }
+        store.open_again().expect("opens again");
+        assert!(!store.is_closed());
+        store.apply("t", &[Change::Put { key: b"b".into(), value: b"2".into() }]).expect("writes");
+        assert_eq!(store.get("t", b"b").expect("reads"), Some(b"2".to_vec()));
+        drop(store);
+        std::fs::remove_dir_all(&dir).expect("removed");
     }
 }

@@ -40,6 +40,20 @@ fn keys(rows: &[Row]) -> Vec<&str> {
 }
 
 #[test]
+fn several_tables_are_changed_together() {
+    for engine in Engine::ALL {
+        let folder = Folder::new();
+        let (store, _) = folder.open(engine);
+        store.apply("t", &[put("a", "1"), put("b", "1")]).expect("writes");
+        let of_t = vec![put("a", "2"), Change::Delete { key: b"b".to_vec() }];
+        store.apply_all(&[("t".to_owned(), of_t), ("u".to_owned(), vec![put("c", "3")])]).expect("writes");
+        store.apply_all(&[]).expect("nothing to write");
+        let get = |table, key: &str| store.get(table, key.as_bytes()).expect("reads");
+        assert_eq!((get("t", "a"), get("t", "b"), get("u", "c")), (Some(b"2".to_vec()), None, Some(b"3".to_vec())));
+    }
+}
+
+#[test]
 fn rows_are_scanned_by_prefix_after_a_key_and_up_to_a_limit() {
     Engine::ALL.into_iter().for_each(scanned);
 }

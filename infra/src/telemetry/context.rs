@@ -21,6 +21,8 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer;
 
+use super::ids;
+
 /// The field's and the header's name.
 const TRACEPARENT: &str = "traceparent";
 
@@ -31,6 +33,9 @@ thread_local! {
 
 /// The W3C `traceparent` of the span in which this is called; none outside every span, or when telemetry is off.
 pub fn current_traceparent() -> Option<String> {
+    if let Some(text) = ids::current() {
+        return Some(text);
+    }
     let context = Context::current();
     let span = context.span();
     let ids = span.span_context();
@@ -69,12 +74,7 @@ pub(super) struct AdoptParent;
 
 impl<S: Subscriber> Layer<S> for AdoptParent {
     fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: layer::Context<'_, S>) {
-        if attributes.metadata().fields().field(TRACEPARENT).is_none() {
-            return;
-        }
-        let mut found = Found(None);
-        attributes.record(&mut found);
-        if let Some(remote) = found.0 {
+        if let Some(remote) = Parent::of(attributes) {
             let guard = Context::new().with_remote_span_context(remote).attach();
             ADOPTED.with(|adopted| adopted.replace(Some(guard)));
         }
@@ -91,9 +91,19 @@ impl<S: Subscriber> Layer<S> for ReleaseParent {
 }
 
 /// The value of the field `traceparent`, if it is valid.
-struct Found(Option<SpanContext>);
+pub(super) struct Parent(Option<SpanContext>);
 
-impl Visit for Found {
+impl Parent {
+    /// The remote span that a new span names as its parent.
+    pub(super) fn of(attributes: &Attributes<'_>) -> Option<SpanContext> {
+        attributes.metadata().fields().field(TRACEPARENT)?;
+        let mut found = Self(None);
+        attributes.record(&mut found);
+        found.0
+    }
+}
+
+impl Visit for Parent {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == TRACEPARENT {
             self.0 = parse(value);

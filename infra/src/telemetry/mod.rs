@@ -11,6 +11,7 @@
 
 mod context;
 mod failpoint;
+mod ids;
 mod logs;
 mod metrics;
 mod otlp;
@@ -20,10 +21,10 @@ mod tests;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_opentelemetry::MetricsLayer;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -84,7 +85,8 @@ pub enum TelemetryError {
 /// The running telemetry of this process. Keep it until the end, then [`Telemetry::shutdown`].
 #[derive(Debug)]
 pub struct Telemetry {
-    tracers: SdkTracerProvider,
+    /// None: there is no collector.
+    tracers: Option<SdkTracerProvider>,
     meters: SdkMeterProvider,
     metrics: Metrics,
 }
@@ -94,8 +96,9 @@ impl Telemetry {
     pub fn start(options: TelemetryOptions) -> Result<Self, TelemetryError> {
         let filter = logs::filter(options.filter.as_deref())?;
         let telemetry = Self::build(&options)?;
-        let logs = logs::layer(options.format, std::io::stderr, logs::colour_on_stderr()).with_filter(filter);
-        let subscriber = Registry::default().with(logs.with_filter(filter_fn(is_log)));
+        let logs = logs::layer(options.format, std::io::stderr, logs::colour_on_stderr());
+        // One filter and not one in another: two that disagree would be asked anew for each line.
+        let subscriber = Registry::default().with(logs.with_filter(filter_fn(is_log).and(filter)));
         let dying = options.failpoints.clone().map(|points| {
             failpoint::DyingLayer::new(points).with_filter(filter_fn(|metadata| metadata.target() == FAILPOINT_TARGET))
         });
@@ -110,7 +113,7 @@ impl Telemetry {
 
     /// Sends what is still to be sent and stops. Blocks for up to five seconds a collector: the last thing in `main`.
     pub fn shutdown(self) -> Result<(), TelemetryError> {
-        let traces = self.tracers.shutdown();
+        let traces = self.tracers.map_or(Ok(()), |tracers| tracers.shutdown());
         let metrics = self.meters.shutdown();
         traces.and(metrics).map_err(|error| TelemetryError::NotFlushed(error.to_string()))
     }
@@ -121,11 +124,12 @@ impl Telemetry {
             Some(base) => Some(otlp::exporters(&base)?),
             None => None,
         };
-        let tracers = SdkTracerProvider::builder().with_resource(resource.clone());
         let (tracers, pushed) = match exporters {
-            Some((spans, metrics)) => (tracers.with_batch_exporter(spans).build(), Some(metrics)),
-            // Ids are still made and handed on, but nothing is recorded that nobody would read.
-            None => (tracers.with_sampler(Sampler::AlwaysOff).build(), None),
+            Some((spans, metrics)) => {
+                let tracers = SdkTracerProvider::builder().with_resource(resource.clone());
+                (Some(tracers.with_batch_exporter(spans).build()), Some(metrics))
+            }
+            None => (None, None),
         };
         let (meters, metrics) = metrics::start(resource, pushed)?;
         Ok(Self { tracers, meters, metrics })
@@ -136,17 +140,20 @@ impl Telemetry {
     where
         S: Subscriber + Send + Sync + for<'span> LookupSpan<'span>,
     {
-        let traces = tracing_opentelemetry::layer()
-            .with_tracer(self.tracers.tracer("lethe"))
-            .with_location(false)
-            .with_threads(false)
-            .with_target(false)
-            .with_filter(filter_fn(is_trace));
-        inner
-            .with(context::AdoptParent)
-            .with(traces)
-            .with(context::ReleaseParent)
-            .with(MetricsLayer::new(self.meters.clone()))
+        let traces = self.tracers.as_ref().map(|tracers| {
+            tracing_opentelemetry::layer()
+                .with_tracer(tracers.tracer("lethe"))
+                .with_location(false)
+                .with_threads(false)
+                .with_target(false)
+                .with_filter(filter_fn(is_trace))
+        });
+        // Each has a filter: a layer without one has every line of every library looked at, wanted or not.
+        let adopt = traces.is_some().then(|| context::AdoptParent.with_filter(filter_fn(is_trace)));
+        let release = traces.is_some().then(|| context::ReleaseParent.with_filter(filter_fn(is_trace)));
+        // Ids are still made and handed on where nobody would read what is recorded.
+        let ids = traces.is_none().then(|| ids::IdsLayer.with_filter(filter_fn(|of| of.is_span() && is_trace(of))));
+        inner.with(ids).with(adopt).with(traces).with(release).with(MetricsLayer::new(self.meters.clone()))
     }
 }
 

@@ -36,7 +36,7 @@ fn recorded(work: impl FnOnce()) -> (Exported, Telemetry) {
     let resource = Resource::builder_empty().build();
     let tracers = SdkTracerProvider::builder().with_simple_exporter(exported.clone()).build();
     let (meters, metrics) = metrics::start(resource, None).expect("metrics start");
-    let telemetry = Telemetry { tracers, meters, metrics };
+    let telemetry = Telemetry { tracers: Some(tracers), meters, metrics };
     tracing::subscriber::with_default(telemetry.layered(Registry::default()), work);
     (exported, telemetry)
 }
@@ -303,4 +303,61 @@ fn what_cannot_be_used_is_refused_with_an_example() {
     }
     let error = logs::filter(Some("infra=loudly")).expect_err("no such level").to_string();
     assert!(error.contains("example"), "{error}");
+}
+
+/// The ids of a `traceparent`.
+fn ids_of(traceparent: Option<String>) -> [String; 2] {
+    let text = traceparent.expect("ids");
+    let fields: Vec<&str> = text.split('-').collect();
+    [fields[1].to_owned(), fields[2].to_owned()]
+}
+
+#[test]
+fn without_a_collector_the_ids_are_those_of_the_same_tree() {
+    let telemetry = Telemetry::build(&options(None)).expect("telemetry");
+    tracing::subscriber::with_default(telemetry.layered(Registry::default()), || {
+        let here = || ids_of(current_traceparent());
+        assert_eq!(current_traceparent(), None, "outside every span");
+        let outer = info_span!("outer");
+        let [trace, span] = outer.in_scope(here);
+        assert_eq!(outer.in_scope(here), [trace.clone(), span.clone()], "the same at the second entry");
+        outer.in_scope(|| {
+            let inner = info_span!("inner").in_scope(here);
+            assert_eq!(inner[0], trace);
+            assert_ne!(inner[1], span);
+            let theirs = tracing::info_span!(target: "async_nats::connection", "theirs");
+            assert_eq!(theirs.in_scope(here), [trace.clone(), span.clone()], "a library's span has none");
+            assert_eq!(theirs.in_scope(|| info_span!("within").in_scope(here))[0], trace);
+            assert_ne!(info_span!(parent: None, "alone").in_scope(here)[0], trace);
+            let adopted = info_span!("projection.apply", traceparent = CLIENT);
+            assert_eq!(adopted.in_scope(here)[0], CLIENT[3..35]);
+            assert_eq!(here(), [trace.clone(), span.clone()], "only for its own span");
+        });
+        let child = info_span!(parent: &outer, "child");
+        assert_eq!(child.in_scope(here)[0], trace);
+        assert_eq!(current_traceparent(), None);
+    });
+}
+
+#[test]
+fn what_nobody_wants_is_known_once_and_for_all() {
+    for endpoint in [None, Some("http://127.0.0.1:1".to_owned())] {
+        let telemetry = Telemetry::build(&options(endpoint)).expect("telemetry");
+        let lines = Registry::default().with(fmt_lines());
+        tracing::subscriber::with_default(telemetry.layered(lines), || {
+            let theirs = tracing::trace_span!(target: "hyper::proto", "theirs");
+            let metadata = theirs.metadata().expect("known, wanted or not");
+            let interest = tracing::dispatcher::get_default(|all| all.register_callsite(metadata));
+            assert!(interest.is_never(), "a library's trace is asked about anew each time: {interest:?}");
+        });
+    }
+}
+
+/// The log as `start` has it.
+fn fmt_lines<S>() -> impl Layer<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let filter = logs::filter(Some("warn")).expect("a filter");
+    logs::layer(LogFormat::Json, Lines::default(), false).with_filter(filter_fn(is_log).and(filter))
 }

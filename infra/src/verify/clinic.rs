@@ -61,7 +61,7 @@ impl Clinic {
             expected: tail,
             guard: None,
             environment: Environment::Test,
-            events: vec![OpenEvent { kind: EventType { name: event.to_owned(), version: 1 }, body }],
+            events: vec![OpenEvent { kind: EventType { name: event.to_owned(), version: 1 }, body: body.into() }],
             stored_at: datetime!(2026-03-01 09:30 UTC),
             captured_at: datetime!(2026-03-01 09:29 UTC),
             actor: Actor {

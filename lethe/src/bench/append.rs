@@ -1,34 +1,29 @@
-//! Commands one by one over HTTP, by one client and by many, beside single conditional publishes by as many clients.
+//! Commands one by one, over HTTP and over NATS, by one client and by many, beside single conditional publishes by as many
+//! clients.
 
-use std::path::Path;
+mod doors;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use domain::history::JournalId;
-use domain::ids::TenantId;
-use infra::journal::{Outgoing, Provisioner, Wire, connect};
-use infra::nats_server::{NatsServer, NatsServerOptions, TenantAccount, locate_or_install};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use self::doors::{Door, Doors};
+use super::beside::{Beside, RAW_BYTES};
 use super::figures::{Figure, Figures, median, percentile};
-use super::fill::participant;
-use super::ground::{Ground, ITEMS, SITES, STUDY, Scene, item, visit};
+use super::ground::{Ground, ITEMS, SITES, Scene, visit};
 use super::{Plan, fill};
-use crate::cli::{ApiError, CliError, Client};
-use crate::platform::random_id;
+use crate::cli::{ApiError, CliError};
 
 /// How many values a command carries: a small form.
 const VALUES: u32 = 4;
 
-/// What the raw message holds, bytes: about what a sealed commit of so many values takes.
-const RAW_BYTES: usize = 1024;
-
-/// How many visits there are to save at.
+/// How many visits there are to save at; the last one has the first value of each.
 const VISITS: u32 = 50;
 
-/// No more connections than this are opened for the raw publishes: a connection carries many clients.
-const CONNECTIONS: usize = 16;
+/// A participant gets so many commits, about.
+const COMMITS_EACH: usize = 20;
 
 /// How often, by how many.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +34,8 @@ pub struct AppendPlan {
     pub commands: usize,
     /// How many rounds, ours and the raw limit in turn.
     pub rounds: usize,
+    /// Over HTTP, over NATS, or both in turn.
+    pub doors: Vec<String>,
 }
 
 /// Measures how many commands a second are answered as durable.
@@ -51,61 +48,93 @@ pub async fn append(plan: &AppendPlan, ground: &Ground) -> Result<Figures, CliEr
         Plan { participants: people, values: VISITS * ITEMS, clients: 1, requests: 1, rounds: 1, formats: vec![] };
     let scene = ground.open(&study).await?;
     fill::register(&scene, people).await?;
-    let raw = Raw::start(&ground.folder().join("raw")).await?;
+    // A person's first value waits for the key of its kind, too: `lethe bench enrol` measures that.
+    fill::first_values(&scene, people, &visit(VISITS - 1)).await?;
+    let doors = Doors::of(&scene, &plan.doors).await?;
+    let raw = Beside::start(&ground.folder().join("raw")).await?;
     let mut figures = Figures::about(json!({
-        "clients": plan.clients, "commands": plan.commands, "rounds": plan.rounds, "values": VALUES,
-        "raw_bytes": RAW_BYTES, "sync": "always", "replicas": 1,
+        "clients": plan.clients, "commands": plan.commands, "rounds": plan.rounds, "doors": plan.doors,
+        "participants": people, "values": VALUES, "raw_bytes": RAW_BYTES, "sync": "always", "replicas": 1,
     }));
     let next = AtomicUsize::new(0);
     for clients in &plan.clients {
-        figures.results.push(measure(plan, *clients, &scene, &raw, (&next, people)).await?);
+        figures.results.extend(measure(plan, *clients, &scene, &doors, &raw, (&next, people)).await?);
     }
-    raw.server.shutdown().await;
+    raw.close().await;
     scene.close();
     Ok(figures)
 }
 
 fn people_for(plan: &AppendPlan) -> u32 {
-    let per_client = |clients: &usize| commands(plan, *clients) * (plan.rounds + 1);
+    let per_client = |clients: &usize| commands(plan, *clients) * (plan.rounds + 1) * plan.doors.len();
     let all: usize = plan.clients.iter().map(per_client).sum();
-    // Each visit of each participant is saved once, and no stream gets longer than twenty commits for it.
-    u32::try_from(all.div_ceil(20)).unwrap_or(u32::MAX).max(SITES)
+    // Each visit of each participant is saved once, and no stream gets longer than so many commits for it.
+    u32::try_from(all.div_ceil(COMMITS_EACH)).unwrap_or(u32::MAX).max(SITES)
 }
 
 fn commands(plan: &AppendPlan, clients: usize) -> usize {
     if clients == 1 { plan.commands.div_ceil(5) } else { plan.commands }
 }
 
+/// What the rounds of one thing came to.
+#[derive(Default)]
+struct Rounds {
+    rates: Vec<f64>,
+    times: Vec<Duration>,
+    /// What one command takes of a processor in the serving process, read models included, µs.
+    cost: Vec<f64>,
+}
+
+impl Rounds {
+    fn add(&mut self, (rate, mut times): (f64, Vec<Duration>)) {
+        self.rates.push(rate);
+        self.times.append(&mut times);
+    }
+}
+
+/// Each door in turn, and the raw limit after them, in each round.
 async fn measure(
     plan: &AppendPlan,
     clients: usize,
     scene: &Scene,
-    raw: &Raw,
+    doors: &Doors,
+    raw: &Beside,
     (next, people): (&AtomicUsize, u32),
-) -> Result<Figure, CliError> {
+) -> Result<Vec<Figure>, CliError> {
     let commands = commands(plan, clients);
-    let (mut ours, mut limits) = (Vec::new(), Vec::new());
-    let (mut times, mut raw_times) = (Vec::new(), Vec::new());
+    let (mut ours, mut limit) = (doors.iter().map(|_| Rounds::default()).collect::<Vec<_>>(), Rounds::default());
     for round in 0..=plan.rounds {
-        let from = next.fetch_add(commands, Ordering::Relaxed);
-        let (rate, mut took) = side_by_side(clients, commands, |n| save(&scene.integrator, from + n, people)).await?;
-        let (raw_rate, mut raw_took) = side_by_side(clients, commands, |n| raw.publish(n)).await?;
-        // The first round opens connections and fills caches.
+        for (door, rounds) in doors.iter().zip(&mut ours) {
+            let (from, before) = (next.fetch_add(commands, Ordering::Relaxed), scene.processor());
+            let sent = side_by_side(clients, commands, |n| door.save(from + n, people)).await?;
+            // What the read models still owe would slow down what comes next, and belongs to what the commands cost.
+            fill::reflected_up_to(scene, doors.last(), "read models catch up").await?;
+            let took = scene.processor().saturating_sub(before);
+            // The first round opens connections and fills caches.
+            if round > 0 {
+                rounds.add(sent);
+                rounds.cost.push(took.as_secs_f64() * 1e6 / commands as f64);
+            }
+        }
+        let published = side_by_side(clients, commands, |n| raw.publish(n)).await?;
         if round > 0 {
-            ours.push(rate);
-            limits.push(raw_rate);
-            times.append(&mut took);
-            raw_times.append(&mut raw_took);
+            limit.add(published);
         }
     }
-    let ((ours, spread), (limit, _)) = (median(ours), median(limits));
-    let more = vec![
-        ("p50_ms", percentile(&mut times, 0.5)),
-        ("p99_ms", percentile(&mut times, 0.99)),
-        ("raw_p50_ms", percentile(&mut raw_times, 0.5)),
-        ("raw_p99_ms", percentile(&mut raw_times, 0.99)),
-    ];
-    Ok(Figure { name: format!("append.http.{clients}"), ours, raw: limit, unit: "1/s", spread, more })
+    let (raw, raw_p50) = (median(limit.rates).0, percentile(&mut limit.times, 0.5));
+    let raw_p99 = percentile(&mut limit.times, 0.99);
+    let figure = |(door, mut rounds): (&Door, Rounds)| {
+        let (ours, spread) = median(rounds.rates);
+        let more = vec![
+            ("p50_ms", percentile(&mut rounds.times, 0.5)),
+            ("p99_ms", percentile(&mut rounds.times, 0.99)),
+            ("raw_p50_ms", raw_p50),
+            ("raw_p99_ms", raw_p99),
+            ("serve_us", median(rounds.cost).0),
+        ];
+        Figure { name: format!("append.{}.{clients}", door.name()), ours, raw, unit: "1/s", spread, more }
+    };
+    Ok(doors.iter().zip(ours).map(figure).collect())
 }
 
 /// Lets `clients` do `work` so often in all, each its next once the last is done. How many were done a second, and how long
@@ -138,55 +167,4 @@ where
         times.extend(client.await.map_err(|error| CliError::failed("a client", error))??);
     }
     Ok((work as f64 / begun.elapsed().as_secs_f64(), times))
-}
-
-/// The `n`th command: a form of somebody who has none at that visit yet.
-fn save(client: &Client, n: usize, people: u32) -> impl Future<Output = Result<(), ApiError>> + Send + use<> {
-    let n = u32::try_from(n).unwrap_or(u32::MAX);
-    let (who, when) = (n % people, n / people);
-    let items: Vec<Value> = (0..VALUES)
-        .map(|i| json!({"group": "G", "item": item(i), "value": format!("{}.5", 40 + (n + i) % 100)}))
-        .collect();
-    let command = json!({"type": "save-items", "visit": visit(when), "form": "F", "items": items});
-    let path = format!("/v1/studies/{STUDY}/participants/{}", participant(who));
-    let client = client.clone();
-    async move { client.command(&path, random_id(), None, None, &command).await.map(drop) }
-}
-
-/// A server of the same kind with the same settings, on the same disk, that holds nothing else.
-struct Raw {
-    server: NatsServer,
-    wires: Vec<Wire>,
-    written: AtomicUsize,
-}
-
-impl Raw {
-    async fn start(folder: &Path) -> Result<Self, CliError> {
-        let binary = tokio::task::spawn_blocking(|| locate_or_install(|step| note!("{step}")));
-        let binary = binary.await.map_err(CliError::unavailable)?.map_err(CliError::unavailable)?;
-        let account = TenantAccount::new("raw").map_err(CliError::unavailable)?;
-        let server = NatsServer::start(NatsServerOptions::within(binary, folder, vec![account])).await;
-        let server = server.map_err(CliError::unavailable)?;
-        let tenant: TenantId = "raw".parse().expect("a valid tenant id");
-        let logins = server.credentials("raw").ok_or_else(|| CliError::failed("the raw server", "no logins"))?;
-        let provisioner = connect(logins.provisioner.connect_options(), server.url(), "bench").await;
-        let provisioner = Provisioner::new(provisioner.map_err(CliError::unavailable)?, 1);
-        provisioner.tenant(&tenant).await.map_err(CliError::unavailable)?;
-        let journal = JournalId { tenant, study: Some("limit".parse().expect("a valid study id")) };
-        provisioner.journal(&journal).await.map_err(CliError::unavailable)?;
-        let mut wires = Vec::new();
-        for _ in 0..CONNECTIONS {
-            let client = connect(logins.service.connect_options(), server.url(), "bench").await;
-            wires.push(Wire::new(client.map_err(CliError::unavailable)?));
-        }
-        Ok(Self { server, wires, written: AtomicUsize::new(0) })
-    }
-
-    /// One message to a subject of its own, which must not have been written to.
-    fn publish(&self, n: usize) -> impl Future<Output = Result<(), ApiError>> + Send + use<> {
-        let unique = self.written.fetch_add(1, Ordering::Relaxed);
-        let message = Outgoing::new(format!("evt.raw.limit.participant.{unique}"), vec![0x5a; RAW_BYTES]).expecting(0);
-        let wire = self.wires[n % self.wires.len()].clone();
-        async move { wire.publish(message).await.map(drop).map_err(|refusal| ApiError::local(refusal.to_string())) }
-    }
 }

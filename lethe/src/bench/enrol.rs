@@ -38,8 +38,10 @@ pub async fn enrol(plan: &EnrolPlan, ground: &Ground) -> Result<Figures, CliErro
     let next = AtomicUsize::new(0);
     let (mut ours, mut raw, mut times) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=plan.rounds {
-        let (rate, mut took) = side_by_side(plan, |_| register(&scene, next.fetch_add(1, Ordering::Relaxed))).await?;
-        let (limit, _) = side_by_side(plan, |n| beside.publish(n)).await?;
+        let (rate, mut took) =
+            side_by_side(plan.clients, plan.participants, |_| register(&scene, next.fetch_add(1, Ordering::Relaxed)))
+                .await?;
+        let (limit, _) = side_by_side(plan.clients, plan.participants, |n| beside.publish(n)).await?;
         // The first round opens connections and fills caches.
         if round > 0 {
             ours.push(rate);
@@ -51,21 +53,29 @@ pub async fn enrol(plan: &EnrolPlan, ground: &Ground) -> Result<Figures, CliErro
         "clients": plan.clients, "participants": plan.participants, "rounds": plan.rounds, "raw_bytes": RAW_BYTES,
         "sync": "always", "replicas": 1,
     }));
-    let ((ours, spread), (raw, _)) = (median(ours), median(raw));
-    let more = vec![("p50_ms", percentile(&mut times, 0.5)), ("p99_ms", percentile(&mut times, 0.99))];
+    let ((ours, spread), (raw, raw_spread)) = (median(ours), median(raw));
+    let more = vec![
+        ("raw_spread", raw_spread),
+        ("p50_ms", percentile(&mut times, 0.5)),
+        ("p99_ms", percentile(&mut times, 0.99)),
+    ];
     figures.results.push(Figure { name: "enrol".to_owned(), ours, raw, unit: "1/s", spread, more });
     beside.close().await;
     scene.close();
     Ok(figures)
 }
 
-/// Lets the clients do as many pieces of work as the plan says, each its next once the last is done.
-async fn side_by_side<W>(plan: &EnrolPlan, one: impl Fn(usize) -> W) -> Result<(f64, Vec<Duration>), CliError>
+/// Lets the clients do so many pieces of work, each its next once the last is done.
+pub(super) async fn side_by_side<W>(
+    clients: usize,
+    pieces: u32,
+    one: impl Fn(usize) -> W,
+) -> Result<(f64, Vec<Duration>), CliError>
 where
     W: Future<Output = Result<(), ApiError>> + Send + 'static,
 {
     let begun = Instant::now();
-    let work = stream::iter(0..plan.participants as usize).map(|n| {
+    let work = stream::iter(0..pieces as usize).map(|n| {
         let piece = one(n);
         async move {
             let task = tokio::spawn(async move {
@@ -75,8 +85,8 @@ where
             task.await.map_err(|error| CliError::failed("a client", error))?.map_err(CliError::from)
         }
     });
-    let times: Vec<Duration> = work.buffer_unordered(plan.clients).try_collect().await?;
-    Ok((f64::from(plan.participants) / begun.elapsed().as_secs_f64(), times))
+    let times: Vec<Duration> = work.buffer_unordered(clients).try_collect().await?;
+    Ok((f64::from(pieces) / begun.elapsed().as_secs_f64(), times))
 }
 
 fn register(scene: &Scene, n: usize) -> impl Future<Output = Result<(), ApiError>> + Send + use<> {

@@ -45,6 +45,23 @@ impl Figures {
         Self { about, results: Vec::new() }
     }
 
+    /// All of them as one; each says under its name how it was measured.
+    pub fn together(all: Vec<(&'static str, Self)>) -> Self {
+        let about = all.iter().map(|(name, figures)| ((*name).to_owned(), figures.about.clone())).collect();
+        let results = all.into_iter().flat_map(|(_, figures)| figures.results).collect();
+        Self { about: Value::Object(about), results }
+    }
+
+    /// Adds a row of its own for how long one client waits for one command in the median. Its spread is that of the rate: one
+    /// client's rate is its mean wait, turned over.
+    #[must_use]
+    pub fn with_waits_of_one_client(mut self) -> Self {
+        let alone = |figure: &&Figure| figure.name.starts_with("append.") && figure.name.ends_with(".1");
+        let waits: Vec<Figure> = self.results.iter().filter(alone).filter_map(Figure::wait).collect();
+        self.results.extend(waits);
+        self
+    }
+
     /// As one JSON object.
     pub fn json(&self) -> Value {
         let result = |figure: &Figure| {
@@ -86,6 +103,13 @@ impl Figure {
     /// Ours as a multiple of the limit.
     pub fn ratio(&self) -> f64 {
         self.ours / self.raw
+    }
+
+    fn wait(&self) -> Option<Self> {
+        let of = |name: &str| self.more.iter().find(|(more, _)| *more == name).map(|(_, value)| *value);
+        let (ours, raw) = (of("p50_ms")?, of("raw_p50_ms")?);
+        let name = format!("{}.p50", self.name);
+        Some(Self { name, ours, raw, unit: "ms p50", spread: self.spread, more: Vec::new() })
     }
 }
 
@@ -147,5 +171,27 @@ mod tests {
             figures.json()["results"],
             json!([{"name": "query.matrix", "ours": 4.0, "raw": 1.0, "ratio": 4.0, "unit": "ms", "spread": 0.25, "p50": 2.0}])
         );
+    }
+
+    #[test]
+    fn figures_together_keep_their_plans_and_a_row_says_how_long_one_client_waits() {
+        let row = |name: &str| Figure {
+            name: name.into(),
+            ours: 250.0,
+            raw: 2000.0,
+            unit: "1/s",
+            spread: 0.1,
+            more: vec![("p50_ms", 3.0), ("raw_p50_ms", 0.5)],
+        };
+        let mut append = Figures::about(json!({"rounds": 5}));
+        append.results = vec![row("append.http.1"), row("append.http.64")];
+        let together = Figures::together(vec![
+            ("append", append.with_waits_of_one_client()),
+            ("bulk", Figures::about(json!({"rounds": 7}))),
+        ]);
+        let names: Vec<&str> = together.results.iter().map(|figure| figure.name.as_str()).collect();
+        assert_eq!(names, ["append.http.1", "append.http.64", "append.http.1.p50"]);
+        assert_eq!(together.results[2].ratio(), 6.0);
+        assert_eq!(together.json()["plan"], json!({"append": {"rounds": 5}, "bulk": {"rounds": 7}}));
     }
 }

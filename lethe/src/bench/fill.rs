@@ -55,6 +55,27 @@ pub(super) async fn all(plan: &Plan, scene: &mut Scene) -> Result<(), CliError> 
 
 /// Sees to it that the first `to` participants are there in full.
 pub(super) async fn people_up_to(plan: &Plan, scene: &mut Scene, to: u32) -> Result<(), CliError> {
+    up_to(scene, to, |first, end| body(plan, first, end)).await
+}
+
+/// Sees to it that the first `to` participants have consented and have one form of `values` values, at visit `at`.
+pub(super) async fn small_people_up_to(scene: &mut Scene, to: u32, at: u32, values: u32) -> Result<(), CliError> {
+    up_to(scene, to, |first, end| {
+        let mut lines = registrations(first, end);
+        (first..end).for_each(|n| lines.push_str(&line(n, &small(n, at, values))));
+        lines
+    })
+    .await
+}
+
+/// A form of few values.
+pub(super) fn small(n: u32, at: u32, values: u32) -> Value {
+    let value = |i: u32| format!("{}.5", 40 + (n + i) % 100);
+    let items: Vec<Value> = (0..values).map(|i| json!({"group": "G", "item": item(i), "value": value(i)})).collect();
+    json!({"type": "save-items", "visit": visit(at), "form": "F", "items": items})
+}
+
+async fn up_to(scene: &mut Scene, to: u32, body: impl Fn(u32, u32) -> String) -> Result<(), CliError> {
     let from = scene.memory.filled;
     if from >= to {
         return Ok(());
@@ -64,7 +85,7 @@ pub(super) async fn people_up_to(plan: &Plan, scene: &mut Scene, to: u32) -> Res
     let client = scene.integrator.clone();
     let chunks = (from..to).step_by(TOGETHER as usize).map(|first| (first, (first + TOGETHER).min(to)));
     let sent = stream::iter(chunks).map(|(first, end)| {
-        let (client, path, body) = (client.clone(), path.clone(), body(plan, first, end));
+        let (client, path, body) = (client.clone(), path.clone(), body(first, end));
         async move { insist(&client, &path, &body).await.map(|position| (end, position)) }
     });
     // In order: what is remembered as filled is filled.
@@ -81,10 +102,25 @@ pub(super) async fn people_up_to(plan: &Plan, scene: &mut Scene, to: u32) -> Res
 
 /// Registers so many participants who have consented and no data yet.
 pub(super) async fn register(scene: &Scene, people: u32) -> Result<(), CliError> {
-    let (path, shown) = (format!("/v1/studies/{STUDY}/commands"), Shown::new("participants", people, 0));
+    in_chunks(scene, people, "participants", registrations).await
+}
+
+/// Sees to it that participants who are registered have a first value, which takes a key of their own for it.
+pub(super) async fn first_values(scene: &Scene, people: u32, at: &str) -> Result<(), CliError> {
+    let first = json!({"type": "save-items", "visit": at, "form": "F", "items": [{"group": "G", "item": item(1), "value": "70"}]});
+    in_chunks(scene, people, "first values", |from, end| (from..end).map(|n| line(n, &first)).collect()).await
+}
+
+async fn in_chunks(
+    scene: &Scene,
+    people: u32,
+    what: &'static str,
+    lines: impl Fn(u32, u32) -> String,
+) -> Result<(), CliError> {
+    let (path, shown) = (format!("/v1/studies/{STUDY}/commands"), Shown::new(what, people, 0));
     let chunks = (0..people).step_by(TOGETHER as usize).map(|first| (first, (first + TOGETHER).min(people)));
     let sent = stream::iter(chunks).map(|(first, end)| {
-        let (client, path, body) = (scene.integrator.clone(), path.clone(), registrations(first, end));
+        let (client, path, body) = (scene.integrator.clone(), path.clone(), lines(first, end));
         async move { bulk(&client, &path, body).await.map(|_| end) }
     });
     let mut sent = std::pin::pin!(sent.buffered(SIDE_BY_SIDE));
@@ -171,7 +207,7 @@ fn keep_later(kept: &mut String, other: String) {
 }
 
 /// Positions are opaque to clients; this one only compares those of one journal stream.
-fn sequence(position: &str) -> Option<u64> {
+pub(super) fn sequence(position: &str) -> Option<u64> {
     position.rsplit(':').next()?.parse().ok()
 }
 
@@ -203,7 +239,11 @@ async fn answer(scene: &mut Scene) -> Result<(), CliError> {
 
 /// Waits until the read models reflect everything.
 pub(super) async fn reflected(scene: &Scene, what: &'static str) -> Result<(), CliError> {
-    let wanted = sequence(&scene.memory.position).unwrap_or_default();
+    reflected_up_to(scene, sequence(&scene.memory.position).unwrap_or_default(), what).await
+}
+
+/// Waits until the read models reflect everything up to a sequence.
+pub(super) async fn reflected_up_to(scene: &Scene, wanted: u64, what: &'static str) -> Result<(), CliError> {
     let (mut shown, mut best, mut since) = (None::<Shown>, 0, Instant::now());
     loop {
         let reply = scene.manager.get(&format!("/v1/studies/{STUDY}")).await?;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use domain::ids::{Environment, UserId};
 use domain::permit::{Role, Sites};
@@ -46,6 +47,9 @@ pub(super) struct Memory {
     pub(super) filled: u32,
     /// Queries were answered.
     pub(super) answered: bool,
+    /// So many forms were saved one by one since.
+    #[serde(default)]
+    pub(super) saved: u32,
     /// The last position that was written.
     pub(super) position: String,
     integrator: String,
@@ -73,6 +77,12 @@ impl Ground {
     /// All below `folder`; `binary` serves.
     pub fn new(binary: &Path, folder: &Path) -> Self {
         Self { binary: binary.to_owned(), folder: folder.to_owned() }
+    }
+
+    /// Another one below this.
+    #[must_use]
+    pub fn below(&self, name: &str) -> Self {
+        Self { binary: self.binary.clone(), folder: self.folder.join(name) }
     }
 
     /// The folder.
@@ -173,6 +183,16 @@ impl Scene {
         &self.server.url
     }
 
+    /// A client of the operator's routes.
+    pub(super) fn operator(&self) -> Client {
+        Client::new(&self.server.url, &self.server.operator_token)
+    }
+
+    /// How long the process that serves has been on a processor; zero where the system does not say.
+    pub(super) fn processor(&self) -> Duration {
+        super::memory::processor(self.pid()).unwrap_or_default()
+    }
+
     /// The process that serves.
     pub(super) fn pid(&self) -> u32 {
         self.server.pid()
@@ -205,6 +225,7 @@ async fn assemble(server: &Server, plan: &Plan) -> Result<Memory, CliError> {
         values: plan.values,
         filled: 0,
         answered: false,
+        saved: 0,
         position: String::new(),
         integrator: token(&operator, Role::Integrator, &Sites::All).await?,
         investigator: token(&operator, Role::Investigator, &Sites::All).await?,

@@ -8,12 +8,16 @@
 //! - `counted`: how long the figures of the study take.
 //! - `bulk`: commands by the thousand, `enrol`: participants one by one; `beside`: the raw limit of what is written.
 //! - `rebuild`: all read models from the journal, beside an ordered consumer; `shred`: the drill's figures.
+//! - `curve`: commands, rebuild and shred by the number of streams.
+//! - `disk`: what a write with a sync takes.
 //! - `figures`: medians and spreads, as a table and as JSON.
 
 mod append;
 mod beside;
 mod bulk;
 mod counted;
+mod curve;
+mod disk;
 mod enrol;
 mod exports;
 mod figures;
@@ -29,6 +33,8 @@ use crate::cli::CliError;
 
 pub use append::{AppendPlan, append};
 pub use bulk::{BulkPlan, bulk};
+pub use curve::{CurveOf, CurvePlan, curve};
+pub use disk::disk;
 pub use enrol::{EnrolPlan, enrol};
 pub use figures::{Figure, Figures};
 pub use ground::Ground;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::figures::{Figure, Figures, median};
 use super::ground::{Ground, STUDY, TENANT};
-use super::memory::resident;
+use super::memory::{processor, resident};
 use super::{Plan, fill};
 use crate::cli::CliError;
 use crate::platform::{Options, Parts, Platform};
@@ -44,6 +44,9 @@ pub async fn rebuild(plan: &Plan, ground: &Ground) -> Result<Figures, CliError> 
 struct Rounds {
     ours: Vec<f64>,
     raw: Vec<f64>,
+    /// What this process worked for a commit, and for a message of the raw limit, in microseconds.
+    ours_work: Vec<f64>,
+    raw_work: Vec<f64>,
     /// Every section opened, and then nothing.
     opened: Vec<f64>,
     /// The comparison with what served before, and the switch.
@@ -58,15 +61,20 @@ async fn measure(plan: &Plan, platform: &Platform) -> Result<Figure, CliError> {
     let (mut rounds, mut commits) = (Rounds::default(), 0);
     // The first round warms caches, the server's too.
     for round in 0..=plan.rounds {
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), worked());
         let (count, _) = count_in_order(&parts.client, &journal).await.map_err(CliError::unavailable)?;
         let raw = count as f64 / begun.elapsed().as_secs_f64();
+        let raw_work = per(count, before, worked());
         let opened = count as f64 / open_all(&parts, &journal, count).await?.as_secs_f64();
-        let (total, built, after) = build_all(&parts).await?;
+        let before = worked();
+        let Built { total, built, after, done } = build_all(&parts).await?;
+        let ours_work = per(total, before, done);
         commits = total;
         if round > 0 {
             rounds.ours.push(total as f64 / built.as_secs_f64());
             rounds.raw.push(raw);
+            rounds.ours_work.push(ours_work);
+            rounds.raw_work.push(raw_work);
             rounds.opened.push(opened);
             rounds.after.push(after.as_secs_f64());
         }
@@ -75,6 +83,8 @@ async fn measure(plan: &Plan, platform: &Platform) -> Result<Figure, CliError> {
     let ((ours, spread), (raw, raw_spread)) = (median(rounds.ours), median(rounds.raw));
     let more = vec![
         ("raw_spread", raw_spread),
+        ("cpu_us", median(rounds.ours_work).0),
+        ("raw_cpu_us", median(rounds.raw_work).0),
         ("opened", median(rounds.opened).0),
         ("compared_s", median(rounds.after).0),
         ("commits", commits as f64),
@@ -82,6 +92,17 @@ async fn measure(plan: &Plan, platform: &Platform) -> Result<Figure, CliError> {
         ("peak_mib", peak),
     ];
     Ok(Figure { name: "rebuild".to_owned(), ours, raw, unit: "1/s", spread, more })
+}
+
+/// How long this process has been on a processor, in seconds.
+fn worked() -> Option<f64> {
+    processor(std::process::id()).map(|time| time.as_secs_f64())
+}
+
+/// Microseconds of work for each of so many, between two looks.
+fn per(count: u64, before: Option<f64>, after: Option<f64>) -> f64 {
+    let seconds = before.zip(after).map_or(f64::NAN, |(before, after)| after - before);
+    seconds * 1e6 / count.max(1) as f64
 }
 
 /// Reads, checks and opens every commit.
@@ -97,14 +118,26 @@ async fn open_all(parts: &Parts, journal: &JournalId, messages: u64) -> Result<D
     Ok(begun.elapsed())
 }
 
-/// Builds every read model again. How many messages that were, how long it took to build, and to compare and switch.
-async fn build_all(parts: &Parts) -> Result<(u64, Duration, Duration), CliError> {
+/// How a rebuild went.
+struct Built {
+    /// How many messages there were.
+    total: u64,
+    /// How long it took to build.
+    built: Duration,
+    /// And to compare and switch.
+    after: Duration,
+    /// What this process had worked when all was built.
+    done: Option<f64>,
+}
+
+/// Builds every read model again.
+async fn build_all(parts: &Parts) -> Result<Built, CliError> {
     let begun = Instant::now();
     let built = Mutex::new(None);
     let report = rebuild::rebuild(&parts.runner, &Which::All, |progress| {
         if progress.done == progress.total {
             let mut built = built.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            built.get_or_insert((progress.total, begun.elapsed()));
+            built.get_or_insert_with(|| (progress.total, begun.elapsed(), worked()));
         }
     });
     let report = report.await.map_err(CliError::unavailable)?;
@@ -119,6 +152,7 @@ async fn build_all(parts: &Parts) -> Result<(u64, Duration, Duration), CliError>
         return Err(CliError::failed("the rebuild", format!("these read models came out otherwise: {differing:?}")));
     }
     let built = built.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let (total, took) = built.ok_or_else(|| CliError::failed("the rebuild", "it did not say that it was done"))?;
-    Ok((total, took, whole.saturating_sub(took)))
+    let unsaid = || CliError::failed("the rebuild", "it did not say that it was done");
+    let (total, built, done) = built.ok_or_else(unsaid)?;
+    Ok(Built { total, built, after: whole.saturating_sub(built), done })
 }

@@ -1,5 +1,6 @@
 //! `lethe bench …`.
 
+mod all;
 mod more;
 
 use std::path::{Path, PathBuf};
@@ -10,14 +11,26 @@ use super::CliError;
 use crate::bench::{self, AppendPlan, Figures, Ground, Plan};
 use crate::platform::random_id;
 
+/// Without a subcommand, all but `curve`, as `all` does.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Bench {
+    #[command(subcommand)]
+    which: Option<Which>,
+    #[command(flatten)]
+    all: all::All,
+}
+
 /// Measures a platform of its own, each figure beside a raw limit measured in the same run.
 #[derive(Subcommand)]
-pub(super) enum Bench {
+enum Which {
+    /// Everything in turn, as one table or one JSON object: append, bulk, rebuild, enrol, query, shred, memory, disk.
+    All(all::All),
     /// How long the participant matrix, the query list and the casebook of a large study take to answer, and how much
     /// memory an export of all of it takes.
     Query(Query),
-    /// How many commands a second are answered as durable over HTTP, by one client and by many; beside them single
-    /// conditional publishes by as many clients to a nats-server with the same settings.
+    /// How many commands a second are answered as durable, over HTTP and over NATS, by one client and by many; beside them
+    /// single conditional publishes by as many clients to a nats-server with the same settings.
     Append(Append),
     #[command(flatten)]
     More(more::More),
@@ -34,6 +47,9 @@ pub(super) struct Append {
     /// How many rounds, ours and the raw limit in turn; one more goes before, unmeasured.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// By which doors, in turn: http, nats.
+    #[arg(long, value_delimiter = ',', default_value = "http,nats")]
+    doors: Vec<String>,
     /// Few commands and rounds: to see that it works, not to measure.
     #[arg(long, conflicts_with_all = ["commands", "rounds"])]
     quick: bool,
@@ -76,10 +92,11 @@ pub(super) struct Query {
 
 impl Bench {
     pub(super) async fn run(self) -> Result<(), CliError> {
-        match self {
-            Self::Query(query) => query.run().await,
-            Self::Append(append) => append.run().await,
-            Self::More(more) => more.run().await,
+        match self.which.unwrap_or(Which::All(self.all)) {
+            Which::All(all) => all.run().await,
+            Which::Query(query) => query.run().await,
+            Which::Append(append) => append.run().await,
+            Which::More(more) => more.run().await,
         }
     }
 }
@@ -95,26 +112,36 @@ impl Query {
     }
 
     async fn run(self) -> Result<(), CliError> {
+        let (json, kept) = (self.json, self.data.is_some());
+        let ground = ground(self.data.as_deref())?;
+        print(self.measure(&ground).await?, &ground, json).await?;
+        if kept { Ok(()) } else { remove(&ground) }
+    }
+
+    async fn measure(self, ground: &Ground) -> Result<Figures, CliError> {
         let plan = self.plan();
         if !plan.values.is_multiple_of(20) {
             return Err(CliError::input("--values takes a multiple of 20: a form has twenty"));
         }
-        let ground = ground(self.data.as_deref())?;
-        print(&bench::query(&plan, &ground).await?, self.json);
-        if self.data.is_none() { remove(&ground) } else { Ok(()) }
+        bench::query(&plan, ground).await
     }
 }
 
 impl Append {
     async fn run(self) -> Result<(), CliError> {
+        let (json, ground) = (self.json, ground(None)?);
+        print(self.measure(&ground).await?, &ground, json).await?;
+        remove(&ground)
+    }
+
+    async fn measure(self, ground: &Ground) -> Result<Figures, CliError> {
         if self.clients.is_empty() || self.clients.contains(&0) {
             return Err(CliError::input("--clients takes numbers from 1, with commas between them"));
         }
         let (commands, rounds) = if self.quick { (200, 2) } else { (self.commands as usize, self.rounds as usize) };
         let clients = self.clients.iter().map(|clients| usize::from(*clients)).collect();
-        let ground = ground(None)?;
-        print(&bench::append(&AppendPlan { clients, commands, rounds }, &ground).await?, self.json);
-        remove(&ground)
+        let plan = AppendPlan { clients, commands, rounds, doors: self.doors };
+        Ok(bench::append(&plan, ground).await?.with_waits_of_one_client())
     }
 }
 
@@ -128,12 +155,15 @@ fn ground(folder: Option<&Path>) -> Result<Ground, CliError> {
     Ok(Ground::new(&binary, &folder))
 }
 
-fn print(figures: &Figures, as_json: bool) {
+/// Prints what was measured, and beside it what the disk takes.
+async fn print(mut figures: Figures, ground: &Ground, as_json: bool) -> Result<(), CliError> {
+    figures.results.push(bench::disk(ground.folder()).await?);
     if as_json {
         out!("{}", figures.json());
     } else {
         out!("{figures}");
     }
+    Ok(())
 }
 
 fn remove(ground: &Ground) -> Result<(), CliError> {

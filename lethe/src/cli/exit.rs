@@ -44,6 +44,11 @@ impl CliError {
         Self { code: 7, message: message.to_string() }
     }
 
+    /// The same, with what was under way.
+    pub(crate) fn during(self, what: impl fmt::Display) -> Self {
+        Self { code: self.code, message: format!("{what}: {}", self.message) }
+    }
+
     /// The exit code.
     pub fn code(&self) -> u8 {
         self.code

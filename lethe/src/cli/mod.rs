@@ -123,7 +123,6 @@ enum Command {
     /// Kills a platform of its own again and again, and checks that nothing is lost.
     Soak(soak::Soak),
     /// Measures a platform of its own beside raw limits of this machine.
-    #[command(subcommand)]
     Bench(bench::Bench),
 }
 

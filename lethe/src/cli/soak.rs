@@ -11,19 +11,28 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CliError;
 use crate::platform::random_id;
-use crate::soak::{self, Ground, Outcome, Plan};
+use crate::soak::{self, Ground, Kind, On, Outcome, Plan};
 
 /// After how many rounds a line says how far it is, where nobody sees the bar.
 const LINE_EVERY: u32 = 10;
 
-/// Kills a platform of its own while it is written to, again and again, and checks that nothing that was acknowledged
-/// is lost or there twice, and that every erasure ends completed or not begun. Exits with 1 if something is wrong.
+/// Lets faults strike a platform of its own while it is written to, again and again, and checks that nothing that was
+/// acknowledged is lost or there twice, that every stream is one line, that every read model is what a rebuild makes of the
+/// journal, and that every erasure ends completed or not begun (docs/faults.md). Exits with 1 if something is wrong.
 ///
 /// Ctrl-C ends the round that is under way and then the soak, with the report of the rounds that were carried out; a
 /// second one ends at once.
 #[derive(Args)]
 pub(super) struct Soak {
-    /// How many rounds; each kills `serve` or its nats-server, in turn.
+    /// Where the journals are: `own` (a nats-server that `serve` supervises), `server` (one behind a proxy) or `cluster`
+    /// (three, each behind a proxy).
+    #[arg(long, default_value = "own", value_name = "own|server|cluster")]
+    on: On,
+    /// Which faults strike: names with commas between them, or `all` that can be had here. Full disks need root,
+    /// slow-disk and clock a C compiler.
+    #[arg(long, default_value = "kill-serve,kill-nats", value_name = "LIST")]
+    faults: String,
+    /// How many rounds; in each one fault strikes, or two.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Begins no round after so many minutes, and reports those that were carried out.
@@ -32,12 +41,18 @@ pub(super) struct Soak {
     /// How many invented participants are written about side by side in a round.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(2..=2000))]
     participants: u32,
-    /// Chooses who is killed first, and when. Default: drawn, and shown.
+    /// How many seconds a fault may last.
+    #[arg(long, default_value_t = 25, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=120))]
+    longest: u64,
+    /// Everything else follows from it: what strikes whom, when and how long. Default: drawn, and shown.
     #[arg(long)]
     seed: Option<u64>,
-    /// Folder for data, root keys and the log of `serve`; it is kept. Default: a new temporary one, removed when all is well.
+    /// Folder for data, root keys and logs; it is kept. Default: a new temporary one, removed when all is well.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Prints the plan and does nothing.
+    #[arg(long)]
+    dry: bool,
     /// Prints one JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -47,13 +62,19 @@ impl Soak {
     pub(super) async fn run(self) -> Result<(), CliError> {
         // Short enough to be typed again.
         let seed = self.seed.unwrap_or_else(|| random_id().as_u64_pair().0 >> 32);
-        let plan = Plan { rounds: self.rounds, participants: self.participants, seed };
+        let kinds = self.kinds()?;
+        let longest = Duration::from_secs(self.longest);
+        let plan = Plan { on: self.on, kinds, rounds: self.rounds, participants: self.participants, longest, seed };
+        if self.dry {
+            out!("{plan}");
+            return Ok(());
+        }
         let temporary = std::env::temp_dir().join(format!("lethe-soak-{}", random_id().simple()));
         let folder = self.data_dir.clone().unwrap_or_else(|| temporary.clone());
         let folder = std::path::absolute(folder).map_err(|error| CliError::failed("the folder", error))?;
         let binary = std::env::current_exe().map_err(|error| CliError::failed("the running binary", error))?;
         let ground = Ground::new(&binary, &folder);
-        note!("Seed {seed}; data, root keys and the log of serve in {}.", folder.display());
+        note!("Seed {seed}; data, root keys and logs in {}.\n{}\n{plan}", folder.display(), plan.command());
         let so_far = SoFar::new(self.minutes.map(|minutes| Duration::from_secs(minutes * 60)));
         let done = tokio::select! {
             done = with_bar(&plan, &ground, &so_far) => done,
@@ -69,9 +90,24 @@ impl Soak {
                     .map_err(|error| CliError::failed(format!("{} cannot be removed", temporary.display()), error))?;
             }
             (Ok(()), Some(_)) => {}
-            (Err(_), _) => note!("Kept, to look at: {}", folder.display()),
+            (Err(_), _) => note!("Kept, to look at: {}\nTo do it again: {}", folder.display(), plan.command()),
         }
         verdict
+    }
+
+    /// The faults that are asked for. Of `all`, those that this machine cannot have are named and left out.
+    fn kinds(&self) -> Result<Vec<Kind>, CliError> {
+        let mut kinds = Kind::list(&self.faults, self.on).map_err(CliError::input)?;
+        if self.faults == "all" && !self.dry {
+            kinds.retain(|kind| match soak::lacking(*kind) {
+                Some(reason) => {
+                    note!("Without {kind}: {reason}");
+                    false
+                }
+                None => true,
+            });
+        }
+        Ok(kinds)
     }
 
     /// Prints the outcome; an error if something is wrong.
@@ -81,11 +117,11 @@ impl Soak {
         } else {
             out!("{outcome}");
         }
-        let faults = outcome.faults();
-        for fault in &faults {
-            note!("{fault}");
+        let findings = outcome.findings();
+        for finding in &findings {
+            note!("{finding}");
         }
-        match faults.len() {
+        match findings.len() {
             0 => Ok(()),
             count => Err(CliError::failed("soak", format!("{count} things are wrong (seed {})", outcome.seed))),
         }
@@ -133,11 +169,12 @@ async fn with_bar(plan: &Plan, ground: &Ground, so_far: &SoFar) -> Result<Outcom
         bar.set_position(outcome.rounds.into());
         if !is_seen && outcome.rounds.is_multiple_of(LINE_EVERY) {
             note!(
-                "{} of {} rounds, {} commands acknowledged, {} faults",
+                "{} of {} rounds, {} faults, {} commands acknowledged, {} things wrong",
                 outcome.rounds,
                 plan.rounds,
+                outcome.struck(),
                 outcome.acknowledged,
-                outcome.faults().len()
+                outcome.findings().len()
             );
         }
         so_far.goes_on(outcome)
@@ -152,7 +189,8 @@ mod tests {
     use super::*;
 
     fn outcome() -> Outcome {
-        Outcome::of(&Plan { rounds: 9, participants: 2, seed: 1 })
+        let kinds = vec![Kind::KillServe];
+        Outcome::of(&Plan { on: On::Own, kinds, rounds: 9, participants: 2, longest: Duration::ZERO, seed: 1 })
     }
 
     #[test]

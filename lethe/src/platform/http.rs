@@ -41,7 +41,21 @@ fn services(inner: &Arc<Inner>) -> Router {
         .route("/openapi.json", get(|| async { Json(openapi()) }))
         .with_state(Arc::clone(inner));
     let rave = query_api::rave::router(Arc::clone(&inner.queries), Arc::clone(&credentials));
-    edge::authenticated(services, credentials).merge(rave).merge(door).merge(open)
+    let api = edge::authenticated(services, Arc::clone(&credentials)).merge(door);
+    let desk = desk(inner, api.clone(), credentials);
+    api.merge(desk).merge(rave).merge(open)
+}
+
+/// The pages, which ask the API that is served beside them.
+fn desk(inner: &Inner, api: Router, credentials: Arc<dyn Credentials>) -> Router {
+    desk::router(desk::Parts {
+        api,
+        credentials,
+        asked_anew: Arc::clone(&inner.asked_anew) as _,
+        clock: Arc::clone(&inner.clock),
+        dice: Arc::clone(&inner.dice),
+        tls: inner.public_url.get().is_some_and(|url| url.starts_with("https://")),
+    })
 }
 
 /// The commands alone: what the second door answers with.

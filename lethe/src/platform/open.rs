@@ -77,10 +77,12 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     asked.ask(&door);
     let worker = ErasureWorker::new(Arc::clone(&commands), Arc::new(ProjectedErasures));
     let (randomising, exporting, sweeping) = (Arc::clone(&commands), Arc::clone(&commands), Arc::clone(&commands));
-    let queries = query_api::Queries::new(tenants, waits, clock);
+    let queries = query_api::Queries::new(tenants, waits, Arc::clone(&clock));
     commands.export_with(Arc::clone(&queries) as _);
     let operator_token = dice.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let inner = Inner {
+        asked_anew: asked,
+        clock,
         data_dir,
         elsewhere: options.elsewhere.clone(),
         nats,

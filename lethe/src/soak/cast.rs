@@ -21,6 +21,7 @@ pub(super) struct Cast {
 }
 
 /// The same people at the platform as it runs now: its port is another after each start.
+#[derive(Clone)]
 pub(super) struct Clients {
     pub(super) integrator: Client,
     pub(super) investigator: Client,

@@ -15,6 +15,11 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
+    /// Any number.
+    pub(super) fn any(&mut self) -> u64 {
+        self.next()
+    }
+
     /// A number from 1 to `most`.
     pub(super) fn up_to(&mut self, most: usize) -> usize {
         let most = most.max(1) as u64;

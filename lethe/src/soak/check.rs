@@ -1,20 +1,19 @@
 //! Asks the platform what became of what was sent.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use super::cast::Clients;
-use super::history::{self, End, Fault, Found, Part, Person, Sent};
+use super::history::{self, End, Finding, Found, Part, Person, Sent};
 use super::write::{self, leaves_doubt};
 use crate::cli::{ApiError, CliError, Client};
 use crate::demo::study::STUDY;
 use crate::platform::random_id;
 
-/// How long the platform may take to come to rest after a kill.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long the platform may take to come to rest after a fault.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -52,23 +51,27 @@ async fn until_answered(clients: &Clients, sent: &Sent) -> Result<Value, ApiErro
 }
 
 /// Checks these people. Returns what is wrong, and how many erasures are completed.
-pub(super) async fn all(clients: &Clients, people: &[Person], position: &str) -> Result<(Vec<Fault>, usize), CliError> {
-    let mut faults = Vec::new();
+pub(super) async fn all(
+    clients: &Clients,
+    people: &[Person],
+    position: &str,
+) -> Result<(Vec<Finding>, usize), CliError> {
+    let mut findings = Vec::new();
     let mut completed = 0;
     let mut checked = stream::iter(people).map(|person| one(clients, person, position)).buffer_unordered(SIDE_BY_SIDE);
     while let Some((found, end)) = checked.try_next().await? {
-        faults.extend(found);
+        findings.extend(found);
         completed += usize::from(end == End::Completed);
     }
-    Ok((faults, completed))
+    Ok((findings, completed))
 }
 
-async fn one(clients: &Clients, person: &Person, position: &str) -> Result<(Vec<Fault>, End), CliError> {
+async fn one(clients: &Clients, person: &Person, position: &str) -> Result<(Vec<Finding>, End), CliError> {
     if person.sent.is_empty() {
         return Ok((Vec::new(), End::NotBegun));
     }
-    let (end, fault) = come_to_rest(clients, person, position).await?;
-    let mut found = Found { before: trail(clients, person, position).await?, ..Found::default() };
+    let (end, finding) = come_to_rest(clients, person, position).await?;
+    let mut found = Found { before: history::effects(&trail(clients, person, position).await?), ..Found::default() };
     for sent in person.sent.iter().filter(|sent| sent.answer.is_some()) {
         let again = until_answered(clients, sent).await.map_err(|error| error.to_string());
         found.again.insert(sent.id, again);
@@ -76,11 +79,12 @@ async fn one(clients: &Clients, person: &Person, position: &str) -> Result<(Vec<
     // Whatever that wrote lies before this.
     let position =
         found.again.values().filter_map(|again| again.as_ref().ok()?["position"].as_str()).fold(position, later);
-    found.after = trail(clients, person, position).await?;
-    let mut faults = history::judge(person, &found);
-    faults.extend(fault);
-    faults.extend(views(clients, person, position, end).await?);
-    Ok((faults, end))
+    let trail = trail(clients, person, position).await?;
+    (found.after, found.bent) = (history::effects(&trail), history::linear(person, &trail));
+    let mut findings = history::judge(person, &found);
+    findings.extend(finding);
+    findings.extend(views(clients, person, position, end).await?);
+    Ok((findings, end))
 }
 
 /// The later of two positions of one study.
@@ -90,7 +94,7 @@ fn later<'a>(one: &'a str, other: &'a str) -> &'a str {
 }
 
 /// Waits until the person's erasure is completed or clearly not begun.
-async fn come_to_rest(clients: &Clients, person: &Person, position: &str) -> Result<(End, Option<Fault>), CliError> {
+async fn come_to_rest(clients: &Clients, person: &Person, position: &str) -> Result<(End, Option<Finding>), CliError> {
     let Some(erasure) = person.erasure else { return Ok((End::NotBegun, None)) };
     let path = format!("/v1/erasures/{erasure}?min_position={position}");
     let deadline = Instant::now() + PATIENCE;
@@ -111,36 +115,36 @@ async fn come_to_rest(clients: &Clients, person: &Person, position: &str) -> Res
     }
 }
 
-async fn trail(clients: &Clients, person: &Person, position: &str) -> Result<BTreeMap<uuid::Uuid, usize>, CliError> {
+async fn trail(clients: &Clients, person: &Person, position: &str) -> Result<Vec<Value>, CliError> {
     let path = format!("{}/audit?limit=1000&min_position={position}", person.at);
     match look(&clients.investigator, &path).await? {
-        Ok(body) => Ok(history::effects(body["items"].as_array().map_or(&[], Vec::as_slice))),
+        Ok(body) => Ok(body["items"].as_array().cloned().unwrap_or_default()),
         // Nobody of this id: whatever was acknowledged about them is lost.
-        Err(404) => Ok(BTreeMap::new()),
+        Err(404) => Ok(Vec::new()),
         Err(status) => Err(CliError::failed("the audit trail cannot be looked at", status)),
     }
 }
 
 /// The erased are gone, whatever asks for them; the others are shown with what was acknowledged.
-async fn views(clients: &Clients, person: &Person, position: &str, end: End) -> Result<Vec<Fault>, CliError> {
+async fn views(clients: &Clients, person: &Person, position: &str, end: End) -> Result<Vec<Finding>, CliError> {
     if end == End::Between {
         return Ok(Vec::new());
     }
     let saved = person.has(|sent| sent.body["form"] == "AE").then_some(person.narrative.as_str());
     let recorded = person.has(|sent| sent.path.ends_with("/identity")).then_some(person.email.as_str());
-    let mut faults = Vec::new();
+    let mut findings = Vec::new();
     for (name, expected) in [("casebook", saved), ("identity", recorded)] {
         let path = format!("{}/{name}?min_position={position}", person.at);
         let answer = look(&clients.investigator, &path).await?;
-        faults.extend(history::view(person, name, end, expected, &answer));
+        findings.extend(history::view(person, name, end, expected, &answer));
     }
     if end == End::Completed {
         let late = json!({"type": "save-items", "visit": "WEEK-4", "form": "VS", "items": [{"group": "VS", "item": "SYSBP", "value": "120"}]});
         let late = clients.integrator.command(&person.at, random_id(), None, None, &late).await;
         let answer = answered(late.map(|reply| reply.body))?;
-        faults.extend(history::view(person, "what is saved late", end, None, &answer));
+        findings.extend(history::view(person, "what is saved late", end, None, &answer));
     }
-    Ok(faults)
+    Ok(findings)
 }
 
 /// The study counts everybody who was registered and everybody who is forgotten, and nobody twice.
@@ -149,7 +153,7 @@ pub(super) async fn counts(
     position: &str,
     registered: usize,
     erased: usize,
-) -> Result<Vec<Fault>, CliError> {
+) -> Result<Vec<Finding>, CliError> {
     let path = format!("/v1/studies/{STUDY}/overview?min_position={position}");
     let overview =
         look(&clients.investigator, &path).await?.map_err(|status| CliError::failed("the overview", status))?;
@@ -184,8 +188,21 @@ pub(super) async fn ready(url: &str) -> Result<(), CliError> {
     look(&Client::new(url, ""), "/readyz").await?.map(drop).map_err(|status| CliError::failed("/readyz", status))
 }
 
-/// Builds all read models of the tenant anew, and counts the rows that differ.
+/// Builds all read models of the tenant anew, and counts the rows that differ. Right after a fault something may not be
+/// available yet: then it is asked for again.
 pub(super) async fn rebuild(operator: &Client, tenant: &str) -> Result<u64, CliError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match rebuild_once(operator, tenant).await {
+            Err(error) if error.to_string().contains("not available") && Instant::now() < deadline => {
+                tokio::time::sleep(POLL * 20).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn rebuild_once(operator: &Client, tenant: &str) -> Result<u64, CliError> {
     let (mut reports, mut differences, mut failed) = (0, 0, None);
     let take = |line: Value| match line["kind"].as_str() {
         Some("progress") => {}

@@ -1,43 +1,60 @@
-//! `lethe serve` is killed while participants write to it, again and again, and must have lost and doubled nothing.
+//! Faults strike a platform of its own while participants write to it, again and again: it must lose and double nothing.
 //!
-//! - `server`: the real binary as a child process, and how it is killed.
-//! - `write`: invented participants, and what each of them sends.
+//! - `kind`: the faults. `plan`: from the seed to the list of them; pure.
+//! - `field`: what the platform stands on. `server`: the real binary as a child process; `servers`: nats-servers;
+//!   `proxy`: the network between them; `disk`: disks that can be full; `shim`: its clock, and its fsync.
+//! - `strike`: how each fault begins and ends.
+//! - `write`: invented participants, and what each of them sends. `reach`: where to, and what failures said.
 //! - `history`: what was sent and what is found, and the verdict on it; pure.
 //! - `check`: asks the platform for what is found.
-//! - `round`: write, kill, start again, check.
+//! - `round`: write, strike, recover, check.
 
 mod cast;
 mod chance;
 mod check;
+mod disk;
+mod field;
 mod history;
+mod kind;
 mod outcome;
+mod plan;
+mod proxy;
+mod reach;
 mod round;
 mod server;
+mod servers;
+mod shim;
+mod strike;
 mod tide;
 mod write;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use crate::cli::CliError;
 
+pub use kind::{Kind, On};
 pub use outcome::Outcome;
+pub use plan::{Blow, Plan, Round};
 pub use server::Server;
+pub use servers::Servers;
 
 use cast::Cast;
-use chance::Chance;
+use field::Field;
 use history::Person;
 
-/// How long and how hard.
-#[derive(Debug, Clone, Copy)]
-pub struct Plan {
-    /// How many rounds, each with one kill.
-    pub rounds: u32,
-    /// How many participants are written about side by side in a round; at least two.
-    pub participants: u32,
-    /// Chooses whom the first round kills (even: `serve`, odd: its nats-server; then in turn), and when each round kills.
-    pub seed: u64,
+/// Why a fault cannot be had on this machine; none: it can.
+pub fn lacking(kind: Kind) -> Option<String> {
+    let folder = std::env::temp_dir().join(format!("lethe-soak-{}", crate::platform::random_id().simple()));
+    let tried = match kind {
+        Kind::FullJournal | Kind::FullReads => disk::Disk::mount(&folder, 1).map(drop),
+        Kind::SlowDisk | Kind::Clock => std::fs::create_dir_all(&folder)
+            .map_err(|error| CliError::failed(folder.display(), error))
+            .and_then(|()| shim::Shim::build(&folder).map(drop)),
+        _ => Ok(()),
+    };
+    // Whatever was made is in the way of nobody.
+    let _ = std::fs::remove_dir_all(&folder);
+    tried.err().map(|error| error.to_string())
 }
 
 /// Which binary serves, and where its data, its root keys and its log go.
@@ -72,27 +89,6 @@ impl Ground {
     pub fn log(&self) -> PathBuf {
         self.folder.join("serve.log")
     }
-
-    /// Starts `serve` and waits until it serves.
-    async fn serve(&self) -> Result<Server, CliError> {
-        let command = self.command().map_err(|error| CliError::failed("the log of serve", error))?;
-        let data_dir = self.data_dir();
-        let started = tokio::task::spawn_blocking(move || Server::start(command, &data_dir)).await;
-        let log = self.log();
-        started
-            .map_err(|error| CliError::failed("serve", error))?
-            .map_err(|error| CliError::failed(format!("see {}", log.display()), error))
-    }
-
-    fn command(&self) -> std::io::Result<Command> {
-        let log = File::options().create(true).append(true).open(self.log())?;
-        let mut command = Command::new(&self.binary);
-        command.args(["serve", "--listen", "127.0.0.1:0"]);
-        command.arg("--data-dir").arg(self.data_dir()).arg("--kms-dir").arg(self.kms_dir());
-        command.arg("--off-site").arg(self.off_site());
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        Ok(command)
-    }
 }
 
 /// Carries the plan out on a ground that holds no platform yet. `each` hears what came of the rounds so far after each
@@ -101,31 +97,24 @@ impl Ground {
 /// What was lost, doubled or half-done is in the outcome, not an error.
 ///
 /// # Errors
-/// Whatever keeps the rounds from going on: a platform that does not start, a refusal of what should be accepted.
+/// Whatever keeps the rounds from going on: a fault that cannot be had here, a platform that does not start, a refusal of
+/// what should be accepted.
 pub async fn run(plan: &Plan, ground: &Ground, mut each: impl FnMut(&Outcome) -> bool) -> Result<Outcome, CliError> {
     if ground.data_dir().exists() {
         let message = format!("{} holds data already: give an empty folder", ground.data_dir().display());
         return Err(CliError::conflict(message));
     }
-    std::fs::create_dir_all(ground.off_site())
-        .map_err(|error| CliError::failed(format!("the folder {}", ground.folder.display()), error))?;
-    let installed = tokio::task::spawn_blocking(|| infra::nats_server::locate_or_install(|step| note!("{step}")));
-    installed.await.map_err(|error| CliError::failed("the nats-server", error))?.map_err(CliError::unavailable)?;
-    let server = ground.serve().await?;
-    let cast = Cast::assemble(&server).await?;
-    let mut soak = Soak {
-        ground: ground.clone(),
-        cast,
-        server: Some(server),
-        people: Vec::new(),
-        chance: Chance::of(plan.seed),
-        outcome: Outcome::of(plan),
-    };
-    for round in 0..plan.rounds {
-        soak.round(plan, round).await?;
+    let mut field = Field::prepare(ground, plan).await?;
+    field.serve().await?;
+    let cast = Cast::assemble(field.server()?).await?;
+    let mut soak = Soak { field, cast, people: Vec::new(), outcome: Outcome::of(plan) };
+    for (number, round) in (0..).zip(plan.all()) {
+        soak.round(plan, number, &round)
+            .await
+            .map_err(|error| error.during(format!("round {}, {round}", number + 1)))?;
         let goes_on = each(&soak.outcome);
-        // What is wrong is looked at as it is, not after more kills.
-        if !goes_on || !soak.outcome.faults.is_empty() {
+        // What is wrong is looked at as it is, not after more faults.
+        if !goes_on || !soak.outcome.findings().is_empty() {
             break;
         }
     }
@@ -134,12 +123,9 @@ pub async fn run(plan: &Plan, ground: &Ground, mut each: impl FnMut(&Outcome) ->
 
 /// A plan under way.
 struct Soak {
-    ground: Ground,
+    field: Field,
     cast: Cast,
-    /// None only between a kill and the next start.
-    server: Option<Server>,
     /// Everybody of all rounds.
     people: Vec<Person>,
-    chance: Chance,
     outcome: Outcome,
 }

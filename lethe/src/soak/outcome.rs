@@ -1,11 +1,13 @@
 //! What came of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::Plan;
-use super::history::{Fault, Wrong};
+use super::history::{Finding, Wrong};
+use super::kind::Kind;
+use super::plan::Plan;
 
 /// What was done and what was found.
 #[derive(Debug, Clone)]
@@ -14,22 +16,24 @@ pub struct Outcome {
     pub seed: u64,
     /// How many rounds were carried out.
     pub rounds: u32,
-    /// How often `serve` was killed.
-    pub kills_of_serve: u32,
-    /// How often its nats-server was killed.
-    pub kills_of_nats_server: u32,
+    /// How often each fault happened.
+    pub faults: BTreeMap<Kind, u32>,
     /// How many commands were acknowledged.
     pub acknowledged: usize,
-    /// How many commands a kill kept from being answered or sent.
-    pub cut_off: usize,
+    /// How many commands were not answered the first time.
+    pub in_doubt: usize,
+    /// How many answers said that something is not available, and what.
+    pub unavailable: usize,
     /// How many erasures were asked for.
     pub erasures: usize,
     /// How many of them are completed; all others have not begun.
     pub erasures_completed: usize,
+    /// How often all read models were built anew and compared.
+    pub rebuilds: u32,
     /// How many rows a rebuild made otherwise.
     pub rebuild_differences: u64,
     /// What is wrong.
-    pub(super) faults: Vec<Fault>,
+    pub(super) findings: Vec<Finding>,
 }
 
 impl Outcome {
@@ -38,60 +42,61 @@ impl Outcome {
         Self {
             seed: plan.seed,
             rounds: 0,
-            kills_of_serve: 0,
-            kills_of_nats_server: 0,
+            faults: BTreeMap::new(),
             acknowledged: 0,
-            cut_off: 0,
+            in_doubt: 0,
+            unavailable: 0,
             erasures: 0,
             erasures_completed: 0,
+            rebuilds: 0,
             rebuild_differences: 0,
-            faults: Vec::new(),
+            findings: Vec::new(),
         }
     }
 
     /// What is wrong, a line each; none: all is well.
-    pub fn faults(&self) -> Vec<String> {
+    pub fn findings(&self) -> Vec<String> {
         let rebuilt = Some(self.rebuild_differences).filter(|count| *count > 0);
         let rebuilt = rebuilt.map(|count| format!("rebuild: {count} rows are not what the journal says"));
-        let name = |fault: &Fault| {
-            let kind = match fault.wrong {
-                Wrong::Lost => "lost",
-                Wrong::Doubled => "doubled",
-                Wrong::HalfDone => "half-done",
-            };
-            format!("{kind}: {}", fault.what)
-        };
-        self.faults.iter().map(name).chain(rebuilt).collect()
+        self.findings
+            .iter()
+            .map(|finding| format!("{}: {}", finding.wrong.name(), finding.what))
+            .chain(rebuilt)
+            .collect()
     }
 
-    fn count(&self, wrong: Wrong) -> usize {
-        self.faults.iter().filter(|fault| fault.wrong == wrong).count()
+    /// How many faults there were.
+    pub fn struck(&self) -> u32 {
+        self.faults.values().sum()
     }
 
-    fn numbers(&self) -> [(&'static str, u64); 13] {
+    fn numbers(&self) -> Vec<(&'static str, u64)> {
         let number = |count: usize| count as u64;
-        [
+        let mut all = vec![
             ("seed", self.seed),
             ("rounds", self.rounds.into()),
-            ("kills", (self.kills_of_serve + self.kills_of_nats_server).into()),
-            ("kills_of_serve", self.kills_of_serve.into()),
-            ("kills_of_nats_server", self.kills_of_nats_server.into()),
+            ("faults", self.struck().into()),
             ("acknowledged", number(self.acknowledged)),
-            ("cut_off", number(self.cut_off)),
-            ("lost", number(self.count(Wrong::Lost))),
-            ("doubled", number(self.count(Wrong::Doubled))),
+            ("in_doubt", number(self.in_doubt)),
+            ("unavailable", number(self.unavailable)),
             ("erasures", number(self.erasures)),
             ("erasures_completed", number(self.erasures_completed)),
-            ("half_done", number(self.count(Wrong::HalfDone))),
+            ("rebuilds", self.rebuilds.into()),
             ("rebuild_differences", self.rebuild_differences),
-        ]
+        ];
+        let count = |wrong: Wrong| self.findings.iter().filter(|finding| finding.wrong == wrong).count();
+        all.extend(Wrong::ALL.map(|wrong| (wrong.name(), number(count(wrong)))));
+        all
     }
 
     /// As one JSON object.
     pub fn json(&self) -> Value {
         let mut all: serde_json::Map<String, Value> =
-            self.numbers().into_iter().map(|(name, number)| (name.to_owned(), number.into())).collect();
-        all.insert("faults".into(), json!(self.faults()));
+            self.numbers().into_iter().map(|(name, number)| (name.replace('-', "_"), number.into())).collect();
+        let each: serde_json::Map<String, Value> =
+            self.faults.iter().map(|(kind, count)| (kind.name().to_owned(), (*count).into())).collect();
+        all.insert("each".into(), each.into());
+        all.insert("findings".into(), json!(self.findings()));
         all.into()
     }
 }
@@ -99,7 +104,9 @@ impl Outcome {
 /// A line for each number.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = self.numbers().map(|(name, number)| format!("{:<21} {number:>20}", name.replace('_', " ")));
+        let line = |name: &str, number: u64| format!("{:<21} {number:>20}", name.replace(['_', '-'], " "));
+        let mut lines: Vec<String> = self.numbers().into_iter().map(|(name, number)| line(name, number)).collect();
+        lines.extend(self.faults.iter().map(|(kind, count)| format!("  {:<19} {count:>20}", kind.name())));
         f.write_str(&lines.join("\n"))
     }
 }

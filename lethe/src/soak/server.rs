@@ -116,8 +116,19 @@ impl Drop for Server {
     }
 }
 
+impl Server {
+    /// How it ended, if it did.
+    pub(super) fn ended(&mut self) -> Option<String> {
+        match self.child.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(status.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+}
+
 /// Sends a signal by the shell's own `kill`, which is there where no program of that name is.
-fn signal(name: &str, pid: u32) -> bool {
+pub(super) fn signal(name: &str, pid: u32) -> bool {
     let sent = Command::new("/bin/sh")
         .args(["-c", "kill -s \"$1\" \"$2\"", "lethe-soak", name])
         .arg(pid.to_string())
@@ -127,7 +138,7 @@ fn signal(name: &str, pid: u32) -> bool {
 }
 
 /// The parent of a living process.
-fn parent(pid: u32) -> Option<u32> {
+pub(super) fn parent(pid: u32) -> Option<u32> {
     if let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) {
         // `pid (name) state parent …`: the name may hold blanks and brackets. A zombie is not alive.
         let mut words = stat.rsplit_once(')')?.1.split_whitespace();

@@ -26,10 +26,4 @@ impl Tide {
         let reached = state.wait_for(|(acknowledged, over)| *acknowledged >= count || *over).await;
         reached.is_ok_and(|state| state.0 >= count)
     }
-
-    /// Waits until it has ended.
-    pub(super) async fn ended(&self) {
-        // An error means that the sender is gone, and it is ours.
-        let _ = self.0.subscribe().wait_for(|(_, over)| *over).await;
-    }
 }

@@ -1,10 +1,14 @@
 //! Invented participants, and what each of them sends.
 
+use std::time::{Duration, Instant};
+
 use infra::chance::SystemDice;
 use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
 
 use super::cast::Clients;
 use super::history::{Part, Person, Sent};
+use super::reach::{Reach, Said};
 use super::tide::Tide;
 use crate::cli::{ApiError, Client};
 use crate::demo::people::person;
@@ -16,6 +20,18 @@ pub(super) const STAYING: usize = 5;
 
 /// How many commands an erasure takes: it is asked for, and approved.
 pub(super) const LEAVING: usize = 2;
+
+/// A client that waits for so long has waited far longer than the platform's patience, which is 20 s for each thing that it
+/// waits for.
+pub(super) const HANGS: Duration = Duration::from_secs(90);
+
+/// Every third one is hasty: it hangs up and sends the command again while the platform may still be at it.
+const HASTE: Duration = Duration::from_secs(2);
+
+/// How long a command is sent again and again.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Somebody who has everything still to send.
 pub(super) fn invent(round: u32, n: u32, leaves: bool) -> Person {
@@ -37,6 +53,7 @@ pub(super) fn invent(round: u32, n: u32, leaves: bool) -> Person {
         at,
         email: drawn.canaries.into_iter().next().unwrap_or_default(),
         narrative,
+        hasty: n % 3 == 2,
         erasure: leaves.then(random_id),
         plan: plan.into(),
         sent: Vec::new(),
@@ -54,26 +71,51 @@ impl Person {
         self.plan.push_back(command(Part::Controller, &path, approve));
     }
 
-    /// Sends what is planned, until it is killed under us. What has no answer then is in doubt: nothing was promised.
+    /// Sends what is planned, each command until it is answered, as every good client does. Only what sets an erasure off
+    /// is sent once: if its answer is lost, it is in doubt, and so it stays.
     ///
     /// # Errors
-    /// A refusal: nothing is sent that should be refused.
-    pub(super) async fn write(&mut self, clients: &Clients, tide: &Tide) -> Result<(), ApiError> {
+    /// A refusal: nothing is sent that should be refused. Or no answer, however often it is sent.
+    pub(super) async fn write(&mut self, reach: &Reach, tide: &Tide, said: &Said) -> Result<(), ApiError> {
+        let patience = if self.hasty { HASTE } else { HANGS };
         while let Some(mut next) = self.plan.pop_front() {
-            let answer = send(clients, &next).await;
-            let answered = match answer {
-                Ok(body) => {
-                    next.answer = Some(body);
-                    tide.rise();
-                    Ok(true)
+            let deadline = Instant::now() + PATIENCE;
+            let mut tries = 0;
+            while next.answer.is_none() {
+                let clients = reach.now();
+                tries += 1;
+                let outcome = match timeout(patience, send(&clients, &next)).await {
+                    Ok(Ok(body)) => {
+                        next.answer = Some(body);
+                        break;
+                    }
+                    Ok(Err(error)) => error,
+                    Err(_) => {
+                        said.silence(&next, patience);
+                        ApiError::local(format!("no answer within {} s", patience.as_secs()))
+                    }
+                };
+                if !leaves_doubt(&outcome) {
+                    self.sent.push(next);
+                    return Err(outcome);
                 }
-                Err(error) if leaves_doubt(&error) => Ok(false),
-                Err(error) => Err(error),
-            };
+                said.failure(&next, &outcome);
+                if next.approves() {
+                    break;
+                }
+                if Instant::now() > deadline {
+                    self.sent.push(next);
+                    return Err(outcome);
+                }
+                sleep(PAUSE).await;
+            }
+            said.doubted(usize::from(tries > 1 || next.answer.is_none()));
+            let answered = next.answer.is_some();
             self.sent.push(next);
-            if !answered? {
+            if !answered {
                 break;
             }
+            tide.rise();
         }
         Ok(())
     }

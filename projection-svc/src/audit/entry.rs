@@ -12,65 +12,62 @@ use domain::upcast::upcast;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Action, EntryRow, Subject};
+use super::{About, Action, EntriesRow, EntryRow, EventName, FactRow, FieldName};
 use crate::row::{Act, Named};
 
 /// Why something was changed.
 type Reason = Option<Personal<String, tag::HealthFreeText>>;
 
 /// The entries of a commit, in order. Links to earlier entries are not set yet.
-pub(super) fn of_commit(commit: &Commit) -> Result<Vec<EntryRow>, Malformed> {
-    let mut entries = Vec::new();
+pub(super) fn of_commit(commit: &Commit) -> Result<EntriesRow, Malformed> {
+    let mut facts = Vec::with_capacity(commit.events.len());
     match commit.header.stream.aggregate {
         Aggregate::Participant => {
-            for (event, fact) in commit.events.iter().zip(commit.facts::<participant::Event>()?) {
-                match fact {
+            for (event, fact) in commit.events.iter().zip(commit.shared_facts::<participant::Event>()?.iter()) {
+                facts.push(match fact {
                     participant::Event::ItemsSaved { form, items, source } => {
-                        entries.extend(items.into_iter().map(|saved| of_item(commit, event, (&form, source), saved)));
+                        let entries = items.iter().map(|saved| of_item(*source, saved)).collect();
+                        FactRow { form: Some(form.clone()), ..fact_of(event, entries) }
                     }
-                    _ => entries.push(of_fact(commit, event)?),
-                }
+                    _ => of_fact(commit, event)?,
+                });
             }
         }
         Aggregate::Identity => {
-            for (event, fact) in commit.events.iter().zip(commit.facts::<identity::Event>()?) {
-                match fact {
-                    identity::Event::Recorded { details } => {
-                        entries.extend(of_details(commit, event, &details, &[], &None));
-                    }
+            for (event, fact) in commit.events.iter().zip(commit.shared_facts::<identity::Event>()?.iter()) {
+                facts.push(match fact {
+                    identity::Event::Recorded { details } => fact_of(event, of_details(details, &[], &None)),
                     identity::Event::Rectified { details, cleared, reason } => {
-                        entries.extend(of_details(commit, event, &details, &cleared, &reason));
+                        fact_of(event, of_details(details, cleared, reason))
                     }
-                    _ => entries.push(of_fact(commit, event)?),
-                }
+                    _ => of_fact(commit, event)?,
+                });
             }
         }
         Aggregate::Study => {
             for event in &commit.events {
-                entries.push(of_study(commit, event)?);
+                facts.push(of_study(commit, event)?);
             }
         }
         // A list tells the arms, a part is a text of any length, the hash of a file could tell an arm, and with the key of the
         // numbers they could be tried: they have views of their own. Here stands which one it was, who, and when.
         Aggregate::DesignPart | Aggregate::Randomisation | Aggregate::Export | Aggregate::SubjectNumber => {
             for event in &commit.events {
-                let mut entry = blank(commit, event);
-                entry.act = act_of(commit);
-                entry.subject.details = json!({"stream": commit.header.stream.to_string()});
-                entries.push(entry);
+                let details = super::Details(json!({"stream": commit.header.stream.to_string()}));
+                facts.push(fact_of(event, vec![EntryRow { details, ..blank() }]));
             }
         }
         Aggregate::Privacy | Aggregate::User | Aggregate::Account => {
             for event in &commit.events {
-                entries.push(of_fact(commit, event)?);
+                facts.push(of_fact(commit, event)?);
             }
         }
     }
-    Ok(entries)
+    Ok(EntriesRow { about: About { aggregate: commit.header.stream.aggregate, act: act_of(commit) }, facts })
 }
 
 /// Who and when. The command of a list's commit is the allocation, which alone joins a person to a slot: it stays out.
-pub(super) fn act_of(commit: &Commit) -> Act {
+fn act_of(commit: &Commit) -> Act {
     let act = Act::of(commit);
     match commit.header.stream.aggregate {
         Aggregate::Randomisation => Act { command: CommandId(Uuid::nil()), ..act },
@@ -78,60 +75,39 @@ pub(super) fn act_of(commit: &Commit) -> Act {
     }
 }
 
-fn blank(commit: &Commit, event: &OpenEvent) -> EntryRow {
-    let subject = Subject {
-        aggregate: commit.header.stream.aggregate,
-        event: event.kind.name.clone(),
-        action: Action::Recorded,
-        form: None,
-        item: None,
-        field: None,
-        details: Value::Null,
-    };
-    EntryRow { subject, act: Act::of(commit), value: None, previous: None, reason: None, values: Named::default() }
+fn blank() -> EntryRow {
+    let (action, details) = (Action::Recorded, super::Details::default());
+    EntryRow { action, item: None, field: None, details, value: None, previous: None, reason: None, values: None }
 }
 
-fn of_item(
-    commit: &Commit,
-    event: &OpenEvent,
-    (form, source): (&participant::FormKey, Source),
-    saved: SavedItem,
-) -> EntryRow {
+fn fact_of(event: &OpenEvent, entries: Vec<EntryRow>) -> FactRow {
+    FactRow { event: EventName(event.kind.name.clone()), form: None, entries }
+}
+
+fn of_item(source: Source, saved: &SavedItem) -> EntryRow {
     let SavedItem { item, value, not_done, computed, reason } = saved;
-    let mut entry = blank(commit, event);
     // Said only where it is not the ordinary case: a person entered a value, or cleared it.
     let mut details = Map::new();
     details.extend(not_done.map(|why| ("not_done".to_owned(), why.write())));
     details.extend(computed.then(|| ("computed".to_owned(), Value::Bool(true))));
     details.extend((source != Source::User).then(|| ("source".to_owned(), source.write())));
-    if !details.is_empty() {
-        entry.subject.details = Value::Object(details);
-    }
-    entry.subject.form = Some(form.clone());
-    entry.subject.item = Some(item);
-    entry.value = value.map(|value| DesignScoped {
+    let details = if details.is_empty() { Value::Null } else { Value::Object(details) };
+    let value = value.as_ref().map(|value| DesignScoped {
         scope: value.scope,
-        part: value.part,
-        value: value.value.map(|value| Value::String(value.0)),
+        part: value.part.clone(),
+        value: value.value.clone().map(|value| Value::String(value.0)),
     });
-    entry.reason = reason;
-    entry
+    let (item, reason) = (Some(item.clone()), reason.clone());
+    EntryRow { item, details: super::Details(details), value, reason, ..blank() }
 }
 
 /// One entry a detail, those included that were cleared.
-fn of_details(
-    commit: &Commit,
-    event: &OpenEvent,
-    details: &Details,
-    cleared: &[Detail],
-    reason: &Reason,
-) -> Vec<EntryRow> {
-    let entry = |detail: Detail, value| {
-        let mut entry = blank(commit, event);
-        entry.subject.field = Some(detail.as_str().to_owned());
-        entry.value = value;
-        entry.reason.clone_from(reason);
-        entry
+fn of_details(details: &Details, cleared: &[Detail], reason: &Reason) -> Vec<EntryRow> {
+    let entry = |detail: Detail, value| EntryRow {
+        field: Some(FieldName(detail.as_str().to_owned())),
+        value,
+        reason: reason.clone(),
+        ..blank()
     };
     // Details have no parts of their own: only texts can be redacted one by one.
     let known = details.present().map(|(detail, scope, value)| {
@@ -143,23 +119,24 @@ fn of_details(
 }
 
 /// A fact of the study as a whole. The row is about nobody, so it has no place for what is sealed: that is named.
-fn of_study(commit: &Commit, event: &OpenEvent) -> Result<EntryRow, Malformed> {
-    let mut entry = of_fact(commit, event)?;
-    let sealed: Vec<String> = std::mem::take(&mut entry.values).0.into_keys().collect();
-    if let (false, Value::Object(details)) = (sealed.is_empty(), &mut entry.subject.details) {
-        details.insert("sealed".to_owned(), json!(sealed));
+fn of_study(commit: &Commit, event: &OpenEvent) -> Result<FactRow, Malformed> {
+    let mut fact = of_fact(commit, event)?;
+    for entry in &mut fact.entries {
+        let sealed = entry.values.take().map(|values| values.0.into_keys().collect::<Vec<_>>());
+        if let (Some(sealed), Value::Object(details)) = (sealed, &mut entry.details.0) {
+            details.insert("sealed".to_owned(), json!(sealed));
+        }
     }
-    Ok(entry)
+    Ok(fact)
 }
 
 /// Any other fact: its structure as it stands, its personal places apart.
-fn of_fact(commit: &Commit, event: &OpenEvent) -> Result<EntryRow, Malformed> {
+fn of_fact(commit: &Commit, event: &OpenEvent) -> Result<FactRow, Malformed> {
     let event = upcast(commit.header.stream.aggregate, event);
-    let mut entry = blank(commit, &event);
     let mut values = BTreeMap::new();
-    entry.subject.details = structure_of(&event.body, "", &mut values)?.unwrap_or_default();
-    entry.values = Named(values);
-    Ok(entry)
+    let details = super::Details(structure_of(&event.body, "", &mut values)?.unwrap_or_default());
+    let values = (!values.is_empty()).then_some(Named(values));
+    Ok(fact_of(&event, vec![EntryRow { details, values, ..blank() }]))
 }
 
 /// The structure of an open body; none if it is itself a personal place. Those go into `values` under their path.

@@ -19,8 +19,8 @@ use domain::{design_part, export, identity, participant, privacy, randomisation,
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::read::{self, AuditEntry};
-use super::{Audit, AuditRow, COMMITS, CommitRow, ENTRIES};
+use super::read::{AuditEntry, Before, Whose};
+use super::{Audit, AuditRow, COMMITS, CommitRow};
 use crate::participants::{self, Participant};
 use crate::row::RowKey;
 use crate::shown::Visible;
@@ -262,31 +262,17 @@ impl StudyTrail {
         };
         let restricted = about.as_ref().is_some_and(|about| about.restricted);
         let visible = if restricted { Visible::none() } else { self.visible.clone() };
-        let rest = format!("{ENTRIES}{sequence:020}/");
-        let prefix = RowKey { study: Some(self.study.clone()), person: row.person, rest };
-        let rows = view::scan::<Audit>(&self.tenant, &prefix, None, usize::MAX, &visible).await?;
-        let mut entries = Vec::with_capacity(rows.len());
-        for (key, open) in rows {
-            let (Some(n), AuditRow::Entry(entry)) =
-                (key.rest.strip_prefix(&prefix.rest).and_then(|n| n.parse().ok()), open.row)
-            else {
-                continue;
-            };
-            let old = match &entry.previous {
-                Some(previous) => read::value_of(&self.tenant, &self.study, row.person, previous, &visible).await?,
-                None => None,
-            };
-            let id = format!("{sequence:020}/{n:06}");
-            let entry = StudyEntry {
-                participant: about.as_ref().map(|about| about.participant),
-                subject_number: about.as_ref().map(|about| about.subject_number.clone()),
-                site: about.as_ref().map(|about| about.site.clone()),
-                restricted,
-                entry: read::shown(id, entry, old, &open.withheld, &visible),
-            };
-            entries.push((n, entry));
-        }
-        Ok(entries)
+        let whose = Whose { tenant: &self.tenant, study: &self.study, person: row.person, visible: &visible };
+        let Some(found) = whose.entries(sequence).await? else { return Ok(Vec::new()) };
+        let entries = whose.shown(found, &mut Before::default()).await?;
+        let of_study = |entry| StudyEntry {
+            participant: about.as_ref().map(|about| about.participant),
+            subject_number: about.as_ref().map(|about| about.subject_number.clone()),
+            site: about.as_ref().map(|about| about.site.clone()),
+            restricted,
+            entry,
+        };
+        Ok((0..).zip(entries.into_iter().map(of_study)).collect())
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Erasures;
 
 impl Projection for Erasures {
     const NAME: &'static str = "erasures";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     type Row = PrivacyRow;
 
     fn takes(aggregate: Aggregate) -> bool {

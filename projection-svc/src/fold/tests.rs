@@ -121,7 +121,7 @@ async fn a_fact_without_its_shape_is_damaged_and_nothing_of_the_batch_is_written
     let story = story();
     let world = World::told(&story);
     let mut commits = story.commits.clone();
-    commits[1].events[0].body = json!({"form": 7});
+    commits[1].events[0].body = json!({"form": 7}).into();
     for outcome in
         [take_in::<Casebooks>(&world, &story, &commits).await, take_in::<Audit>(&world, &story, &commits).await]
     {
@@ -138,7 +138,7 @@ async fn a_marker_that_names_no_scopes_is_damaged() {
     story.fenced(1, &domain::scope::Extent::of_scopes([Scope::HealthClinical]));
     let world = World::told(&story);
     let mut commits = story.commits.clone();
-    commits[3].events[0].body = json!({"scopes": ["health.unheard-of"]});
+    commits[3].events[0].body = json!({"scopes": ["health.unheard-of"]}).into();
     let outcome = take_in::<Casebooks>(&world, &story, &commits).await;
     assert!(matches!(outcome, Err(Failure::Damaged { .. })), "{outcome:?}");
 }

@@ -13,8 +13,11 @@ use tokio::task::JoinSet;
 
 use crate::runner::Shared;
 
-/// How many commits are handed on together. Each row that they touch is written once.
+/// How many commits are handed on together.
 const BATCH_COMMITS_MAX: usize = 512;
+
+/// How many commits are written together, at least. Each row that they touch is written once.
+const WRITTEN_TOGETHER: usize = 1024;
 
 /// How many batches may wait for a table.
 const WAITING_MAX: usize = 3;
@@ -105,15 +108,21 @@ async fn store(
     tell: impl Fn(u64) + Send,
 ) -> Result<(), Failure> {
     let mut fold = shared.models[model].fold(&shared.stores, table, &journal)?;
+    let (mut taken, mut reached) = (0, None);
     while let Some(batch) = batches.recv().await {
         for commit in batch.iter() {
             fold.take(commit).await?;
             tokio::task::consume_budget().await;
         }
-        fold.flush().await?;
-        if let Some(last) = batch.last() {
-            tell(last.position.sequence);
+        taken += batch.len();
+        reached = batch.last().map(|last| last.position.sequence).or(reached);
+        if taken >= WRITTEN_TOGETHER {
+            fold.flush().await?;
+            taken = 0;
+            reached.take().into_iter().for_each(&tell);
         }
     }
+    fold.flush().await?;
+    reached.into_iter().for_each(&tell);
     Ok(())
 }

@@ -179,7 +179,7 @@ async fn many_batches_are_the_same_as_one() {
 async fn what_one_table_cannot_take_ends_it_and_what_served_serves() {
     let mut story = story();
     let last = story.commits.last_mut().expect("something happened");
-    last.events.iter_mut().for_each(|event| event.body = serde_json::json!({"nonsense": true}));
+    last.events.iter_mut().for_each(|event| event.body = serde_json::json!({"nonsense": true}).into());
     let world = World::told(&story);
     let before = world.store.dump();
     let outcome = rebuild(&world.runner, &Which::All, |_| {}).await;

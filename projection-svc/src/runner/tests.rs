@@ -66,6 +66,32 @@ async fn a_new_runner_goes_on_where_the_last_one_stopped() {
 }
 
 #[tokio::test]
+async fn what_a_failed_disk_took_back_is_taken_in_again_before_anybody_is_told_so() {
+    let mut story = story();
+    let world = World::told(&story);
+    world.runner.start().await.expect("starts");
+    caught_up(&world, &story).await;
+    let earlier = world.store.dump();
+    let before = story.commits.len();
+    story.registered(6, "oslo");
+    world.journal.tell(&story.commits[before..]);
+    caught_up(&world, &story).await;
+    assert_eq!(registered(&world).await, 6);
+
+    // Nothing is written, so only who looks after the store notices.
+    let mut reached = lock(&world.runner.shared.reached)[&end(&story).study].subscribe();
+    world.store.fail(earlier);
+    reached.wait_for(|reached| reached.position.sequence == 0).await.expect("it is noticed");
+    caught_up(&world, &story).await;
+    assert_eq!(registered(&world).await, 6, "nobody is missing, nobody counts twice");
+    let before = story.commits.len();
+    story.registered(7, "oslo");
+    world.journal.tell(&story.commits[before..]);
+    caught_up(&world, &story).await;
+    assert_eq!(registered(&world).await, 7, "and it goes on");
+}
+
+#[tokio::test]
 async fn a_store_that_is_gone_gives_the_same_answers_again() {
     let story = story();
     let world = World::told(&story);
@@ -139,7 +165,7 @@ async fn a_damaged_commit_stops_its_journal_and_no_other() {
     let mut broken = Story::of_study("broken");
     broken.registered(1, "oslo");
     broken.registered(2, "oslo");
-    broken.commits[1].events[0].body = json!({});
+    broken.commits[1].events[0].body = json!({}).into();
     world.journal.tell(&broken.commits);
     world.runner.start().await.expect("starts");
     caught_up(&world, &story).await;

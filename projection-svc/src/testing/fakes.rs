@@ -177,7 +177,7 @@ impl Told {
             commit.erased = sections.keys().filter(|cell| erased(cell)).cloned().collect();
             sections.retain(|cell, _| !erased(cell));
             body::join(&mut bodies, &mut sections);
-            commit.events.iter_mut().zip(bodies).for_each(|(event, body)| event.body = body);
+            commit.events.iter_mut().zip(bodies).for_each(|(event, body)| event.body = body.into());
         }
         commit
     }
@@ -249,7 +249,11 @@ impl Feed for FakeFeed {
 
 /// Tables in memory.
 #[derive(Debug, Default)]
-pub struct MemoryStore(Mutex<Tables>);
+pub struct MemoryStore {
+    tables: Mutex<Tables>,
+    /// Closed, as by a failure of its disk: what it will hold when it is opened again.
+    lost: Mutex<Option<Tables>>,
+}
 
 /// Rows by key, by table.
 type Tables = BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
@@ -258,22 +262,31 @@ impl MemoryStore {
     /// Whether these bytes stand anywhere, keys included.
     pub fn contains_bytes(&self, bytes: &[u8]) -> bool {
         let within = |whole: &[u8]| whole.windows(bytes.len()).any(|window| window == bytes);
-        lock(&self.0).values().flatten().any(|(key, value)| within(key) || within(value))
+        lock(&self.tables).values().flatten().any(|(key, value)| within(key) || within(value))
     }
 
     /// Everything in it.
     pub fn dump(&self) -> Tables {
-        lock(&self.0).clone()
+        lock(&self.tables).clone()
+    }
+
+    /// Closes it, as a failure of its disk does. Opened again, it holds what it held at an earlier time.
+    pub fn fail(&self, earlier: Tables) {
+        *lock(&self.lost) = Some(earlier);
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Tables>, Failure> {
+        if self.is_closed() { Err(Failure::unavailable("the read store", "closed")) } else { Ok(lock(&self.tables)) }
     }
 }
 
 impl ReadStore for MemoryStore {
     fn get(&self, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-        Ok(lock(&self.0).get(table).and_then(|rows| rows.get(key)).cloned())
+        Ok(self.open()?.get(table).and_then(|rows| rows.get(key)).cloned())
     }
 
     fn scan(&self, table: &str, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, Failure> {
-        let tables = lock(&self.0);
+        let tables = self.open()?;
         let Some(rows) = tables.get(table) else {
             return Ok(Vec::new());
         };
@@ -286,7 +299,7 @@ impl ReadStore for MemoryStore {
     }
 
     fn apply(&self, table: &str, changes: &[Change]) -> Result<(), Failure> {
-        let mut tables = lock(&self.0);
+        let mut tables = self.open()?;
         let rows = tables.entry(table.to_owned()).or_default();
         for change in changes {
             match change.clone() {
@@ -298,7 +311,18 @@ impl ReadStore for MemoryStore {
     }
 
     fn drop_table(&self, table: &str) -> Result<(), Failure> {
-        lock(&self.0).remove(table);
+        self.open()?.remove(table);
+        Ok(())
+    }
+
+    fn is_closed(&self) -> bool {
+        lock(&self.lost).is_some()
+    }
+
+    fn open_again(&self) -> Result<(), Failure> {
+        if let Some(earlier) = lock(&self.lost).take() {
+            *lock(&self.tables) = earlier;
+        }
         Ok(())
     }
 }

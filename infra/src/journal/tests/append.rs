@@ -160,7 +160,7 @@ async fn a_guard_that_moves_before_the_turn_comes_refuses() {
     let mut appends = Vec::new();
     for _ in 0..32 {
         let draft = guarded(one.tail);
-        appends.push((journal.prepare(&draft).await.unwrap(), draft.stream));
+        appends.push((journal.prepare(&mut draft.clone()).await.unwrap(), draft.stream));
     }
     for (append, stream) in &appends[..16] {
         journal.send(stream, append).await.unwrap();
@@ -240,13 +240,13 @@ async fn a_prepared_commit_is_found_after_it_was_stored() {
     let world = World::new().await;
     let journal = world.journal().await;
     let draft = consented(&participant(), START, "1");
-    let append = journal.prepare(&draft).await.unwrap();
+    let append = journal.prepare(&mut draft.clone()).await.unwrap();
     assert_eq!(append.settle().await.unwrap(), Settled::Nothing);
     let receipt = journal.send(&draft.stream, &append).await.unwrap();
     assert_eq!(append.settle().await.unwrap(), Settled::Own(receipt.position.sequence));
 
     // The same command, sealed by somebody else who was too late: loading tells him that it is done.
-    let other = world.journal().await.prepare(&draft).await.unwrap();
+    let other = world.journal().await.prepare(&mut draft.clone()).await.unwrap();
     assert_eq!(other.settle().await.unwrap(), Settled::Other);
     let commits = journal.load(&draft.stream, START).await.unwrap();
     assert_eq!((commits.len(), commits[0].header.command), (1, draft.command));
@@ -265,7 +265,7 @@ async fn a_lost_acknowledgement_is_no_lost_commit_and_no_second_one() {
     for (draft, stored) in [(plain, 2), (guarded(tail), 3)] {
         let stream = draft.stream.clone();
         // The server hears everything and its answers get lost.
-        let append = journal.prepare(&draft).await.unwrap();
+        let append = journal.prepare(&mut draft.clone()).await.unwrap();
         proxy.swallow_answers(true);
         let (sender, stream_sent) = (journal.clone(), stream.clone());
         let task = tokio::spawn(async move { sender.send(&stream_sent, &append).await });

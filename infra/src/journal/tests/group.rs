@@ -18,7 +18,7 @@ const MANY: usize = 200;
 async fn all(journal: &JetStreamJournal, drafts: &[Draft]) -> Vec<Result<Receipt, AppendError>> {
     let mut prepared = Vec::new();
     for draft in drafts {
-        prepared.push((journal.prepare(draft).await.unwrap(), &draft.stream));
+        prepared.push((journal.prepare(&mut draft.clone()).await.unwrap(), &draft.stream));
     }
     join_all(prepared.iter().map(|(append, stream)| journal.send(stream, append))).await
 }

@@ -166,7 +166,7 @@ pub(crate) fn participant() -> StreamId {
 fn open<F: Fact>(facts: &[F]) -> Vec<OpenEvent> {
     let event = |fact: &F| OpenEvent {
         kind: EventType { name: fact.name().to_owned(), version: fact.version() },
-        body: fact.write(),
+        body: fact.write().into(),
     };
     facts.iter().map(event).collect()
 }

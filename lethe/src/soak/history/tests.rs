@@ -21,6 +21,7 @@ fn person() -> Person {
         at: "/p".into(),
         email: "e@post.example".into(),
         narrative: "a headache".into(),
+        hasty: false,
         erasure: None,
         plan: [].into(),
         sent: vec![
@@ -43,11 +44,11 @@ fn trail() -> Vec<Value> {
 /// What is found when the audit trail was `before` and then `after`, and everything is answered as before.
 fn found(before: &[Value], after: &[Value]) -> Found {
     let again = [(id(1), Ok(answer(1))), (id(2), Ok(answer(2)))].into();
-    Found { before: effects(before), again, after: effects(after) }
+    Found { before: effects(before), again, after: effects(after), bent: linear(&person(), after) }
 }
 
 fn wrong(found: &Found) -> Vec<(Wrong, bool)> {
-    judge(&person(), found).iter().map(|fault| (fault.wrong, fault.what.contains(&id(2).to_string()))).collect()
+    judge(&person(), found).iter().map(|finding| (finding.wrong, finding.what.contains(&id(2).to_string()))).collect()
 }
 
 #[test]
@@ -112,7 +113,7 @@ fn the_erased_are_gone_and_the_others_are_shown() {
     let shown = Ok(json!({"items": ["a headache"]}));
     let empty = Ok(json!({"items": []}));
     let see = |end, answer: &Result<Value, u16>| {
-        view(&person(), "casebook", end, Some("a headache"), answer).map(|fault| fault.wrong)
+        view(&person(), "casebook", end, Some("a headache"), answer).map(|finding| finding.wrong)
     };
     assert_eq!(see(End::NotBegun, &shown), None);
     assert_eq!(see(End::NotBegun, &empty), Some(Wrong::Lost));
@@ -121,4 +122,15 @@ fn the_erased_are_gone_and_the_others_are_shown() {
     assert_eq!(see(End::Completed, &shown), Some(Wrong::HalfDone));
     assert_eq!(see(End::Completed, &Err(404)), Some(Wrong::HalfDone));
     assert_eq!(view(&person(), "casebook", End::NotBegun, None, &Err(404)), None, "nothing was acknowledged");
+}
+
+#[test]
+fn a_stream_with_a_gap_two_owners_or_another_order_is_not_linear() {
+    let bent = |trail: &[Value]| linear(&person(), trail).into_iter().map(|finding| finding.wrong).collect::<Vec<_>>();
+    assert_eq!(bent(&trail()), []);
+    assert_eq!(bent(&[trail(), vec![entry("identity", 3, 8)]].concat()), [Wrong::NotLinear], "a gap");
+    assert_eq!(bent(&[trail(), vec![entry("participant", 2, 8)]].concat()), [Wrong::NotLinear], "two owners");
+    let turned = [entry("participant", 1, 2), entry("participant", 2, 1)];
+    assert!(bent(&turned).len() >= 2, "order, and other revisions than were answered");
+    assert_eq!(bent(&[json!({"aggregate": "participant", "act": {}})]), [Wrong::NotLinear], "no trail");
 }

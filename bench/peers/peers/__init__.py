@@ -1,0 +1,1 @@
+"""Event stores that others made, measured beside Lethe in one run."""

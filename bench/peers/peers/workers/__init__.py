@@ -1,0 +1,1 @@
+"""What drives one event store each, as a process of its own."""

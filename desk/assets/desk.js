@@ -1,0 +1,28 @@
+// What a page does beyond its links and forms. Everything works without it.
+"use strict";
+
+// A link's secret stands behind the "#", which no browser sends: into the form with it, and out of the address bar.
+const fromHash = () => {
+  const form = document.querySelector("form[data-from-hash]");
+  const secret = location.hash.slice(1);
+  if (!form || !secret.startsWith("lethel_")) return;
+  history.replaceState(null, "", location.pathname);
+  form.elements[form.dataset.fromHash].value = secret;
+  form.requestSubmit();
+};
+addEventListener("hashchange", fromHash);
+fromHash();
+
+// An erasure is followed as it goes on: the API says when something changed, the part of the page is fetched anew.
+document.querySelectorAll("[data-follow]").forEach((part) => {
+  const source = new EventSource(part.dataset.follow);
+  const again = async () => {
+    const answer = await fetch(part.dataset.part, { credentials: "same-origin" });
+    if (answer.ok) part.innerHTML = await answer.text();
+  };
+  source.addEventListener("erasure", async (event) => {
+    await again();
+    const { phase } = JSON.parse(event.data);
+    if (phase === "completed" || phase === "refused") source.close();
+  });
+});

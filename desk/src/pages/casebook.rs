@@ -1,0 +1,218 @@
+//! One participant's casebook, and how a value came to be what it is.
+
+use askama::Template;
+use axum::extract::Path;
+use axum::response::Response;
+
+use crate::fields::encoded;
+use crate::frame::{Frame, Visit, page};
+use crate::model::{Casebook, Design, Entry, Form, Item, List, Participant, Query};
+use crate::trouble::{Refused, Trouble};
+
+/// A value as a line of the casebook.
+struct Line {
+    label: String,
+    unit: String,
+    /// What its code means, where it is one.
+    code: String,
+    item: Item,
+    queries: usize,
+    /// Its history.
+    to: String,
+}
+
+/// A form of the casebook.
+struct Part {
+    anchor: String,
+    visit: String,
+    name: String,
+    form: Form,
+    lines: Vec<Line>,
+    /// Where it is entered.
+    to: String,
+}
+
+/// A form that the design foresees and nobody has begun.
+struct Missing {
+    visit: String,
+    name: String,
+    to: String,
+}
+
+#[derive(Template)]
+#[template(path = "casebook.html")]
+struct Shown {
+    f: Frame,
+    study: String,
+    person: Participant,
+    parts: Vec<Part>,
+    missing: Vec<Missing>,
+    queries: Vec<Query>,
+}
+
+/// `GET /desk/studies/{study}/participants/{participant}`.
+pub(crate) async fn show(
+    visit: Visit,
+    Path((study, participant)): Path<(String, String)>,
+) -> Result<Response, Trouble> {
+    shown(&visit, &study, &participant, None).await
+}
+
+/// The casebook, with what went wrong.
+pub(super) async fn shown(
+    visit: &Visit,
+    study: &str,
+    participant: &str,
+    refused: Option<Refused>,
+) -> Result<Response, Trouble> {
+    let (base, who) = (format!("/v1/studies/{}", encoded(study)), encoded(participant));
+    let one = visit.since(&format!("{base}/participants/{who}"));
+    let casebook = visit.since(&format!("{base}/participants/{who}/casebook"));
+    let (design, queries) = (format!("{base}/design"), format!("{base}/queries?participant={who}&limit=1000"));
+    let (person, casebook, design, queries) = tokio::try_join!(
+        visit.api.get::<Participant>(&one),
+        visit.api.get::<Casebook>(&casebook),
+        visit.api.find::<Design>(&design),
+        visit.api.find::<List<Query>>(&queries),
+    )?;
+    let f = visit.frame("matrix").of_study(study).but(refused);
+    let design = design.unwrap_or_default();
+    let queries: Vec<_> = queries.map(|list| list.items).unwrap_or_default();
+    let queries: Vec<_> = queries.into_iter().filter(|query| is_open(&query.state)).collect();
+    let here = format!("/desk/studies/{}/participants/{who}", encoded(study));
+    let missing = missing(&design, &casebook, &here);
+    let language = visit.words.language;
+    let mut forms = casebook.forms;
+    forms.sort_by_key(|form| (order(&design, form), form.visit_repeat, form.form_repeat));
+    let parts = forms.into_iter().map(|form| part(&design, form, &queries, &here, language)).collect();
+    let shown = Shown { f, study: study.to_owned(), person, parts, missing, queries };
+    Ok(page(&shown.f, &shown))
+}
+
+/// Whether somebody has to do something about it.
+pub(super) fn is_open(state: &str) -> bool {
+    matches!(state, "open" | "reopened" | "forwarded" | "answered" | "candidate")
+}
+
+/// Where the design has a form.
+fn order(design: &Design, form: &Form) -> (usize, usize) {
+    let visit = design.visits.iter().position(|visit| visit.oid == form.visit);
+    let place = visit.and_then(|at| design.visits[at].forms.iter().position(|one| one.oid == form.form));
+    (visit.unwrap_or(usize::MAX), place.unwrap_or(usize::MAX))
+}
+
+fn part(design: &Design, form: Form, queries: &[Query], here: &str, language: &str) -> Part {
+    let key = format!(
+        "visit={}&visit_repeat={}&form_oid={}&form_repeat={}",
+        encoded(&form.visit),
+        form.visit_repeat,
+        encoded(&form.form),
+        form.form_repeat
+    );
+    let mut form = form;
+    let places = design.items_of(&form.form);
+    let place = |item: &Item| places.iter().position(|(group, def, _)| *group == item.group && def.oid == item.item);
+    form.items.sort_by_key(|item| (item.group_repeat, place(item).unwrap_or(usize::MAX)));
+    let lines = std::mem::take(&mut form.items).into_iter().map(|item| {
+        let asked = |query: &&Query| {
+            let place = &query.place;
+            place.visit.as_ref() == Some(&form.visit)
+                && place.form.as_ref() == Some(&form.form)
+                && place.item.as_ref() == Some(&item.item)
+        };
+        let to = format!(
+            "{here}/history?{key}&group={}&group_repeat={}&item={}",
+            encoded(&item.group),
+            item.group_repeat,
+            encoded(&item.item)
+        );
+        Line {
+            label: design.item_name(&item.item, language).to_owned(),
+            unit: design.unit_of(&item.item, language).to_owned(),
+            code: design.code_label(&item, language).to_owned(),
+            queries: queries.iter().filter(asked).count(),
+            item,
+            to,
+        }
+    });
+    let lines = lines.collect();
+    Part {
+        anchor: format!("{}-{}", form.visit, form.form),
+        visit: design.visit_name(&form.visit).to_owned(),
+        name: design.form_name(&form.form).to_owned(),
+        lines,
+        to: format!("{here}/form?{key}"),
+        form,
+    }
+}
+
+fn missing(design: &Design, casebook: &Casebook, here: &str) -> Vec<Missing> {
+    let mut missing = Vec::new();
+    for visit in &design.visits {
+        for form in &visit.forms {
+            let there = casebook.forms.iter().any(|one| one.visit == visit.oid && one.form == form.oid && !one.removed);
+            let repeating = design.forms.iter().any(|def| def.oid == form.oid && def.repeating);
+            if there && !repeating {
+                continue;
+            }
+            let those = casebook.forms.iter().filter(|one| one.visit == visit.oid && one.form == form.oid);
+            let repeat = those.map(|one| one.form_repeat).max().unwrap_or(0) + 1;
+            let started = casebook.visits.iter().filter(|one| one.visit == visit.oid).map(|one| one.visit_repeat).max();
+            missing.push(Missing {
+                visit: visit.name.clone(),
+                name: design.form_name(&form.oid).to_owned(),
+                to: format!(
+                    "{here}/form?visit={}&visit_repeat={}&form_oid={}&form_repeat={repeat}",
+                    encoded(&visit.oid),
+                    started.unwrap_or(1),
+                    encoded(&form.oid)
+                ),
+            });
+        }
+    }
+    missing
+}
+
+#[derive(Template)]
+#[template(path = "history.html")]
+struct History {
+    f: Frame,
+    label: String,
+    back: String,
+    entries: Vec<Entry>,
+}
+
+/// `GET …/history`: every entry of the audit trail about one value, oldest first.
+pub(crate) async fn history(
+    visit: Visit,
+    Path((study, participant)): Path<(String, String)>,
+) -> Result<Response, Trouble> {
+    let base = format!("/v1/studies/{}", encoded(&study));
+    let trail = format!("{base}/participants/{}/audit?limit=1000", encoded(&participant));
+    let (mut entries, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let List::<Entry> { items, next } = visit.api.get(&format!("{trail}{cursor}")).await?;
+        entries.extend(items.into_iter().filter(|entry| is_about(entry, &visit)));
+        match next {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let design: Design = visit.api.find(&format!("{base}/design")).await?.unwrap_or_default();
+    let label = design.item_name(visit.asked.text("item"), visit.words.language).to_owned();
+    let back = format!("/desk/studies/{}/participants/{}", encoded(&study), encoded(&participant));
+    let shown = History { f: visit.frame("matrix").of_study(&study), label, back, entries };
+    Ok(page(&shown.f, &shown))
+}
+
+fn is_about(entry: &Entry, visit: &Visit) -> bool {
+    let asked = |name: &str, text: &str| visit.asked.text(name) == text;
+    let (Some(form), Some(item)) = (&entry.form, &entry.item) else { return false };
+    asked("visit", &form.visit)
+        && asked("visit_repeat", &form.visit_repeat.to_string())
+        && asked("form_oid", &form.form)
+        && asked("form_repeat", &form.form_repeat.to_string())
+        && asked("group", &item.group)
+        && asked("group_repeat", &item.group_repeat.to_string())
+        && asked("item", &item.item)
+}

@@ -1,0 +1,166 @@
+//! One erasure: what it will do before anything happens, who approves it, how far it is, what proves it.
+
+use askama::Template;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::port::ReauthenticationError;
+use serde_json::json;
+
+use super::on_to;
+use crate::fields::{Fields, encoded};
+use crate::frame::{Frame, Visit, page};
+use crate::model::{Erasure, Participant};
+use crate::trouble::{Refused, Trouble};
+
+/// The way of an erasure, in its order.
+const WAY: [&str; 11] = [
+    "requested",
+    "assessed",
+    "approved",
+    "begun",
+    "committed",
+    "destruction-scheduled",
+    "keys-destroyed",
+    "derived-purged",
+    "recipients-notified",
+    "verified",
+    "completed",
+];
+
+/// A step of the way, with when it was done.
+struct Step {
+    phase: &'static str,
+    at: Option<String>,
+    by: String,
+}
+
+#[derive(Template)]
+#[template(path = "erasure.html")]
+struct Shown {
+    f: Frame,
+    one: Erasure,
+    way: Vec<Step>,
+    number: String,
+    site: String,
+    /// Whether who looks may approve it now.
+    approvable: bool,
+    /// Whether who looks asked for it: then another person approves.
+    own: bool,
+}
+
+#[derive(Template)]
+#[template(path = "progress.html")]
+struct Progress {
+    f: Frame,
+    one: Erasure,
+    way: Vec<Step>,
+}
+
+impl Erasure {
+    /// Whether it goes on by itself.
+    fn goes_on(&self) -> bool {
+        self.open && !matches!(self.waiting_for.as_str(), "approval" | "single-copy")
+    }
+}
+
+fn way(one: &Erasure) -> Vec<Step> {
+    let step = |phase: &'static str| {
+        let done = one.steps.iter().rev().find(|step| step.phase == phase);
+        Step {
+            phase,
+            at: done.map(|step| step.act.stored_at.clone()),
+            by: done.map(|step| step.act.actor.role.clone()).unwrap_or_default(),
+        }
+    };
+    // A KMS that destroys at once schedules nothing.
+    WAY.into_iter().map(step).filter(|step| step.phase != "destruction-scheduled" || step.at.is_some()).collect()
+}
+
+/// `GET /desk/erasures/{erasure}`.
+pub(crate) async fn show(visit: Visit, Path(erasure): Path<String>) -> Result<Response, Trouble> {
+    shown(&visit, &erasure, None).await
+}
+
+async fn shown(visit: &Visit, erasure: &str, refused: Option<Refused>) -> Result<Response, Trouble> {
+    let one: Erasure = visit.api.get(&visit.since(&format!("/v1/erasures/{}", encoded(erasure)))).await?;
+    let person = format!("/v1/studies/{}/participants/{}", encoded(&one.study), encoded(&one.participant));
+    let person: Option<Participant> = visit.api.find(&person).await?;
+    let (number, site) = person.map(|person| (person.subject_number, person.site)).unwrap_or_default();
+    let mut f = visit.frame("privacy").but(refused);
+    if one.goes_on() {
+        f.again = Some(format!("/desk/erasures/{}", one.erasure));
+    }
+    let own = one.requested_by == visit.who.actor.id.to_string();
+    let waits = matches!(one.waiting_for.as_str(), "approval" | "single-copy");
+    let approvable = one.open && waits && !own && f.does("privacy.approve-erasure");
+    let shown = Shown { f, way: way(&one), one, number, site, approvable, own };
+    Ok(page(&shown.f, &shown))
+}
+
+/// `GET /desk/erasures/{erasure}/progress`: the part of the page that changes.
+pub(crate) async fn progress(visit: Visit, Path(erasure): Path<String>) -> Result<Response, Trouble> {
+    let one: Erasure = visit.api.get(&format!("/v1/erasures/{}", encoded(&erasure))).await?;
+    let shown = Progress { f: visit.frame(""), way: way(&one), one };
+    Ok(page(&shown.f, &shown))
+}
+
+/// `POST /desk/erasures/{erasure}`: approves it, after what was typed and who typed it were checked.
+pub(crate) async fn approve(visit: Visit, Path(erasure): Path<String>, fields: Fields) -> Result<Response, Trouble> {
+    match approved(&visit, &erasure, &fields).await {
+        Ok(response) => Ok(response),
+        Err(Trouble::Refused(refused)) => shown(&visit, &erasure, Some(refused)).await,
+        Err(trouble) => Err(trouble),
+    }
+}
+
+async fn approved(visit: &Visit, erasure: &str, fields: &Fields) -> Result<Response, Trouble> {
+    let one: Erasure = visit.api.get(&format!("/v1/erasures/{}", encoded(erasure))).await?;
+    let path = format!("/v1/studies/{}/participants/{}", encoded(&one.study), encoded(&one.participant));
+    let person: Participant = visit.api.get(&path).await?;
+    if fields.text("typed") != person.subject_number {
+        return Err(Trouble::own(StatusCode::UNPROCESSABLE_ENTITY, "typed-otherwise", ""));
+    }
+    step_up(visit, fields).await?;
+    let command = if one.waiting_for == "single-copy" {
+        json!({"type": "accept-single-copy", "erasure": one.erasure})
+    } else {
+        json!({
+            "type": "approve-erasure", "erasure": one.erasure, "instruction": fields.text("instruction"),
+            "accept_single_copy": fields.ticked("accept_single_copy"),
+        })
+    };
+    let answer = visit.api.post(&format!("{path}/privacy"), &command).await?;
+    Ok(on_to(&format!("/desk/erasures/{}", encoded(erasure)), "erasure-approved", &answer))
+}
+
+/// Asks anew who this is: password and code, both, each time. It cannot be undone, so an open session is not enough.
+async fn step_up(visit: &Visit, fields: &Fields) -> Result<(), Trouble> {
+    let refused = || Trouble::own(StatusCode::FORBIDDEN, "not-proved", "");
+    if fields.raw("password").is_empty() || fields.text("code").is_empty() {
+        return Err(refused());
+    }
+    match visit.desk.asked_anew.signer(&visit.who, &factors(fields)).await {
+        Ok(_) => Ok(()),
+        Err(ReauthenticationError::Failed(failure)) => {
+            tracing::warn!(%failure, "nobody can be asked anew");
+            Err(Trouble::own(StatusCode::SERVICE_UNAVAILABLE, "unavailable", ""))
+        }
+        Err(_) => Err(refused()),
+    }
+}
+
+/// What was given to prove who signs, as the header `Lethe-Signer` takes it.
+pub(super) fn factors(fields: &Fields) -> String {
+    let code: String = fields.text("code").split_whitespace().collect();
+    let mut given = json!({});
+    if !fields.raw("password").is_empty() {
+        given["password"] = fields.raw("password").into();
+    }
+    if !code.is_empty() {
+        given["code"] = code.into();
+    }
+    format!("Factors {}", STANDARD.encode(given.to_string()))
+}

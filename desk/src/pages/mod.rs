@@ -1,0 +1,70 @@
+//! The pages, one file a part of the desk.
+
+mod audit;
+mod casebook;
+mod door;
+mod entry;
+mod erasure;
+mod join;
+mod matrix;
+mod overview;
+mod privacy;
+mod queries;
+mod sessions;
+mod users;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+
+use crate::fields::encoded;
+use crate::frame::Guest;
+use crate::{Parts, api, assets};
+
+/// Every address of the desk.
+pub(crate) fn routes() -> Router<Arc<Parts>> {
+    Router::new()
+        .route("/", get(front))
+        .route("/sign-in", get(door::show).post(door::sign_in))
+        .route("/sign-out", post(door::sign_out))
+        .route("/join", get(join::show).post(join::look))
+        .route("/join/open", post(join::open))
+        .route("/desk/assets/{file}", get(assets::file))
+        .route("/desk", get(overview::studies))
+        .route("/desk/sessions", get(sessions::show))
+        .route("/desk/sessions/password", post(sessions::password))
+        .route("/desk/sessions/{session}/end", post(sessions::end))
+        .route("/desk/users", get(users::show).post(users::invite))
+        .route("/desk/users/{user}/link", post(users::link))
+        .route("/desk/users/{user}/rights/{right}/end", post(users::end_right))
+        .route("/desk/privacy", get(privacy::queue))
+        .route("/desk/data-map", get(privacy::data_map))
+        .route("/desk/erasures/{erasure}", get(erasure::show).post(erasure::approve))
+        .route("/desk/erasures/{erasure}/progress", get(erasure::progress))
+        .route("/desk/studies/{study}", get(overview::study))
+        .route("/desk/studies/{study}/matrix", get(matrix::show))
+        .route("/desk/studies/{study}/participants", get(matrix::participants))
+        .route("/desk/studies/{study}/queries", get(queries::show))
+        .route("/desk/studies/{study}/queries/{participant}/{query}", post(queries::act))
+        .route("/desk/studies/{study}/audit", get(audit::show))
+        .route("/desk/studies/{study}/participants/{participant}", get(casebook::show))
+        .route("/desk/studies/{study}/participants/{participant}/history", get(casebook::history))
+        .route("/desk/studies/{study}/participants/{participant}/form", get(entry::show).post(entry::save))
+        .route("/desk/studies/{study}/participants/{participant}/check", post(entry::check))
+        .route("/desk/studies/{study}/participants/{participant}/act", post(entry::act))
+        .route("/desk/studies/{study}/participants/{participant}/privacy", get(privacy::person).post(privacy::ask))
+}
+
+/// Where somebody begins.
+async fn front(guest: Guest) -> Redirect {
+    Redirect::to(if guest.who.is_some() { "/desk" } else { "/sign-in" })
+}
+
+/// After a command: another page, which shows what was done.
+pub(crate) fn on_to(path: &str, done: &str, answer: &api::Answer) -> Response {
+    let sign = if path.contains('?') { '&' } else { '?' };
+    let at = answer.position().map(|at| format!("&at={}", encoded(at))).unwrap_or_default();
+    Redirect::to(&format!("{path}{sign}done={done}{at}")).into_response()
+}

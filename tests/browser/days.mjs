@@ -1,0 +1,290 @@
+// The days of an administrator, a data manager, an investigator, a monitor and a data protection officer.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+import { Person } from "./people.mjs";
+
+const { BASE, LINK, SHOTS, CHROMIUM } = process.env;
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
+const STUDY = `${BASE}/desk/studies/cardio-1`;
+const faults = [];
+const seen = [];
+let shots = 0;
+
+const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+
+// A context of its own for each person: own cookies, own console. Whatever a console calls an error is a fault.
+async function desk(options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1360, height: 850 }, baseURL: BASE, ...options });
+  context.setDefaultTimeout(20_000);
+  await context.addInitScript(() => {
+    document.addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
+  });
+  const page = await context.newPage();
+  page.on("console", (message) => {
+    // A refusal that is shown in words is no fault of the page: the browser notes its status.
+    const refusal = message.text().includes("the server responded with a status of 4");
+    if (message.type() === "error" && !refusal) faults.push(`${page.url()}: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => faults.push(`${page.url()}: ${error}`));
+  page.on("request", (request) => {
+    if (!request.url().startsWith(BASE) && !request.url().startsWith("data:")) faults.push(`${page.url()} loads ${request.url()}`);
+  });
+  return page;
+}
+
+// Looks at a page: nothing that axe finds, in light and in dark, and a picture of each.
+async function look(page, name) {
+  shots += 1;
+  const number = String(shots).padStart(2, "0");
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    await page.evaluate(AXE);
+    const found = await page.evaluate((values) => window.axe.run({ runOnly: { type: "tag", values } }), RULES);
+    for (const violation of found.violations) {
+      for (const node of violation.nodes) faults.push(`${name} (${colorScheme}): ${violation.id}: ${node.html.slice(0, 160)} ${node.failureSummary}`);
+    }
+    await page.screenshot({ path: `${SHOTS}/${number}-${name}-${colorScheme}.png`, fullPage: true });
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  seen.push(name);
+}
+
+async function title(page) {
+  return (await page.textContent("h1")).trim();
+}
+
+// An account by a link that the administrator's page shows.
+async function invited(admin, role, name, login, sites = "") {
+  await admin.goto("/desk/users");
+  await admin.fill("#name", name);
+  await admin.selectOption("#role", role);
+  await admin.selectOption("#environment", "TEST");
+  await admin.fill("#sites", sites);
+  await admin.click("form.grid button.main");
+  const link = (await admin.textContent("#link")).trim();
+  assert.match(link, /\/join#lethel_demo_/);
+  const [page, person] = [await desk(), new Person(login)];
+  await page.goto(link);
+  await person.join(page, name);
+  await page.click("a.button.main");
+  await page.waitForURL("**/desk");
+  return { page, person };
+}
+
+console.log("an administrator joins by the printed link");
+const admin = await desk();
+const ada = new Person("ada");
+await admin.goto("/sign-in");
+await look(admin, "sign-in");
+await admin.goto("/join");
+await look(admin, "join");
+await admin.goto(LINK);
+await admin.waitForSelector("#secret");
+assert.ok(!admin.url().includes("#"), "the secret is out of the address bar");
+await look(admin, "join-open");
+await ada.join(admin, "Ada Admin");
+assert.equal(await admin.locator(".codes li").count(), 10);
+await look(admin, "recovery-codes");
+await admin.click("a.button.main");
+await admin.waitForURL("**/desk");
+
+console.log("a link counts once");
+const late = await desk();
+await late.goto(LINK);
+await late.waitForSelector("[role=alert]");
+await late.context().close();
+
+console.log("she invites four people");
+const dana = await invited(admin, "data-manager", "Dana Data", "dana");
+const ivo = await invited(admin, "investigator", "Ivo Investigator", "ivo");
+const mona = await invited(admin, "monitor", "Mona Monitor", "mona");
+const dora = await invited(admin, "dpo", "Dora Dpo", "dora");
+await admin.goto("/desk/users");
+assert.equal(await admin.locator("tbody tr").count() >= 5, true);
+await look(admin, "people");
+await admin.goto("/desk/sessions");
+await look(admin, "sessions");
+
+console.log("a data manager's day");
+{
+  const { page } = dana;
+  await look(page, "studies");
+  await page.click("tbody a");
+  await page.waitForURL(STUDY);
+  assert.match(await title(page), /CARDIO-1/);
+  assert.equal(await page.locator("svg.chart").count(), 7);
+  await look(page, "overview");
+  await page.goto(`${STUDY}/matrix`);
+  assert.ok(await page.locator("table.matrix tbody tr").count() >= 20);
+  await look(page, "matrix");
+  await page.click("table.matrix tbody tr:nth-child(2) th a");
+  await page.waitForSelector("section.form");
+  await look(page, "casebook");
+  await page.click("section.form tbody tr:first-child td:last-child a");
+  await page.waitForSelector("#panel .history li");
+  await look(page, "history");
+  await page.click("section.form details.inline summary");
+  await page.fill("section.form details[open] textarea", "Please compare with the source.");
+  await page.click("section.form details[open] button.main");
+  await page.waitForSelector(".note.good");
+  await page.goto(`${STUDY}/queries`);
+  assert.match(await page.textContent(".threads"), /Please compare with the source/);
+  await look(page, "queries");
+  await page.goto(`${STUDY}/audit`);
+  assert.ok(await page.locator("tbody tr").count() >= 50);
+  await look(page, "audit");
+  const denied = await page.goto("/desk/privacy");
+  assert.equal(denied.status(), 403, "a data manager has no place at the privacy desk");
+  await look(page, "refused");
+}
+
+console.log("an investigator's day");
+{
+  const { page } = ivo;
+  await page.goto(`${STUDY}/queries?state=open`);
+  await page.fill(".thread textarea", "Compared: it is so.");
+  await page.click(".thread button[value=answer-query]");
+  await page.waitForSelector(".note.good");
+  await page.goto(`${STUDY}/matrix`);
+  await page.click("table.matrix tbody tr:nth-child(3) th a");
+  await page.click("section.form h2 a.button");
+  await page.waitForSelector("form.entry");
+  const [first, reason] = [page.locator(".field input[inputmode=decimal]").first(), page.locator("#reason")];
+  await first.fill("many");
+  await first.blur();
+  await page.waitForSelector("#checks .note");
+  await look(page, "entry-checked");
+  await first.fill("131");
+  await reason.fill("misread");
+  await page.click("form.entry button.main");
+  await page.waitForSelector(".note.good");
+  assert.match(await page.textContent("section.form"), /131/);
+  const complete = page.locator("button", { hasText: "Complete" }).first();
+  if (await complete.count()) {
+    await complete.click();
+    await page.waitForURL("**done=act**");
+  }
+  const section = page.locator("section.form", { has: page.locator("summary", { hasText: /^Sign/ }) }).first();
+  await section.locator("summary", { hasText: /^Sign/ }).click();
+  await section.locator("input[name=password]").fill(ivo.person.password);
+  await section.locator("input[name=code]").fill(await ivo.person.code());
+  await section.locator("button", { hasText: /^Sign/ }).click();
+  await page.waitForSelector(".signature");
+  await look(page, "signed");
+}
+
+console.log("a monitor's day");
+{
+  const { page } = mona;
+  await page.goto(`${STUDY}/matrix`);
+  await page.click("table.matrix tbody tr:nth-child(3) th a");
+  await page.locator("button", { hasText: "Verified" }).first().click();
+  await page.waitForURL("**done=act**");
+  await page.goto(`${STUDY}/queries?state=answered`);
+  await look(page, "answered");
+}
+
+console.log("a data protection officer's day, without scripts");
+let erasure;
+{
+  const storage = await dora.page.context().storageState();
+  await look(dora.page, "dpo-studies");
+  await dora.page.goto("/desk/privacy");
+  await look(dora.page, "privacy");
+  await dora.page.goto("/desk/data-map");
+  await look(dora.page, "data-map");
+  const none = await dora.page.goto(`${STUDY}/matrix`);
+  assert.equal(none.status(), 403, "no clinical page for a DPO");
+  const page = await desk({ javaScriptEnabled: false, storageState: storage });
+  await page.goto(`${STUDY}/participants`);
+  await page.click("tbody tr:nth-child(4) td:last-child a");
+  await page.check("input[value='identity.contact']");
+  await page.check("input[value='health.free-text']");
+  await page.fill("#reason", "Withdrew, and asked to be forgotten.");
+  await page.screenshot({ path: `${SHOTS}/ask-without-scripts.png`, fullPage: true });
+  await page.click("button.main");
+  await page.waitForURL("**/desk/erasures/*");
+  erasure = new URL(page.url()).pathname;
+  assert.match(await page.textContent("main"), /name and contact/);
+  assert.equal(await page.locator("form input[name=typed]").count(), 0, "who asked does not approve");
+  await dora.page.goto(erasure);
+  await look(dora.page, "erasure-asked");
+}
+
+console.log("the controller approves it, signed in by keyboard, without scripts");
+{
+  await admin.locator("button", { hasText: "Sign out" }).click();
+  await admin.waitForURL("**/sign-in**");
+  await admin.waitForSelector(".note.good");
+  const page = await desk({ javaScriptEnabled: false });
+  await page.goto("/sign-in");
+  const keys = page.keyboard;
+  await page.focus("body");
+  await keys.press("Tab");
+  const focused = () => page.locator(":focus");
+  await page.focus("#tenant");
+  await keys.type("demo");
+  for (const text of ["ada", ada.password, await ada.code()]) {
+    await keys.press("Tab");
+    await keys.type(text);
+  }
+  await keys.press("Tab");
+  await keys.press("Enter");
+  await keys.press("Tab");
+  await keys.press("Tab");
+  assert.equal(await focused().getAttribute("id"), "environment");
+  await keys.type("TEST");
+  await keys.press("Tab");
+  await keys.press("Tab");
+  await keys.press("Enter");
+  await page.waitForURL("**/desk");
+  assert.match(await page.textContent(".whoami"), /TEST/);
+  await page.goto(erasure);
+  await page.screenshot({ path: `${SHOTS}/approve-without-scripts.png`, fullPage: true });
+  const number = (await page.textContent("label[for=typed] strong")).trim();
+  const fill = async (typed) => {
+    await page.fill("#instruction", "INS-2026-007");
+    const single = page.locator("input[name=accept_single_copy]");
+    if (await single.count()) await single.check();
+    await page.fill("#typed", typed);
+    await page.fill("#password", ada.password);
+    await page.fill("#code", await ada.code());
+    await page.click("button.bad");
+  };
+  await fill(`${number}x`);
+  await page.waitForSelector("[role=alert]");
+  assert.match(await page.textContent("#progress"), /approval/, "nothing was done");
+  await dora.page.goto(erasure);
+  await fill(number);
+  for (let tries = 0; tries < 60 && !(await page.locator("#progress .chip.ok").count()); tries += 1) {
+    await page.waitForTimeout(500);
+    await page.goto(erasure);
+  }
+  assert.match(await page.textContent("#progress"), /Completed/);
+  await page.screenshot({ path: `${SHOTS}/approved-without-scripts.png`, fullPage: true });
+  const followed = dora.page.locator("#progress .chip.ok");
+  await followed.waitFor();
+  await look(dora.page, "erasure-completed");
+  await dora.page.click("#progress a.button.main");
+  await dora.page.waitForSelector("h1");
+  await dora.page.screenshot({ path: `${SHOTS}/certificate.png`, fullPage: true });
+  await dora.page.goto("/desk/privacy");
+  await look(dora.page, "register");
+  const sheet = await dora.page.pdf({ path: `${SHOTS}/register.pdf` });
+  assert.ok(sheet.length > 1000);
+}
+
+for (const { page } of [dana, ivo, mona, dora]) {
+  await page.goto("/desk");
+  await page.locator("button", { hasText: "Sign out" }).click();
+  await page.waitForURL("**/sign-in**");
+  const gone = await page.goto("/desk");
+  assert.ok(page.url().endsWith("/sign-in"), `no page without a session: ${gone.url()}`);
+}
+await browser.close();
+console.log(`${seen.length} pages looked at in light and dark`);
+for (const fault of faults) console.error(fault);
+assert.equal(faults.length, 0, "no fault in any console, none that axe finds");
