@@ -24,9 +24,9 @@ mod randomise;
 pub mod refusal;
 mod rehearse;
 mod states;
-mod turns;
 #[cfg(test)]
 mod testing;
+mod turns;
 mod values;
 
 pub use commands::Commands;

@@ -136,7 +136,11 @@ mod tests {
             for (since, until) in (0..13).flat_map(|since| (since + 1..14).map(move |until| (since, until))) {
                 for subject in ["a", "b", "c", "d"] {
                     let expected = plainly(&all, subject, since, until);
-                    assert_eq!(writes.moved(subject, since, until), expected, "{subject} in ({since}, {until}]: {all:?}");
+                    assert_eq!(
+                        writes.moved(subject, since, until),
+                        expected,
+                        "{subject} in ({since}, {until}]: {all:?}"
+                    );
                 }
             }
         }
