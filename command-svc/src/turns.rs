@@ -45,8 +45,8 @@ impl Turns {
         let place = {
             let mut places = self.lock();
             match places.get(stream) {
-                // Each holds its place twice: to wait, and to leave.
-                Some(place) if Arc::strong_count(place) > 2 * WAITING_MAX => return Err(TooMany),
+                // Each holds its place twice, to wait and to leave; so does the one whose turn it is.
+                Some(place) if Arc::strong_count(place) > 2 * (WAITING_MAX + 1) => return Err(TooMany),
                 Some(place) => place.clone(),
                 None => places.entry(stream.clone()).or_default().clone(),
             }
