@@ -3,7 +3,7 @@
 mod pipeline;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::history::JournalId;
 use domain::port::Failure;
@@ -120,6 +120,12 @@ async fn build_and_switch(
     building: &[Building<'_>],
     progress: &(impl Fn(RebuildProgress) + Send + Sync),
 ) -> Result<RebuildReport, Failure> {
+    // A table that serves may not have said yet how far it is: what is told does not go back for that.
+    let furthest = AtomicU64::new(0);
+    let progress = &|RebuildProgress { done, total }| {
+        let done = done.max(furthest.fetch_max(done, Ordering::Relaxed));
+        progress(RebuildProgress { done, total });
+    };
     let targets = targets(shared).await?;
     build(shared, building, &targets, progress).await?;
 

@@ -87,7 +87,7 @@ pub async fn page(
     while items.len() <= limit {
         let last = items.last().map_or(commit, |entry: &AuditEntry| entry.id.split('/').next().unwrap_or_default());
         let after = (!last.is_empty()).then(|| format!("{ENTRIES}{last}"));
-        let wanted = (limit + 1 - items.len()).min(AT_ONCE);
+        let wanted = (limit - items.len()).saturating_add(1).min(AT_ONCE);
         let rows = view::scan::<Audit>(tenant, &prefix, after.as_deref(), wanted, visible).await?;
         let end = rows.len() < wanted;
         for (key, open) in rows {
@@ -103,8 +103,8 @@ pub async fn page(
     Ok(Page { items, next })
 }
 
-/// How many commits are read at once.
-const AT_ONCE: usize = 256;
+/// How many commits are read at once: each may have many entries, and a page has few.
+const AT_ONCE: usize = 16;
 
 /// The entries of one commit, and what of them was withheld.
 pub(super) struct Found {
