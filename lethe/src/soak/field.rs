@@ -107,6 +107,14 @@ impl Field {
         }
     }
 
+    /// Starts it now. What it needs may be away until another fault has ended: then it stays down until all have.
+    pub(super) async fn serve_if_it_can(&mut self) -> Result<(), CliError> {
+        match self.serve_once().await {
+            Err(error) if error.to_string().contains(NOT_AVAILABLE) => Ok(()),
+            done => done,
+        }
+    }
+
     async fn serve_once(&mut self) -> Result<(), CliError> {
         let command = self.command().map_err(|error| CliError::failed("the log of serve", error))?;
         let data_dir = self.ground.data_dir();

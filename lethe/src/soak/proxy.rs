@@ -39,10 +39,18 @@ impl Weather {
     }
 }
 
+/// How the network is now.
+#[derive(Debug, Clone, Copy)]
+struct Now {
+    weather: Weather,
+    /// How often all connections were cut: one that was there before is over, even if it is clear again by now.
+    cuts: u64,
+}
+
 /// A proxy for one server. It ends when this is dropped.
 pub(super) struct Proxy {
     address: SocketAddr,
-    weather: watch::Sender<Weather>,
+    weather: watch::Sender<Now>,
     accepting: AbortHandle,
 }
 
@@ -51,7 +59,7 @@ impl Proxy {
     pub(super) async fn to(target: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let weather = watch::Sender::new(Weather::Clear);
+        let weather = watch::Sender::new(Now { weather: Weather::Clear, cuts: 0 });
         let seen = weather.subscribe();
         let accepting = tokio::spawn(async move {
             loop {
@@ -70,31 +78,35 @@ impl Proxy {
 
     /// Changes the weather, for connections that are there and for new ones.
     pub(super) fn set(&self, weather: Weather) {
-        self.weather.send_replace(weather);
+        self.weather.send_modify(|now| {
+            now.cuts += u64::from(weather == Weather::Cut);
+            now.weather = weather;
+        });
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
-        self.weather.send_replace(Weather::Cut);
+        self.set(Weather::Cut);
     }
 }
 
 /// Carries one connection until one side ends it or the weather does.
-async fn carry(client: TcpStream, target: SocketAddr, mut weather: watch::Receiver<Weather>) {
-    if *weather.borrow_and_update() == Weather::Cut {
+async fn carry(client: TcpStream, target: SocketAddr, mut weather: watch::Receiver<Now>) {
+    let Now { weather: now, cuts } = *weather.borrow_and_update();
+    if now == Weather::Cut {
         return;
     }
     let Ok(server) = TcpStream::connect(target).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-    let there = pump(from_client, to_server, Way::ToServer, weather.clone());
-    let back = pump(from_server, to_client, Way::ToClient, weather.clone());
+    let there = pump(from_client, to_server, Way::ToServer, weather.clone(), cuts);
+    let back = pump(from_server, to_client, Way::ToClient, weather.clone(), cuts);
     tokio::select! {
         _ = async { tokio::join!(there, back) } => {}
         // An error means that the proxy is gone.
-        _ = weather.wait_for(|weather| *weather == Weather::Cut) => {}
+        _ = weather.wait_for(|now| now.cuts != cuts) => {}
     }
 }
 
@@ -103,17 +115,18 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     way: Way,
-    mut weather: watch::Receiver<Weather>,
+    mut weather: watch::Receiver<Now>,
+    cuts: u64,
 ) -> Option<()> {
     let mut piece = vec![0_u8; 64 * 1024];
     // A half-closed weather that was there before is not for this connection.
-    let mut now = *weather.borrow_and_update();
+    let mut now = weather.borrow_and_update().weather;
     loop {
         let read = tokio::select! {
             read = from.read(&mut piece) => read.ok()?,
             changed = weather.changed() => {
                 changed.ok()?;
-                now = *weather.borrow_and_update();
+                now = weather.borrow_and_update().weather;
                 if now == Weather::HalfClosed(way) {
                     to.shutdown().await.ok()?;
                     return Some(());
@@ -128,9 +141,14 @@ async fn pump(
         if let Weather::Delay(pause) = now {
             sleep(pause).await;
         }
-        now = *weather.wait_for(|weather| !weather.holds(way)).await.ok()?;
+        let cleared = *weather.wait_for(|now| now.cuts != cuts || !now.weather.holds(way)).await.ok()?;
+        if cleared.cuts != cuts {
+            return None;
+        }
+        let half_closed_meanwhile = now != cleared.weather && cleared.weather == Weather::HalfClosed(way);
+        now = cleared.weather;
         to.write_all(&piece[..read]).await.ok()?;
-        if now == Weather::HalfClosed(way) {
+        if half_closed_meanwhile {
             to.shutdown().await.ok()?;
             return Some(());
         }
@@ -250,7 +268,8 @@ mod tests {
         line.says(b"b").await;
         line.heard.wait_for(|count| *count == 2).await.unwrap();
         line.proxy.set(Weather::Cut);
-        assert!(line.is_over().await, "without the answer");
+        line.proxy.set(Weather::Clear);
+        assert!(line.is_over().await, "without the answer, however short the cut was");
     }
 
     #[tokio::test]

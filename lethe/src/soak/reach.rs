@@ -98,8 +98,9 @@ mod tests {
     }
 
     fn refused(status: u16, code: &str) -> ApiError {
-        let error = ApiError::local("words".into()).with_status(status);
-        ApiError { code: code.into(), ..error }
+        let mut error = ApiError::local("words".into()).with_status(status);
+        error.code = code.into();
+        error
     }
 
     #[test]

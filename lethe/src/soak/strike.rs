@@ -125,7 +125,7 @@ impl Field {
         self.shim()?.move_clock(if choice & 1 == 0 { hours } else { -hours } * 3600)?;
         if choice & 2 == 0 {
             self.kill_serve()?;
-            self.serve().await?;
+            self.serve_if_it_can().await?;
         }
         Ok(())
     }
