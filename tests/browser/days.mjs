@@ -115,7 +115,7 @@ console.log("a data manager's day");
   await page.click("tbody a");
   await page.waitForURL(STUDY);
   assert.match(await title(page), /CARDIO-1/);
-  assert.equal(await page.locator("svg.chart").count(), 7);
+  assert.equal(await page.locator("svg.chart").count(), 9);
   await look(page, "overview");
   await page.goto(`${STUDY}/matrix`);
   assert.ok(await page.locator("table.matrix tbody tr").count() >= 20);
