@@ -23,6 +23,9 @@ document.querySelectorAll("[data-follow]").forEach((part) => {
   source.addEventListener("erasure", async (event) => {
     await again();
     const { phase } = JSON.parse(event.data);
-    if (phase === "completed" || phase === "refused") source.close();
+    if (phase !== "completed" && phase !== "refused") return;
+    source.close();
+    // What else the page says about it is over, too.
+    location.replace(location.pathname);
   });
 });

@@ -579,6 +579,24 @@ pub(crate) mod figures {
     }
 
     #[derive(Debug, Deserialize)]
+    pub(crate) struct Visits {
+        pub(crate) upcoming: u64,
+        pub(crate) due: u64,
+        pub(crate) overdue: u64,
+        pub(crate) in_window: u64,
+        pub(crate) out_of_window: u64,
+        pub(crate) missed: u64,
+        pub(crate) undated: u64,
+    }
+
+    #[derive(Debug, Deserialize)]
+    pub(crate) struct Signatures {
+        pub(crate) to_sign: u64,
+        pub(crate) signed: u64,
+        pub(crate) to_sign_again: u64,
+    }
+
+    #[derive(Debug, Deserialize)]
     pub(crate) struct Readiness {
         pub(crate) participants: u64,
         pub(crate) ready: u64,

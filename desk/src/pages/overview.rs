@@ -9,7 +9,7 @@ use axum::response::Response;
 use crate::chart::{self, Bar};
 use crate::fields::encoded;
 use crate::frame::{Frame, Visit, page};
-use crate::model::figures::{BySite, Enrolment, Forms, Funnel, Queries, Readiness, Verification};
+use crate::model::figures::{BySite, Enrolment, Forms, Funnel, Queries, Readiness, Signatures, Verification, Visits};
 use crate::model::{Overview, Study};
 use crate::trouble::Trouble;
 
@@ -96,13 +96,16 @@ async fn counts(visit: &Visit, f: Frame, study: Study, base: &str) -> Result<Sho
 
 async fn figures(visit: &Visit, f: Frame, study: Study, base: &str) -> Result<Shown, Trouble> {
     let path = |figure: &str| format!("{base}/figures/{figure}");
-    let paths = ["enrolment", "completeness", "queries", "verification", "lock-readiness"].map(path);
-    let (enrolment, forms, queries, verified, ready) = tokio::try_join!(
+    let figures = ["enrolment", "completeness", "queries", "verification", "lock-readiness", "visits", "signatures"];
+    let paths = figures.map(path);
+    let (enrolment, forms, queries, verified, ready, visits, signatures) = tokio::try_join!(
         visit.api.get::<Enrolment>(&paths[0]),
         visit.api.get::<BySite<Forms>>(&paths[1]),
         visit.api.get::<BySite<Queries>>(&paths[2]),
         visit.api.get::<BySite<Verification>>(&paths[3]),
         visit.api.get::<BySite<Readiness>>(&paths[4]),
+        visit.api.get::<BySite<Visits>>(&paths[5]),
+        visit.api.get::<BySite<Signatures>>(&paths[6]),
     )?;
     let keys = keys(&f, &study, (&enrolment, &forms, &queries, &verified, &ready));
     let panels = vec![
@@ -110,8 +113,10 @@ async fn figures(visit: &Visit, f: Frame, study: Study, base: &str) -> Result<Sh
         funnel(&f, &enrolment.total),
         by_site(&study, &enrolment),
         completeness(&study, &forms),
+        listed(&f, "overview.visits", "overview.standing", &visits_of(&visits.total)),
         ageing(&f, &queries.total),
         verification(&study, &verified),
+        listed(&f, "overview.signatures", "table.forms", &signatures_of(&signatures.total)),
         blockers(&f, &ready.total),
     ];
     Ok(Shown { f, study, keys, panels, as_of: enrolment.as_of.time })
@@ -192,17 +197,7 @@ fn funnel(f: &Frame, total: &Funnel) -> Panel {
         ("funnel.completed", total.completed, "good"),
         ("funnel.withdrawn", total.withdrawn, "bad"),
     ];
-    let bars: Vec<_> = steps
-        .iter()
-        .map(|(label, count, class)| Bar { label: f.t(label).into(), parts: vec![(class, *count)] })
-        .collect();
-    Panel {
-        title: "overview.funnel",
-        picture: chart::bars(&bars),
-        legend: Vec::new(),
-        head: vec!["overview.step", "table.participants"],
-        rows: steps.iter().map(|(label, count, _)| (f.t(label).to_owned(), vec![*count])).collect(),
-    }
+    listed(f, "overview.funnel", "overview.step", &steps)
 }
 
 fn by_site(study: &Study, enrolment: &Enrolment) -> Panel {
@@ -252,6 +247,44 @@ fn completeness(study: &Study, forms: &BySite<Forms>) -> Panel {
         ],
         rows,
     }
+}
+
+/// A count for each of a few states: its words, the count, the class of its colour.
+type Counted = [(&'static str, u64, &'static str)];
+
+/// A bar and a row for each.
+fn listed(f: &Frame, title: &'static str, head: &'static str, counted: &Counted) -> Panel {
+    let bar = |(label, count, class): &(&'static str, u64, &'static str)| Bar {
+        label: f.t(label).to_owned(),
+        parts: vec![(class, *count)],
+    };
+    Panel {
+        title,
+        picture: chart::bars(&counted.iter().map(bar).collect::<Vec<_>>()),
+        legend: Vec::new(),
+        head: vec![head, "table.count"],
+        rows: counted.iter().map(|(label, count, _)| (f.t(label).to_owned(), vec![*count])).collect(),
+    }
+}
+
+fn visits_of(visits: &Visits) -> [(&'static str, u64, &'static str); 7] {
+    [
+        ("visits.in-window", visits.in_window, "good"),
+        ("visits.upcoming", visits.upcoming, "none"),
+        ("visits.due", visits.due, "wait"),
+        ("visits.overdue", visits.overdue, "bad"),
+        ("visits.out-of-window", visits.out_of_window, "late"),
+        ("visits.missed", visits.missed, "bad"),
+        ("visits.undated", visits.undated, "none"),
+    ]
+}
+
+fn signatures_of(signatures: &Signatures) -> [(&'static str, u64, &'static str); 3] {
+    [
+        ("signatures.signed", signatures.signed, "good"),
+        ("signatures.to-sign", signatures.to_sign, "wait"),
+        ("signatures.again", signatures.to_sign_again, "late"),
+    ]
 }
 
 fn ageing(f: &Frame, queries: &Queries) -> Panel {
