@@ -99,9 +99,9 @@ impl Telemetry {
         let logs = logs::layer(options.format, std::io::stderr, logs::colour_on_stderr());
         // One filter and not one in another: two that disagree would be asked anew for each line.
         let subscriber = Registry::default().with(logs.with_filter(filter_fn(is_log).and(filter)));
-        let dying = options.failpoints.clone().map(|points| {
-            failpoint::DyingLayer::new(points).with_filter(filter_fn(|metadata| metadata.target() == FAILPOINT_TARGET))
-        });
+        let dies = options.failpoints.is_some();
+        let dying = options.failpoints.clone().map(failpoint::DyingLayer::new);
+        let dying = dying.with_filter(filter_fn(move |metadata| dies && metadata.target() == FAILPOINT_TARGET));
         telemetry.layered(subscriber).with(dying).try_init().map_err(|_| TelemetryError::StartedBefore)?;
         Ok(telemetry)
     }
@@ -140,20 +140,28 @@ impl Telemetry {
     where
         S: Subscriber + Send + Sync + for<'span> LookupSpan<'span>,
     {
+        // Each has a filter, also where it is left out: a layer without one has every line of every library looked at anew,
+        // wanted or not.
+        let collects = self.tracers.is_some();
+        let traced = move || filter_fn(move |of| collects && is_trace(of));
         let traces = self.tracers.as_ref().map(|tracers| {
             tracing_opentelemetry::layer()
                 .with_tracer(tracers.tracer("lethe"))
                 .with_location(false)
                 .with_threads(false)
                 .with_target(false)
-                .with_filter(filter_fn(is_trace))
         });
-        // Each has a filter: a layer without one has every line of every library looked at, wanted or not.
-        let adopt = traces.is_some().then(|| context::AdoptParent.with_filter(filter_fn(is_trace)));
-        let release = traces.is_some().then(|| context::ReleaseParent.with_filter(filter_fn(is_trace)));
         // Ids are still made and handed on where nobody would read what is recorded.
-        let ids = traces.is_none().then(|| ids::IdsLayer.with_filter(filter_fn(|of| of.is_span() && is_trace(of))));
-        inner.with(ids).with(adopt).with(traces).with(release).with(MetricsLayer::new(self.meters.clone()))
+        let ids = ids::IdsLayer.with_filter(filter_fn(move |of| !collects && of.is_span() && is_trace(of)));
+        // It has a filter inside, which nobody outside sees.
+        let measures = MetricsLayer::new(self.meters.clone());
+        let measures = measures.with_filter(filter_fn(|of| of.is_event() && of.target() == METRICS_TARGET));
+        inner
+            .with(ids)
+            .with(context::AdoptParent.with_filter(traced()))
+            .with(traces.with_filter(traced()))
+            .with(context::ReleaseParent.with_filter(traced()))
+            .with(measures)
     }
 }
 
