@@ -33,7 +33,7 @@ use crate::scope::{DesignScoped, Erasable, Part, Personal, Scope, ScopeTag};
 
 mod stored;
 
-pub use stored::{OpenedCell, OpenedCells, Parts, RawValue, Reading, WrittenCells, Writing};
+pub use stored::{OpenedCell, OpenedCells, Parts, RawValue, Reading, Writing, WrittenCells};
 
 /// The JSON key under which a personal value stands in an open body.
 pub const PERSONAL: &str = "$personal";
@@ -234,12 +234,7 @@ pub trait Fact: Sized + Clone + PartialEq + std::fmt::Debug + Send + Sync + 'sta
     /// Reads an open body of today's version (older ones went through [`crate::upcast`]).
     fn read(name: &str, version: u32, body: &Value) -> Result<Self, Malformed>;
     /// The same from the text of a stored body, whose values stand apart.
-    fn read_stored(
-        name: &str,
-        version: u32,
-        text: &RawValue,
-        reading: &mut Reading<'_>,
-    ) -> Result<Self, Malformed>;
+    fn read_stored(name: &str, version: u32, text: &RawValue, reading: &mut Reading<'_>) -> Result<Self, Malformed>;
     /// The rows of the data map for this aggregate.
     fn data_map() -> Vec<DataMapRow>;
 }

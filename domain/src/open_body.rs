@@ -94,11 +94,16 @@ impl OpenedSections {
     ///
     /// # Errors
     /// A section is no JSON, or holds a value that has no place.
-    pub fn into_events(self, aggregate: Aggregate, kinds: &[EventType]) -> Result<(Vec<OpenEvent>, Decoded), Malformed> {
+    pub fn into_events(
+        self,
+        aggregate: Aggregate,
+        kinds: &[EventType],
+    ) -> Result<(Vec<OpenEvent>, Decoded), Malformed> {
         if let Some(decoded) = self.decoded(aggregate, kinds) {
             let stored = Arc::new(Stored { sections: self, whole: OnceLock::new() });
             let body = |index| Body(Form::Stored(Arc::clone(&stored), index));
-            let events = kinds.iter().enumerate().map(|(index, kind)| OpenEvent { kind: kind.clone(), body: body(index) });
+            let events =
+                kinds.iter().enumerate().map(|(index, kind)| OpenEvent { kind: kind.clone(), body: body(index) });
             return Ok((events.collect(), decoded));
         }
         let (bodies, left) = self.whole()?;
@@ -173,18 +178,19 @@ mod tests {
     use serde_json::json;
 
     fn saved(value: &str) -> Event {
-        let item = ItemKey {
-            group: "G".parse().expect("valid"),
-            group_repeat: 1,
-            item: "SYSBP".parse().expect("valid"),
-        };
+        let item =
+            ItemKey { group: "G".parse().expect("valid"), group_repeat: 1, item: "SYSBP".parse().expect("valid") };
         let value = crate::design::ItemValue(value.to_owned());
         let value = DesignScoped { scope: Scope::HealthClinical, part: Part::all(), value: Erasable::Known(value) };
         let part = Part::of_command(CommandId(uuid::Uuid::from_u128(1)), 0);
         let reason = Some(Personal::in_part(part, Erasable::Known("misread".to_owned())));
         let items = vec![SavedItem { item, value: Some(value), not_done: None, computed: false, reason }];
         let (visit, form) = ("V~1".parse().expect("valid"), "VS".parse().expect("valid"));
-        Event::ItemsSaved { form: FormKey { visit, visit_repeat: 1, form, form_repeat: 1 }, items, source: Source::User }
+        Event::ItemsSaved {
+            form: FormKey { visit, visit_repeat: 1, form, form_repeat: 1 },
+            items,
+            source: Source::User,
+        }
     }
 
     /// Facts as they are sealed: apart, and as text. Sections of `gone` do not open.

@@ -148,7 +148,11 @@ impl TryFrom<String> for Part {
         if text == ALL {
             return Ok(Self::all());
         }
-        if good { Ok(Self(Cow::Owned(text))) } else { Err(InvalidId { kind: "part", rule: "1 to 64 of a-z, 0-9 and -" }) }
+        if good {
+            Ok(Self(Cow::Owned(text)))
+        } else {
+            Err(InvalidId { kind: "part", rule: "1 to 64 of a-z, 0-9 and -" })
+        }
     }
 }
 

@@ -462,21 +462,24 @@ pub async fn form(
 fn shown(row: FormRow, withheld: &BTreeSet<Cell>) -> Result<Form, Failure> {
     let FormRow { form, tag, completed, removed, reviewed, acts, items } = row;
     let act_of = |Tag(revision): Tag| {
-        let nobody = || Failure::damaged("a form of the read model casebook", format!("nobody did revision {revision}"));
+        let nobody =
+            || Failure::damaged("a form of the read model casebook", format!("nobody did revision {revision}"));
         acts.0.get(&revision).cloned().ok_or_else(nobody)
     };
-    let item = |row: ItemRow| Ok(Item {
-        act: act_of(row.act)?,
-        group: row.item.group,
-        group_repeat: row.item.group_repeat,
-        item: row.item.item,
-        redactable: row.value.as_ref().and_then(|value| OneValue::of(value.scope, &value.part)),
-        value: row.value.map(|value| Shown::of_scoped(value, withheld)),
-        not_done: row.not_done,
-        computed: row.computed,
-        source: row.source,
-        verified: row.verified,
-    });
+    let item = |row: ItemRow| {
+        Ok(Item {
+            act: act_of(row.act)?,
+            group: row.item.group,
+            group_repeat: row.item.group_repeat,
+            item: row.item.item,
+            redactable: row.value.as_ref().and_then(|value| OneValue::of(value.scope, &value.part)),
+            value: row.value.map(|value| Shown::of_scoped(value, withheld)),
+            not_done: row.not_done,
+            computed: row.computed,
+            source: row.source,
+            verified: row.verified,
+        })
+    };
     let items = items.0.into_values().map(item).collect::<Result<_, Failure>>()?;
     Ok(Form { form, tag: tag.0, completed, removed, reviewed, items, signatures: Vec::new() })
 }

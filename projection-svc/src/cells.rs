@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::field::{Field, OpenedCell, OpenedCells, Malformed, RawValue, Reading, Writing};
+use domain::field::{Field, Malformed, OpenedCell, OpenedCells, RawValue, Reading, Writing};
 use domain::port::{CellPlace, Cells, Failure, Opened};
 use domain::scope::{Extent, Part, Scope};
 

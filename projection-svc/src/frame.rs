@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
     use domain::scope::{Part, Scope};
-    
+
     #[test]
     fn a_row_reads_back_and_a_cut_one_does_not() {
         let cells = BTreeMap::from([((Scope::HealthClinical, Part::all()), vec![1, 2, 3])]);

@@ -356,12 +356,8 @@ pub(super) fn personal<T: DeserializeOwned>(
     Ok((scope, part, value))
 }
 
-fn of_row<T: DeserializeOwned>(
-    text: &RawValue,
-    opened: &OpenedCells,
-) -> Result<(Scope, Part, Erasable<T>), Malformed> {
-    let Numbered(scope, part, n) =
-        serde_json::from_str(text.get()).map_err(|_| Malformed::at(super::PERSONAL))?;
+fn of_row<T: DeserializeOwned>(text: &RawValue, opened: &OpenedCells) -> Result<(Scope, Part, Erasable<T>), Malformed> {
+    let Numbered(scope, part, n) = serde_json::from_str(text.get()).map_err(|_| Malformed::at(super::PERSONAL))?;
     let part = Part::try_from(part.into_owned()).map_err(|_| Malformed::at("part"))?;
     let key = (scope, part);
     let value = match opened.get(&key).map(|cell| cell.value(n)).transpose()?.flatten() {

@@ -111,10 +111,11 @@ impl Sealer {
         sealed.check(stream).map_err(damaged)?;
         let ids: Vec<&KeyId> = sealed.stored.keys.iter().map(|entry| &entry.id).collect();
         let states = self.keys.get(&ids).await?;
-        let OpenedCommit { events, decoded, digest, erased } = sealed.open(&states).map_err(|refusal| match refusal {
-            Refusal::Fault(fault) => damaged(fault),
-            Refusal::UnknownKey(id) => Failure::missing(format!("the key {id} of the {}", name())),
-        })?;
+        let OpenedCommit { events, decoded, digest, erased } =
+            sealed.open(&states).map_err(|refusal| match refusal {
+                Refusal::Fault(fault) => damaged(fault),
+                Refusal::UnknownKey(id) => Failure::missing(format!("the key {id} of the {}", name())),
+            })?;
         let (header, hash) = (sealed.stored.header, sealed.hash);
         Ok(Commit { header, hash, position, events, body_digest: digest, erased, traceparent, decoded })
     }

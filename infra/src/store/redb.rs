@@ -285,9 +285,7 @@ impl ReadStore for RedbStore {
 
     fn apply_all(&self, tables: &[(String, Vec<Change>)]) -> Result<(), Failure> {
         let Some((first, _)) = tables.first() else { return Ok(()) };
-        self.write(first, |writing| {
-            tables.iter().try_for_each(|(table, changes)| change_rows(writing, table, changes))
-        })
+        self.write(first, |writing| tables.iter().try_for_each(|(table, changes)| change_rows(writing, table, changes)))
     }
 
     fn drop_table(&self, table: &str) -> Result<(), Failure> {

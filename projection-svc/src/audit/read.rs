@@ -11,9 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{
-    About, Action, Audit, AuditRow, ENTRIES, EntriesRow, EntryId, EntryRow, EventName, FactRow, entries_key,
-};
+use super::{About, Action, Audit, AuditRow, ENTRIES, EntriesRow, EntryId, EntryRow, EventName, FactRow, entries_key};
 use crate::cells::OpenRow;
 use crate::row::{Act, Named, RowKey, person};
 use crate::shown::{Page, Shown, Visible};
@@ -116,7 +114,9 @@ pub(super) struct Found {
 fn found(key: &RowKey, open: OpenRow<AuditRow>) -> Result<Found, Failure> {
     let sequence = key.rest.strip_prefix(ENTRIES).and_then(|sequence| sequence.parse().ok());
     match (sequence, open) {
-        (Some(sequence), OpenRow { row: AuditRow::Entries(row), withheld, .. }) => Ok(Found { sequence, row, withheld }),
+        (Some(sequence), OpenRow { row: AuditRow::Entries(row), withheld, .. }) => {
+            Ok(Found { sequence, row, withheld })
+        }
         _ => Err(Failure::damaged(format!("row {key} of the read model audit"), "it is no commit's entries")),
     }
 }

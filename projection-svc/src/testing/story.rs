@@ -217,7 +217,8 @@ impl Story {
         let hash = CommitHash(hash);
         *tail = Tail { revision: Revision(tail.revision.0 + 1), hash };
         let position = Position { study: stream.journal.study, incarnation: 1, sequence: *sequence };
-        let events = kinds.into_iter().zip(facts).map(|(kind, fact)| OpenEvent { kind, body: fact.write().into() }).collect();
+        let events =
+            kinds.into_iter().zip(facts).map(|(kind, fact)| OpenEvent { kind, body: fact.write().into() }).collect();
         let (erased, decoded) = Default::default();
         self.commits.push(Commit {
             header,
