@@ -19,7 +19,7 @@ impl Cluster {
         let folder = Folder::new();
         let binary = tokio::task::spawn_blocking(|| locate_or_install(|_| {})).await.expect("it ends");
         let binary = binary.expect("a nats-server");
-        let servers = Servers::start_new(&binary, folder.path(), acme().as_str(), 3).await;
+        let servers = Servers::start_new(&binary, folder.path(), acme().as_str(), 3, true).await;
         Self { servers: servers.expect("three servers find each other"), _folder: folder }
     }
 

@@ -85,7 +85,8 @@ impl Field {
             On::Server => 1,
             On::Cluster => 3,
         };
-        let servers = Servers::start_new(&nats, &servers, cast::TENANT, count).await?;
+        // Clients keep to the addresses that they were given: those of the proxies.
+        let servers = Servers::start_new(&nats, &servers, cast::TENANT, count, false).await?;
         for address in servers.addresses() {
             field.proxies.push(Proxy::to(address).await.map_err(failed)?);
         }

@@ -40,16 +40,23 @@ struct Node {
 }
 
 impl Servers {
-    /// So many servers that have found each other, with everything below `folder`.
+    /// So many servers that have found each other, with everything below `folder`. They tell clients where the others are,
+    /// unless there is something between them and their clients that these must not go round.
     ///
     /// # Errors
     /// They cannot be started, or do not find each other.
-    pub async fn start_new(binary: &Path, folder: &Path, tenant: &str, count: usize) -> Result<Self, CliError> {
+    pub async fn start_new(
+        binary: &Path,
+        folder: &Path,
+        tenant: &str,
+        count: usize,
+        advertise: bool,
+    ) -> Result<Self, CliError> {
         let failed = |error: std::io::Error| CliError::failed(folder.display(), error);
         fs::create_dir_all(folder).map_err(failed)?;
         let tenant = TenantAccount::new(tenant).map_err(CliError::input)?;
         let accounts = write_accounts(&folder.join("accounts"), &[tenant]).map_err(CliError::unavailable)?;
-        let nodes = nodes(folder, &accounts.accounts, count).map_err(failed)?;
+        let nodes = nodes(folder, &accounts.accounts, count, advertise).map_err(failed)?;
         let mut servers = Self { nodes, binary: binary.to_owned(), accounts, folder: folder.to_owned() };
         for index in 0..count {
             servers.launch(index)?;
@@ -215,7 +222,7 @@ impl Servers {
 }
 
 /// So many of them, each knowing where the others will be.
-fn nodes(folder: &Path, accounts: &Path, count: usize) -> std::io::Result<Vec<Node>> {
+fn nodes(folder: &Path, accounts: &Path, count: usize, advertise: bool) -> std::io::Result<Vec<Node>> {
     // All ports are held until all are known, so that they differ.
     let held = (0..3 * count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<Vec<_>>>()?;
     let ports =
@@ -233,9 +240,8 @@ fn nodes(folder: &Path, accounts: &Path, count: usize) -> std::io::Result<Vec<No
             "jetstream": { "store_dir": store, "sync_interval": "always", "max_mem": 64 << 20, "max_file": 1_u64 << 30 },
         });
         if count > 1 {
-            // Not told where the others are, clients keep to the addresses that they were given: those of the proxies.
             settings["cluster"] = json!({
-                "name": "lethe", "listen": format!("127.0.0.1:{}", ports[index]), "routes": routes, "no_advertise": true,
+                "name": "lethe", "listen": format!("127.0.0.1:{}", ports[index]), "routes": routes, "no_advertise": !advertise,
             });
         }
         let included = accounts.strip_prefix(folder).unwrap_or(accounts).display().to_string();
