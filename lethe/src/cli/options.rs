@@ -139,8 +139,8 @@ pub(super) struct Access {
     #[arg(long, env = "LETHE_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Who signed the platform's certificate, in PEM, if that is nobody whom this machine knows.
-    #[arg(long, env = "LETHE_CA", value_name = "FILE")]
-    ca: Option<PathBuf>,
+    #[arg(long = "ca", env = "LETHE_CA", value_name = "FILE")]
+    signed_by: Option<PathBuf>,
     #[command(flatten)]
     pub(super) place: Place,
 }
@@ -148,7 +148,7 @@ pub(super) struct Access {
 impl Access {
     /// Whom to believe beside those whom this machine knows.
     pub(super) fn roots(&self) -> Result<Vec<reqwest::Certificate>, CliError> {
-        let Some(file) = &self.ca else { return Ok(vec![]) };
+        let Some(file) = &self.signed_by else { return Ok(vec![]) };
         let wrong = |error: &dyn std::fmt::Display| CliError::input(format!("--ca {}: {error}", file.display()));
         let pem = std::fs::read(file).map_err(|error| wrong(&error))?;
         match reqwest::Certificate::from_pem_bundle(&pem) {

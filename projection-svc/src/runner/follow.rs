@@ -120,14 +120,15 @@ impl Shared {
 
     /// What comes next. Nothing stays in memory if that takes long.
     async fn news(&self, feed: &mut dyn Feed, kept: &mut Option<Kept>) -> Result<Vec<Commit>, Failure> {
+        let mut next = feed.next(BATCH_COMMITS_MAX);
         if kept.is_some() {
-            // A feed loses nothing if it is asked again.
-            if let Ok(commits) = tokio::time::timeout(KEPT_FOR, feed.next(BATCH_COMMITS_MAX)).await {
+            // It is not asked a second time: it notices by the silence that a server is gone.
+            if let Ok(commits) = tokio::time::timeout(KEPT_FOR, &mut next).await {
                 return commits;
             }
             *kept = None;
         }
-        feed.next(BATCH_COMMITS_MAX).await
+        next.await
     }
 
     /// Begins to take commits into every table that serves.
