@@ -7,6 +7,7 @@ mod rich;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use domain::ids::Environment;
 use domain::permit::Role;
@@ -110,11 +111,20 @@ impl Site {
         ["odm132", "odm20"].map(|version| format!("{to}/{study}.{version}.xml"))
     }
 
+    /// A position that is after all that was done in a study.
+    async fn now(&self, study: &str) -> String {
+        static TARGETS: AtomicU32 = AtomicU32::new(1);
+        let target = TARGETS.fetch_add(1, Ordering::Relaxed);
+        let set = json!({"type": "set-enrolment-target", "site": "oslo", "participants": target, "by": "2030-12-31"});
+        let done = self.client("manager").post(&format!("/v1/studies/{study}"), &set).await.expect("a target");
+        done.position.expect("a position")
+    }
+
     /// By subject number, the events of each record.
     async fn trails(&self, study: &str) -> BTreeMap<String, Vec<String>> {
         let doctor = self.client("doctor");
-        let at = format!("/v1/studies/{study}/participants");
-        let people = doctor.get(&format!("{at}?limit=1000")).await.expect("a list").body;
+        let (at, now) = (format!("/v1/studies/{study}/participants"), self.now(study).await);
+        let people = doctor.get(&format!("{at}?limit=1000&min_position={now}")).await.expect("a list").body;
         let mut trails = BTreeMap::new();
         for person in people["items"].as_array().expect("people") {
             let text = |key: &str| person[key].as_str().expect("a text").to_owned();

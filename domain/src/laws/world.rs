@@ -543,16 +543,15 @@ impl World for Participant {
 
     fn compares_values(command: &participant::Command) -> bool {
         use participant::Command::{
-            CompleteForm, ConfirmEligibility, EndParticipation, MissVisit, Randomise, RecordRandomisation, SaveItems,
-            StartVisit,
+            CompleteForm, ConfirmEligibility, EndParticipation, Migrate, MissVisit, Randomise, RecordRandomisation,
+            SaveItems, StartVisit,
         };
         // What is computed, checked or left out hangs on values; so does whether the same randomisation is asked for,
         // and the number that was drawn is recorded.
         let blinding = matches!(command, Randomise { .. } | RecordRandomisation { .. });
         let of_days = matches!(command, ConfirmEligibility { .. } | EndParticipation { .. });
-        blinding
-            || of_days
-            || matches!(command, SaveItems { .. } | StartVisit { .. } | MissVisit { .. } | CompleteForm { .. })
+        let checked = matches!(command, SaveItems { .. } | StartVisit { .. } | MissVisit { .. } | CompleteForm { .. });
+        blinding || of_days || checked || matches!(command, Migrate { .. })
     }
 }
 

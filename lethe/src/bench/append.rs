@@ -3,8 +3,8 @@
 
 mod doors;
 
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -43,7 +43,8 @@ pub struct AppendPlan {
 /// # Errors
 /// Whatever is refused or does not answer.
 pub async fn append(plan: &AppendPlan, ground: &Ground) -> Result<Figures, CliError> {
-    let people = people_for(plan);
+    let crowds = crowds(plan);
+    let people = crowds.last().map_or(SITES, |crowd| crowd.end);
     let study =
         Plan { participants: people, values: VISITS * ITEMS, clients: 1, requests: 1, rounds: 1, formats: vec![] };
     let scene = ground.open(&study).await?;
@@ -56,20 +57,26 @@ pub async fn append(plan: &AppendPlan, ground: &Ground) -> Result<Figures, CliEr
         "clients": plan.clients, "commands": plan.commands, "rounds": plan.rounds, "doors": plan.doors,
         "participants": people, "values": VALUES, "raw_bytes": RAW_BYTES, "sync": "always", "replicas": 1,
     }));
-    let next = AtomicUsize::new(0);
-    for clients in &plan.clients {
-        figures.results.extend(measure(plan, *clients, &scene, &doors, &raw, (&next, people)).await?);
+    for (clients, crowd) in plan.clients.iter().zip(&crowds) {
+        figures.results.extend(measure(plan, (*clients, crowd), &scene, &doors, &raw).await?);
     }
     raw.close().await;
     scene.close();
     Ok(figures)
 }
 
-fn people_for(plan: &AppendPlan) -> u32 {
-    let per_client = |clients: &usize| commands(plan, *clients) * (plan.rounds + 1) * plan.doors.len();
-    let all: usize = plan.clients.iter().map(per_client).sum();
-    // Each visit of each participant is saved once, and no stream gets longer than so many commits for it.
-    u32::try_from(all.div_ceil(COMMITS_EACH)).unwrap_or(u32::MAX).max(SITES)
+/// The participants of each number of clients: others each time, so that no number finds what an earlier one left behind.
+fn crowds(plan: &AppendPlan) -> Vec<Range<u32>> {
+    let mut end = 0;
+    let mut crowd = |clients: &usize| {
+        let all = commands(plan, *clients) * (plan.rounds + 1) * plan.doors.len();
+        // Each visit of each participant is saved once, and no stream gets longer than so many commits for it.
+        let people = u32::try_from(all.div_ceil(COMMITS_EACH)).unwrap_or(u32::MAX).max(SITES);
+        let first = end;
+        end += people;
+        first..end
+    };
+    plan.clients.iter().map(&mut crowd).collect()
 }
 
 fn commands(plan: &AppendPlan, clients: usize) -> usize {
@@ -95,18 +102,18 @@ impl Rounds {
 /// Each door in turn, and the raw limit after them, in each round.
 async fn measure(
     plan: &AppendPlan,
-    clients: usize,
+    (clients, crowd): (usize, &Range<u32>),
     scene: &Scene,
     doors: &Doors,
     raw: &Beside,
-    (next, people): (&AtomicUsize, u32),
 ) -> Result<Vec<Figure>, CliError> {
-    let commands = commands(plan, clients);
+    let (commands, mut next) = (commands(plan, clients), 0);
     let (mut ours, mut limit) = (doors.iter().map(|_| Rounds::default()).collect::<Vec<_>>(), Rounds::default());
     for round in 0..=plan.rounds {
         for (door, rounds) in doors.iter().zip(&mut ours) {
-            let (from, before) = (next.fetch_add(commands, Ordering::Relaxed), scene.processor());
-            let sent = side_by_side(clients, commands, |n| door.save(from + n, people)).await?;
+            let (from, before) = (next, scene.processor());
+            next += commands;
+            let sent = side_by_side(clients, commands, |n| door.save(from + n, crowd)).await?;
             // What the read models still owe would slow down what comes next, and belongs to what the commands cost.
             fill::reflected_up_to(scene, doors.last(), "read models catch up").await?;
             let took = scene.processor().saturating_sub(before);

@@ -1,5 +1,6 @@
 //! The doors by which a command comes in: HTTP, and the second one.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -94,9 +95,9 @@ impl Door {
         }
     }
 
-    /// The `n`th command: a form of somebody who has none at that visit yet.
-    pub(super) fn save(&self, n: usize, people: u32) -> Sent {
-        let (who, command) = command(n, people);
+    /// The `n`th command to a crowd: a form of somebody who has none at that visit yet.
+    pub(super) fn save(&self, n: usize, crowd: &Range<u32>) -> Sent {
+        let (who, command) = command(n, crowd);
         let last = self.last.clone();
         let answered = move |position: Option<&str>| {
             last.fetch_max(position.and_then(sequence).unwrap_or_default(), Ordering::Relaxed);
@@ -135,9 +136,9 @@ impl Door {
     }
 }
 
-fn command(n: usize, people: u32) -> (Uuid, Value) {
-    let n = u32::try_from(n).unwrap_or(u32::MAX);
-    let (who, when) = (n % people, n / people);
+fn command(n: usize, crowd: &Range<u32>) -> (Uuid, Value) {
+    let (n, people) = (u32::try_from(n).unwrap_or(u32::MAX), crowd.end - crowd.start);
+    let (who, when) = (crowd.start + n % people, n / people);
     let items: Vec<Value> = (0..VALUES)
         .map(|i| json!({"group": "G", "item": item(i), "value": format!("{}.5", 40 + (n + i) % 100)}))
         .collect();
