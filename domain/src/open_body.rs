@@ -54,8 +54,8 @@ impl OpenedSections {
 
     /// The bodies as trees, and the values that had no place in them.
     fn whole(&self) -> Result<(Vec<Value>, Sections), Malformed> {
-        let event = |text: &Box<RawValue>| serde_json::from_str(text.get()).map_err(|_| Malformed::at("events"));
-        let mut bodies = self.events.iter().map(event).collect::<Result<Vec<_>, _>>()?;
+        let event = |text: &RawValue| serde_json::from_str(text.get()).map_err(|_| Malformed::at("events"));
+        let mut bodies = self.events.iter().map(|text| event(text)).collect::<Result<Vec<_>, _>>()?;
         let mut values = self.values()?;
         body::join(&mut bodies, &mut values);
         Ok((bodies, values))

@@ -152,7 +152,6 @@ structural!(Action, EventName, FieldName, Details);
 
 kinds! {
     /// What the table holds.
-    #[expect(clippy::large_enum_variant, reason = "rows are handled one by one, never in arrays")]
     pub enum AuditRow {
         /// The entries of a commit.
         "entries" Entries(EntriesRow),

@@ -14,10 +14,10 @@ fn stream(n: u128) -> StreamId {
 async fn one_at_a_time_first_come_first_served_and_nobody_at_another_stream_waits() {
     let (turns, one, other) = (Turns::default(), stream(1), stream(2));
     let order = Mutex::new(Vec::new());
-    let first = turns.wait(&one).await.ok().expect("a turn");
+    let first = turns.wait(&one).await.expect("a turn");
     let (order_of, turns_of, one_of) = (&order, &turns, &one);
     let others = (0..5).map(|n| async move {
-        let _turn = turns_of.wait(one_of).await.ok().expect("a turn");
+        let _turn = turns_of.wait(one_of).await.expect("a turn");
         order_of.lock().expect("not poisoned").push(n);
         tokio::task::yield_now().await;
         order_of.lock().expect("not poisoned").push(n);
@@ -35,7 +35,7 @@ async fn one_at_a_time_first_come_first_served_and_nobody_at_another_stream_wait
 #[tokio::test]
 async fn who_goes_away_keeps_nobody_waiting_and_leaves_nothing() {
     let (turns, one) = (Turns::default(), stream(1));
-    let first = turns.wait(&one).await.ok().expect("a turn");
+    let first = turns.wait(&one).await.expect("a turn");
     let mut gone = Box::pin(turns.wait(&one));
     assert!(gone.as_mut().now_or_never().is_none());
     let mut next = Box::pin(turns.wait(&one));
@@ -50,7 +50,7 @@ async fn who_goes_away_keeps_nobody_waiting_and_leaves_nothing() {
 #[tokio::test]
 async fn more_than_may_wait_are_told_at_once() {
     let (turns, one) = (Turns::default(), stream(1));
-    let first = turns.wait(&one).await.ok().expect("a turn");
+    let first = turns.wait(&one).await.expect("a turn");
     let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| Box::pin(turns.wait(&one))).collect();
     let told = waiting.iter_mut().filter_map(|wait| wait.as_mut().now_or_never()).collect::<Vec<_>>();
     assert!(told.is_empty(), "{} were told", told.len());

@@ -8,7 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::*;
@@ -67,7 +67,7 @@ impl Caller<'_> {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => {
                 let chain = read::certificates(Path::new("client"), certificate.as_bytes()).unwrap();
-                let key = PrivateKeyDer::from(read::key(Path::new("client"), key.as_bytes()).unwrap());
+                let key = read::key(Path::new("client"), key.as_bytes()).unwrap();
                 config.with_client_auth_cert(chain, key).unwrap()
             }
         };
