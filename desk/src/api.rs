@@ -35,11 +35,16 @@ pub(crate) struct Answer {
     body: Bytes,
 }
 
+/// Where an answer is not as expected. What serde says of it repeats values, and those are people's.
+fn place(error: &serde_json::Error) -> String {
+    format!("{:?}, line {}, column {}", error.classify(), error.line(), error.column())
+}
+
 impl Answer {
     /// The body, as far as a page reads it.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Trouble> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            tracing::error!(%error, "an answer of the API has another shape than the page expects");
+            tracing::error!(at = place(&error), "an answer of the API has another shape than the page expects");
             Trouble::internal()
         })
     }
@@ -165,5 +170,17 @@ impl Api {
         }
         lines.truncate(most);
         Ok(lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_an_answer_that_is_not_understood_repeats_nothing_of_it() {
+        let error = serde_json::from_str::<u32>("\"Ada Lovelace\"").expect_err("no number");
+        assert!(error.to_string().contains("Ada"), "else there is nothing to keep back");
+        assert_eq!(place(&error), "Data, line 1, column 14");
     }
 }

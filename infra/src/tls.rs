@@ -10,7 +10,6 @@ mod self_signed;
 mod tests;
 
 pub use accept::{Connection, TlsListener};
-pub use read::expires_at;
 pub use self_signed::self_signed;
 
 use std::path::PathBuf;
@@ -117,7 +116,7 @@ fn show(files: &Files, bytes: Vec<Vec<u8>>) -> Result<Shown, TlsError> {
     let unfit = |problem: String| TlsError::Unfit { path: files.certificate.clone(), problem };
     let chain = read::certificates(&files.certificate, &bytes[0])?;
     let key = read::key(&files.key, &bytes[1])?;
-    let expires_at = expires_at(&chain[0]).map_err(unfit)?;
+    let expires_at = read::expires_at(&chain[0]).map_err(unfit)?;
     let provider = Arc::new(ring::default_provider());
     let versions: &[&SupportedProtocolVersion] = match files.oldest {
         Oldest::V1_2 => &[&TLS13, &TLS12],

@@ -45,11 +45,8 @@ pub(super) fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, TlsError> 
     Ok(roots)
 }
 
-/// Until when a certificate is good (RFC 5280, 4.1.2.5).
-///
-/// # Errors
-/// When it is no certificate.
-pub fn expires_at(certificate: &[u8]) -> Result<Moment, String> {
+/// Until when a certificate is good (RFC 5280, 4.1.2.5); what is wrong, if it is none.
+pub(super) fn expires_at(certificate: &[u8]) -> Result<Moment, String> {
     let read = Certificate::from_der(certificate).map_err(|error| format!("it is no X.509 certificate: {error}"))?;
     let seconds = read.tbs_certificate.validity.not_after.to_unix_duration().as_secs();
     let at = i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
