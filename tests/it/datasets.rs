@@ -141,7 +141,7 @@ async fn rights(home: &Home, cdisc: &Cdisc, people: &[String]) {
     let reflected = cdisc.json(&format!("{ae}?min_position={position}")).await;
     assert!(reflected.to_string().contains("n° 0"));
     let (dpo, erasure) = order(home, &people[0], None).await;
-    lethe::cli::follow(&dpo, erasure, |_| {}).await.expect("followed");
+    lethe::cli::follow(&dpo, erasure, None, |_| {}).await.expect("followed");
     let left = cdisc.json(&ae).await;
     let said = |row: &Value| row.as_array().and_then(|row| row.last()).and_then(Value::as_str).unwrap_or("").to_owned();
     let missing: Vec<String> = rows(&left).iter().filter(|row| row[2] == "S-0").map(said).collect();

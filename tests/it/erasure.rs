@@ -32,8 +32,8 @@ async fn erase(home: &Home, at: &str, scopes: Option<Value>) -> Value {
     send(&dpo, &path, request).await.expect("asked for");
     let approve =
         json!({"type": "approve-erasure", "erasure": erasure, "instruction": "DPA-1", "accept_single_copy": true});
-    send(&controller, &path, approve).await.expect("approved");
-    follow(&dpo, erasure, |_| {}).await.expect("followed")
+    let approved = send(&controller, &path, approve).await.expect("approved");
+    follow(&dpo, erasure, approved.position.as_deref(), |_| {}).await.expect("followed")
 }
 
 /// Two participants of one study with everything about them; the second is the control.
@@ -112,8 +112,8 @@ async fn one_value_is_redacted_and_everything_else_stays() {
     send(&dpo, &path, ask).await.expect("asked for");
     let approve =
         json!({"type": "approve-erasure", "erasure": erasure, "instruction": "DPA-1", "accept_single_copy": true});
-    send(&controller, &path, approve).await.expect("approved");
-    let done = follow(&dpo, erasure, |_| {}).await.expect("followed");
+    let approved = send(&controller, &path, approve).await.expect("approved");
+    let done = follow(&dpo, erasure, approved.position.as_deref(), |_| {}).await.expect("followed");
     assert_eq!((&done["phase"], &done["destroyed"]["keys"]), (&json!("completed"), &json!(1)), "{done}");
 
     let after = answers(&investigator, &at).await;

@@ -102,7 +102,7 @@ async fn an_erasure_takes_back_what_is_held_and_knows_whom_to_tell() {
     signed(&home, &to);
 
     let (dpo, erasure) = order(&home, &ada, None).await;
-    let done = follow(&dpo, erasure, |_| {}).await.expect("followed");
+    let done = follow(&dpo, erasure, None, |_| {}).await.expect("followed");
     assert_eq!((&done["phase"], &done["recipients"]), (&json!("completed"), &json!(1)), "{done}");
     let tell: Vec<_> = done["tell"].as_array().expect("whom to tell").iter().map(|one| &one["recipient"]).collect();
     assert_eq!(tell, ["Statistics"], "once");

@@ -11,6 +11,7 @@ use lethe::soak::Server;
 use serde_json::{Value, json};
 use tests::api::{adverse_event, enrol, identity, participant, send};
 use tests::home::Folder;
+use tests::people::known;
 
 /// How long a process may take to reach the point at which it dies, or to complete an erasure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -117,7 +118,8 @@ async fn person(server: &Server, cast: &Cast, number: usize) -> String {
 async fn ask(server: &Server, cast: &Cast, at: &str, erasure: uuid::Uuid) {
     let dpo = Client::new(&server.url, &cast.dpo);
     let request = json!({"type": "request-erasure", "erasure": erasure, "justification": "consent-withdrawn"});
-    send(&dpo, &format!("{at}/privacy"), request).await.expect("asked for");
+    let asked = send(&dpo, &format!("{at}/privacy"), request).await.expect("asked for");
+    known(&dpo, erasure, &asked.position.expect("a position")).await;
 }
 
 /// Approves, under an id that stays the same however often it is sent. The answer may be lost in a crash.
@@ -134,7 +136,7 @@ async fn is_approved(server: &Server, cast: &Cast, erasure: uuid::Uuid) -> bool 
 
 async fn completed(server: &Server, cast: &Cast, erasure: uuid::Uuid) -> bool {
     let dpo = Client::new(&server.url, &cast.dpo);
-    let end = tokio::time::timeout(PATIENCE, follow(&dpo, erasure, |_| {})).await;
+    let end = tokio::time::timeout(PATIENCE, follow(&dpo, erasure, None, |_| {})).await;
     matches!(end, Ok(Ok(shown)) if shown["phase"] == "completed")
 }
 

@@ -101,7 +101,7 @@ async fn cratis_3713_keys_that_cannot_be_destroyed_leave_the_erasure_waiting_and
     assert_eq!(shown["waiting_for"], "kms", "{shown}");
     assert_eq!(doctor.get(&format!("{at}/casebook")).await.expect_err("fenced").code, "erased");
     std::fs::rename(&away, &folder).expect("mounted again");
-    let done = follow(&dpo, erasure, |_| {}).await.expect("followed");
+    let done = follow(&dpo, erasure, None, |_| {}).await.expect("followed");
     assert_eq!(done["phase"], "completed", "it goes on by itself: {done}");
     home.stop().await;
 }

@@ -234,7 +234,7 @@ async fn the_command_line_writes_it_to_a_file_that_is_its_owners() {
     assert_eq!(said, ["The inspectorate", "An inspection", "held"], "{first}");
     assert_eq!((&first["participants"], &first["formats"]), (&json!(2), &json!([])), "{first}");
     let (dpo, erasure) = tests::people::order(&told.home, &participant(told.people[0]), None).await;
-    let done = lethe::cli::follow(&dpo, erasure, |_| {}).await.expect("followed");
+    let done = lethe::cli::follow(&dpo, erasure, None, |_| {}).await.expect("followed");
     let tell: Vec<_> = done["tell"].as_array().expect("whom to tell").iter().map(|one| &one["recipient"]).collect();
     assert_eq!(tell, ["The inspectorate"]);
     told.home.stop().await;

@@ -53,7 +53,7 @@ pub async fn order(home: &Home, at: &str, scopes: Option<Value>) -> (Client, Uui
 }
 
 /// Waits until the read models know of an erasure: before that it is unheard-of.
-async fn known(dpo: &Client, erasure: Uuid, position: &str) {
+pub async fn known(dpo: &Client, erasure: Uuid, position: &str) {
     for _ in 0..12 {
         match dpo.get(&format!("/v1/erasures/{erasure}?min_position={position}")).await {
             Ok(_) => return,
@@ -67,7 +67,7 @@ async fn known(dpo: &Client, erasure: Uuid, position: &str) {
 /// Erases to the end. Returns the erasure as it is shown then.
 pub async fn erase(home: &Home, at: &str, scopes: Option<Value>) -> Value {
     let (dpo, erasure) = order(home, at, scopes).await;
-    let done = follow(&dpo, erasure, |_| {}).await.expect("followed");
+    let done = follow(&dpo, erasure, None, |_| {}).await.expect("followed");
     assert_eq!(done["phase"], "completed", "{done}");
     done
 }

@@ -217,7 +217,7 @@ async fn approve(
         })
     };
     let approved = client.command(&path, random_id(), None, None, &body).await?;
-    let done = follow_from(client, erasure, approved.position.as_deref(), |step| note!("  {step}")).await?;
+    let done = follow(client, erasure, approved.position.as_deref(), |step| note!("  {step}")).await?;
     match text(&done, "phase") {
         "completed" => {
             let number = |key: &str| done["destroyed"][key].as_u64().unwrap_or_default();
@@ -278,16 +278,12 @@ fn why_it_rests(found: &Value) -> String {
 /// How long an erasure may stand still before nobody watches it any more.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Follows the erasure until it rests, showing each step.
+/// Follows the erasure until it rests, showing each step; from what was done at `position` on. Without a position the
+/// read models must know of it already: an erasure that they have not read of is unheard-of.
 ///
 /// # Errors
 /// The first answer that is a refusal.
-pub async fn follow(client: &Client, erasure: uuid::Uuid, each: impl FnMut(&str)) -> Result<Value, CliError> {
-    follow_from(client, erasure, None, each).await
-}
-
-/// The same, from what was done at `position` on.
-async fn follow_from(
+pub async fn follow(
     client: &Client,
     erasure: uuid::Uuid,
     position: Option<&str>,

@@ -24,7 +24,8 @@ pub(super) async fn one(cast: &Cast, person: &Person, voice: &Voice) -> Result<E
     voice.say("\nThe DPO asks to erase one participant, the controller approves. (A demo has no off-site copy, which is accepted here.)");
     let asked = cast.dpo.command(&path, random_id(), None, None, &request).await?;
     let approved = cast.controller.command(&path, random_id(), None, None, &approval).await?;
-    let shown = follow(&cast.dpo, erasure, |phase| voice.say(&format!("  {phase}"))).await?;
+    let shown =
+        follow(&cast.dpo, erasure, approved.position.as_deref(), |phase| voice.say(&format!("  {phase}"))).await?;
     let events = |reply: &crate::cli::Reply| reply.body.get("events").and_then(Value::as_u64).unwrap_or_default();
     Ok(Erased { erasure, commits: 2, events: events(&asked) + events(&approved), shown })
 }

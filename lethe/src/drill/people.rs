@@ -66,8 +66,8 @@ impl Study {
     pub(super) async fn approve(&self, erasure: &Erasure) -> Result<Duration, CliError> {
         let begun = Instant::now();
         let body = json!({"type": "approve-erasure", "erasure": erasure.id, "instruction": "DRILL/1"});
-        self.cast.controller.command(&self.privacy(erasure), random_id(), None, None, &body).await?;
-        let end = follow(&self.cast.dpo, erasure.id, |_| {});
+        let approved = self.cast.controller.command(&self.privacy(erasure), random_id(), None, None, &body).await?;
+        let end = follow(&self.cast.dpo, erasure.id, approved.position.as_deref(), |_| {});
         let done = tokio::time::timeout(PATIENCE, end).await;
         let done = done.map_err(|_| CliError::unavailable(format!("the erasure {} does not end", erasure.id)))??;
         match done["phase"].as_str() {
