@@ -19,7 +19,7 @@ use crate::trouble::Trouble;
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
 
 /// What of a browser's request says who asks and from where.
-const PASSED_ON: [HeaderName; 2] = [header::COOKIE, HeaderName::from_static("x-forwarded-for")];
+const PASSED_ON: [HeaderName; 3] = [header::COOKIE, header::USER_AGENT, HeaderName::from_static("x-forwarded-for")];
 
 /// The API for one request.
 #[derive(Clone)]

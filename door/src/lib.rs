@@ -138,6 +138,11 @@ impl From<Refusal> for NoEntry {
 }
 
 impl Door {
+    /// Whether a proxy on this machine stands between people and this process: its word counts for where they are.
+    pub fn is_behind_a_proxy(&self) -> bool {
+        self.parts.rules.public_url.is_some()
+    }
+
     /// Puts the door together.
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {

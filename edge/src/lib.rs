@@ -8,6 +8,7 @@ pub mod auth;
 pub mod cursor;
 pub mod headers;
 pub mod json;
+pub mod origin;
 pub mod path;
 pub mod problem;
 pub mod query;
@@ -16,6 +17,7 @@ pub mod unread;
 
 pub use auth::{Caller, authenticated, authenticated_by_password, bearer, unauthorized};
 pub use json::JsonBody;
+pub use origin::{Origin, with_origin};
 pub use path::Ids;
 pub use problem::{FieldError, Problem, ProblemBody};
 pub use query::{Parameters, with_list};

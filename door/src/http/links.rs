@@ -7,11 +7,11 @@ use axum::response::Response;
 use domain::Moment;
 use domain::ids::TenantId;
 use domain::scope::Plain;
-use edge::{JsonBody, Problem};
+use edge::{JsonBody, Origin, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::reply::{Origin, Problems, fresh};
+use super::reply::{Problems, fresh};
 use super::sign_in::{BODY_MAX, SignedIn, with_cookie};
 use crate::Door;
 use crate::links::{Chosen, NotUsed};
@@ -51,7 +51,7 @@ pub(super) struct LinkShown {
 )]
 pub(super) async fn look(
     State(door): State<Arc<Door>>,
-    Origin(address): Origin,
+    Origin { address, .. }: Origin,
     JsonBody(body): JsonBody<Link, BODY_MAX>,
 ) -> Result<Response, Problem> {
     let looked = door.look(&body.link, address).await?;
@@ -103,7 +103,7 @@ pub(super) struct Opened {
 )]
 pub(super) async fn use_link(
     State(door): State<Arc<Door>>,
-    Origin(address): Origin,
+    Origin { address, .. }: Origin,
     JsonBody(body): JsonBody<UseLink, BODY_MAX>,
 ) -> Result<Response, Problem> {
     let UseLink { link, name, login, password, code } = body;

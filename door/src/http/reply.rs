@@ -1,11 +1,8 @@
 //! What the door answers, where several answers share it.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use domain::history::Position;
@@ -20,21 +17,6 @@ use crate::{Door, NoEntry};
 
 /// How long a query waits for the position it asks for.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// From where a request comes. Behind a proxy: what the proxy says, and nothing that was said before it.
-pub(super) struct Origin(pub(super) Option<IpAddr>);
-
-impl FromRequestParts<Arc<Door>> for Origin {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, Problem> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-        let said = parts.headers.get_all("x-forwarded-for").iter().next_back();
-        let said = said.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
-        let proxied = door.parts.rules.public_url.is_some() && peer.is_none_or(|peer| peer.is_loopback());
-        Ok(Self(said.filter(|_| proxied).or(peer)))
-    }
-}
 
 /// An answer that is in nobody's cache.
 pub(super) fn fresh(body: impl Serialize) -> Response {

@@ -11,11 +11,11 @@ use domain::account::Terms;
 use domain::ids::{Environment, RightId, SessionId, TenantId, UserId};
 use domain::permit::Role;
 use domain::scope::Plain;
-use edge::{Caller, JsonBody, Problem};
+use edge::{Caller, JsonBody, Origin, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::reply::{Origin, Problems, fresh};
+use super::reply::{Problems, fresh};
 use crate::links::good_password;
 use crate::proof::Factors;
 use crate::sign_in::{Begun, Wanted};
@@ -106,7 +106,7 @@ pub(super) fn is_tls(rules: &Rules) -> bool {
 )]
 pub(super) async fn sign_in(
     State(door): State<Arc<Door>>,
-    Origin(address): Origin,
+    Origin { address, .. }: Origin,
     JsonBody(body): JsonBody<SignIn, BODY_MAX>,
 ) -> Result<Response, Problem> {
     let SignIn { tenant, login, password, code, recovery_code, role, environment } = body;

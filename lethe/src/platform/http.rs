@@ -40,8 +40,10 @@ fn services(inner: &Arc<Inner>) -> Router {
         .route("/metrics", get(metrics))
         .route("/openapi.json", get(|| async { Json(openapi()) }))
         .with_state(Arc::clone(inner));
+    let proxied = inner.door.is_behind_a_proxy();
     let rave = query_api::rave::router(Arc::clone(&inner.queries), Arc::clone(&credentials));
-    let api = edge::authenticated(services, Arc::clone(&credentials)).merge(door);
+    let rave = edge::with_origin(rave, proxied);
+    let api = edge::with_origin(edge::authenticated(services, Arc::clone(&credentials)).merge(door), proxied);
     let desk = desk(inner, api.clone(), credentials);
     api.merge(desk).merge(rave).merge(open)
 }
