@@ -19,6 +19,7 @@ mod record;
 mod registry;
 pub mod restore;
 mod second_door;
+mod serve;
 mod vault_admin;
 
 use std::net::SocketAddr;

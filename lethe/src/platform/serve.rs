@@ -1,0 +1,165 @@
+//! HTTP on a socket, within bounds: who is slow, silent or many holds up nobody else.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use axum::serve::Listener;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::{Semaphore, watch};
+use tower::ServiceExt as _;
+
+/// How long the first request may take to begin, and the head of each to arrive. A connection without a request is closed
+/// after as long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A peer of HTTP/2 that is silent for so long is asked whether it is still there, and has as long again to say so.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// How many connections a socket has at once; who comes then waits in the system's queue.
+const CONNECTIONS: usize = 2000;
+
+/// How many of them may be of one address elsewhere: nobody takes all of them. A proxy on this machine has many people behind it.
+const OF_ONE_ADDRESS: usize = 500;
+
+/// Serves until told to stop; what is under way then is answered.
+pub(super) async fn serve<L: Listener<Addr = SocketAddr>>(
+    mut listener: L,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
+    let (slots, callers) = (Arc::new(Semaphore::new(CONNECTIONS)), Callers::default());
+    // Every connection holds a receiver: when the last is dropped, all are closed.
+    let (open, held) = watch::channel(());
+    loop {
+        let slot = Arc::clone(&slots).acquire_owned();
+        let accepted = async {
+            let slot = slot.await;
+            (slot, listener.accept().await)
+        };
+        let (slot, (io, peer)) = tokio::select! {
+            accepted = accepted => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let Some(counted) = callers.enter(peer.ip()) else {
+            tracing::warn!("an address has too many connections: another one was closed");
+            continue;
+        };
+        let (router, stop, held) = (router.clone(), stop.clone(), held.clone());
+        tokio::spawn(async move {
+            connection(TokioIo::new(io), peer, router, stop).await;
+            drop((slot, counted, held));
+        });
+    }
+    drop((listener, held));
+    open.closed().await;
+}
+
+async fn connection<I>(io: TokioIo<I>, peer: SocketAddr, router: Router, mut stop: watch::Receiver<bool>)
+where
+    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let asked = Arc::new(AtomicBool::new(false));
+    let first = Arc::clone(&asked);
+    let service = router.map_request(move |request: Request<Incoming>| {
+        first.store(true, Ordering::Relaxed);
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request
+    });
+    let builder = builder();
+    let mut serving = pin!(builder.serve_connection(io, TowerToHyperService::new(service)));
+    // Which version of HTTP is spoken is known from the first bytes, and who sends none has no other end than this.
+    let mut silent = pin!(tokio::time::sleep(PATIENCE));
+    let (mut waits, mut stops) = (true, true);
+    loop {
+        tokio::select! {
+            served = serving.as_mut() => {
+                if let Err(error) = served {
+                    tracing::debug!(%error, "a connection ended before its time");
+                }
+                return;
+            }
+            () = silent.as_mut(), if waits => {
+                if !asked.load(Ordering::Relaxed) {
+                    return tracing::debug!("a connection brought no request");
+                }
+                waits = false;
+            }
+            _ = stop.wait_for(|stop| *stop), if stops => {
+                serving.as_mut().graceful_shutdown();
+                stops = false;
+            }
+        }
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(SILENCE).keep_alive_timeout(SILENCE);
+    builder
+}
+
+/// How many connections each address elsewhere has.
+#[derive(Clone, Default)]
+struct Callers(Arc<Mutex<BTreeMap<IpAddr, usize>>>);
+
+/// One connection, as long as it is there.
+struct Counted {
+    callers: Callers,
+    address: IpAddr,
+}
+
+impl Callers {
+    /// Counts a connection; none: the address has too many.
+    fn enter(&self, address: IpAddr) -> Option<Counted> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= OF_ONE_ADDRESS && !address.is_loopback() {
+            return None;
+        }
+        *count += 1;
+        Some(Counted { callers: self.clone(), address })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.callers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_does_not_take_every_connection() {
+        let (callers, elsewhere) = (Callers::default(), IpAddr::from([192, 0, 2, 7]));
+        let mut held: Vec<_> = (0..OF_ONE_ADDRESS).filter_map(|_| callers.enter(elsewhere)).collect();
+        assert_eq!(held.len(), OF_ONE_ADDRESS);
+        assert!(callers.enter(elsewhere).is_none() && callers.enter(IpAddr::from([192, 0, 2, 8])).is_some());
+        held.pop();
+        assert!(callers.enter(elsewhere).is_some(), "one of them was closed");
+        let here = IpAddr::from([127, 0, 0, 1]);
+        assert!((0..=OF_ONE_ADDRESS).map(|_| callers.enter(here)).collect::<Vec<_>>().iter().all(Option::is_some));
+        drop(held);
+        assert!(callers.0.lock().expect("nobody panicked").is_empty(), "who left is forgotten");
+    }
+}
