@@ -1,7 +1,7 @@
 //! The description of the API, put together from its parts, and what is said once for all of them.
 
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::{AnyOf, Object, OneOf};
+use utoipa::openapi::schema::{AllOf, AnyOf, Array, ArrayItems, Object, OneOf};
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
 /// The description of the API, put together from the services.
@@ -101,20 +101,28 @@ fn pattern_of(table: &[(&str, &str)], name: &str) -> Option<String> {
     table.iter().find(|(named, _)| *named == name).map(|(_, pattern)| (*pattern).to_owned())
 }
 
-/// A shown value is one of several shapes, and what stands for itself may look like any of them: so `anyOf`, here and where it may
-/// be missing.
+/// A shown value is one of several shapes, and what stands for itself may look like any of them: so `anyOf`, and also where it
+/// may be missing.
 fn untagged(name: &str, schema: &mut RefOr<Schema>) {
     if name.starts_with("Shown_") {
         any(schema);
     }
-    if let RefOr::T(Schema::Object(Object { properties, .. })) = schema {
-        for property in properties.values_mut() {
-            let may_be_missing = matches!(property, RefOr::T(Schema::OneOf(OneOf { items, .. }))
-                if items.iter().any(|item| matches!(item, RefOr::Ref(to) if to.ref_location.ends_with("/Shown_Value"))));
-            if may_be_missing {
-                any(property);
-            }
+    within(schema);
+}
+
+fn within(schema: &mut RefOr<Schema>) {
+    let may_be_missing = matches!(schema, RefOr::T(Schema::OneOf(OneOf { items, .. }))
+        if items.iter().any(|item| matches!(item, RefOr::Ref(to) if to.ref_location.ends_with("/Shown_Value"))));
+    if may_be_missing {
+        any(schema);
+    }
+    match schema {
+        RefOr::T(Schema::Object(Object { properties, .. })) => properties.values_mut().for_each(within),
+        RefOr::T(Schema::Array(Array { items: ArrayItems::RefOrSchema(items), .. })) => within(items),
+        RefOr::T(Schema::AllOf(AllOf { items, .. }) | Schema::OneOf(OneOf { items, .. })) => {
+            items.iter_mut().for_each(within);
         }
+        RefOr::T(_) | RefOr::Ref(_) => {}
     }
 }
 

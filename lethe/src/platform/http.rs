@@ -28,7 +28,8 @@ pub(super) fn public(inner: &Arc<Inner>) -> Router {
 }
 
 fn finished(routes: Router) -> Router {
-    edge::never_a_page(edge::traced(edge::read_out(edge::fallbacks(routes)), infra::telemetry::current_traceparent))
+    let routes = edge::read_out(edge::for_one_host(edge::fallbacks(routes)));
+    edge::never_a_page(edge::traced(routes, infra::telemetry::current_traceparent))
 }
 
 fn services(inner: &Arc<Inner>) -> Router {

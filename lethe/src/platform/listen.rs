@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::serve::serve;
+use super::serve::{Bounds, serve};
 use super::{DataDir, Options, StartError};
 
 /// How often certificates are looked at; SIGHUP does it at once.
@@ -84,7 +84,7 @@ impl Sockets {
     pub(super) async fn serve(self, local: Router, public: Router, stop: watch::Receiver<bool>) {
         let mut serving = JoinSet::new();
         if let Some((listener, tls)) = self.tls {
-            serving.spawn(serve(Encrypted(listener), strict(public), stop.clone()));
+            serving.spawn(serve(Encrypted(listener), strict(public), Bounds::default(), stop.clone()));
             let mut stopped = stop.clone();
             serving.spawn(async move {
                 tokio::select! {
@@ -93,7 +93,7 @@ impl Sockets {
                 }
             });
         }
-        serving.spawn(serve(self.plain, local, stop));
+        serving.spawn(serve(self.plain, local, Bounds::default(), stop));
         serving.join_all().await;
     }
 }
