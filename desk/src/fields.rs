@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 
@@ -59,17 +58,15 @@ impl Fields {
 impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = Trouble;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Trouble> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Trouble> {
         let kind =
             request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !kind.starts_with("application/x-www-form-urlencoded") {
             return Err(Trouble::own(StatusCode::UNSUPPORTED_MEDIA_TYPE, "no-form", ""));
         }
-        let body = Bytes::from_request(request, state).await;
-        match body {
-            Ok(body) if body.len() <= FORM_MAX => Ok(Self::parse(&body)),
-            _ => Err(Trouble::own(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "")),
-        }
+        let (parts, body) = request.into_parts();
+        let body = edge::json::read(&parts.headers, body, FORM_MAX).await;
+        body.map(|body| Self::parse(&body)).map_err(|problem| Trouble::own(problem.status(), problem.code(), ""))
     }
 }
 

@@ -215,7 +215,8 @@ impl FromStr for CommitHash {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let wrong = InvalidId { kind: "commit hash", rule: "64 hexadecimal digits" };
-        if text.len() != 64 || !text.is_ascii() {
+        // A sign would be read as part of a number.
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(wrong);
         }
         let mut hash = [0; 32];
@@ -261,7 +262,8 @@ impl FromStr for Position {
         let wrong = InvalidId { kind: "position", rule: "a token from a Lethe-Position header" };
         let [study, incarnation, sequence] =
             text.splitn(3, ':').collect::<Vec<_>>().try_into().map_err(|_| wrong.clone())?;
-        let number = |text: &str| text.parse::<u64>().map_err(|_| wrong.clone());
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = |text: &str| text.parse::<u64>().ok().filter(|_| digits(text)).ok_or_else(|| wrong.clone());
         let study = if study == "_" { None } else { Some(study.parse().map_err(|_| wrong.clone())?) };
         Ok(Self { study, incarnation: number(incarnation)?, sequence: number(sequence)? })
     }

@@ -67,7 +67,7 @@ macro_rules! text_ids {
             type Error = InvalidId;
             fn try_from(text: String) -> Result<Self, InvalidId> {
                 let allowed: fn(char) -> bool = $allowed;
-                if !text.is_empty() && text.len() <= $max && text.chars().all(allowed) {
+                if !text.is_empty() && text.chars().count() <= $max && text.chars().all(allowed) {
                     Ok(Self(text))
                 } else {
                     Err(InvalidId { kind: $kind, rule: $rule })
@@ -225,6 +225,14 @@ mod tests {
             assert_eq!(TenantId::from_str(text).is_ok(), good, "{text}");
         }
         assert!(TenantId::from_str(&"a".repeat(33)).is_err());
+    }
+
+    #[test]
+    fn a_name_is_as_long_in_every_script() {
+        for letter in ["a", "ß", "字"] {
+            assert!(Label::from_str(&letter.repeat(200)).is_ok(), "{letter}");
+            assert!(Label::from_str(&letter.repeat(201)).is_err(), "{letter}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
+use tokio::time::Instant;
 
 use crate::problem::Problem;
 use crate::unread::declared;
@@ -23,6 +24,9 @@ pub const COMMAND_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long the next piece of a body may take.
 const PIECE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How slowly a whole body may come, in bytes a second, beyond that: one byte now and then holds a connection, too.
+const SLOWEST: u64 = 1024;
 
 /// A JSON body of at most `LIMIT` bytes.
 #[derive(Debug, Clone)]
@@ -43,6 +47,11 @@ impl<S: Send + Sync, T: DeserializeOwned, const LIMIT: usize> FromRequest<S> for
 pub fn media_type(headers: &HeaderMap, accepted: &[&'static str]) -> Result<(), Problem> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
+    // What grows when it is unpacked is not taken in.
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        let detail = "send the body as it is, without Content-Encoding";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail));
+    }
     if accepted.iter().any(|accepted| essence.eq_ignore_ascii_case(accepted)) {
         return Ok(());
     }
@@ -61,23 +70,30 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
         return Err(too_large());
     }
     let mut bytes = Vec::with_capacity(declared.unwrap_or_default());
-    let mut pieces = body.into_data_stream();
+    let (mut pieces, begun) = (body.into_data_stream(), Instant::now());
     while let Some(piece) = next_piece(&mut pieces).await? {
         let piece = piece.map_err(|_| Problem::bad_request("body-cut-off", "the body ended too early"))?;
         if bytes.len() + piece.len() > limit {
             return Err(too_large());
         }
         bytes.extend_from_slice(&piece);
+        let allowed = PIECE_PATIENCE + Duration::from_secs(bytes.len() as u64 / SLOWEST);
+        if begun.elapsed() > allowed {
+            return Err(too_slow(format!("the body came at less than {SLOWEST} bytes a second")));
+        }
     }
     Ok(bytes.into())
 }
 
 /// The next piece of a body. Who sends nothing for long must not hold a connection for ever.
 async fn next_piece<S: Stream + Unpin>(pieces: &mut S) -> Result<Option<S::Item>, Problem> {
-    tokio::time::timeout(PIECE_PATIENCE, pieces.next()).await.map_err(|_| {
-        let detail = format!("nothing more of the body came for {} seconds", PIECE_PATIENCE.as_secs());
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail)
-    })
+    tokio::time::timeout(PIECE_PATIENCE, pieces.next())
+        .await
+        .map_err(|_| too_slow(format!("nothing more of the body came for {} seconds", PIECE_PATIENCE.as_secs())))
+}
+
+fn too_slow(detail: String) -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail)
 }
 
 /// Reads one JSON text.

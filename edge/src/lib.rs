@@ -2,9 +2,10 @@
 //!
 //! - [`problem`]: problem details (RFC 9457), and the one place that translates rejections and failures to HTTP.
 //! - [`auth`]: bearer tokens; [`trace`]: W3C trace context; [`headers`]: tags, positions, idempotency keys.
-//! - [`json`]: bodies, strictly; [`unread`]: what a refused request still sends; [`path`]: ids in addresses; [`cursor`]: paging.
+//! - [`bare`]: an answer is never taken for a page, a request is for one host. [`json`]: bodies, strictly; [`unread`]: what a refused request still sends; [`path`]: ids in addresses; [`cursor`]: paging.
 
 pub mod auth;
+pub mod bare;
 pub mod cursor;
 pub mod headers;
 pub mod json;
@@ -16,6 +17,7 @@ pub mod trace;
 pub mod unread;
 
 pub use auth::{Caller, authenticated, authenticated_by_password, bearer, unauthorized};
+pub use bare::{for_one_host, never_a_page};
 pub use json::JsonBody;
 pub use origin::{Origin, with_origin};
 pub use path::Ids;

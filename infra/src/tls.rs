@@ -135,6 +135,8 @@ fn show(files: &Files, bytes: Vec<Vec<u8>>) -> Result<Shown, TlsError> {
         }
     };
     let mut config = config.with_single_cert(chain, key).map_err(|error| unfit(error.to_string()))?;
+    // The strongest that both know, and not what a client puts first.
+    config.ignore_client_order = true;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Shown { config: Arc::new(config), expires_at, bytes })
 }

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 
 use lethe::platform::{Certificate, Platform, StartError};
 use reqwest::Client as Http;
+use infra::tls::Oldest;
 use serde_json::{Value, json};
 use tests::home::{Folder, Home, acme};
 
 async fn encrypted() -> Home {
     let folder = Folder::new();
-    let options = folder.options().certificate(Certificate::Own);
+    let options = folder.options().certificate(Certificate::Own(Oldest::V1_3));
     let platform = Platform::start(options).await.expect("the platform starts");
     platform.create_tenant(&acme()).await.expect("a tenant can be created");
     Home { folder, platform }

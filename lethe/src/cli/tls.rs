@@ -43,7 +43,7 @@ impl TlsArgs {
                 let files = Files { certificate, key, clients: self.tls_client_ca, oldest: self.tls_oldest };
                 options.certificate(Certificate::Files(files))
             }
-            _ if self.tls_self_signed => options.certificate(Certificate::Own),
+            _ if self.tls_self_signed => options.certificate(Certificate::Own(self.tls_oldest)),
             _ => options,
         }
     }

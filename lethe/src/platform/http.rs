@@ -10,14 +10,16 @@ use axum::routing::get;
 use domain::port::{Clock, Credentials};
 use infra::chance::SystemClock;
 use serde_json::{Value, json};
-use utoipa::openapi::{RefOr, Schema};
 
 use super::admin;
+use super::described::openapi;
 use super::inner::Inner;
 
 /// What this machine may ask: everything, and what its operator may.
 pub(super) fn local(inner: &Arc<Inner>) -> Router {
-    finished(services(inner).merge(admin::router(Arc::clone(inner))))
+    // Which commands are sent how often, and how long they take, is for whoever runs the platform.
+    let metrics = Router::new().route("/metrics", get(metrics)).with_state(Arc::clone(inner));
+    finished(services(inner).merge(admin::router(Arc::clone(inner))).merge(metrics))
 }
 
 /// What people may ask who come from elsewhere.
@@ -26,7 +28,8 @@ pub(super) fn public(inner: &Arc<Inner>) -> Router {
 }
 
 fn finished(routes: Router) -> Router {
-    edge::traced(edge::read_out(edge::fallbacks(routes)), infra::telemetry::current_traceparent)
+    let routes = edge::read_out(edge::for_one_host(edge::fallbacks(routes)));
+    edge::never_a_page(edge::traced(routes, infra::telemetry::current_traceparent))
 }
 
 fn services(inner: &Arc<Inner>) -> Router {
@@ -37,7 +40,6 @@ fn services(inner: &Arc<Inner>) -> Router {
     let open = Router::new()
         .route("/livez", get(|| async { "live\n" }))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
         .route("/openapi.json", get(|| async { Json(openapi()) }))
         .with_state(Arc::clone(inner));
     let proxied = inner.door.is_behind_a_proxy();
@@ -64,34 +66,6 @@ fn desk(inner: &Inner, api: Router, credentials: Arc<dyn Credentials>) -> Router
 pub(super) fn commands(inner: &Arc<Inner>, credentials: Arc<dyn Credentials>) -> Router {
     let all = edge::authenticated(command_svc::router(Arc::clone(&inner.commands)), credentials);
     edge::traced(edge::fallbacks(all), infra::telemetry::current_traceparent)
-}
-
-/// The description of the API, put together from both services.
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut whole = command_svc::openapi();
-    whole.merge(query_api::openapi());
-    whole.merge(door::openapi());
-    whole.info.title = "Lethe".into();
-    whole.info.version = env!("CARGO_PKG_VERSION").into();
-    whole.info.description = Some(ABOUT.into());
-    for part in ["ExportOrder", "FormKey", "ItemKey", "ItemPlace", "RightTerms", "VisitKey"] {
-        open(&mut whole, part);
-    }
-    whole
-}
-
-/// What whoever reads the description must know before the first request.
-const ABOUT: &str = "A clinical study data platform that remembers everything and can prove that it forgot. \
-    Commands are sent with POST and stored durably before they are answered; queries are GET. \
-    Every request carries a bearer token or a session, but those that begin one. Every refusal is a problem (RFC 9457) with a stable `code`.";
-
-/// Lets a schema be part of another. Both refuse unknown fields as soon as the request is read, but said of the
-/// part alone, in JSON Schema, it would refuse the fields of the whole.
-fn open(description: &mut utoipa::openapi::OpenApi, name: &str) {
-    let schemas = description.components.as_mut().map(|components| &mut components.schemas);
-    if let Some(RefOr::T(Schema::Object(part))) = schemas.and_then(|schemas| schemas.get_mut(name)) {
-        part.additional_properties = None;
-    }
 }
 
 /// Ready: the nats-server answers, every tenant's read models follow their journals, and no scheduled backup is too old.

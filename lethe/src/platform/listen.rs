@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::connect_info::Connected;
 use axum::http::{HeaderValue, header};
 use axum::middleware::map_response;
 use axum::response::Response;
-use axum::serve::{IncomingStream, Listener, ListenerExt as _};
-use infra::tls::{Connection, Files, Tls, TlsListener, self_signed};
+use axum::serve::Listener;
+use infra::tls::{Connection, Files, Oldest, Tls, TlsListener, self_signed};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::serve::{Bounds, serve};
 use super::{DataDir, Options, StartError};
 
 /// How often certificates are looked at; SIGHUP does it at once.
@@ -30,8 +30,8 @@ const STRICT: &str = "max-age=31536000";
 pub enum Certificate {
     /// From files of yours.
     Files(Files),
-    /// Signed by itself, in the data directory.
-    Own,
+    /// Signed by itself, in the data directory; with the oldest version of TLS that is spoken.
+    Own(Oldest),
 }
 
 /// The certificate that people are shown.
@@ -60,7 +60,10 @@ impl Sockets {
         };
         let files = match certificate {
             Certificate::Files(files) => files.clone(),
-            Certificate::Own => self_signed(&data_dir.folder("tls"), options.listen.ip(), &*options.clock)?,
+            Certificate::Own(oldest) => {
+                let own = self_signed(&data_dir.folder("tls"), options.listen.ip(), &*options.clock)?;
+                Files { oldest: *oldest, ..own }
+            }
         };
         let tls = Arc::new(Tls::load(files)?);
         let (listener, address) = bind(options.listen).await?;
@@ -74,14 +77,14 @@ impl Sockets {
     /// The certificate that people are shown, if they come by TLS.
     pub(super) fn shown(&self, options: &Options) -> Option<Shown> {
         let (_, tls) = self.tls.as_ref()?;
-        Some(Shown { tls: Arc::clone(tls), own: options.certificate == Some(Certificate::Own) })
+        Some(Shown { tls: Arc::clone(tls), own: matches!(options.certificate, Some(Certificate::Own(_))) })
     }
 
     /// Serves until told to stop.
     pub(super) async fn serve(self, local: Router, public: Router, stop: watch::Receiver<bool>) {
         let mut serving = JoinSet::new();
         if let Some((listener, tls)) = self.tls {
-            serving.spawn(serve(Encrypted(listener).tap_io(|_| {}), strict(public), stop.clone()));
+            serving.spawn(serve(Encrypted(listener), strict(public), Bounds::default(), stop.clone()));
             let mut stopped = stop.clone();
             serving.spawn(async move {
                 tokio::select! {
@@ -90,7 +93,7 @@ impl Sockets {
                 }
             });
         }
-        serving.spawn(serve(self.plain, local, stop));
+        serving.spawn(serve(self.plain, local, Bounds::default(), stop));
         serving.join_all().await;
     }
 }
@@ -106,20 +109,6 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
 fn named(address: SocketAddr) -> String {
     let ip: IpAddr = address.ip();
     if ip.is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
-}
-
-async fn serve<L>(listener: L, router: Router, mut stop: watch::Receiver<bool>)
-where
-    L: Listener<Addr = SocketAddr>,
-    SocketAddr: for<'a> Connected<IncomingStream<'a, L>>,
-{
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(async move {
-        let _ = stop.wait_for(|stop| *stop).await;
-    });
-    if let Err(error) = server.await {
-        tracing::error!(%error, "the HTTP server ended");
-    }
 }
 
 fn strict(router: Router) -> Router {
@@ -152,7 +141,6 @@ async fn keep_renewed(tls: &Tls) {
 
 struct Encrypted(TlsListener);
 
-// A tap on it, so that axum knows where a connection comes from.
 impl Listener for Encrypted {
     type Io = Connection;
     type Addr = SocketAddr;

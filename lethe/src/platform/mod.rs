@@ -5,6 +5,7 @@ mod backup;
 mod backup_watch;
 mod credentials;
 mod data_dir;
+mod described;
 mod doctor;
 mod elsewhere;
 mod error;
@@ -19,6 +20,7 @@ mod record;
 mod registry;
 pub mod restore;
 mod second_door;
+mod serve;
 mod vault_admin;
 
 use std::net::SocketAddr;
@@ -37,11 +39,11 @@ use tokio::task::JoinHandle;
 pub use backup::{READS, Schedule, last_read, read_identity};
 use data_dir::{DataDir, is_platform};
 pub use data_dir::{Run, running};
+pub use described::openapi;
 pub use door::Rules as DoorRules;
 pub use elsewhere::Elsewhere;
 pub(crate) use elsewhere::Vault;
 pub use error::StartError;
-pub use http::openapi;
 pub use listen::Certificate;
 pub use operator::Operator;
 
