@@ -191,6 +191,11 @@ impl Frame {
         }
     }
 
+    /// The beginning of an id or a hash: enough for people to tell two apart.
+    pub(crate) fn short<'a>(&self, id: &'a str) -> &'a str {
+        id.get(..8).unwrap_or(id)
+    }
+
     /// A count with a thin gap before each three digits.
     pub(crate) fn n(&self, count: &u64) -> String {
         let digits = count.to_string();
