@@ -298,6 +298,8 @@ pub(crate) struct Ref {
 pub(crate) struct VisitDef {
     pub(crate) oid: String,
     pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) repeating: bool,
     pub(crate) forms: Vec<Ref>,
 }
 
@@ -313,6 +315,10 @@ pub(crate) struct FormDef {
 #[derive(Debug, Deserialize)]
 pub(crate) struct GroupDef {
     pub(crate) oid: String,
+    #[serde(default)]
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) repeating: bool,
     pub(crate) items: Vec<Ref>,
 }
 
@@ -379,12 +385,17 @@ impl Design {
         code.and_then(|code| code.labels.get(language)).map_or("", String::as_str)
     }
 
-    /// The items of a form in their order, each with its group.
-    pub(crate) fn items_of(&self, form: &str) -> Vec<(&str, &ItemDef, bool)> {
+    /// The groups of a form in their order.
+    pub(crate) fn groups_of(&self, form: &str) -> impl Iterator<Item = &GroupDef> {
         let form = self.forms.iter().find(|def| def.oid == form);
         let groups = form.into_iter().flat_map(|form| &form.item_groups);
-        let groups = groups.filter_map(|reference| self.item_groups.iter().find(|group| group.oid == reference.oid));
-        let items = groups.flat_map(|group| group.items.iter().map(move |item| (group.oid.as_str(), item)));
+        groups.filter_map(|reference| self.item_groups.iter().find(|group| group.oid == reference.oid))
+    }
+
+    /// The items of a form in their order, each with its group.
+    pub(crate) fn items_of(&self, form: &str) -> Vec<(&str, &ItemDef, bool)> {
+        let items =
+            self.groups_of(form).flat_map(|group| group.items.iter().map(move |item| (group.oid.as_str(), item)));
         items.filter_map(|(group, item)| Some((group, self.item(&item.oid)?, item.mandatory))).collect()
     }
 }
@@ -400,6 +411,10 @@ pub(crate) struct Casebook {
 pub(crate) struct Visited {
     pub(crate) visit: String,
     pub(crate) visit_repeat: u64,
+    #[serde(default)]
+    pub(crate) on: Option<Shown>,
+    #[serde(default)]
+    pub(crate) reason: Option<Shown>,
 }
 
 #[derive(Debug, Deserialize)]

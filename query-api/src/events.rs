@@ -69,7 +69,8 @@ impl Following {
     fn into_stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
         stream::unfold(self, |mut following| async move {
             let position = following.next().await?;
-            Some((Ok(Event::default().event("position").data(position.to_string())), following))
+            let said = serde_json::json!({ "position": position.to_string() });
+            Some((Ok(Event::default().event("position").data(said.to_string())), following))
         })
     }
 

@@ -60,6 +60,6 @@ pub(crate) async fn sites(visit: Visit, Path(study): Path<String>) -> Result<Res
     let enrolment = format!("{base}/figures/enrolment");
     let (study, enrolment) = tokio::try_join!(visit.api.get::<Study>(&base), visit.api.find::<Enrolment>(&enrolment))?;
     let counts = enrolment.map(|enrolment| enrolment.sites).unwrap_or_default();
-    let shown = Sites { f: visit.frame("sites").of_study(&study.study), study, counts };
+    let shown = Sites { f: visit.frame("sites").of_study(&study.study).live(), study, counts };
     Ok(page(&shown.f, &shown))
 }

@@ -60,6 +60,7 @@ pub(crate) fn routes() -> Router<Arc<Parts>> {
         .route("/desk/studies/{study}/participants/{participant}/history", get(casebook::history))
         .route("/desk/studies/{study}/participants/{participant}/form", get(entry::show).post(entry::save))
         .route("/desk/studies/{study}/participants/{participant}/check", post(entry::check))
+        .route("/desk/studies/{study}/participants/{participant}/visit", post(entry::visited))
         .route("/desk/studies/{study}/participants/{participant}/act", post(entry::act))
         .route("/desk/studies/{study}/participants/{participant}/privacy", get(privacy::person).post(privacy::ask))
 }

@@ -58,7 +58,7 @@ struct Shown {
 pub(crate) async fn study(visit: Visit, Path(study): Path<String>) -> Result<Response, Trouble> {
     let base = format!("/v1/studies/{}", encoded(&study));
     let study: Study = visit.api.get(&base).await?;
-    let f = visit.frame("overview").of_study(&study.study);
+    let f = visit.frame("overview").of_study(&study.study).live();
     let shown = if f.asks("study.figures") {
         figures(&visit, f, study, &base).await?
     } else {
@@ -99,13 +99,13 @@ async fn figures(visit: &Visit, f: Frame, study: Study, base: &str) -> Result<Sh
     let figures = ["enrolment", "completeness", "queries", "verification", "lock-readiness", "visits", "signatures"];
     let paths = figures.map(path);
     let (enrolment, forms, queries, verified, ready, visits, signatures) = tokio::try_join!(
-        visit.api.get::<Enrolment>(&paths[0]),
-        visit.api.get::<BySite<Forms>>(&paths[1]),
-        visit.api.get::<BySite<Queries>>(&paths[2]),
-        visit.api.get::<BySite<Verification>>(&paths[3]),
-        visit.api.get::<BySite<Readiness>>(&paths[4]),
-        visit.api.get::<BySite<Visits>>(&paths[5]),
-        visit.api.get::<BySite<Signatures>>(&paths[6]),
+        visit.api.beside::<Enrolment>(&paths[0]),
+        visit.api.beside::<BySite<Forms>>(&paths[1]),
+        visit.api.beside::<BySite<Queries>>(&paths[2]),
+        visit.api.beside::<BySite<Verification>>(&paths[3]),
+        visit.api.beside::<BySite<Readiness>>(&paths[4]),
+        visit.api.beside::<BySite<Visits>>(&paths[5]),
+        visit.api.beside::<BySite<Signatures>>(&paths[6]),
     )?;
     let keys = keys(&f, &study, (&enrolment, &forms, &queries, &verified, &ready));
     let panels = vec![

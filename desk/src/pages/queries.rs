@@ -59,7 +59,7 @@ async fn shown(visit: &Visit, study: &str, refused: Option<Refused>) -> Result<R
         Asked { open: super::casebook::is_open(&query.state), place, query }
     };
     let shown = Shown {
-        f: visit.frame("queries").of_study(study).but(refused),
+        f: visit.frame("queries").of_study(study).live().but(refused),
         study: study.to_owned(),
         states: STATES,
         state: visit.asked.text("state").to_owned(),
