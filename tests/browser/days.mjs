@@ -228,6 +228,14 @@ console.log("a monitor's day");
   await look(page, "answered");
 }
 
+console.log("the data manager reviews what they did");
+{
+  const { page } = dana;
+  await page.goto(`${STUDY}/audit/review?often=1&late_days=1`);
+  assert.match(await page.textContent("main"), /changed often/);
+  await look(page, "trail-unusual");
+}
+
 console.log("a data protection officer's day, without scripts");
 let erasure;
 {

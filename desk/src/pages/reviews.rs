@@ -99,6 +99,8 @@ struct Held {
     right: Right,
     idle: i64,
     unused: bool,
+    /// Whether who looks may end it: nobody ends their own.
+    ends: bool,
 }
 
 #[derive(Template)]
@@ -129,7 +131,8 @@ async fn access_shown(visit: &Visit, sent: &Fields, refused: Option<Refused>) ->
         for right in user.rights {
             let idle = idle(&right, now);
             let (name, user) = (user.name.clone(), user.user.clone());
-            held.push(Held { user, name, unused: idle >= UNUSED_DAYS, idle, right });
+            let ends = visit.who.actor.id.to_string() != user;
+            held.push(Held { user, name, unused: idle >= UNUSED_DAYS, idle, ends, right });
         }
     }
     held.sort_by_key(|one| (std::cmp::Reverse(one.idle), one.name.as_ref().map(Shown::text)));
