@@ -28,6 +28,16 @@
     if (document.querySelector("#figures") && !reads) again().then(() => (note.hidden = true));
   };
 
+  // A session ends by itself when nobody works in it; a page that asks for news must not keep it open.
+  const REST = 5 * 60_000;
+  let worked = Date.now();
+  const works = () => {
+    worked = Date.now();
+    if (source.readyState === EventSource.CLOSED && !document.hidden) follow();
+  };
+  ["pointermove", "keydown", "scroll"].forEach((kind) => addEventListener(kind, works, { passive: true }));
+  setInterval(() => Date.now() - worked > REST && source.close(), 15_000);
+
   const follow = () => {
     source = new EventSource(note.dataset.live);
     source.addEventListener("position", (event) => {

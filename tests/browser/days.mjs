@@ -169,10 +169,13 @@ await open.waitForFunction(() => document.documentElement.dataset.follows);
 const before = await open.evaluate(() => document.documentElement.dataset.follows);
 {
   const { page } = ivo;
-  await page.goto(`${STUDY}/queries?state=open`);
-  await page.fill(".thread textarea", "Compared: it is so.");
-  await page.click(".thread button[value=answer-query]");
-  await page.waitForSelector(".note.good");
+  await page.goto(`${STUDY}/matrix`);
+  await page.click("table.matrix tbody tr:nth-child(2) th a");
+  await look(page, "asked");
+  await page.fill(".asked input[name=text]", "Compared: it is so.");
+  await page.click(".asked button[value=answer-query]");
+  await page.waitForURL("**/participants/**done=query**");
+  assert.match(await page.textContent(".asked"), /Compared: it is so/);
   await page.goto(`${STUDY}/matrix`);
   await page.click("table.matrix tbody tr:nth-child(3) th a");
   await page.click("section.form h2 a.button");
@@ -226,6 +229,9 @@ console.log("a monitor's day");
   await page.waitForURL("**done=act**");
   await page.goto(`${STUDY}/queries?state=answered`);
   await look(page, "answered");
+  await page.fill(".thread textarea", "Agreed.");
+  await page.click(".thread button[value=close-query]");
+  await page.waitForURL("**done=query**");
 }
 
 console.log("the data manager reviews what they did");

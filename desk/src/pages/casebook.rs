@@ -30,8 +30,18 @@ struct Part {
     name: String,
     form: Form,
     lines: Vec<Line>,
+    /// What is asked about it and not settled.
+    asked: Vec<Asked>,
     /// Where it is entered.
     to: String,
+}
+
+/// A query about a form or a value of it.
+struct Asked {
+    query: String,
+    state: String,
+    label: String,
+    said: String,
 }
 
 /// A visit of which something is known.
@@ -158,7 +168,19 @@ fn part(design: &Design, form: Form, queries: &[Query], here: &str, language: &s
         }
     });
     let lines = lines.collect();
+    let about = queries.iter().filter(|query| {
+        let place = &query.place;
+        place.visit.as_ref() == Some(&form.visit) && place.form.as_ref() == Some(&form.form)
+    });
+    let asked = about.map(|query| Asked {
+        query: query.query.clone(),
+        state: query.state.clone(),
+        label: query.place.item.as_ref().map_or("", |item| design.item_name(item, language)).to_owned(),
+        said: said(query),
+    });
+    let asked = asked.collect();
     Part {
+        asked,
         anchor: format!("{}-{}", form.visit, form.form),
         visit: match form.visit_repeat {
             1 => design.visit_name(&form.visit).to_owned(),
@@ -169,6 +191,12 @@ fn part(design: &Design, form: Form, queries: &[Query], here: &str, language: &s
         to: format!("{here}/form?{key}"),
         form,
     }
+}
+
+/// What was said last about a query, or what the check says that asked it.
+fn said(query: &Query) -> String {
+    let last = query.thread.iter().rev().find_map(|remark| remark.text.as_ref().map(Value::text));
+    last.filter(|text| !text.is_empty()).or_else(|| query.message.clone()).unwrap_or_default()
 }
 
 /// The times of a visit of which something is known.

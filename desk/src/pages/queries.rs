@@ -85,7 +85,11 @@ pub(crate) async fn act(
     let path = format!("/v1/studies/{}/participants/{}", encoded(&study), encoded(&participant));
     match visit.api.post(&path, &command).await {
         Ok(answer) => {
-            let to = format!("/desk/studies/{}/queries?participant={}", encoded(&study), encoded(&participant));
+            // Who answers where the value stands goes on there.
+            let to = match fields.text("back") {
+                "casebook" => format!("/desk/studies/{}/participants/{}", encoded(&study), encoded(&participant)),
+                _ => format!("/desk/studies/{}/queries?participant={}", encoded(&study), encoded(&participant)),
+            };
             Ok(on_to(&to, "query", &answer))
         }
         Err(Trouble::Refused(refused)) => shown(&visit, &study, Some(refused)).await,
