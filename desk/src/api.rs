@@ -12,6 +12,7 @@ use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tower::ServiceExt as _;
+use tracing::Instrument as _;
 
 use crate::trouble::Trouble;
 
@@ -70,6 +71,16 @@ impl Api {
     /// What stands at an address.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
         self.send(Method::GET, path, None, &[]).await?.read()
+    }
+
+    /// The same on a task of its own: what takes a processor's time is counted beside the rest.
+    pub(crate) async fn beside<T: DeserializeOwned + Send + 'static>(&self, path: &str) -> Result<T, Trouble> {
+        let (api, path) = (self.clone(), path.to_owned());
+        let asked = tokio::spawn(async move { api.get(&path).await }.in_current_span()).await;
+        asked.unwrap_or_else(|error| {
+            tracing::error!(%error, "a question of a page broke off");
+            Err(Trouble::internal())
+        })
     }
 
     /// The same; nothing if it is not there or not for this reader.

@@ -134,16 +134,23 @@ pub(crate) struct Frame {
     pub(crate) refused: Option<Refused>,
     /// Where a browser without scripts looks again, after a few seconds.
     pub(crate) again: Option<String>,
+    /// Whether the page says when its study moved on.
+    pub(crate) live: bool,
 }
 
 impl Frame {
     fn bare(words: Words) -> Self {
-        Self { words, who: None, here: "", study: None, done: None, refused: None, again: None }
+        Self { words, who: None, here: "", study: None, done: None, refused: None, again: None, live: false }
     }
 
     /// The frame within a study.
     pub(crate) fn of_study(self, study: &str) -> Self {
         Self { study: Some(study.to_owned()), ..self }
+    }
+
+    /// The frame of a page that says when its study moved on.
+    pub(crate) fn live(self) -> Self {
+        Self { live: true, ..self }
     }
 
     /// The frame with what went wrong.
@@ -189,6 +196,11 @@ impl Frame {
             (Some(day), Some(time)) => format!("{day} {time}"),
             _ => moment.to_owned(),
         }
+    }
+
+    /// The beginning of an id or a hash: enough for people to tell two apart.
+    pub(crate) fn short<'a>(&self, id: &'a str) -> &'a str {
+        id.get(..8).unwrap_or(id)
     }
 
     /// A count with a thin gap before each three digits.

@@ -68,12 +68,162 @@ pub(crate) struct Study {
     pub(crate) state: String,
     pub(crate) environment: String,
     pub(crate) sites: Vec<Site>,
+    #[serde(default)]
+    pub(crate) live_design: Option<String>,
+    #[serde(default)]
+    pub(crate) designs: Vec<Version>,
+    #[serde(default)]
+    pub(crate) drafts: Vec<Draft>,
+    #[serde(default)]
+    pub(crate) retention: Vec<Retention>,
+    #[serde(default)]
+    pub(crate) consents: Vec<ConsentForm>,
+}
+
+impl Study {
+    /// What people call a design version.
+    pub(crate) fn version_of<'a>(&'a self, design: &'a str) -> &'a str {
+        let published = self.designs.iter().find(|one| one.design == design).map(|one| one.version.as_str());
+        let draft = || self.drafts.iter().find(|one| one.design == design).map(|one| one.version.as_str());
+        published.or_else(draft).unwrap_or(design)
+    }
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Site {
     pub(crate) site: String,
     pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) opened: Option<Act>,
+    #[serde(default)]
+    pub(crate) in_force: Option<String>,
+    #[serde(default)]
+    pub(crate) approvals: Vec<Approval>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Approval {
+    pub(crate) design: String,
+    pub(crate) reference: String,
+}
+
+/// A published design version.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Version {
+    pub(crate) design: String,
+    pub(crate) version: String,
+    pub(crate) published: Act,
+}
+
+/// One that is in force nowhere.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Draft {
+    pub(crate) design: String,
+    pub(crate) version: String,
+    pub(crate) drafted: Act,
+}
+
+/// How long a study keeps what, and why.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Retention {
+    pub(crate) rule: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) trigger: String,
+    pub(crate) months: u64,
+    pub(crate) legal_basis: String,
+    pub(crate) ground: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ConsentForm {
+    pub(crate) version: String,
+    pub(crate) months: Option<u64>,
+    pub(crate) published: Act,
+}
+
+/// What differs between two design versions.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Difference {
+    pub(crate) changes: Vec<Differs>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Differs {
+    pub(crate) kind: String,
+    pub(crate) oid: String,
+    pub(crate) name: String,
+    pub(crate) how: String,
+    #[serde(default)]
+    pub(crate) fields: Vec<FieldDiffers>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct FieldDiffers {
+    pub(crate) field: String,
+    #[serde(default)]
+    pub(crate) before: Option<Value>,
+    #[serde(default)]
+    pub(crate) after: Option<Value>,
+}
+
+impl FieldDiffers {
+    /// A value of a definition, for people: text as it is, the rest as JSON.
+    pub(crate) fn said(value: &Option<Value>) -> String {
+        match value {
+            None | Some(Value::Null) => "–".to_owned(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        }
+    }
+}
+
+/// What is unusual in a stretch of an audit trail.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Looked {
+    pub(crate) after: u64,
+    pub(crate) through: u64,
+    pub(crate) more: bool,
+    pub(crate) commits: u64,
+    pub(crate) lines: Lines,
+    pub(crate) items: Vec<Unusual>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Lines {
+    pub(crate) late_days: u64,
+    pub(crate) often: u64,
+    pub(crate) day_begins: u64,
+    pub(crate) day_ends: u64,
+    pub(crate) much: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Unusual {
+    pub(crate) rule: String,
+    pub(crate) participant: Option<String>,
+    pub(crate) subject_number: Option<String>,
+    pub(crate) site: Option<String>,
+    pub(crate) form: Option<FormKey>,
+    pub(crate) item: Option<ItemKey>,
+    pub(crate) actor: Actor,
+    pub(crate) stored_at: String,
+    pub(crate) count: u64,
+}
+
+/// A review.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Review {
+    pub(crate) of: ReviewOf,
+    pub(crate) finding: Shown,
+    pub(crate) act: Act,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ReviewOf {
+    #[serde(default)]
+    pub(crate) after: u64,
+    #[serde(default)]
+    pub(crate) through: u64,
 }
 
 /// A participant, without values.
@@ -148,6 +298,8 @@ pub(crate) struct Ref {
 pub(crate) struct VisitDef {
     pub(crate) oid: String,
     pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) repeating: bool,
     pub(crate) forms: Vec<Ref>,
 }
 
@@ -163,6 +315,10 @@ pub(crate) struct FormDef {
 #[derive(Debug, Deserialize)]
 pub(crate) struct GroupDef {
     pub(crate) oid: String,
+    #[serde(default)]
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) repeating: bool,
     pub(crate) items: Vec<Ref>,
 }
 
@@ -229,12 +385,17 @@ impl Design {
         code.and_then(|code| code.labels.get(language)).map_or("", String::as_str)
     }
 
-    /// The items of a form in their order, each with its group.
-    pub(crate) fn items_of(&self, form: &str) -> Vec<(&str, &ItemDef, bool)> {
+    /// The groups of a form in their order.
+    pub(crate) fn groups_of(&self, form: &str) -> impl Iterator<Item = &GroupDef> {
         let form = self.forms.iter().find(|def| def.oid == form);
         let groups = form.into_iter().flat_map(|form| &form.item_groups);
-        let groups = groups.filter_map(|reference| self.item_groups.iter().find(|group| group.oid == reference.oid));
-        let items = groups.flat_map(|group| group.items.iter().map(move |item| (group.oid.as_str(), item)));
+        groups.filter_map(|reference| self.item_groups.iter().find(|group| group.oid == reference.oid))
+    }
+
+    /// The items of a form in their order, each with its group.
+    pub(crate) fn items_of(&self, form: &str) -> Vec<(&str, &ItemDef, bool)> {
+        let items =
+            self.groups_of(form).flat_map(|group| group.items.iter().map(move |item| (group.oid.as_str(), item)));
         items.filter_map(|(group, item)| Some((group, self.item(&item.oid)?, item.mandatory))).collect()
     }
 }
@@ -250,6 +411,10 @@ pub(crate) struct Casebook {
 pub(crate) struct Visited {
     pub(crate) visit: String,
     pub(crate) visit_repeat: u64,
+    #[serde(default)]
+    pub(crate) on: Option<Shown>,
+    #[serde(default)]
+    pub(crate) reason: Option<Shown>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -421,6 +586,49 @@ pub(crate) struct Recipient {
     pub(crate) recipient: String,
 }
 
+/// What an erasure touches.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Impact {
+    pub(crate) streams: Vec<StreamTouched>,
+    pub(crate) keys: u64,
+    pub(crate) read_models: Vec<ModelTouched>,
+    pub(crate) exports: Vec<ExportTouched>,
+    pub(crate) recipients: Vec<String>,
+}
+
+impl Impact {
+    /// How many exports are held here.
+    pub(crate) fn held(&self) -> u64 {
+        self.exports.iter().filter(|export| export.held).count() as u64
+    }
+
+    /// How many there are.
+    pub(crate) fn exported(&self) -> u64 {
+        self.exports.len() as u64
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct StreamTouched {
+    pub(crate) stream: String,
+    pub(crate) commits: u64,
+    pub(crate) values_gone: u64,
+    pub(crate) values_kept: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ModelTouched {
+    pub(crate) model: String,
+    pub(crate) rows: u64,
+    pub(crate) cells_gone: u64,
+    pub(crate) cells_kept: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ExportTouched {
+    pub(crate) held: bool,
+}
+
 /// A hold in force.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Hold {
@@ -468,6 +676,12 @@ pub(crate) struct Right {
     pub(crate) role: String,
     pub(crate) environment: String,
     pub(crate) sites: Value,
+    #[serde(default)]
+    pub(crate) expires_at: Option<String>,
+    #[serde(default)]
+    pub(crate) given_at: Option<String>,
+    #[serde(default)]
+    pub(crate) used_at: Option<String>,
 }
 
 impl Right {

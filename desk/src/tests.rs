@@ -349,3 +349,56 @@ fn every_key_has_words_and_every_word_a_use() {
         assert_ne!(words.name("scope", scope.as_str()), scope.as_str(), "{scope} has words");
     }
 }
+
+#[tokio::test]
+async fn what_differs_between_two_versions_is_shown_field_by_field() {
+    let act = json!({"actor": {"id": "u1", "role": "study-designer"}, "stored_at": "2026-11-01T08:00:00Z"});
+    let version = |design: &str, version: &str| json!({"design": design, "version": version, "published": act});
+    let study = json!({"study": "s1", "name": "S", "state": "live", "environment": "TEST", "sites": [],
+        "live_design": "bbb", "designs": [version("aaa", "1.0"), version("bbb", "2.0")]});
+    let difference = json!({"from": "aaa", "to": "bbb", "changes": [
+        {"kind": "item", "oid": "SYSBP", "name": "Systolic", "how": "changed",
+            "fields": [{"field": "unit", "before": "mmHg", "after": "<kPa>"}]},
+        {"kind": "form", "oid": "LAB", "name": "Laboratory", "how": "added"},
+    ]});
+    let desk = desk(
+        [
+            ("GET /v1/studies/s1/designs/aaa/difference/bbb", (StatusCode::OK, difference)),
+            ("GET /v1/studies/s1", (StatusCode::OK, study)),
+        ]
+        .into(),
+    );
+    let path = "/desk/studies/s1/designs";
+    let page = send(&desk, request("GET", path, Some("data-manager"), "")).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    assert!(page.text.contains("value=\"aaa\" selected") && page.text.contains("in force"), "{}", page.text);
+    let page = send(&desk, request("GET", &format!("{path}?from=aaa&to=bbb"), Some("data-manager"), "")).await;
+    for words in ["Systolic", "mmHg", "&#60;kPa&#62;", "Laboratory", "added"] {
+        assert!(page.text.contains(words), "{words}: {}", page.text);
+    }
+}
+
+#[tokio::test]
+async fn what_is_overdue_says_so() {
+    let studies = json!([{"study": "s1", "name": "S", "state": "live", "environment": "TEST", "sites": []}]);
+    let mut late = erasure("approval", Uuid::from_u128(1));
+    let asked = |at: &str| json!([{"phase": "requested", "act": {"actor": {"id": "u1", "role": "dpo"}, "stored_at": at}}]);
+    late["steps"] = asked("2026-10-01T12:00:00Z");
+    let none = (StatusCode::OK, json!({"items": []}));
+    let shown = |open: Value| {
+        desk(
+            [
+                ("GET /v1/studies/s1/erasures", (StatusCode::OK, json!({"items": [open]}))),
+                ("GET /v1/studies/s1/holds", none.clone()),
+                ("GET /v1/studies/s1/restrictions", none.clone()),
+                ("GET /v1/studies", (StatusCode::OK, studies.clone())),
+            ]
+            .into(),
+        )
+    };
+    let page = send(&shown(late.clone()), request("GET", "/desk/privacy", Some("dpo"), "")).await;
+    assert!(page.text.contains("overdue") && page.text.contains("2026-11-01"), "{}", page.text);
+    late["steps"] = asked("2026-11-20T12:00:00Z");
+    let page = send(&shown(late), request("GET", "/desk/privacy", Some("dpo"), "")).await;
+    assert!(!page.text.contains("overdue"), "{}", page.text);
+}

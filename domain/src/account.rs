@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::Moment;
 use crate::decider;
 use crate::history::CommitHash;
-use crate::ids::{AttemptId, Environment, OrganisationId, RightId, SessionId};
+use crate::ids::{AttemptId, Environment, OrganisationId, ReviewId, RightId, SessionId, StudyId};
 use crate::permit::{Role, Sites};
 use crate::scope::{Erasable, Personal, Plain, tag};
 
@@ -61,7 +61,27 @@ facts! {
         "sign-in-failed" 1 SignInFailed { attempt: AttemptId, address: Option<Personal<String, tag::TechnicalSession>> },
         /// The holder proved anew who they are, to sign.
         "session-reauthenticated" 1 Reauthenticated { attempt: AttemptId, session: SessionId, password: bool, second: Option<Second> },
+        /// The holder looked through something, and says what was found.
+        "review-recorded" 1 ReviewRecorded { review: ReviewId, of: Reviewed, finding: Personal<String, tag::UserFreeText> },
     }
+}
+
+/// What was looked through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "what", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Reviewed {
+    /// A study's audit trail (EMA guideline on computerised systems, 6.2.2): what stands behind one position of its journal
+    /// stream, up to and with another.
+    AuditTrail {
+        /// Which study.
+        study: StudyId,
+        /// Behind this sequence; zero: from the beginning.
+        after: u64,
+        /// Up to and with this one.
+        through: u64,
+    },
+    /// Who may come in, and by which rights.
+    Access {},
 }
 
 /// What a right lets its holder be.
@@ -109,7 +129,7 @@ pub enum EndCause {
     Revoked,
 }
 
-structural!(Terms, Second, EndCause);
+structural!(Terms, Second, EndCause, Reviewed);
 
 // --- state
 
@@ -128,6 +148,8 @@ pub struct Account {
     pub failures: Failures,
     /// The last proof for a signature: it is not counted twice.
     pub last_proof: Option<AttemptId>,
+    /// The reviews that the holder recorded.
+    pub reviews: BTreeSet<ReviewId>,
 }
 
 /// A link by its hash.
@@ -315,6 +337,26 @@ pub enum Command {
         /// What else was.
         second: Option<Second>,
     },
+    /// Records that the holder looked through a study's audit trail.
+    ReviewTrail {
+        /// The review's id.
+        review: ReviewId,
+        /// Which study.
+        study: StudyId,
+        /// Behind this sequence.
+        after: u64,
+        /// Up to and with this one.
+        through: u64,
+        /// What was found, and what is done about it.
+        finding: Plain,
+    },
+    /// Records that the holder looked through who may come in.
+    ReviewAccess {
+        /// The review's id.
+        review: ReviewId,
+        /// What was found, and what is done about it.
+        finding: Plain,
+    },
 }
 
 impl decider::Command for Command {
@@ -329,6 +371,8 @@ impl decider::Command for Command {
             Self::EndSession { .. } => "end-session",
             Self::RecordFailure { .. } => "record-failure",
             Self::Reauthenticate { .. } => "reauthenticate",
+            Self::ReviewTrail { .. } => "review-trail",
+            Self::ReviewAccess { .. } => "review-access",
         }
     }
 }

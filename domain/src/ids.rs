@@ -101,6 +101,8 @@ uuid_ids! {
     RightId = "right id";
     /// One session of a user, from sign-in to its end.
     SessionId = "session id";
+    /// One review of an audit trail, or of who may come in.
+    ReviewId = "review id";
     /// One try to prove who somebody is.
     AttemptId = "attempt id";
     /// One command; the client's `Idempotency-Key`.

@@ -43,6 +43,7 @@ structural!(
     ids::UserId,
     ids::TokenId,
     ids::RightId,
+    ids::ReviewId,
     ids::SessionId,
     ids::AttemptId,
     ids::CommandId,

@@ -263,6 +263,9 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("account.begin-session", PEOPLE),
     ("account.end-session", PEOPLE),
     ("account.reauthenticate", PEOPLE),
+    // Who reads a trail reviews it (EMA 6.2.2); who administers reviews who may come in.
+    ("account.review-trail", &[Monitor, DataManager, Auditor]),
+    ("account.review-access", &[Controller]),
 ];
 
 /// Role × query.
@@ -343,6 +346,8 @@ pub const QUERIES: &[(&str, &[Role])] = &[
     ),
     ("export.download", &[Unblinded, Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
     ("user.list", &[Controller]),
+    ("study.audit-review", &[Monitor, DataManager, Auditor]),
+    ("access.reviews", &[Controller, Auditor]),
     ("erasure.list", &[Dpo, Controller, Auditor]),
     ("erasure.show", &[Dpo, Controller, Auditor, Investigator]),
 ];
@@ -370,6 +375,10 @@ pub fn may_see(role: Role, scope: Scope) -> bool {
         Some(_) if scope == Scope::UserSignature => may_query(role, "participant.signatures"),
         // Who administers accounts sees whose they are.
         Some(_) if scope == Scope::UserProfile => may_query(role, "user.list"),
+        // Who reads reviews reads what they found.
+        Some(_) if scope == Scope::UserFreeText => {
+            may_query(role, "study.audit-review") || may_query(role, "access.reviews")
+        }
         Some(_) | None => false,
     }
 }

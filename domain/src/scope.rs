@@ -72,6 +72,8 @@ scopes! {
     UserProfile = "user.profile";
     /// Printed names on signatures.
     UserSignature = "user.signature";
+    /// What users write about their own work: what a review found. Every value has a part of its own.
+    UserFreeText = "user.free-text";
 }
 
 impl Scope {

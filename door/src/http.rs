@@ -3,6 +3,7 @@
 mod description;
 mod links;
 mod reply;
+mod reviews;
 mod sessions;
 mod sign_in;
 mod users;
@@ -29,6 +30,8 @@ pub fn router(door: Arc<Door>) -> Router {
         .route("/v1/password", post(sign_in::change_password))
         .route("/v1/sessions", get(sessions::own))
         .route("/v1/users", get(users::list).post(users::invite))
+        .route("/v1/users/reviews", get(reviews::of_access).post(reviews::review_access))
+        .route("/v1/studies/{study}/audit/reviews", get(reviews::of_trail).post(reviews::review_trail))
         .route("/v1/users/{user}/link", post(users::link))
         .route("/v1/users/{user}/rights", post(users::give_right))
         .route("/v1/users/{user}/rights/{right}/end", post(users::end_right))

@@ -43,7 +43,16 @@ pub struct Standing {
     link: Option<Link>,
     opened: bool,
     rights: BTreeMap<RightId, Terms>,
+    /// When each of them was given, and when a session last began by it.
+    uses: BTreeMap<RightId, Use>,
     sessions: BTreeMap<SessionId, SessionShown>,
+}
+
+/// Since when a right was there, and when it was last used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Use {
+    given_at: Moment,
+    used_at: Option<Moment>,
 }
 
 /// A session that has not ended.
@@ -92,7 +101,7 @@ pub struct Accounts;
 
 impl Projection for Accounts {
     const NAME: &'static str = "accounts";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     type Row = Kept;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -129,8 +138,8 @@ impl Projection for Accounts {
 }
 
 fn empty(user: UserId) -> AccountRow {
-    let (rights, sessions) = (BTreeMap::new(), BTreeMap::new());
-    let standing = Standing { user, kind: AccountKind::User, link: None, opened: false, rights, sessions };
+    let (rights, uses, sessions) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let standing = Standing { user, kind: AccountKind::User, link: None, opened: false, rights, uses, sessions };
     AccountRow { name: None, login: None, standing }
 }
 
@@ -142,9 +151,11 @@ impl AccountRow {
             Event::LinkIssued { link, expires_at } => standing.link = Some(Link { hash: link, expires_at }),
             Event::RightGiven { right, terms } => {
                 standing.rights.insert(right, terms);
+                standing.uses.insert(right, Use { given_at: Moment(stored_at), used_at: None });
             }
             Event::RightEnded { right } => {
                 standing.rights.remove(&right);
+                standing.uses.remove(&right);
             }
             Event::CredentialsSet { login, .. } => {
                 self.login = Some(login);
@@ -155,13 +166,17 @@ impl AccountRow {
             Event::SessionBegun { session, token_hash, right, expires_at, .. } => {
                 standing.sessions.retain(|_, one| stored_at < one.expires_at.0);
                 let begun_at = Moment(stored_at);
+                // What is done in a session is done within hours of this: it says when the right was used.
+                if let Some(known) = standing.uses.get_mut(&right) {
+                    known.used_at = Some(begun_at);
+                }
                 let shown = SessionShown { session, right, begun_at, expires_at, hash: Some(token_hash) };
                 standing.sessions.insert(session, shown);
             }
             Event::SessionEnded { session, .. } => {
                 standing.sessions.remove(&session);
             }
-            Event::SignInFailed { .. } | Event::Reauthenticated { .. } => {}
+            Event::SignInFailed { .. } | Event::Reauthenticated { .. } | Event::ReviewRecorded { .. } => {}
         }
     }
 }
@@ -221,6 +236,10 @@ pub struct RightShown {
     /// What it lets its holder be.
     #[serde(flatten)]
     pub terms: Terms,
+    /// When it was given.
+    pub given_at: Option<Moment>,
+    /// When a session last began by it; null: none ever did.
+    pub used_at: Option<Moment>,
 }
 
 /// Who stands behind a session, and since when.
@@ -304,7 +323,13 @@ pub async fn list(tenant: &Tenant, visible: &Visible) -> Result<Vec<UserShown>, 
     for (_, open) in view::whole::<Accounts>(tenant, visible).await? {
         let Kept::Account(AccountRow { name, login, standing }) = open.row else { continue };
         let shown = |text: Option<Personal<String, _>>| text.map(|text| Shown::of_personal(text, &open.withheld));
-        let rights = standing.rights.into_iter().map(|(right, terms)| RightShown { right, terms }).collect();
+        let uses = standing.uses;
+        let right = |(right, terms)| {
+            let known = uses.get(&right);
+            let (given_at, used_at) = (known.map(|known| known.given_at), known.and_then(|known| known.used_at));
+            RightShown { right, terms, given_at, used_at }
+        };
+        let rights = standing.rights.into_iter().map(right).collect();
         users.push(UserShown {
             user: standing.user,
             kind: standing.kind,
@@ -418,6 +443,17 @@ mod tests {
             let world = World::of::<Accounts>(&story).await;
             assert_eq!(role_behind(&world, NOW).await, None, "{end:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_right_says_when_it_was_given_and_when_it_was_last_used() {
+        let right = async |story: &Story| {
+            let world = World::of::<Accounts>(story).await;
+            let shown = list(&world.tenant, &Visible::none()).await.expect("reads").remove(0).rights.remove(0);
+            (shown.given_at.is_some(), shown.used_at)
+        };
+        assert_eq!(right(&invited()).await, (true, None), "never used");
+        assert_eq!(right(&inside()).await, (true, Some(Moment(NOW))));
     }
 
     #[tokio::test]

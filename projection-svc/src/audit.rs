@@ -15,9 +15,11 @@
 mod entry;
 mod read;
 mod study;
+mod unusual;
 
 pub use read::{AuditEntry, page};
 pub use study::{Cast, Filter, StudyEntry, StudyTrail, TrailPosition, kinds};
+pub use unusual::{Lines, Looked, Rule, Unusual, unusual};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -7,8 +7,9 @@
 
 use domain::Day;
 use domain::history::{Aggregate, Commit, DataSubject};
-use domain::ids::StudyId;
+use domain::ids::{ParticipantId, StudyId};
 use domain::participant::{Event, VisitKey};
+use domain::port::{Failure, Tenant};
 use domain::scope::{Personal, tag};
 use domain::study;
 
@@ -107,6 +108,19 @@ impl Projection for Happenings {
         rows.put(RowKey::plain(Some(study), step_key(commit.position.sequence)), FigureRow::Happened(happened));
         Ok(())
     }
+}
+
+/// The days of these participants' visits as they were said last, opened for one answer.
+///
+/// # Errors
+/// What the store and the keys say.
+pub(crate) async fn visit_days(
+    tenant: &Tenant,
+    study: &StudyId,
+    people: impl IntoIterator<Item = ParticipantId>,
+    sequence: u64,
+) -> Result<days::VisitDays, Failure> {
+    days::read(tenant, study, people.into_iter(), sequence).await
 }
 
 fn said_day(rows: &mut Rows<'_, FigureRow>, key: RowKey, said: VisitDay) -> Result<(), Stop> {

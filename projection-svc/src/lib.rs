@@ -2,7 +2,8 @@
 //!
 //! - One projection, one file: its rows, how a commit changes them, its readers, its tests ([`studies`],
 //!   [`overview`], [`participants`], [`matrix`], [`casebook`], [`queries`], [`figures`], [`identity`],
-//!   [`audit`], [`erasures`], [`exports`], [`tokens`], [`accounts`]).
+//!   [`audit`], [`erasures`], [`exports`], [`tokens`], [`accounts`],
+//!   [`reviews`]).
 //! - [`projection`] says what a projection is; [`fold`] takes commits into one table; [`runner`] follows the journal
 //!   streams of a tenant; [`check`](Runner::check) compares the journal with what the read models have seen;
 //!   [`mod@rebuild`] builds beside the table that serves, compares and switches.
@@ -22,6 +23,7 @@ pub mod figures;
 pub mod fold;
 mod frame;
 pub mod identity;
+pub mod impact;
 mod marker;
 pub mod matrix;
 pub mod overview;
@@ -29,6 +31,7 @@ pub mod participants;
 pub mod projection;
 pub mod queries;
 pub mod rebuild;
+pub mod reviews;
 pub mod row;
 pub mod runner;
 pub mod shown;
@@ -60,5 +63,6 @@ pub fn projections() -> Vec<Box<dyn fold::Model>> {
         fold::model::<exports::Exports>(),
         fold::model::<tokens::Tokens>(),
         fold::model::<accounts::Accounts>(),
+        fold::model::<reviews::Reviews>(),
     ]
 }

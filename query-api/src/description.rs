@@ -6,8 +6,8 @@ use utoipa::openapi::{HeaderBuilder, Object, RefOr, Response, Type};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
 use crate::{
-    audit, casebook, datasets, erasures, exports, figures, identity, matrix, overview, participants, queries,
-    signatures, studies, trail,
+    audit, casebook, datasets, erasures, events, exports, figures, identity, matrix, overview, participants, queries,
+    signatures, studies, trail, unusual,
 };
 
 #[derive(OpenApi)]
@@ -36,8 +36,11 @@ use crate::{
         identity::show,
         audit::page,
         trail::stream,
+        unusual::show,
+        events::follow,
         erasures::list,
         erasures::show,
+        erasures::impact,
         erasures::certificate,
         erasures::certificate_page,
         erasures::holds,

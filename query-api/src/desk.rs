@@ -14,6 +14,8 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use utoipa::IntoParams;
 
+use crate::figures::Counted;
+
 /// How long a query waits for the position it asks for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -26,6 +28,8 @@ pub struct Queries {
     clock: Arc<dyn Clock>,
     /// The states from which figures are computed.
     pub(crate) figures: Figures,
+    /// What of them was counted a moment ago.
+    pub(crate) counted: Counted,
 }
 
 /// Query parameters of a view that shows one thing.
@@ -89,7 +93,7 @@ pub(crate) struct Entered {
 impl Queries {
     /// Views of these tenants. `waits` knows what erasures wait for right now; `clock`, which visits are overdue.
     pub fn new(tenants: Arc<dyn Tenants>, waits: Arc<dyn Waits>, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { tenants, waits, clock, figures: Figures::default() })
+        Arc::new(Self { tenants, waits, clock, figures: Figures::default(), counted: Counted::default() })
     }
 
     /// Now.

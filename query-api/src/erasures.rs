@@ -13,9 +13,10 @@ use domain::design::content_hash;
 use domain::ids::{ErasureId, ParticipantId, StudyId};
 use domain::permit::Principal;
 use domain::port::Tenant;
-use domain::scope::Scope;
+use domain::scope::{Extent, Scope};
 use edge::{Caller, Ids, Parameters, Problem};
 use projection_svc::erasures::{self, Erasure, Hold, Restriction};
+use projection_svc::impact::{self, Impact};
 use projection_svc::{Visible, exports, participants, studies};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> Router<Arc<Queries>> {
         .route("/v1/studies/{study}/holds", get(holds))
         .route("/v1/studies/{study}/restrictions", get(restrictions))
         .route("/v1/erasures/{erasure}", get(show))
+        .route("/v1/erasures/{erasure}/impact", get(impact))
         .route("/v1/erasures/{erasure}/certificate", get(certificate))
         .route("/v1/erasures/{erasure}/certificate.html", get(certificate_page))
 }
@@ -91,6 +93,24 @@ pub(crate) async fn show(
         return Ok(follow::events(queries, caller, body));
     }
     Ok(Answer { reflected: entered.reflected, body }.into_response())
+}
+
+/// What an erasure touches, counted as it is now, before anything happens: commits and values of each of the person's streams,
+/// rows of each read model, exports and who got them, and what of it stays. No value is shown.
+#[utoipa::path(get, operation_id = "show_erasure_impact",
+    path = "/v1/erasures/{erasure}/impact", tag = "queries", params(("erasure" = uuid::Uuid, Path), Since),
+    responses((status = 200, body = Impact)))]
+pub(crate) async fn impact(
+    State(queries): State<Arc<Queries>>,
+    Caller(caller): Caller,
+    Ids(erasure): Ids<ErasureId>,
+    Parameters(since): Parameters<Since>,
+) -> Result<Answer<Impact>, Problem> {
+    let entered = queries.enter(&caller, "erasure.show", since.min_position.as_deref()).await?;
+    let found = find(&entered.tenant, &caller, &erasure).await?.ok_or_else(no_such_erasure)?;
+    let extent = Extent::of(&found.granted, &found.granted_values);
+    let body = impact::impact(&entered.tenant, &found.study, found.participant, &extent).await?;
+    Ok(Answer { reflected: entered.reflected, body })
 }
 
 /// The certificate of a completed erasure, exactly as it was signed and stored: `lethe verify` takes it.

@@ -28,6 +28,10 @@ use utoipa::{IntoParams, ToSchema};
 use crate::answer::Answer;
 use crate::desk::{self, Entered, Queries};
 
+mod counted;
+
+pub(crate) use counted::Counted;
+
 pub(crate) fn routes() -> Router<Arc<Queries>> {
     Router::new()
         .route("/v1/studies/{study}/figures/enrolment", get(enrolment))
@@ -99,9 +103,22 @@ impl Desk {
         Wanted { sites: &self.caller.sites, site: self.asked.site.as_ref(), names }
     }
 
-    fn answer<T>(self, figure: T) -> Answer<Figure<T>> {
+    /// Who is shown the same: by what they reach and what they asked for.
+    fn reader(&self, figure: &str) -> String {
+        let Asked { site, cursor, limit, .. } = &self.asked;
+        let named = may_query(self.caller.actor.role, "participant.casebook");
+        let (tenant, study, sites) = (&self.caller.tenant, &self.study, &self.caller.sites);
+        format!("{tenant}/{study}/{figure} {sites:?} {site:?} {named} {cursor:?} {limit:?}")
+    }
+
+    /// Which life of the journal stream the snapshot is of.
+    fn incarnation(&self) -> u64 {
         let of_study = self.entered.reflected.iter().find(|position| position.study.as_ref() == Some(&self.study));
-        let incarnation = of_study.map_or(1, |position| position.incarnation);
+        of_study.map_or(1, |position| position.incarnation)
+    }
+
+    fn answer<T>(self, figure: T) -> Answer<Figure<T>> {
+        let incarnation = self.incarnation();
         let position = Position { study: Some(self.study), incarnation, sequence: self.snapshot.sequence() };
         let as_of = AsOf { position: position.to_string(), time: Moment(self.snapshot.at) };
         Answer { reflected: self.entered.reflected, body: Figure { as_of, figure } }
@@ -174,8 +191,8 @@ pub(crate) async fn enrolment(
     Ids(study): Ids<StudyId>,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Answer<Figure<Enrolment>>, Problem> {
-    let desk = queries.figures(caller, study, asked).await?;
-    let figure = enrolment::enrolment(&desk.snapshot, &desk.wanted());
+    let mut desk = queries.figures(caller, study, asked).await?;
+    let figure = queries.counted.figure("enrolment", &mut desk, enrolment::enrolment).await;
     Ok(desk.answer(figure))
 }
 
@@ -205,8 +222,8 @@ pub(crate) async fn completeness(
     Ids(study): Ids<StudyId>,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Answer<Figure<Completeness>>, Problem> {
-    let desk = queries.figures(caller, study, asked).await?;
-    let figure = completeness::completeness(&desk.snapshot, &desk.wanted());
+    let mut desk = queries.figures(caller, study, asked).await?;
+    let figure = queries.counted.figure("completeness", &mut desk, completeness::completeness).await;
     Ok(desk.answer(figure))
 }
 
@@ -236,8 +253,8 @@ pub(crate) async fn queries(
     Ids(study): Ids<StudyId>,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Answer<Figure<QueryFigures>>, Problem> {
-    let desk = queries.figures(caller, study, asked).await?;
-    let figure = queries::queries(&desk.snapshot, &desk.wanted());
+    let mut desk = queries.figures(caller, study, asked).await?;
+    let figure = queries.counted.figure("queries", &mut desk, queries::queries).await;
     Ok(desk.answer(figure))
 }
 
@@ -251,8 +268,8 @@ pub(crate) async fn verification(
     Ids(study): Ids<StudyId>,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Answer<Figure<Verification>>, Problem> {
-    let desk = queries.figures(caller, study, asked).await?;
-    let figure = verification::verification(&desk.snapshot, &desk.wanted());
+    let mut desk = queries.figures(caller, study, asked).await?;
+    let figure = queries.counted.figure("verification", &mut desk, verification::verification).await;
     Ok(desk.answer(figure))
 }
 
@@ -267,8 +284,8 @@ pub(crate) async fn lock_readiness(
     Ids(study): Ids<StudyId>,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Answer<Figure<Readiness>>, Problem> {
-    let desk = queries.figures(caller, study, asked).await?;
-    let figure = lock::readiness(&desk.snapshot, &desk.wanted());
+    let mut desk = queries.figures(caller, study, asked).await?;
+    let figure = queries.counted.figure("lock-readiness", &mut desk, lock::readiness).await;
     Ok(desk.answer(figure))
 }
 
@@ -282,8 +299,8 @@ pub(crate) async fn signatures(
     Ids(study): Ids<StudyId>,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Answer<Figure<SignatureFigures>>, Problem> {
-    let desk = queries.figures(caller, study, asked).await?;
-    let figure = signatures::signatures(&desk.snapshot, &desk.wanted());
+    let mut desk = queries.figures(caller, study, asked).await?;
+    let figure = queries.counted.figure("signatures", &mut desk, signatures::signatures).await;
     Ok(desk.answer(figure))
 }
 

@@ -11,6 +11,7 @@ mod datasets;
 mod description;
 mod desk;
 mod erasures;
+mod events;
 mod exports;
 mod figures;
 mod identity;
@@ -22,6 +23,7 @@ pub mod rave;
 mod signatures;
 mod studies;
 mod trail;
+mod unusual;
 
 use std::sync::Arc;
 
@@ -44,6 +46,8 @@ pub fn router(queries: Arc<Queries>) -> Router {
         .merge(identity::routes())
         .merge(audit::routes())
         .merge(trail::routes())
+        .merge(unusual::routes())
+        .merge(events::routes())
         .merge(erasures::routes())
         .merge(exports::routes())
         .merge(datasets::routes())

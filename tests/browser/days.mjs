@@ -105,6 +105,13 @@ const dora = await invited(admin, "dpo", "Dora Dpo", "dora");
 await admin.goto("/desk/users");
 assert.equal(await admin.locator("tbody tr").count() >= 5, true);
 await look(admin, "people");
+await admin.goto("/desk/users/review");
+assert.ok(await admin.locator("tbody tr").count() >= 5);
+await admin.fill("#finding", "All rights are needed.");
+await admin.click("section.card button.main");
+await admin.waitForURL("**done=review**");
+assert.match(await admin.textContent("main"), /All rights are needed/);
+await look(admin, "access-review");
 await admin.goto("/desk/sessions");
 await look(admin, "sessions");
 
@@ -136,18 +143,39 @@ console.log("a data manager's day");
   await page.goto(`${STUDY}/audit`);
   assert.ok(await page.locator("tbody tr").count() >= 50);
   await look(page, "audit");
+  await page.click("main a.button[href$='/audit/review']");
+  await page.waitForSelector("#finding");
+  await look(page, "trail-review");
+  await page.fill("#finding", "Looked through; the late entries are known to the site.");
+  await page.click("button.main");
+  await page.waitForURL("**done=review**");
+  assert.match(await page.textContent("main"), /the late entries are known/);
+  await look(page, "trail-reviewed");
+  await page.goto(`${STUDY}/designs`);
+  assert.ok(await page.locator("tbody tr").count() >= 1);
+  await look(page, "designs");
+  await page.goto(`${STUDY}/sites`);
+  assert.ok(await page.locator("tbody tr").count() >= 1);
+  await look(page, "sites");
   const denied = await page.goto("/desk/privacy");
   assert.equal(denied.status(), 403, "a data manager has no place at the privacy desk");
   await look(page, "refused");
 }
 
-console.log("an investigator's day");
+console.log("an investigator's day, while the data manager keeps an overview open");
+const open = dana.page;
+await open.goto(STUDY);
+await open.waitForFunction(() => document.documentElement.dataset.follows);
+const before = await open.evaluate(() => document.documentElement.dataset.follows);
 {
   const { page } = ivo;
-  await page.goto(`${STUDY}/queries?state=open`);
-  await page.fill(".thread textarea", "Compared: it is so.");
-  await page.click(".thread button[value=answer-query]");
-  await page.waitForSelector(".note.good");
+  await page.goto(`${STUDY}/matrix`);
+  await page.click("table.matrix tbody tr:nth-child(2) th a");
+  await look(page, "asked");
+  await page.fill(".asked input[name=text]", "Compared: it is so.");
+  await page.click(".asked button[value=answer-query]");
+  await page.waitForURL("**/participants/**done=query**");
+  assert.match(await page.textContent(".asked"), /Compared: it is so/);
   await page.goto(`${STUDY}/matrix`);
   await page.click("table.matrix tbody tr:nth-child(3) th a");
   await page.click("section.form h2 a.button");
@@ -162,6 +190,22 @@ console.log("an investigator's day");
   await page.click("form.entry button.main");
   await page.waitForSelector(".note.good");
   assert.match(await page.textContent("section.form"), /131/);
+  await open.waitForFunction((seen) => document.documentElement.dataset.follows !== seen, before);
+  await page.click("#visits details:first-of-type summary");
+  await page.fill("#start-on", "2026-01-15");
+  await page.fill("#start-reason", "the source says so");
+  await look(page, "visit");
+  await page.click("#visits details[open] button.main");
+  await page.waitForURL("**done=act**");
+  assert.match(await page.textContent("#visits"), /2026-01-15/);
+  await page.locator("section.form h2 a.button").first().click();
+  await page.waitForSelector("form.entry");
+  await page.locator("select.not-done").last().selectOption("not-done");
+  await page.fill("#reason", "could not be measured");
+  await look(page, "entry-not-done");
+  await page.click("form.entry button.main");
+  await page.waitForSelector(".note.good");
+  assert.match(await page.textContent("section.form"), /not done/);
   const complete = page.locator("button", { hasText: "Complete" }).first();
   if (await complete.count()) {
     await complete.click();
@@ -185,6 +229,17 @@ console.log("a monitor's day");
   await page.waitForURL("**done=act**");
   await page.goto(`${STUDY}/queries?state=answered`);
   await look(page, "answered");
+  await page.fill(".thread textarea", "Agreed.");
+  await page.click(".thread button[value=close-query]");
+  await page.waitForURL("**done=query**");
+}
+
+console.log("the data manager reviews what they did");
+{
+  const { page } = dana;
+  await page.goto(`${STUDY}/audit/review?often=1&late_days=1`);
+  assert.match(await page.textContent("main"), /changed often/);
+  await look(page, "trail-unusual");
 }
 
 console.log("a data protection officer's day, without scripts");
@@ -244,6 +299,7 @@ console.log("the controller approves it, signed in by keyboard, without scripts"
   assert.match(await page.textContent(".whoami"), /TEST/);
   await page.goto(erasure);
   await page.screenshot({ path: `${SHOTS}/approve-without-scripts.png`, fullPage: true });
+  assert.match(await page.textContent("main"), /What it touches, counted now/);
   const number = (await page.textContent("label[for=typed] strong")).trim();
   const fill = async (typed) => {
     await page.fill("#instruction", "INS-2026-007");
@@ -273,8 +329,13 @@ console.log("the controller approves it, signed in by keyboard, without scripts"
   await dora.page.screenshot({ path: `${SHOTS}/certificate.png`, fullPage: true });
   await dora.page.goto("/desk/privacy");
   await look(dora.page, "register");
-  const sheet = await dora.page.pdf({ path: `${SHOTS}/register.pdf` });
-  assert.ok(sheet.length > 1000);
+  for (const [name, path] of [["register", "/desk/privacy"], ["erasure", erasure], ["data-map", "/desk/data-map"]]) {
+    await dora.page.goto(path);
+    const sheet = await dora.page.pdf({ path: `${SHOTS}/${name}.pdf` });
+    assert.ok(sheet.length > 1000);
+  }
+  await open.goto(STUDY);
+  await open.pdf({ path: `${SHOTS}/overview.pdf` });
 }
 
 for (const { page } of [dana, ivo, mona, dora]) {

@@ -29,6 +29,7 @@ mod others_bugs;
 mod pilot;
 mod refusals;
 mod retries;
+mod reviews;
 mod rollout;
 mod s3;
 mod second_door;

@@ -28,8 +28,22 @@ struct Field {
     value: String,
     /// What is stored, so that only what was changed is sent.
     stored: String,
+    /// Why there is no value, as it is typed and as it is stored; empty: there is one, or nothing was said.
+    not_done: String,
+    stored_not_done: String,
     needed: bool,
 }
+
+/// The fields of one group; of one that repeats, a set for each time, and an empty one more.
+struct Group {
+    name: String,
+    repeat: u64,
+    repeating: bool,
+    fields: Vec<Field>,
+}
+
+/// Why there may be no value.
+const NOT_DONE: [&str; 4] = ["not-done", "not-applicable", "unknown", "refused"];
 
 #[derive(Template)]
 #[template(path = "entry.html")]
@@ -38,7 +52,8 @@ struct Shown {
     person: Participant,
     title: String,
     key: Vec<(&'static str, String)>,
-    fields: Vec<Field>,
+    groups: Vec<Group>,
+    not_done: [&'static str; 4],
     /// Whether a value was stored before: a correction has a reason.
     corrects: bool,
     /// Which state of the form this page shows: whoever changed it since is not overwritten.
@@ -74,28 +89,7 @@ async fn shown(
     )?;
     let there = there(&casebook, asked);
     let tag = there.map(|form| format!("\"{}\"", form.tag)).unwrap_or_default();
-    let stored = stored(there);
-    let language = visit.words.language;
-    let fields = design.items_of(asked.text("form_oid")).into_iter().map(|(group, item, needed)| {
-        let key = format!("{group}|1|{}", item.oid);
-        let was = stored.get(&key).cloned().unwrap_or_default();
-        let typed = asked.under("value.").find(|(name, _)| *name == key).map(|(_, text)| text.to_owned());
-        let choices = design.codes(item).iter().map(|code| {
-            let label = code.labels.get(language).unwrap_or(&code.value);
-            (code.value.clone(), label.clone())
-        });
-        Field {
-            label: design.item_name(&item.oid, language).to_owned(),
-            unit: design.unit_of(&item.oid, language).to_owned(),
-            kind: kind(item),
-            choices: choices.collect(),
-            value: typed.unwrap_or_else(|| was.clone()),
-            stored: was,
-            needed,
-            key,
-        }
-    });
-    let fields = fields.collect();
+    let groups = groups(&design, asked, there, visit.words.language);
     let title = format!("{} · {}", design.visit_name(asked.text("visit")), design.form_name(asked.text("form_oid")));
     let here = format!("/desk/studies/{}/participants/{}", encoded(study), encoded(participant));
     let shown = Shown {
@@ -103,13 +97,64 @@ async fn shown(
         person,
         title,
         key: KEY.map(|name| (name, asked.text(name).to_owned())).into(),
-        fields,
-        corrects: !stored.is_empty(),
+        groups,
+        not_done: NOT_DONE,
+        corrects: there.is_some_and(|form| !form.items.is_empty()),
         tag,
         id: visit.id(),
         here,
     };
     Ok(page(&shown.f, &shown))
+}
+
+fn groups(design: &Design, asked: &Fields, there: Option<&Form>, language: &str) -> Vec<Group> {
+    let stored = stored(there);
+    let mut groups = Vec::new();
+    for group in design.groups_of(asked.text("form_oid")) {
+        let items = there.into_iter().flat_map(|form| &form.items).filter(|item| item.group == group.oid);
+        let saved = items.map(|item| item.group_repeat).max().unwrap_or(0);
+        let repeats = if group.repeating { saved + 1 } else { 1 };
+        for repeat in 1..=repeats {
+            let items = group.items.iter().filter_map(|item| Some((design.item(&item.oid)?, item.mandatory)));
+            let fields = items.map(|(item, needed)| {
+                let key = format!("{}|{repeat}|{}", group.oid, item.oid);
+                // The empty set for one more time asks for nothing.
+                let needed = needed && (!group.repeating || repeat <= saved.max(1));
+                field(design, item, key, needed, (asked, &stored), language)
+            });
+            let (name, repeating) = (group.name.clone(), group.repeating);
+            groups.push(Group { name, repeat, repeating, fields: fields.collect() });
+        }
+    }
+    groups
+}
+
+fn field(
+    design: &Design,
+    item: &ItemDef,
+    key: String,
+    needed: bool,
+    (asked, stored): (&Fields, &BTreeMap<String, (String, String)>),
+    language: &str,
+) -> Field {
+    let (was, was_not_done) = stored.get(&key).cloned().unwrap_or_default();
+    let typed = |kind: &str| asked.under(kind).find(|(name, _)| *name == key).map(|(_, text)| text.to_owned());
+    let choices = design.codes(item).iter().map(|code| {
+        let label = code.labels.get(language).unwrap_or(&code.value);
+        (code.value.clone(), label.clone())
+    });
+    Field {
+        label: design.item_name(&item.oid, language).to_owned(),
+        unit: design.unit_of(&item.oid, language).to_owned(),
+        kind: kind(item),
+        choices: choices.collect(),
+        value: typed("value.").unwrap_or_else(|| was.clone()),
+        stored: was,
+        not_done: typed("not_done.").unwrap_or_else(|| was_not_done.clone()),
+        stored_not_done: was_not_done,
+        needed,
+        key,
+    }
 }
 
 /// What kind of input a type has. A date that may be partial is text.
@@ -132,11 +177,15 @@ fn there<'a>(casebook: &'a Casebook, asked: &Fields) -> Option<&'a Form> {
     casebook.forms.iter().find(same)
 }
 
-/// The values that stand on a form, by `group|repeat|item`.
-fn stored(form: Option<&Form>) -> BTreeMap<String, String> {
+/// The values that stand on a form, and why there is none, by `group|repeat|item`.
+fn stored(form: Option<&Form>) -> BTreeMap<String, (String, String)> {
     let items = form.into_iter().flat_map(|form| &form.items);
     let text = |item: &crate::model::Item| item.value.as_ref().map(crate::model::Shown::text).unwrap_or_default();
-    items.map(|item| (format!("{}|{}|{}", item.group, item.group_repeat, item.item), text(item))).collect()
+    let entry = |item: &crate::model::Item| {
+        let key = format!("{}|{}|{}", item.group, item.group_repeat, item.item);
+        (key, (text(item), item.not_done.clone().unwrap_or_default()))
+    };
+    items.map(entry).collect()
 }
 
 /// The form as a part of a command.
@@ -151,15 +200,25 @@ fn key_of(fields: &Fields) -> Value {
 /// What was typed, as a command: only what differs from what was stored.
 fn save_items(fields: &Fields) -> Value {
     let mut items = Vec::new();
+    let of = |kind: &str, key: &str| {
+        fields.under(kind).find(|(name, _)| *name == key).map_or(String::new(), |(_, text)| text.trim().to_owned())
+    };
     for (key, value) in fields.under("value.") {
-        let was = fields.under("stored.").find(|(name, _)| *name == key).map_or("", |(_, text)| text);
+        let (was, not_done, was_not_done) = (of("stored.", key), of("not_done.", key), of("stored_not_done.", key));
+        let unchanged = value.trim() == was && not_done == was_not_done;
         let parts: Vec<&str> = key.split('|').collect();
-        let (&[group, repeat, item], false) = (&parts[..], value.trim() == was) else { continue };
-        let value = Some(value.trim()).filter(|text| !text.is_empty());
+        let (&[group, repeat, item], false) = (&parts[..], unchanged) else { continue };
+        // Why there is no value takes the place of one; a value that is typed takes the place of the reason.
+        let said = Some(not_done).filter(|why| !why.is_empty() && (value.trim() == was || value.trim().is_empty()));
+        let value = Some(value.trim()).filter(|text| !text.is_empty() && said.is_none());
         let mut one = json!({
             "group": group, "group_repeat": repeat.parse::<u32>().unwrap_or(1), "item": item, "value": value,
         });
-        if let (false, Some(reason)) = (was.is_empty(), fields.some("reason")) {
+        if let Some(said) = said {
+            one["not_done"] = said.into();
+        }
+        let corrects = !was.is_empty() || !was_not_done.is_empty();
+        if let (true, Some(reason)) = (corrects, fields.some("reason")) {
             one["reason"] = reason.into();
         }
         items.push(one);
@@ -255,6 +314,32 @@ pub(crate) async fn check(
     Ok(page(&shown.f, &shown))
 }
 
+/// `POST …/visit`: says on which day a visit took place, or that it did not.
+pub(crate) async fn visited(
+    visit: Visit,
+    Path((study, participant)): Path<(String, String)>,
+    fields: Fields,
+) -> Result<Response, Trouble> {
+    let what = fields.text("do");
+    // The visit, and which time of it: `oid|repeat`.
+    let (oid, repeat) = fields.text("visit").rsplit_once('|').unwrap_or((fields.text("visit"), "1"));
+    let mut command = json!({"type": what, "visit": oid, "visit_repeat": repeat.parse::<u32>().unwrap_or(1)});
+    for name in ["on", "reason"] {
+        if let Some(text) = fields.some(name) {
+            command[name] = text.into();
+        }
+    }
+    let path = format!("/v1/studies/{}/participants/{}", encoded(&study), encoded(&participant));
+    match visit.api.post(&path, &command).await {
+        Ok(answer) => {
+            let to = format!("/desk/studies/{}/participants/{}", encoded(&study), encoded(&participant));
+            Ok(on_to(&to, "act", &answer))
+        }
+        Err(Trouble::Refused(refused)) => super::casebook::shown(&visit, &study, &participant, Some(refused)).await,
+        Err(trouble) => Err(trouble),
+    }
+}
+
 /// `POST …/act`: completes, verifies, signs, freezes, locks or asks about a form.
 pub(crate) async fn act(
     visit: Visit,
@@ -318,5 +403,23 @@ mod tests {
             ])
         );
         assert_eq!((command["type"].as_str(), command["visit_repeat"].as_u64()), (Some("save-items"), Some(1)));
+    }
+
+    #[test]
+    fn why_there_is_no_value_is_sent_in_its_place() {
+        let sent = "visit=V1&visit_repeat=1&form_oid=VS&form_repeat=1&reason=broken\
+            &value.G%7C1%7CA=120&stored.G%7C1%7CA=120&not_done.G%7C1%7CA=not-done\
+            &value.G%7C2%7CB=&stored.G%7C2%7CB=&not_done.G%7C2%7CB=unknown\
+            &value.G%7C1%7CC=7&stored.G%7C1%7CC=&not_done.G%7C1%7CC=refused&stored_not_done.G%7C1%7CC=refused\
+            &value.G%7C3%7CA=&stored.G%7C3%7CA=&not_done.G%7C3%7CA=";
+        let command = save_items(&Fields::parse(sent.as_bytes()));
+        assert_eq!(
+            command["items"],
+            json!([
+                {"group": "G", "group_repeat": 1, "item": "A", "value": null, "not_done": "not-done", "reason": "broken"},
+                {"group": "G", "group_repeat": 1, "item": "C", "value": "7", "reason": "broken"},
+                {"group": "G", "group_repeat": 2, "item": "B", "value": null, "not_done": "unknown"},
+            ])
+        );
     }
 }

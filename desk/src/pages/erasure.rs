@@ -12,7 +12,7 @@ use serde_json::json;
 use super::on_to;
 use crate::fields::{Fields, encoded};
 use crate::frame::{Frame, Visit, page};
-use crate::model::{Erasure, Participant};
+use crate::model::{Erasure, Impact, Participant};
 use crate::trouble::{Refused, Trouble};
 
 /// The way of an erasure, in its order.
@@ -42,6 +42,8 @@ struct Step {
 struct Shown {
     f: Frame,
     one: Erasure,
+    /// Counted, as long as nothing has happened.
+    impact: Option<Impact>,
     way: Vec<Step>,
     number: String,
     site: String,
@@ -87,7 +89,10 @@ pub(crate) async fn show(visit: Visit, Path(erasure): Path<String>) -> Result<Re
 async fn shown(visit: &Visit, erasure: &str, refused: Option<Refused>) -> Result<Response, Trouble> {
     let one: Erasure = visit.api.get(&visit.since(&format!("/v1/erasures/{}", encoded(erasure)))).await?;
     let person = format!("/v1/studies/{}/participants/{}", encoded(&one.study), encoded(&one.participant));
-    let person: Option<Participant> = visit.api.find(&person).await?;
+    let touched = format!("/v1/erasures/{}/impact", encoded(erasure));
+    let waits_for_people = one.waiting_for == "approval";
+    let impact = async { if waits_for_people { visit.api.find::<Impact>(&touched).await } else { Ok(None) } };
+    let (person, impact) = tokio::try_join!(visit.api.find::<Participant>(&person), impact)?;
     let (number, site) = person.map(|person| (person.subject_number, person.site)).unwrap_or_default();
     let mut f = visit.frame("privacy").but(refused);
     if one.goes_on() {
@@ -96,7 +101,7 @@ async fn shown(visit: &Visit, erasure: &str, refused: Option<Refused>) -> Result
     let own = one.requested_by == visit.who.actor.id.to_string();
     let waits = matches!(one.waiting_for.as_str(), "approval" | "single-copy");
     let approvable = one.open && waits && !own && f.does("privacy.approve-erasure");
-    let shown = Shown { f, way: way(&one), one, number, site, approvable, own };
+    let shown = Shown { f, way: way(&one), one, impact, number, site, approvable, own };
     Ok(page(&shown.f, &shown))
 }
 

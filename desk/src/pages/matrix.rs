@@ -52,7 +52,7 @@ pub(crate) async fn show(visit: Visit, Path(study): Path<String>) -> Result<Resp
     let design_path = format!("{base}/design");
     let (page_of, design) =
         tokio::try_join!(visit.api.get::<List<Line>>(&path), visit.api.find::<Design>(&design_path))?;
-    let f = visit.frame("matrix").of_study(&study);
+    let f = visit.frame("matrix").of_study(&study).live();
     let columns = columns(&design.unwrap_or_default());
     let rows = page_of.items.into_iter().map(|line| row(&f, &study, &columns, line)).collect();
     let shown = Matrix { f, study, site, columns, rows, next: page_of.next };
@@ -134,7 +134,7 @@ pub(crate) async fn participants(visit: Visit, Path(study): Path<String>) -> Res
     let cursor = visit.asked.some("cursor").map(|at| format!("&cursor={}", encoded(at))).unwrap_or_default();
     let path = visit.since(&format!("/v1/studies/{}/participants?limit={PAGE}{cursor}", encoded(&study)));
     let List { items, next } = visit.api.get(&path).await?;
-    let shown = Participants { f: visit.frame("participants").of_study(&study), study, people: items, next };
+    let shown = Participants { f: visit.frame("participants").of_study(&study).live(), study, people: items, next };
     Ok(page(&shown.f, &shown))
 }
 

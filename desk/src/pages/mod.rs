@@ -2,6 +2,7 @@
 
 mod audit;
 mod casebook;
+mod designs;
 mod door;
 mod entry;
 mod erasure;
@@ -10,6 +11,7 @@ mod matrix;
 mod overview;
 mod privacy;
 mod queries;
+mod reviews;
 mod sessions;
 mod users;
 
@@ -39,6 +41,8 @@ pub(crate) fn routes() -> Router<Arc<Parts>> {
         .route("/desk/users", get(users::show).post(users::invite))
         .route("/desk/users/{user}/link", post(users::link))
         .route("/desk/users/{user}/rights/{right}/end", post(users::end_right))
+        .route("/desk/users/review", get(reviews::access).post(reviews::record_access))
+        .route("/desk/users/review/{user}/{right}/end", post(reviews::end_right))
         .route("/desk/privacy", get(privacy::queue))
         .route("/desk/data-map", get(privacy::data_map))
         .route("/desk/erasures/{erasure}", get(erasure::show).post(erasure::approve))
@@ -49,10 +53,14 @@ pub(crate) fn routes() -> Router<Arc<Parts>> {
         .route("/desk/studies/{study}/queries", get(queries::show))
         .route("/desk/studies/{study}/queries/{participant}/{query}", post(queries::act))
         .route("/desk/studies/{study}/audit", get(audit::show))
+        .route("/desk/studies/{study}/audit/review", get(reviews::trail).post(reviews::record_trail))
+        .route("/desk/studies/{study}/designs", get(designs::show))
+        .route("/desk/studies/{study}/sites", get(designs::sites))
         .route("/desk/studies/{study}/participants/{participant}", get(casebook::show))
         .route("/desk/studies/{study}/participants/{participant}/history", get(casebook::history))
         .route("/desk/studies/{study}/participants/{participant}/form", get(entry::show).post(entry::save))
         .route("/desk/studies/{study}/participants/{participant}/check", post(entry::check))
+        .route("/desk/studies/{study}/participants/{participant}/visit", post(entry::visited))
         .route("/desk/studies/{study}/participants/{participant}/act", post(entry::act))
         .route("/desk/studies/{study}/participants/{participant}/privacy", get(privacy::person).post(privacy::ask))
 }

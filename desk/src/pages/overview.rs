@@ -41,6 +41,8 @@ struct Panel {
     picture: String,
     legend: Vec<(&'static str, &'static str)>,
     head: Vec<&'static str>,
+    /// Columns with names of their own, after those.
+    sites: Vec<String>,
     rows: Vec<(String, Vec<u64>)>,
 }
 
@@ -58,7 +60,7 @@ struct Shown {
 pub(crate) async fn study(visit: Visit, Path(study): Path<String>) -> Result<Response, Trouble> {
     let base = format!("/v1/studies/{}", encoded(&study));
     let study: Study = visit.api.get(&base).await?;
-    let f = visit.frame("overview").of_study(&study.study);
+    let f = visit.frame("overview").of_study(&study.study).live();
     let shown = if f.asks("study.figures") {
         figures(&visit, f, study, &base).await?
     } else {
@@ -89,6 +91,7 @@ async fn counts(visit: &Visit, f: Frame, study: Study, base: &str) -> Result<Sho
         picture: chart::bars(&rows.iter().map(bar).collect::<Vec<_>>()),
         legend: Vec::new(),
         head: vec!["table.site", "funnel.registered", "funnel.consented", "funnel.withdrawn", "overview.erased"],
+        sites: Vec::new(),
         rows,
     };
     Ok(Shown { f, study, keys, panels: vec![panel], as_of: String::new() })
@@ -99,17 +102,17 @@ async fn figures(visit: &Visit, f: Frame, study: Study, base: &str) -> Result<Sh
     let figures = ["enrolment", "completeness", "queries", "verification", "lock-readiness", "visits", "signatures"];
     let paths = figures.map(path);
     let (enrolment, forms, queries, verified, ready, visits, signatures) = tokio::try_join!(
-        visit.api.get::<Enrolment>(&paths[0]),
-        visit.api.get::<BySite<Forms>>(&paths[1]),
-        visit.api.get::<BySite<Queries>>(&paths[2]),
-        visit.api.get::<BySite<Verification>>(&paths[3]),
-        visit.api.get::<BySite<Readiness>>(&paths[4]),
-        visit.api.get::<BySite<Visits>>(&paths[5]),
-        visit.api.get::<BySite<Signatures>>(&paths[6]),
+        visit.api.beside::<Enrolment>(&paths[0]),
+        visit.api.beside::<BySite<Forms>>(&paths[1]),
+        visit.api.beside::<BySite<Queries>>(&paths[2]),
+        visit.api.beside::<BySite<Verification>>(&paths[3]),
+        visit.api.beside::<BySite<Readiness>>(&paths[4]),
+        visit.api.beside::<BySite<Visits>>(&paths[5]),
+        visit.api.beside::<BySite<Signatures>>(&paths[6]),
     )?;
     let keys = keys(&f, &study, (&enrolment, &forms, &queries, &verified, &ready));
     let panels = vec![
-        growing(&enrolment),
+        growing(&study, &enrolment),
         funnel(&f, &enrolment.total),
         by_site(&study, &enrolment),
         completeness(&study, &forms),
@@ -162,7 +165,7 @@ fn site_name(study: &Study, site: &str) -> String {
 }
 
 /// Enrolment week by week, over all sites, against the target.
-fn growing(enrolment: &Enrolment) -> Panel {
+fn growing(study: &Study, enrolment: &Enrolment) -> Panel {
     let mut weeks: BTreeMap<&str, Funnel> = BTreeMap::new();
     for week in enrolment.sites.iter().flat_map(|site| &site.weeks) {
         let sum = weeks.entry(&week.week).or_default();
@@ -176,13 +179,22 @@ fn growing(enrolment: &Enrolment) -> Panel {
     for (week, counts) in weeks {
         so_far += counts.enrolled;
         points.push((week.to_owned(), so_far));
-        rows.push((week.to_owned(), vec![counts.screened, counts.consented, counts.enrolled, so_far]));
+        let at_site = |site: &crate::model::figures::SiteEnrolment| {
+            site.weeks.iter().find(|one| one.week == week).map_or(0, |one| one.counts.enrolled)
+        };
+        let mut row = vec![counts.screened, counts.consented, counts.enrolled, so_far];
+        row.extend(enrolment.sites.iter().map(at_site));
+        rows.push((week.to_owned(), row));
     }
     Panel {
         title: "overview.growth",
         picture: chart::growth(&points, enrolment.target),
-        legend: vec![("curve", "overview.enrolled"), ("aim", "overview.target")],
+        legend: match enrolment.target {
+            0 => vec![("curve", "overview.enrolled")],
+            _ => vec![("curve", "overview.enrolled"), ("aim", "overview.target")],
+        },
         head: vec!["table.week", "funnel.screened", "funnel.consented", "funnel.enrolled", "overview.so-far"],
+        sites: enrolment.sites.iter().map(|site| site_name(study, &site.site)).collect(),
         rows,
     }
 }
@@ -216,6 +228,7 @@ fn by_site(study: &Study, enrolment: &Enrolment) -> Panel {
         picture: chart::bars(&rows.iter().map(bar).collect::<Vec<_>>()),
         legend: vec![("good", "overview.enrolled"), ("wait", "overview.to-target")],
         head: vec!["table.site", "funnel.screened", "funnel.enrolled", "funnel.withdrawn", "overview.target"],
+        sites: Vec::new(),
         rows,
     }
 }
@@ -245,6 +258,7 @@ fn completeness(study: &Study, forms: &BySite<Forms>) -> Panel {
             "forms.expected",
             "forms.missing-items",
         ],
+        sites: Vec::new(),
         rows,
     }
 }
@@ -263,6 +277,7 @@ fn listed(f: &Frame, title: &'static str, head: &'static str, counted: &Counted)
         picture: chart::bars(&counted.iter().map(bar).collect::<Vec<_>>()),
         legend: Vec::new(),
         head: vec![head, "table.count"],
+        sites: Vec::new(),
         rows: counted.iter().map(|(label, count, _)| (f.t(label).to_owned(), vec![*count])).collect(),
     }
 }
@@ -311,6 +326,7 @@ fn ageing(f: &Frame, queries: &Queries) -> Panel {
         picture: chart::bars(&bars),
         legend: Vec::new(),
         head: vec!["overview.age", "table.count"],
+        sites: Vec::new(),
         rows,
     }
 }
@@ -330,6 +346,7 @@ fn verification(study: &Study, verified: &BySite<Verification>) -> Panel {
         picture: chart::bars(&rows.iter().map(bar).collect::<Vec<_>>()),
         legend: vec![("good", "overview.verified"), ("wait", "overview.backlog")],
         head: vec!["table.site", "overview.verified", "overview.backlog", "overview.again", "overview.required"],
+        sites: Vec::new(),
         rows,
     }
 }
@@ -347,6 +364,7 @@ fn blockers(f: &Frame, ready: &Readiness) -> Panel {
         picture: chart::bars(&bars),
         legend: Vec::new(),
         head: vec!["overview.blocker", "table.count"],
+        sites: Vec::new(),
         rows,
     }
 }

@@ -1,5 +1,7 @@
 //! The data protection officer's desk: what is asked, by when, and what keeps data from an erasure. No clinical value.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
@@ -36,6 +38,8 @@ struct Waiting {
     due: String,
     /// How many days are left; below zero: overdue.
     left: i64,
+    /// The participant's number.
+    number: String,
 }
 
 struct OfStudy {
@@ -50,7 +54,37 @@ struct Queue {
     f: Frame,
     open: Vec<Waiting>,
     done: Vec<Waiting>,
+    overdue: usize,
     studies: Vec<OfStudy>,
+    numbers: BTreeMap<String, String>,
+}
+
+impl Queue {
+    /// What people call a participant.
+    fn number<'a>(&'a self, participant: &'a str) -> &'a str {
+        self.numbers.get(participant).map_or(participant, String::as_str)
+    }
+}
+
+/// The numbers of everybody on the page, asked for side by side.
+async fn numbers(
+    visit: &Visit,
+    open: &[Waiting],
+    done: &[Waiting],
+    studies: &[OfStudy],
+) -> Result<BTreeMap<String, String>, Trouble> {
+    let mut people = BTreeSet::new();
+    people.extend(open.iter().chain(done).map(|one| (&one.erasure.study, &one.erasure.participant)));
+    for of in studies {
+        people.extend(of.holds.iter().map(|hold| (&of.study.study, &hold.participant)));
+        people.extend(of.restrictions.iter().map(|one| (&of.study.study, &one.participant)));
+    }
+    let asked = people.into_iter().map(async |(study, participant)| {
+        let path = format!("/v1/studies/{}/participants/{}", encoded(study), encoded(participant));
+        visit.api.find::<Participant>(&path).await
+    });
+    let found = futures_util::future::try_join_all(asked).await?;
+    Ok(found.into_iter().flatten().map(|person| (person.participant, person.subject_number)).collect())
 }
 
 /// `GET /desk/privacy`.
@@ -77,9 +111,14 @@ pub(crate) async fn queue(visit: Visit) -> Result<Response, Trouble> {
             tokio::try_join!(visit.api.get::<List<Hold>>(&holds), visit.api.get::<List<Restriction>>(&restrictions))?;
         studies.push(OfStudy { study, holds: holds.items, restrictions: restrictions.items });
     }
+    let numbers = numbers(&visit, &open, &done, &studies).await?;
+    for one in open.iter_mut().chain(&mut done) {
+        one.number = numbers.get(&one.erasure.participant).cloned().unwrap_or_default();
+    }
     open.sort_by(|a, b| a.due.cmp(&b.due));
     done.sort_by(|a, b| b.asked_at.cmp(&a.asked_at));
-    let shown = Queue { f: visit.frame("privacy"), open, done, studies };
+    let overdue = open.iter().filter(|one| one.left < 0).count();
+    let shown = Queue { f: visit.frame("privacy"), open, done, overdue, studies, numbers };
     Ok(page(&shown.f, &shown))
 }
 
@@ -87,7 +126,7 @@ fn waiting(erasure: Erasure, now: OffsetDateTime) -> Waiting {
     let asked_at = erasure.steps.first().map(|step| step.act.stored_at.clone()).unwrap_or_default();
     let asked = OffsetDateTime::parse(&asked_at, &Rfc3339).unwrap_or(now);
     let due = a_month_after(asked.date());
-    Waiting { erasure, asked_at, left: (due - now.date()).whole_days(), due: due.to_string() }
+    Waiting { erasure, asked_at, left: (due - now.date()).whole_days(), due: due.to_string(), number: String::new() }
 }
 
 /// GDPR Art 12(3): one month. A day that the next month does not have is its last.
@@ -210,25 +249,73 @@ struct Row {
     scope: String,
 }
 
+/// What a study keeps of one kind of data.
+struct KindKept {
+    scope: String,
+    /// In which of a person's streams it stands.
+    streams: Vec<String>,
+    /// The rules that keep it from an erasure; none: it goes when it is asked for.
+    rules: Vec<KeptBy>,
+}
+
+/// A rule of retention, in words.
+struct KeptBy {
+    rule: String,
+    basis: String,
+    ground: String,
+    months: u64,
+    trigger: String,
+}
+
+struct StudyMap {
+    study: String,
+    name: String,
+    kinds: Vec<KindKept>,
+}
+
 #[derive(Template)]
 #[template(path = "data_map.html")]
 struct DataMap {
     f: Frame,
+    studies: Vec<StudyMap>,
     rows: Vec<Row>,
 }
 
-/// `GET /desk/data-map`: generated from the types, so it cannot be out of date.
-pub(crate) async fn data_map(visit: Visit) -> Response {
+/// `GET /desk/data-map`: generated from the types, so it cannot be out of date; beside it what each study keeps, and why.
+pub(crate) async fn data_map(visit: Visit) -> Result<Response, Trouble> {
     let f = visit.frame("data-map");
+    let map = domain::data_map();
+    let known: Vec<Study> = visit.api.get("/v1/studies").await?;
+    let studies = known.iter().map(|study| study_map(&f, study, &map)).collect();
     let row = |row: domain::field::DataMapRow| Row {
         aggregate: row.aggregate,
         fact: row.event,
         field: row.field,
         scope: f.name("scope", row.scope),
     };
-    let rows = domain::data_map().into_iter().map(row).collect();
-    let shown = DataMap { f, rows };
-    page(&shown.f, &shown)
+    let rows = map.into_iter().map(row).collect();
+    let shown = DataMap { f, studies, rows };
+    Ok(page(&shown.f, &shown))
+}
+
+fn study_map(f: &Frame, study: &Study, map: &[domain::field::DataMapRow]) -> StudyMap {
+    let kind = |scope: &'static str| {
+        let rules = study.retention.iter().filter(|rule| rule.scopes.iter().any(|one| one == scope));
+        let rules = rules.map(|rule| KeptBy {
+            rule: rule.rule.clone(),
+            basis: rule.legal_basis.clone(),
+            ground: f.name("ground", &rule.ground),
+            months: rule.months,
+            trigger: f.name("trigger", &rule.trigger),
+        });
+        // What a value is, its study's design says.
+        let by_design = |row: &domain::field::DataMapRow| scope.starts_with("health.") && !row.scope.contains('.');
+        let rows = map.iter().filter(|row| row.scope == scope || by_design(row));
+        let streams: BTreeSet<&str> = rows.map(|row| row.aggregate).collect();
+        let streams = streams.into_iter().map(|stream| f.name("stream", stream)).collect();
+        KindKept { scope: f.name("scope", scope), streams, rules: rules.collect() }
+    };
+    StudyMap { study: study.study.clone(), name: study.name.clone(), kinds: SCOPES.map(kind).into() }
 }
 
 #[cfg(test)]

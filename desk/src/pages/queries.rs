@@ -59,7 +59,7 @@ async fn shown(visit: &Visit, study: &str, refused: Option<Refused>) -> Result<R
         Asked { open: super::casebook::is_open(&query.state), place, query }
     };
     let shown = Shown {
-        f: visit.frame("queries").of_study(study).but(refused),
+        f: visit.frame("queries").of_study(study).live().but(refused),
         study: study.to_owned(),
         states: STATES,
         state: visit.asked.text("state").to_owned(),
@@ -85,7 +85,11 @@ pub(crate) async fn act(
     let path = format!("/v1/studies/{}/participants/{}", encoded(&study), encoded(&participant));
     match visit.api.post(&path, &command).await {
         Ok(answer) => {
-            let to = format!("/desk/studies/{}/queries?participant={}", encoded(&study), encoded(&participant));
+            // Who answers where the value stands goes on there.
+            let to = match fields.text("back") {
+                "casebook" => format!("/desk/studies/{}/participants/{}", encoded(&study), encoded(&participant)),
+                _ => format!("/desk/studies/{}/queries?participant={}", encoded(&study), encoded(&participant)),
+            };
             Ok(on_to(&to, "query", &answer))
         }
         Err(Trouble::Refused(refused)) => shown(&visit, &study, Some(refused)).await,

@@ -2,13 +2,15 @@
 
 use time::OffsetDateTime;
 
-use super::{Account, Command, Credentials, EndCause, Event, Failures, Link, Refused, Right, Second, Session, Terms};
+use super::{
+    Account, Command, Credentials, EndCause, Event, Failures, Link, Refused, Reviewed, Right, Second, Session, Terms,
+};
 use crate::Moment;
 use crate::decider::{Context, Decider, Recorded};
 use crate::history::{CommitHash, StreamId};
-use crate::ids::{Environment, RightId, SessionId};
+use crate::ids::{Environment, ReviewId, RightId, SessionId};
 use crate::permit::{Role, Sites};
-use crate::scope::{Personal, Plain};
+use crate::scope::{Erasable, Part, Personal, Plain};
 
 impl Decider for Account {
     type Command = Command;
@@ -60,6 +62,11 @@ impl Decider for Account {
                 own_account(context)?;
                 self.reauthenticate(command, now)
             }
+            Command::ReviewTrail { review, study, after, through, finding } => {
+                let of = Reviewed::AuditTrail { study: study.clone(), after: *after, through: *through };
+                self.review(*review, of, finding, context)
+            }
+            Command::ReviewAccess { review, finding } => self.review(*review, Reviewed::Access {}, finding, context),
         }
     }
 
@@ -114,6 +121,9 @@ impl Decider for Account {
                 }
                 (self.last_proof, self.failures) = (Some(*attempt), Failures::default());
                 second.iter().for_each(|second| self.spend(*second));
+            }
+            Event::ReviewRecorded { review, .. } => {
+                self.reviews.insert(*review);
             }
         }
     }
@@ -219,6 +229,28 @@ impl Account {
         }
         let cause = if context.principal.session == Some(session) { EndCause::SignedOut } else { EndCause::Revoked };
         Ok(vec![Event::SessionEnded { session, cause }])
+    }
+
+    /// Each looks through with their own eyes, and says so themselves.
+    fn review(
+        &self,
+        review: ReviewId,
+        of: Reviewed,
+        finding: &Plain,
+        context: &Context<'_, ()>,
+    ) -> Result<Vec<Event>, Refused> {
+        own_account(context)?;
+        if self.reviews.contains(&review) {
+            return Ok(vec![]);
+        }
+        if matches!(of, Reviewed::AuditTrail { after, through, .. } if through <= after) {
+            return Err(Refused::NothingReviewed);
+        }
+        if finding.is_blank() {
+            return Err(Refused::NoFinding);
+        }
+        let finding = Personal::in_part(Part::of_command(context.command, 0), Erasable::Known(finding.0.clone()));
+        Ok(vec![Event::ReviewRecorded { review, of, finding }])
     }
 
     fn reauthenticate(&self, command: &Command, now: OffsetDateTime) -> Result<Vec<Event>, Refused> {

@@ -50,6 +50,12 @@ pub enum Refused {
     /// 21 CFR 11.200(a)(1)(i).
     #[error("the first signature of a session takes the password and a code; later ones one of the two")]
     TooFewFactors,
+    /// A review of nothing.
+    #[error("a review covers at least one entry: its last position comes after its first")]
+    NothingReviewed,
+    /// A review says what it found.
+    #[error("a review says what was found, and if that is nothing, it says so")]
+    NoFinding,
 }
 
 impl Rejection for Refused {
@@ -70,6 +76,8 @@ impl Rejection for Refused {
             Self::NoSuchSession => "no-such-session",
             Self::SessionExists => "session-exists",
             Self::TooFewFactors => "too-few-factors",
+            Self::NothingReviewed => "nothing-reviewed",
+            Self::NoFinding => "no-finding",
         }
     }
 
@@ -78,7 +86,12 @@ impl Rejection for Refused {
             Self::OwnAccount | Self::NotOwnAccount | Self::OtherEnvironment | Self::TooFewFactors | Self::CodeUsed => {
                 Kind::Forbidden
             }
-            Self::NotForPeople | Self::NoSites | Self::Expired | Self::InvalidLogin => Kind::Invalid,
+            Self::NotForPeople
+            | Self::NoSites
+            | Self::Expired
+            | Self::InvalidLogin
+            | Self::NothingReviewed
+            | Self::NoFinding => Kind::Invalid,
             Self::NoSuchRight | Self::NoSuchLink | Self::NoSuchSession => Kind::NotFound,
             Self::RightExists | Self::NotOpened | Self::SessionExists => Kind::Conflict,
         }

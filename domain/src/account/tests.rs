@@ -5,6 +5,7 @@ use super::*;
 use crate::decider::Decider;
 use crate::history::Revision;
 use crate::permit::Principal;
+use crate::scope::{Erasable, Part};
 use crate::testing::{given, principal};
 
 const LINK: CommitHash = CommitHash([1; 32]);
@@ -224,4 +225,32 @@ fn another_password_ends_the_other_sessions() {
     let mut account = Account::default();
     [both, facts].concat().iter().for_each(|event| account.evolve(event, Revision(1).into()));
     assert_eq!(account.sessions.keys().collect::<Vec<_>>(), [&SESSION]);
+}
+
+#[test]
+fn a_review_is_of_something_says_what_was_found_and_is_the_reviewers_own() {
+    let id = ReviewId(Uuid::from_u128(9));
+    let trail = |after, through, finding: &str| Command::ReviewTrail {
+        review: id,
+        study: "cardio".parse().expect("valid"),
+        after,
+        through,
+        finding: finding.into(),
+    };
+    let auditor = principal(Role::Auditor, 7);
+    let found = Event::ReviewRecorded {
+        review: id,
+        of: Reviewed::AuditTrail { study: "cardio".parse().expect("valid"), after: 3, through: 40 },
+        finding: Personal::in_part(
+            Part::of_command(crate::ids::CommandId(Uuid::from_u128(99)), 0),
+            Erasable::Known("Nothing.".to_owned()),
+        ),
+    };
+    let by = |events: Vec<Event>| given::<Account>(events).by(auditor.clone());
+    by(vec![]).when(trail(3, 40, "Nothing.")).then([found.clone()]);
+    by(vec![]).when(trail(40, 40, "Nothing.")).rejected("nothing-reviewed");
+    by(vec![]).when(trail(3, 40, "  ")).rejected("no-finding");
+    by(vec![found]).when(trail(3, 40, "Nothing.")).then([]);
+    let other = principal(Role::Auditor, 8);
+    given::<Account>([]).by(other).when(trail(3, 40, "Nothing.")).rejected("not-own-account");
 }

@@ -14,7 +14,11 @@ fn step(scope: Scope) -> u8 {
         Scope::HealthBlinded => 2,
         Scope::IdentityContact | Scope::IdentityCodeList | Scope::IdentityNationalId => 3,
         // No item can have these; see `StudyDesign::faults`.
-        Scope::TechnicalSession | Scope::TechnicalCredential | Scope::UserProfile | Scope::UserSignature => 3,
+        Scope::TechnicalSession
+        | Scope::TechnicalCredential
+        | Scope::UserProfile
+        | Scope::UserSignature
+        | Scope::UserFreeText => 3,
     }
 }
 

@@ -10,7 +10,7 @@ use super::world::{World, text};
 use crate::Moment;
 use crate::account::{Account, Command, Second, Terms};
 use crate::history::{Aggregate, CommitHash, StreamId};
-use crate::ids::{AttemptId, Environment, RightId, SessionId};
+use crate::ids::{AttemptId, Environment, ReviewId, RightId, SessionId};
 use crate::permit::{Role, Sites};
 use crate::testing::tenant;
 
@@ -31,6 +31,10 @@ fn attempts() -> impl Strategy<Value = AttemptId> {
 
 fn rights() -> impl Strategy<Value = RightId> {
     (1..3_u128).prop_map(|n| RightId(Uuid::from_u128(n)))
+}
+
+fn reviews() -> impl Strategy<Value = ReviewId> {
+    (1..9_u128).prop_map(|n| ReviewId(Uuid::from_u128(n)))
 }
 
 fn moments() -> impl Strategy<Value = Moment> {
@@ -79,6 +83,14 @@ impl World for Account {
             ),
             sessions().prop_map(|session| Command::EndSession { session }),
             (attempts(), option::of(text())).prop_map(|(attempt, address)| Command::RecordFailure { attempt, address }),
+            (reviews(), select(vec![0_u64, 5]), text()).prop_map(|(review, after, finding)| Command::ReviewTrail {
+                review,
+                study: "cardio".parse().expect("valid"),
+                after,
+                through: 5,
+                finding
+            }),
+            (reviews(), text()).prop_map(|(review, finding)| Command::ReviewAccess { review, finding }),
             (attempts(), sessions(), any::<bool>(), option::of(seconds())).prop_map(
                 |(attempt, session, password, second)| Command::Reauthenticate { attempt, session, password, second }
             ),

@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{links, sessions, sign_in, users};
+use super::{links, reviews, sessions, sign_in, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,6 +21,10 @@ use super::{links, sessions, sign_in, users};
         users::give_right,
         users::end_right,
         users::sign_ins,
+        reviews::of_trail,
+        reviews::review_trail,
+        reviews::of_access,
+        reviews::review_access,
     ),
     components(schemas(edge::ProblemBody)),
     tags((name = "door", description = "Who comes in: accounts, sessions, rights."))

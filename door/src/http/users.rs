@@ -245,7 +245,8 @@ fn shown(event: &Event, at: Moment, by: UserId) -> SignInShown {
         | Event::RightGiven { .. }
         | Event::RightEnded { .. }
         | Event::CredentialsSet { .. }
-        | Event::SignInFailed { .. } => (None, None),
+        | Event::SignInFailed { .. }
+        | Event::ReviewRecorded { .. } => (None, None),
     };
     SignInShown { at, what: domain::field::Fact::name(event), by, session, cause }
 }

@@ -188,6 +188,11 @@ impl Scene {
         Client::new(&self.server.url, &self.server.operator_token)
     }
 
+    /// A client of somebody who administers.
+    pub(super) async fn controller(&self) -> Result<Client, CliError> {
+        Ok(Client::new(&self.server.url, token(&self.operator(), Role::Controller, &Sites::All).await?))
+    }
+
     /// How long the process that serves has been on a processor; zero where the system does not say.
     pub(super) fn processor(&self) -> Duration {
         super::memory::processor(self.pid()).unwrap_or_default()

@@ -4,6 +4,7 @@
 //! - `ground`: the folder, the real binary as a child process, the study and who works in it.
 //! - `fill`: invented participants, sent through the bulk route.
 //! - `views`: what is asked, and how long the answers take; `still`: a server that does nothing but answer.
+//! - `pages`: the overview as a person sees it.
 //! - `exports`: how much memory an export of the whole study takes; `memory`: how much serving does.
 //! - `counted`: how long the figures of the study take.
 //! - `bulk`: commands by the thousand, `enrol`: participants one by one; `beside`: the raw limit of what is written.
@@ -24,6 +25,7 @@ mod figures;
 mod fill;
 mod ground;
 mod memory;
+mod pages;
 mod rebuild;
 mod shred;
 mod still;
@@ -68,6 +70,7 @@ pub async fn query(plan: &Plan, ground: &Ground) -> Result<Figures, CliError> {
     fill::all(plan, &mut scene).await?;
     let mut figures = Figures::of(plan);
     views::measure(plan, &scene, &mut figures).await?;
+    pages::measure(plan, &scene, &mut figures).await?;
     exports::measure(plan, &scene, &mut figures).await?;
     counted::measure(plan, &scene, &mut figures).await?;
     scene.close();

@@ -19,15 +19,15 @@ use crate::cli::{CliError, Client};
 const PAGES: usize = 20;
 
 /// A view with the addresses that are asked in turn.
-struct View {
-    name: &'static str,
-    client: Client,
-    paths: Arc<Vec<String>>,
+pub(super) struct View {
+    pub(super) name: &'static str,
+    pub(super) client: Client,
+    pub(super) paths: Arc<Vec<String>>,
 }
 
 pub(super) async fn measure(plan: &Plan, scene: &Scene, figures: &mut Figures) -> Result<(), CliError> {
     for view in views(plan, scene).await? {
-        note!("query.{}: {} rounds of {} requests", view.name, plan.rounds, plan.requests);
+        note!("{}: {} rounds of {} requests", view.name, plan.rounds, plan.requests);
         figures.results.push(view.measure(plan).await?);
     }
     Ok(())
@@ -41,22 +41,22 @@ async fn views(plan: &Plan, scene: &Scene) -> Result<Vec<View>, CliError> {
     let of_people = |path: &dyn Fn(&uuid::Uuid) -> String| Arc::new(people.iter().map(path).collect::<Vec<_>>());
     let one_of_many = site(3);
     let lists = [
-        ("matrix", manager, at("/matrix?limit=100")),
-        ("matrix-of-a-site", local, at("/matrix?limit=100")),
-        ("queries", manager, at("/queries?limit=100")),
-        ("queries-answered", manager, at("/queries?limit=100&state=answered")),
-        ("queries-open-at-a-site", manager, at(&format!("/queries?limit=100&state=open&site={one_of_many}"))),
-        ("queries-of-a-site-user", local, at("/queries?limit=100")),
-        ("participants", manager, at("/participants?limit=100")),
+        ("query.matrix", manager, at("/matrix?limit=100")),
+        ("query.matrix-of-a-site", local, at("/matrix?limit=100")),
+        ("query.queries", manager, at("/queries?limit=100")),
+        ("query.queries-answered", manager, at("/queries?limit=100&state=answered")),
+        ("query.queries-open-at-a-site", manager, at(&format!("/queries?limit=100&state=open&site={one_of_many}"))),
+        ("query.queries-of-a-site-user", local, at("/queries?limit=100")),
+        ("query.participants", manager, at("/participants?limit=100")),
     ];
     let mut views = Vec::new();
     for (name, client, path) in lists {
         views.push(View { name, client: client.clone(), paths: Arc::new(pages(client, &path).await?) });
     }
     let casebook = |id: &uuid::Uuid| at(&format!("/participants/{id}/casebook"));
-    views.push(View { name: "casebook", client: manager.clone(), paths: of_people(&casebook) });
+    views.push(View { name: "query.casebook", client: manager.clone(), paths: of_people(&casebook) });
     let queries = |id: &uuid::Uuid| at(&format!("/queries?participant={id}"));
-    views.push(View { name: "queries-of-a-participant", client: manager.clone(), paths: of_people(&queries) });
+    views.push(View { name: "query.queries-of-a-participant", client: manager.clone(), paths: of_people(&queries) });
     Ok(views)
 }
 
@@ -74,7 +74,7 @@ async fn pages(client: &Client, path: &str) -> Result<Vec<String>, CliError> {
 }
 
 impl View {
-    async fn measure(&self, plan: &Plan) -> Result<Figure, CliError> {
+    pub(super) async fn measure(&self, plan: &Plan) -> Result<Figure, CliError> {
         let first = self.client.text(&self.paths[0]).await?;
         let entries = serde_json::from_str(&first).ok().map(|body: Value| count(&body)).unwrap_or_default();
         let still = Still::serve(Bytes::from(first.clone())).await?;
@@ -99,7 +99,7 @@ impl View {
             ("kib", first.len() as f64 / 1024.0),
             ("entries", entries as f64),
         ];
-        Ok(Figure { name: format!("query.{}", self.name), ours, raw, unit: "ms p99", spread, more })
+        Ok(Figure { name: self.name.to_owned(), ours, raw, unit: "ms p99", spread, more })
     }
 }
 

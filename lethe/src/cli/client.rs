@@ -82,6 +82,18 @@ impl Client {
         Self { token: token.to_owned(), ..self.clone() }
     }
 
+    /// With the session of a browser instead of a token: for pages.
+    pub(crate) fn with_session(&self, secret: &str) -> Result<Self, CliError> {
+        let cookie = format!("lethe-session={secret}").parse();
+        let mut cookie: reqwest::header::HeaderValue =
+            cookie.map_err(|error| CliError::failed("the session", error))?;
+        cookie.set_sensitive(true);
+        let headers = [(reqwest::header::COOKIE, cookie)].into_iter().collect();
+        let http = reqwest::Client::builder().default_headers(headers).build();
+        let http = http.map_err(|error| CliError::failed("a client", error))?;
+        Ok(Self { http, base: self.base.clone(), token: String::new() })
+    }
+
     /// The bearer token, for requests that this client does not make.
     pub fn token(&self) -> &str {
         &self.token

@@ -50,7 +50,7 @@ pub(super) enum Erase {
         /// Accepts that there is no off-site copy of the key tree. Not needed where one is configured.
         #[arg(long)]
         accept_single_copy: bool,
-        /// Shows what would be erased, and does nothing.
+        /// Shows what would be erased and how much of what it touches, and does nothing.
         #[arg(long)]
         dry_run: bool,
         /// For scripts: does not ask.
@@ -104,6 +104,7 @@ impl Erase {
                 let client = Client::of(&access)?;
                 let found = show(&client, erasure).await?;
                 preview(&found, accept_single_copy);
+                touched(&client.get(&format!("/v1/erasures/{erasure}/impact")).await?.body);
                 if dry_run {
                     return Ok(());
                 }
@@ -163,6 +164,29 @@ fn preview(found: &Value, accept_single_copy: bool) {
         note!("There is no off-site copy: nothing will be readable any more from now on, but the keys are destroyed");
         note!("only once the single copy is accepted (--accept-single-copy, now or later).");
     }
+}
+
+/// How much of what it touches, and how much of that stays.
+fn touched(impact: &Value) {
+    let list = |key: &str| impact.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let count = |of: &Value, key: &str| of.get(key).and_then(Value::as_u64).unwrap_or_default();
+    for stream in list("streams") {
+        let (gone, kept) = (count(stream, "values_gone"), count(stream, "values_kept"));
+        let (commits, name) = (count(stream, "commits"), text(stream, "stream"));
+        note!("Stream {name}: {commits} commits stay; {gone} values become unreadable, {kept} stay.");
+    }
+    note!("Keys: {} are destroyed.", count(impact, "keys"));
+    for model in list("read_models").iter().filter(|model| count(model, "cells_gone") > 0) {
+        let (rows, gone) = (count(model, "rows"), count(model, "cells_gone"));
+        note!("Read model {}: {gone} cells in {rows} rows become unreadable.", text(model, "model"));
+    }
+    let held = list("exports").iter().filter(|export| export.get("held") == Some(&Value::Bool(true))).count();
+    note!("Exports: {held} held here are deleted, of {} that held the participant.", list("exports").len());
+    let recipients: Vec<&str> = list("recipients").iter().filter_map(Value::as_str).collect();
+    if !recipients.is_empty() {
+        note!("To be told, and to delete their copies themselves: {}.", recipients.join(", "));
+    }
+    note!("Backups and off-site copies: all of them; the keys in them are sealed under a root that is destroyed.");
 }
 
 /// A scope, or one value of it.

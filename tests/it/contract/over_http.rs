@@ -74,6 +74,7 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str, user: uuid::Uuid
             Investigator,
         ),
         ("/v1/erasures/{erasure}", format!("/v1/erasures/{erasure}"), Dpo),
+        ("/v1/erasures/{erasure}/impact", format!("/v1/erasures/{erasure}/impact"), Dpo),
         ("/v1/sessions", "/v1/sessions".to_owned(), Controller),
         ("/v1/studies", "/v1/studies".to_owned(), Investigator),
         ("/v1/studies/{study}", of_study(""), Investigator),
@@ -86,6 +87,7 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str, user: uuid::Uuid
             Investigator,
         ),
         ("/v1/studies/{study}/erasures", of_study("/erasures"), Dpo),
+        ("/v1/studies/{study}/events", of_study("/events"), Dpo),
         ("/v1/studies/{study}/exports", of_study("/exports"), Dpo),
         ("/v1/studies/{study}/figures/completeness", of_study("/figures/completeness"), Investigator),
         ("/v1/studies/{study}/figures/enrolment", of_study("/figures/enrolment"), Investigator),
@@ -113,7 +115,10 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str, user: uuid::Uuid
         ("/v1/studies/{study}/queries", of_study("/queries"), Investigator),
         ("/v1/studies/{study}/randomisation", of_study("/randomisation"), DataManager),
         ("/v1/studies/{study}/restrictions", of_study("/restrictions"), Dpo),
+        ("/v1/studies/{study}/audit/reviews", of_study("/audit/reviews"), DataManager),
+        ("/v1/studies/{study}/audit/unusual", of_study("/audit/unusual"), DataManager),
         ("/v1/users", "/v1/users".to_owned(), Controller),
+        ("/v1/users/reviews", "/v1/users/reviews".to_owned(), Controller),
         ("/v1/users/{user}/sessions", format!("/v1/users/{user}/sessions"), Controller),
         ("/v1/users/{user}/sign-ins", format!("/v1/users/{user}/sign-ins"), Controller),
     ]
@@ -189,8 +194,12 @@ async fn every_view_answers_as_described() {
         let answer = caller.get(&format!("{path}?min_position={last}")).await;
         assert_eq!(answer.status(), 200, "{path}");
         assert_eq!(header(&answer, "cache-control"), "no-store", "{path}");
-        // The audit trail of a study is a stream of lines.
-        let kind = if path.ends_with("cardio-1/audit") { "application/x-ndjson" } else { "application/json" };
+        // The audit trail of a study is a stream of lines, and that a study moved on is one of events.
+        let kind = match path.rsplit_once('/') {
+            Some((_, "audit")) if path.ends_with("cardio-1/audit") => "application/x-ndjson",
+            Some((_, "events")) => "text/event-stream",
+            _ => "application/json",
+        };
         assert!(header(&answer, "content-type").starts_with(kind), "{path}");
         assert!(reflects(header(&answer, "lethe-position"), &last), "{path}");
         problem(caller.get(&format!("{path}?colour=red")).await, 400, "invalid-query", path).await;

@@ -345,10 +345,10 @@ const ATTEMPT: AttemptId = AttemptId(uuid!("11111111-2222-4333-8444-555555555508
 
 pub(super) fn account() -> Vec<(&'static str, account::Event)> {
     use account::Event::{
-        CredentialsSet, LinkIssued, PasswordChanged, Reauthenticated, RightEnded, RightGiven, SessionBegun,
-        SessionEnded, SignInFailed,
+        CredentialsSet, LinkIssued, PasswordChanged, Reauthenticated, ReviewRecorded, RightEnded, RightGiven,
+        SessionBegun, SessionEnded, SignInFailed,
     };
-    use account::{EndCause, Second, Terms};
+    use account::{EndCause, Reviewed, Second, Terms};
     let terms = Terms {
         role: Role::Investigator,
         environment: Environment::Prod,
@@ -387,6 +387,17 @@ pub(super) fn account() -> Vec<(&'static str, account::Event)> {
         ("session-begun.1", begun),
         ("session-ended.1", SessionEnded { session: SESSION, cause: EndCause::SignedOut }),
         ("sign-in-failed.1", SignInFailed { attempt: ATTEMPT, address: personal("203.0.113.7") }),
+        (
+            "review-recorded.1",
+            ReviewRecorded {
+                review: text("11111111-2222-4333-8444-555555555509"),
+                of: Reviewed::AuditTrail { study: text("cardio-1"), after: 12, through: 480 },
+                finding: Personal::in_part(
+                    Part::of_command(CommandId(COMMAND), 0),
+                    Erasable::Known("Two late entries, explained by the site.".to_owned()),
+                ),
+            },
+        ),
         ("session-reauthenticated.1", Reauthenticated { attempt: ATTEMPT, session: SESSION, password: true, second }),
     ]
 }
