@@ -161,7 +161,10 @@ impl AccountRow {
             Event::SessionEnded { session, .. } => {
                 standing.sessions.remove(&session);
             }
-            Event::SignInFailed { .. } | Event::Reauthenticated { .. } => {}
+            Event::SignInFailed { .. }
+            | Event::Reauthenticated { .. }
+            | Event::CommitOpened { .. }
+            | Event::RebuildOrdered { .. } => {}
         }
     }
 }

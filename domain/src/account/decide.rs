@@ -6,7 +6,7 @@ use super::{Account, Command, Credentials, EndCause, Event, Failures, Link, Refu
 use crate::Moment;
 use crate::decider::{Context, Decider, Recorded};
 use crate::history::{CommitHash, StreamId};
-use crate::ids::{Environment, RightId, SessionId};
+use crate::ids::{AttemptId, Environment, RightId, SessionId};
 use crate::permit::{Role, Sites};
 use crate::scope::{Personal, Plain};
 
@@ -59,6 +59,22 @@ impl Decider for Account {
             Command::Reauthenticate { .. } => {
                 own_account(context)?;
                 self.reauthenticate(command, now)
+            }
+            Command::OpenCommit { attempt, session, study, sequence, hash, reason } => {
+                let opened = Event::CommitOpened {
+                    attempt: *attempt,
+                    session: *session,
+                    study: study.clone(),
+                    sequence: *sequence,
+                    hash: *hash,
+                    reason: *reason,
+                };
+                self.act(*attempt, *session, opened, context)
+            }
+            Command::OrderRebuild { attempt, session, projection } => {
+                let ordered =
+                    Event::RebuildOrdered { attempt: *attempt, session: *session, projection: projection.clone() };
+                self.act(*attempt, *session, ordered, context)
             }
         }
     }
@@ -114,6 +130,9 @@ impl Decider for Account {
                 }
                 (self.last_proof, self.failures) = (Some(*attempt), Failures::default());
                 second.iter().for_each(|second| self.spend(*second));
+            }
+            Event::CommitOpened { attempt, .. } | Event::RebuildOrdered { attempt, .. } => {
+                self.last_act = Some(*attempt);
             }
         }
     }
@@ -237,6 +256,22 @@ impl Account {
         let proved =
             Event::Reauthenticated { attempt: *attempt, session: *session, password: *password, second: *second };
         Ok(vec![proved])
+    }
+
+    /// An act of the holder at the operator's desk, in a session that counts.
+    fn act(
+        &self,
+        attempt: AttemptId,
+        session: SessionId,
+        fact: Event,
+        context: &Context<'_, ()>,
+    ) -> Result<Vec<Event>, Refused> {
+        own_account(context)?;
+        if self.last_act == Some(attempt) {
+            return Ok(vec![]);
+        }
+        self.session_at(session, context.now).ok_or(Refused::NoSuchSession)?;
+        Ok(vec![fact])
     }
 
     /// Refuses a code that was taken before.

@@ -14,6 +14,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::admin;
 use super::inner::Inner;
+use super::operations;
 
 /// What this machine may ask: everything, and what its operator may.
 pub(super) fn local(inner: &Arc<Inner>) -> Router {
@@ -34,6 +35,7 @@ fn services(inner: &Arc<Inner>) -> Router {
     let door = door::router(Arc::clone(&inner.door));
     let services =
         command_svc::router(Arc::clone(&inner.commands)).merge(query_api::router(Arc::clone(&inner.queries)));
+    let services = services.merge(operations::router(Arc::clone(inner)));
     let open = Router::new()
         .route("/livez", get(|| async { "live\n" }))
         .route("/readyz", get(readyz))
@@ -71,6 +73,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut whole = command_svc::openapi();
     whole.merge(query_api::openapi());
     whole.merge(door::openapi());
+    whole.merge(operations::openapi());
     whole.info.title = "Lethe".into();
     whole.info.version = env!("CARGO_PKG_VERSION").into();
     whole.info.description = Some(ABOUT.into());
