@@ -8,10 +8,8 @@ use axum::response::Response;
 use domain::Moment;
 use domain::ids::UserId;
 use domain::permit::may_see;
-use domain::port::Clock as _;
 use domain::scope::Scope;
 use edge::{Caller, Parameters, Problem};
-use infra::chance::SystemClock;
 use projection_svc::sign_ins::{self, Counts, SignIn};
 use projection_svc::{Shown, Visible, accounts};
 use serde::Serialize;
@@ -82,7 +80,7 @@ pub(super) async fn show(
             }
         }
     }
-    let hours = sign_ins::by_hour(tenant, SystemClock.now(), HOURS).await?.into_iter();
+    let hours = sign_ins::by_hour(tenant, inner.clock.now(), HOURS).await?.into_iter();
     let items = sign_ins::list(tenant, LISTED).await?.into_iter();
     let body = SignIns {
         hours: hours.map(|(at, counts)| Hour { at: Moment(at), counts }).collect(),
