@@ -13,6 +13,24 @@ const fromHash = () => {
 addEventListener("hashchange", fromHash);
 fromHash();
 
+// A page about the platform is followed while somebody is there: a page left alone keeps nobody signed in.
+const ALONE = 10 * 60 * 1000;
+document.querySelectorAll("[data-live]").forEach((part) => {
+  const source = new EventSource(part.dataset.live);
+  let touched = Date.now();
+  ["pointermove", "keydown", "scroll"].forEach((name) => addEventListener(name, () => { touched = Date.now(); }, { passive: true }));
+  source.addEventListener("operations", async () => {
+    if (Date.now() - touched > ALONE) return source.close();
+    // What is being read or typed in there stays as it is.
+    if (part.contains(document.activeElement) && document.activeElement.closest("form, .scroll")) return;
+    const answer = await fetch(part.dataset.part, { credentials: "same-origin", redirect: "error" }).catch(() => null);
+    if (!answer || !answer.ok) return source.close();
+    const open = [...part.querySelectorAll("details")].map((details) => details.open);
+    part.innerHTML = await answer.text();
+    part.querySelectorAll("details").forEach((details, at) => { details.open = open[at] ?? false; });
+  });
+});
+
 // An erasure is followed as it goes on: the API says when something changed, the part of the page is fetched anew.
 document.querySelectorAll("[data-follow]").forEach((part) => {
   const source = new EventSource(part.dataset.follow);

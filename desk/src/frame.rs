@@ -190,6 +190,11 @@ impl Frame {
         self.who.as_ref().is_some_and(|who| may_command(who.actor.role, command))
     }
 
+    /// Whether one of the operator's pages is for this reader.
+    pub(crate) fn operates(&self) -> bool {
+        self.asks("operations.show") || self.asks("operations.journals")
+    }
+
     /// A moment of the API for people: to the minute, in UTC.
     pub(crate) fn when(&self, moment: &str) -> String {
         match (moment.get(..10), moment.get(11..16)) {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub(crate) mod operations;
+
 /// One page of a list.
 #[derive(Debug, Deserialize)]
 pub(crate) struct List<T> {

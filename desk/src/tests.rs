@@ -283,6 +283,123 @@ async fn a_refusal_of_the_api_is_a_page_with_its_status() {
     assert!(page.text.contains("may not ask erasure.list") && page.text.contains("<h1>"));
 }
 
+fn health(faults: Value) -> Value {
+    json!({
+        "ready": faults == json!([]), "faults": faults, "behind": 3, "rebuilding": false, "version": "0.1.0",
+        "started_at": "2026-11-22T11:00:00Z", "tenants": 2, "tenants_refused": 0, "memory_bytes": 104857600,
+        "nats_memory_bytes": null,
+    })
+}
+
+/// A platform that stands still at one study, with a rebuild under way.
+fn operated() -> Router {
+    let fault = json!([{"code": "read-models-stopped", "found": "cardio: <b>a commit</b> is damaged"}]);
+    let minutes = json!([
+        {"at": "2026-11-22T11:58:00Z", "appended": 5, "appended_per_second": 0.1, "append_median_ms": 1.0,
+         "append_p95_ms": 2.5, "commands": 4, "command_p95_ms": 7.0},
+        {"at": "2026-11-22T11:59:00Z", "appended": 1234, "appended_per_second": 20.5, "append_median_ms": null,
+         "append_p95_ms": 3.25, "commands": 0, "command_p95_ms": null},
+    ]);
+    let finding =
+        |verdict: &str| json!({"about": "swap", "verdict": verdict, "found": "there is", "next": "turn it off"});
+    let model = json!({"projection": "casebook", "version": 3, "generation": 2, "lag": 0, "reached": []});
+    let followed =
+        json!({"study": "cardio", "state": "stopped", "reason": "damaged", "reflected": "cardio:1:7", "behind": 3});
+    let run = json!({
+        "rebuild": Uuid::nil(), "projection": "casebook", "by": Uuid::nil(), "started_at": "2026-11-22T11:59:00Z",
+        "stage": "comparing", "done": 9, "total": 9, "ended_at": null, "failed": null, "report": [],
+    });
+    let still = json!({
+        "study": null, "code": "read-models-stopped", "reason": "damaged", "reflected": "_:1:7", "behind": 3, "next": "",
+    });
+    let commit = json!({
+        "sequence": 4, "aggregate": "participant", "id": Uuid::nil(), "revision": 2, "facts": ["items-saved 2"],
+        "stored_at": "2026-11-22T11:59:00Z", "captured_at": "2026-11-22T11:59:00Z", "environment": "TEST",
+        "actor": {"id": Uuid::nil(), "kind": "user", "role": "investigator", "organisation": "own"},
+        "command": Uuid::nil(), "hash": "ab", "previous": "cd", "bytes": 900, "scopes": ["health.clinical"],
+    });
+    let mut opened = commit.clone();
+    opened["structure"] = json!([{"fact": "items-saved", "version": 2, "structure": {"form": "<VS>"}}]);
+    let ok = |body: Value| (StatusCode::OK, body);
+    desk(
+        [
+            ("GET /v1/operations/health", ok(health(fault))),
+            ("GET /v1/operations/figures", ok(json!({"measured": true, "minutes": minutes}))),
+            ("GET /v1/operations/findings", ok(json!({"items": [finding("good"), finding("unsafe")]}))),
+            ("GET /v1/operations/projections", ok(json!({"journals": [followed], "items": [model]}))),
+            ("GET /v1/operations/rebuilds", ok(json!({"items": [run]}))),
+            ("POST /v1/operations/rebuilds", ok(json!({}))),
+            ("GET /v1/operations/standstills", ok(json!({"items": [still]}))),
+            ("GET /v1/operations/journals/cardio/commits", ok(json!({"items": [commit], "next": null}))),
+            ("POST /v1/operations/journals/cardio/commits/4/open", ok(opened)),
+        ]
+        .into(),
+    )
+}
+
+#[tokio::test]
+async fn an_operator_begins_at_health_and_has_the_pages_of_the_platform_alone() {
+    let begun = send(&operated(), request("GET", "/desk", Some("operator"), "")).await;
+    assert_eq!((begun.status, begun.header("location")), (StatusCode::SEE_OTHER, "/desk/operations"));
+    let page = send(&operated(), request("GET", "/desk/operations", Some("operator"), "")).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    for shown in ["Read models stopped", "&#60;b&#62;a commit", "1\u{202f}234", "3.2", "turn it off", "data-live="] {
+        assert!(page.text.contains(shown), "{shown}: {}", page.text);
+    }
+    let (unsafe_at, good_at) = (page.text.find(">unsafe<"), page.text.find(">good<"));
+    assert!(unsafe_at < good_at, "what is unsafe comes first");
+    for menu in ["/desk/operations/journals", "/desk/operations/sign-ins"] {
+        assert!(page.text.contains(&format!("href=\"{menu}\"")), "{menu}");
+    }
+    for menu in ["href=\"/desk\"", "/desk/privacy", "/desk/users", "/v1/incidents"] {
+        assert!(!page.text.contains(menu), "{menu}");
+    }
+    let dpo = send(&operated(), request("GET", "/desk/operations", Some("dpo"), "")).await;
+    assert_eq!(dpo.header("location"), "/desk/operations/journals", "who may look into journals alone begins there");
+}
+
+#[tokio::test]
+async fn a_rebuild_takes_its_name_typed_and_is_followed() {
+    let path = "/desk/operations/projections";
+    let page = send(&operated(), request("GET", path, Some("operator"), "")).await;
+    assert!(page.text.contains("Comparing, row by row") && page.text.contains("http-equiv=\"refresh\""));
+    assert_eq!(page.text.matches("<li class=\"done\">").count(), 2, "what was passed: building, catching up");
+    for (form, status) in [
+        ("projection=casebook&typed=casebok", StatusCode::UNPROCESSABLE_ENTITY),
+        ("projection=&typed=", StatusCode::UNPROCESSABLE_ENTITY),
+        ("projection=casebook&typed=casebook", StatusCode::SEE_OTHER),
+    ] {
+        assert_eq!(send(&operated(), request("POST", path, Some("operator"), form)).await.status, status, "{form}");
+    }
+    let auditor = send(&operated(), request("GET", path, Some("auditor"), "")).await;
+    assert!(!auditor.text.contains("name=\"typed\""), "an auditor orders nothing");
+}
+
+#[tokio::test]
+async fn a_standstill_says_what_to_do_and_the_operator_alone_lets_it_try_again() {
+    for (role, may) in [("operator", true), ("auditor", false)] {
+        let page = send(&operated(), request("GET", "/desk/operations/standstills", Some(role), "")).await;
+        assert!(page.text.contains("_:1:7") && page.text.contains("Run lethe verify"), "{}", page.text);
+        assert_eq!(page.text.contains("action=\"/desk/operations/standstills/_/retry\""), may, "{role}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_is_opened_by_who_proves_who_they_are_and_its_structure_is_text() {
+    let path = "/desk/operations/journals/cardio/commits/4";
+    let sealed = send(&operated(), request("GET", path, Some("operator"), "")).await;
+    assert!(sealed.text.contains(">sealed<") && !sealed.text.contains("<pre>"), "{}", sealed.text);
+    let bare = send(&operated(), request("POST", path, Some("operator"), "reason=fault&password=p")).await;
+    assert_eq!(bare.status, StatusCode::FORBIDDEN);
+    assert!(bare.text.contains("did not prove") && !bare.text.contains("<pre>"));
+    let form = "reason=fault&password=p&code=123456";
+    let opened = send(&operated(), request("POST", path, Some("operator"), form)).await;
+    assert_eq!(opened.status, StatusCode::OK);
+    assert!(opened.text.contains(">opened<") && opened.text.contains("&#60;VS&#62;"), "{}", opened.text);
+    let other = send(&operated(), request("GET", "/desk/operations/journals/cardio/commits/5", Some("dpo"), "")).await;
+    assert_eq!(other.status, StatusCode::NOT_FOUND);
+}
+
 /// Every template and source of the desk.
 fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -382,7 +499,8 @@ async fn what_differs_between_two_versions_is_shown_field_by_field() {
 async fn what_is_overdue_says_so() {
     let studies = json!([{"study": "s1", "name": "S", "state": "live", "environment": "TEST", "sites": []}]);
     let mut late = erasure("approval", Uuid::from_u128(1));
-    let asked = |at: &str| json!([{"phase": "requested", "act": {"actor": {"id": "u1", "role": "dpo"}, "stored_at": at}}]);
+    let asked =
+        |at: &str| json!([{"phase": "requested", "act": {"actor": {"id": "u1", "role": "dpo"}, "stored_at": at}}]);
     late["steps"] = asked("2026-10-01T12:00:00Z");
     let none = (StatusCode::OK, json!({"items": []}));
     let shown = |open: Value| {

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::Moment;
 use crate::decider;
 use crate::history::CommitHash;
-use crate::ids::{AttemptId, Environment, OrganisationId, ReviewId, RightId, SessionId, StudyId};
+use crate::ids::{AttemptId, Environment, Label, OrganisationId, ReviewId, RightId, SessionId, StudyId};
 use crate::permit::{Role, Sites};
 use crate::scope::{Erasable, Personal, Plain, tag};
 
@@ -63,6 +63,17 @@ facts! {
         "session-reauthenticated" 1 Reauthenticated { attempt: AttemptId, session: SessionId, password: bool, second: Option<Second> },
         /// The holder looked through something, and says what was found.
         "review-recorded" 1 ReviewRecorded { review: ReviewId, of: Reviewed, finding: Personal<String, tag::UserFreeText> },
+        /// The holder looked into a sealed commit: at its structure. No study: it stands in the tenant's own journal stream.
+        "commit-opened" 1 CommitOpened {
+            attempt: AttemptId,
+            session: SessionId,
+            study: Option<StudyId>,
+            sequence: u64,
+            hash: CommitHash,
+            reason: OpeningReason,
+        },
+        /// The holder had read models built again; none is named: all.
+        "rebuild-ordered" 1 RebuildOrdered { attempt: AttemptId, session: SessionId, projection: Option<Label> },
     }
 }
 
@@ -129,7 +140,21 @@ pub enum EndCause {
     Revoked,
 }
 
-structural!(Terms, Second, EndCause, Reviewed);
+/// Why somebody looks into a sealed commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpeningReason {
+    /// A read model stands still at it, or something else fails.
+    Fault,
+    /// Something unusual was noticed.
+    Incident,
+    /// A check of the record was announced.
+    Audit,
+    /// The person it is about asks, or somebody for them.
+    RequestOfThePerson,
+}
+
+structural!(Terms, Second, EndCause, Reviewed, OpeningReason);
 
 // --- state
 
@@ -150,6 +175,8 @@ pub struct Account {
     pub last_proof: Option<AttemptId>,
     /// The reviews that the holder recorded.
     pub reviews: BTreeSet<ReviewId>,
+    /// The last time that a commit was opened or a rebuild ordered: it is not counted twice.
+    pub last_act: Option<AttemptId>,
 }
 
 /// A link by its hash.
@@ -357,6 +384,30 @@ pub enum Command {
         /// What was found, and what is done about it.
         finding: Plain,
     },
+    /// Records that the holder looks into a sealed commit, before it is shown.
+    OpenCommit {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// In which session.
+        session: SessionId,
+        /// The study in whose journal stream it stands; none: in the tenant's own.
+        study: Option<StudyId>,
+        /// Where in it.
+        sequence: u64,
+        /// Its hash.
+        hash: CommitHash,
+        /// Why.
+        reason: OpeningReason,
+    },
+    /// Records that the holder has read models built again, before it begins.
+    OrderRebuild {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// In which session.
+        session: SessionId,
+        /// Which read model; none: all.
+        projection: Option<Label>,
+    },
 }
 
 impl decider::Command for Command {
@@ -373,6 +424,8 @@ impl decider::Command for Command {
             Self::Reauthenticate { .. } => "reauthenticate",
             Self::ReviewTrail { .. } => "review-trail",
             Self::ReviewAccess { .. } => "review-access",
+            Self::OpenCommit { .. } => "open-commit",
+            Self::OrderRebuild { .. } => "order-rebuild",
         }
     }
 }

@@ -53,6 +53,8 @@ roles! {
     Controller = "controller";
     /// Is told which arm who has: a pharmacist, an unblinded statistician, a safety board.
     Unblinded = "unblinded";
+    /// Runs the platform for a tenant: sees that it works, and nothing of anybody.
+    Operator = "operator";
     /// A program that enters data.
     Integrator = "integrator";
     /// The platform, carrying out what was decided. No token can have it.
@@ -121,7 +123,7 @@ impl Principal {
 }
 
 use Role::{
-    Auditor, Controller, Coordinator, DataManager, Dpo, Integrator, Investigator, Monitor, SponsorViewer,
+    Auditor, Controller, Coordinator, DataManager, Dpo, Integrator, Investigator, Monitor, Operator, SponsorViewer,
     StudyDesigner, System, Unblinded,
 };
 
@@ -137,6 +139,7 @@ const PEOPLE: &[Role] = &[
     Dpo,
     Controller,
     Unblinded,
+    Operator,
 ];
 
 /// Role × command. The key is `aggregate.command`, the command's name as in the API.
@@ -266,6 +269,9 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     // Who reads a trail reviews it (EMA 6.2.2); who administers reviews who may come in.
     ("account.review-trail", &[Monitor, DataManager, Auditor]),
     ("account.review-access", &[Controller]),
+    // In a session, proved anew, with a reason: structure alone is shown (ADR 0048).
+    ("account.open-commit", &[Operator, Auditor, Dpo]),
+    ("account.order-rebuild", &[Operator]),
 ];
 
 /// Role × query.
@@ -350,6 +356,12 @@ pub const QUERIES: &[(&str, &[Role])] = &[
     ("access.reviews", &[Controller, Auditor]),
     ("erasure.list", &[Dpo, Controller, Auditor]),
     ("erasure.show", &[Dpo, Controller, Auditor, Investigator]),
+    // How the platform fares: figures and structure, nobody's value.
+    ("operations.show", &[Operator, Auditor, Controller]),
+    ("operations.journals", &[Operator, Auditor, Dpo]),
+    ("operations.sign-ins", &[Operator, Auditor, Controller]),
+    // Lets a read model that stands still try again.
+    ("operations.retry", &[Operator]),
 ];
 
 /// Whether `role` may send `aggregate.command`. Deny by default.
@@ -402,6 +414,17 @@ mod tests {
     fn a_dpo_never_approves_and_never_sees_values() {
         assert!(!may_command(Dpo, "privacy.approve-erasure"));
         assert!(!may_query(Dpo, "participant.casebook"));
+    }
+
+    #[test]
+    fn an_operator_sees_no_scope_and_changes_no_data() {
+        assert!(!Scope::ALL.iter().any(|scope| may_see(Operator, *scope)));
+        let sent: Vec<_> =
+            COMMANDS.iter().filter(|(_, roles)| roles.contains(&Operator)).map(|(name, _)| *name).collect();
+        assert!(sent.iter().all(|name| name.starts_with("account.")), "{sent:?}");
+        let asked: Vec<_> =
+            QUERIES.iter().filter(|(_, roles)| roles.contains(&Operator)).map(|(name, _)| *name).collect();
+        assert!(asked.iter().all(|name| name.starts_with("operations.")), "{asked:?}");
     }
 
     #[test]

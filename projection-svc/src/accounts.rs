@@ -176,7 +176,11 @@ impl AccountRow {
             Event::SessionEnded { session, .. } => {
                 standing.sessions.remove(&session);
             }
-            Event::SignInFailed { .. } | Event::Reauthenticated { .. } | Event::ReviewRecorded { .. } => {}
+            Event::SignInFailed { .. }
+            | Event::ReviewRecorded { .. }
+            | Event::Reauthenticated { .. }
+            | Event::CommitOpened { .. }
+            | Event::RebuildOrdered { .. } => {}
         }
     }
 }

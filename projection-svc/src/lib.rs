@@ -2,8 +2,7 @@
 //!
 //! - One projection, one file: its rows, how a commit changes them, its readers, its tests ([`studies`],
 //!   [`overview`], [`participants`], [`matrix`], [`casebook`], [`queries`], [`figures`], [`identity`],
-//!   [`audit`], [`erasures`], [`exports`], [`tokens`], [`accounts`],
-//!   [`reviews`]).
+//!   [`audit`], [`erasures`], [`exports`], [`tokens`], [`accounts`], [`reviews`], [`sign_ins`]).
 //! - [`projection`] says what a projection is; [`fold`] takes commits into one table; [`runner`] follows the journal
 //!   streams of a tenant; [`check`](Runner::check) compares the journal with what the read models have seen;
 //!   [`mod@rebuild`] builds beside the table that serves, compares and switches.
@@ -35,6 +34,7 @@ pub mod reviews;
 pub mod row;
 pub mod runner;
 pub mod shown;
+pub mod sign_ins;
 pub mod studies;
 pub mod tables;
 #[cfg(any(test, feature = "testing"))]
@@ -43,8 +43,8 @@ pub mod testing;
 pub mod tokens;
 mod view;
 
-pub use rebuild::{RebuildProgress, RebuildReport, Which, rebuild};
-pub use runner::{JournalHealth, JournalState, Runner};
+pub use rebuild::{RebuildProgress, RebuildReport, Stage, Which, rebuild};
+pub use runner::{JournalHealth, JournalState, ModelHealth, Runner};
 pub use shown::{Page, Shown, Visible};
 
 /// Every read model there is. A new one is a file and a line here.
@@ -64,5 +64,6 @@ pub fn projections() -> Vec<Box<dyn fold::Model>> {
         fold::model::<tokens::Tokens>(),
         fold::model::<accounts::Accounts>(),
         fold::model::<reviews::Reviews>(),
+        fold::model::<sign_ins::SignIns>(),
     ]
 }

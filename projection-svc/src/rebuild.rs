@@ -27,9 +27,25 @@ pub enum Which {
     One(String),
 }
 
+/// What a rebuild is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// It builds beside what serves.
+    Building,
+    /// It takes in what came meanwhile; what serves waits for news, readers do not.
+    CatchingUp,
+    /// It compares with what serves.
+    Comparing,
+    /// It lets the new tables serve.
+    Switching,
+}
+
 /// How far a rebuild is, in positions of all journal streams together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RebuildProgress {
+    /// What it is doing.
+    pub stage: Stage,
     /// How far it is.
     pub done: u64,
     /// Where it ends.
@@ -122,12 +138,14 @@ async fn build_and_switch(
 ) -> Result<RebuildReport, Failure> {
     // A table that serves may not have said yet how far it is: what is told does not go back for that.
     let furthest = AtomicU64::new(0);
-    let progress = &|RebuildProgress { done, total }| {
+    let whole = AtomicU64::new(0);
+    let tell = |stage, done: u64, total| {
         let done = done.max(furthest.fetch_max(done, Ordering::Relaxed));
-        progress(RebuildProgress { done, total });
+        whole.store(total, Ordering::Relaxed);
+        progress(RebuildProgress { stage, done, total });
     };
     let targets = targets(shared).await?;
-    build(shared, building, &targets, progress).await?;
+    build(shared, building, &targets, &|done, total| tell(Stage::Building, done, total)).await?;
 
     let _closed = shared.gate.write().await;
     // Whoever follows has rows in memory, and knows a table that may not serve much longer.
@@ -138,7 +156,10 @@ async fn build_and_switch(
     for building in building {
         all.push((building.model, tables::live_table(store, building.model.name())?));
     }
-    catch_up(shared, &all, progress).await?;
+    catch_up(shared, &all, &|done, total| tell(Stage::CatchingUp, done, total)).await?;
+
+    let done = |stage| tell(stage, 0, whole.load(Ordering::Relaxed));
+    done(Stage::Comparing);
 
     let mut report = RebuildReport { projections: Vec::new() };
     for building in building {
@@ -147,6 +168,7 @@ async fn build_and_switch(
         let comparison = building.model.compare(&shared.stores, &live, &building.table).await?;
         report.projections.push(Rebuilt { projection: name, generation: building.generation, comparison });
     }
+    done(Stage::Switching);
     for building in building {
         let to = Live { generation: building.generation, version: building.model.version() };
         tables::switch(store, building.model.name(), to)?;
@@ -169,7 +191,7 @@ async fn build(
     shared: &Arc<Shared>,
     building: &[Building<'_>],
     targets: &[(JournalId, u64)],
-    progress: &(impl Fn(RebuildProgress) + Send + Sync),
+    progress: &(impl Fn(u64, u64) + Send + Sync),
 ) -> Result<(), Failure> {
     let tables: Vec<Into> =
         building.iter().map(|building| Into { model: building.index, table: building.table.clone() }).collect();
@@ -177,12 +199,12 @@ async fn build(
     let mut before = 0;
     for (journal, target) in targets {
         let stretch = Stretch { journal: journal.clone(), after: 0, through: *target };
-        let done = |done| progress(RebuildProgress { done: before + done, total });
+        let done = |done| progress(before + done, total);
         done(0);
         pipeline::run(shared, &stretch, &tables, &done).await?;
         before += target;
     }
-    progress(RebuildProgress { done: total, total });
+    progress(total, total);
     Ok(())
 }
 
@@ -191,14 +213,13 @@ async fn build(
 async fn catch_up(
     shared: &Shared,
     tables: &[(&dyn Model, String)],
-    progress: &(impl Fn(RebuildProgress) + Send + Sync),
+    progress: &(impl Fn(u64, u64) + Send + Sync),
 ) -> Result<(), Failure> {
     let targets = targets(shared).await?;
     let total = targets.iter().map(|(_, target)| target).sum();
     let mut before = 0;
     for (journal, target) in targets {
-        fold_to(shared, &journal, tables, target, &|done| progress(RebuildProgress { done: before + done, total }))
-            .await?;
+        fold_to(shared, &journal, tables, target, &|done| progress(before + done, total)).await?;
         before += target;
     }
     Ok(())

@@ -90,6 +90,19 @@ pub struct JournalHealth {
     pub state: JournalState,
 }
 
+/// How one read model stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ModelHealth {
+    /// Its name.
+    pub projection: &'static str,
+    /// The version of its rows.
+    pub version: u32,
+    /// Which of its tables serves: it grows with every rebuild.
+    pub generation: u64,
+    /// How far it has taken each journal stream in: the study (none: the tenant's own) and the sequence.
+    pub reached: Vec<(Option<StudyId>, u64)>,
+}
+
 impl Runner {
     /// Prepares the tables: a projection that is new or has a new version begins an empty one. Follows nothing yet.
     ///
@@ -181,6 +194,26 @@ impl Runner {
             JournalHealth { study: study.clone(), reflected: position.to_string(), behind, state }
         };
         reached.iter().map(line).collect()
+    }
+
+    /// How every read model stands.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn models(&self) -> Result<Vec<ModelHealth>, Failure> {
+        let store = self.shared.stores.store.as_ref();
+        let one = |model: &Box<dyn Model>| {
+            let live = tables::live(store, model.name())?;
+            let table = tables::live_table(store, model.name())?;
+            let reached = tables::checkpoints(store, &table)?.into_iter();
+            Ok(ModelHealth {
+                projection: model.name(),
+                version: model.version(),
+                generation: live.map_or(0, |live| live.generation),
+                reached: reached.map(|(study, checkpoint)| (study, checkpoint.sequence)).collect(),
+            })
+        };
+        self.shared.models.iter().map(one).collect()
     }
 
     /// Ends every task. A batch that is half taken in is taken in again by the next runner.

@@ -1,4 +1,4 @@
-// The days of an administrator, a data manager, an investigator, a monitor and a data protection officer.
+// The days of an administrator, a data manager, an investigator, a monitor, a data protection officer and an operator.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -70,7 +70,7 @@ async function invited(admin, role, name, login, sites = "") {
   await page.goto(link);
   await person.join(page, name);
   await page.click("a.button.main");
-  await page.waitForURL("**/desk");
+  await page.waitForURL(/\/desk(\/operations)?$/);
   return { page, person };
 }
 
@@ -97,11 +97,12 @@ await late.goto(LINK);
 await late.waitForSelector("[role=alert]");
 await late.context().close();
 
-console.log("she invites four people");
+console.log("she invites five people");
 const dana = await invited(admin, "data-manager", "Dana Data", "dana");
 const ivo = await invited(admin, "investigator", "Ivo Investigator", "ivo");
 const mona = await invited(admin, "monitor", "Mona Monitor", "mona");
 const dora = await invited(admin, "dpo", "Dora Dpo", "dora");
+const otto = await invited(admin, "operator", "Otto Operator", "otto");
 await admin.goto("/desk/users");
 assert.equal(await admin.locator("tbody tr").count() >= 5, true);
 await look(admin, "people");
@@ -338,7 +339,58 @@ console.log("the controller approves it, signed in by keyboard, without scripts"
   await open.pdf({ path: `${SHOTS}/overview.pdf` });
 }
 
-for (const { page } of [dana, ivo, mona, dora]) {
+console.log("an operator's day");
+{
+  const { page, person } = otto;
+  assert.ok(page.url().endsWith("/desk/operations"), "an operator begins at health");
+  await page.waitForSelector("dl.keys");
+  assert.equal(await page.locator("svg.chart").count(), 2);
+  await look(page, "operations");
+  await page.goto("/desk/operations/projections");
+  const served = (name) => page.locator("#live tbody tr", { has: page.locator(`th code:text-is("${name}")`) }).locator("td:nth-child(3)");
+  const before = Number(await served("casebook").textContent());
+  await page.selectOption("#projection", "casebook");
+  await page.fill("#typed", "casebok");
+  await page.click("button.bad");
+  await page.waitForSelector("[role=alert]");
+  assert.equal(Number(await served("casebook").textContent()), before, "nothing was built");
+  await page.selectOption("#projection", "casebook");
+  await page.fill("#typed", "casebook");
+  await page.click("button.bad");
+  // The page follows by itself until the new table serves.
+  await page.waitForFunction(() => [...document.querySelectorAll("#live .way")].some((way) => way.querySelectorAll("li.done").length === 5), null, { timeout: 60_000 });
+  assert.equal(Number(await served("casebook").textContent()), before + 1);
+  await look(page, "projections");
+  await page.goto("/desk/operations/standstills");
+  assert.match(await page.textContent("main"), /Everything goes on/);
+  await look(page, "standstills");
+  await page.goto("/desk/operations/journals");
+  await look(page, "journals");
+  await page.locator("tbody a", { hasText: "cardio-1" }).click();
+  await page.click("tbody a:text-is('participant')");
+  await page.waitForSelector(".scroll.tall");
+  await look(page, "journal");
+  await page.goto("/desk/operations/journals/cardio-1");
+  await page.locator("tbody tr", { hasText: "items-saved" }).first().locator("th a").click();
+  assert.equal(await page.locator("pre").count(), 0, "sealed");
+  await look(page, "commit-sealed");
+  await page.selectOption("#reason", "fault");
+  await page.fill("#password", person.password);
+  await page.fill("#code", await person.code());
+  await page.click("button.bad");
+  await page.waitForSelector("pre");
+  assert.doesNotMatch(await page.textContent("pre"), /"value"/, "structure alone");
+  await look(page, "commit-opened");
+  for (const [path, name] of [["keys", "keys"], ["backups", "backups"], ["sign-ins", "sign-ins"]]) {
+    await page.goto(`/desk/operations/${path}`);
+    await look(page, name);
+  }
+  assert.doesNotMatch(await page.textContent("main"), /Otto Operator|Ada Admin/, "no name of anybody");
+  const denied = await page.goto(STUDY);
+  assert.equal(denied.status(), 403, "no study for an operator");
+}
+
+for (const { page } of [dana, ivo, mona, dora, otto]) {
   await page.goto("/desk");
   await page.locator("button", { hasText: "Sign out" }).click();
   await page.waitForURL("**/sign-in**");

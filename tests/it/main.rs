@@ -25,6 +25,7 @@ mod laws;
 mod limits;
 mod observability;
 mod odm_import;
+mod operations;
 mod others_bugs;
 mod pilot;
 mod refusals;

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
+use infra::tls::Oldest;
 use lethe::platform::{Certificate, Platform, StartError};
 use reqwest::Client as Http;
-use infra::tls::Oldest;
 use serde_json::{Value, json};
 use tests::home::{Folder, Home, acme};
 

@@ -187,5 +187,6 @@ fn every_word_of_a_closed_list_still_reads() {
     words::<study::Trigger>(&lists, "retention-trigger");
     words::<domain::port::TreeCopies>(&lists, "tree-copies");
     words::<user::AccountKind>(&lists, "account-kind");
+    words::<account::OpeningReason>(&lists, "opening-reason");
     words::<permit::Sites>(&lists, "sites");
 }

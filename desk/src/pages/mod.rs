@@ -8,6 +8,9 @@ mod entry;
 mod erasure;
 mod join;
 mod matrix;
+mod operations;
+mod operations_journals;
+mod operations_vault;
 mod overview;
 mod privacy;
 mod queries;
@@ -43,6 +46,21 @@ pub(crate) fn routes() -> Router<Arc<Parts>> {
         .route("/desk/users/{user}/rights/{right}/end", post(users::end_right))
         .route("/desk/users/review", get(reviews::access).post(reviews::record_access))
         .route("/desk/users/review/{user}/{right}/end", post(reviews::end_right))
+        .route("/desk/operations", get(operations::show))
+        .route("/desk/operations/live", get(operations::live))
+        .route("/desk/operations/projections", get(operations::projections).post(operations::rebuild))
+        .route("/desk/operations/projections/live", get(operations::projections_live))
+        .route("/desk/operations/standstills", get(operations::standstills))
+        .route("/desk/operations/standstills/{journal}/retry", post(operations::retry))
+        .route("/desk/operations/journals", get(operations_journals::all))
+        .route("/desk/operations/journals/{journal}", get(operations_journals::one))
+        .route(
+            "/desk/operations/journals/{journal}/commits/{sequence}",
+            get(operations_journals::commit).post(operations_journals::open),
+        )
+        .route("/desk/operations/keys", get(operations_vault::keys))
+        .route("/desk/operations/backups", get(operations_vault::backups))
+        .route("/desk/operations/sign-ins", get(operations_vault::sign_ins))
         .route("/desk/privacy", get(privacy::queue))
         .route("/desk/data-map", get(privacy::data_map))
         .route("/desk/erasures/{erasure}", get(erasure::show).post(erasure::approve))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::extract::Path;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::chart::{self, Bar};
 use crate::fields::encoded;
@@ -22,8 +22,13 @@ struct Studies {
 
 /// `GET /desk`.
 pub(crate) async fn studies(visit: Visit) -> Result<Response, Trouble> {
+    let f = visit.frame("studies");
+    // Who runs the platform has no study to look at.
+    if !f.asks("study.list") && f.operates() {
+        return Ok(Redirect::to("/desk/operations").into_response());
+    }
     let studies = visit.api.get("/v1/studies").await?;
-    let shown = Studies { f: visit.frame("studies"), studies };
+    let shown = Studies { f, studies };
     Ok(page(&shown.f, &shown))
 }
 

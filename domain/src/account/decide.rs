@@ -8,7 +8,7 @@ use super::{
 use crate::Moment;
 use crate::decider::{Context, Decider, Recorded};
 use crate::history::{CommitHash, StreamId};
-use crate::ids::{Environment, ReviewId, RightId, SessionId};
+use crate::ids::{AttemptId, Environment, ReviewId, RightId, SessionId};
 use crate::permit::{Role, Sites};
 use crate::scope::{Erasable, Part, Personal, Plain};
 
@@ -67,6 +67,22 @@ impl Decider for Account {
                 self.review(*review, of, finding, context)
             }
             Command::ReviewAccess { review, finding } => self.review(*review, Reviewed::Access {}, finding, context),
+            Command::OpenCommit { attempt, session, study, sequence, hash, reason } => {
+                let opened = Event::CommitOpened {
+                    attempt: *attempt,
+                    session: *session,
+                    study: study.clone(),
+                    sequence: *sequence,
+                    hash: *hash,
+                    reason: *reason,
+                };
+                self.act(*attempt, *session, opened, context)
+            }
+            Command::OrderRebuild { attempt, session, projection } => {
+                let ordered =
+                    Event::RebuildOrdered { attempt: *attempt, session: *session, projection: projection.clone() };
+                self.act(*attempt, *session, ordered, context)
+            }
         }
     }
 
@@ -124,6 +140,9 @@ impl Decider for Account {
             }
             Event::ReviewRecorded { review, .. } => {
                 self.reviews.insert(*review);
+            }
+            Event::CommitOpened { attempt, .. } | Event::RebuildOrdered { attempt, .. } => {
+                self.last_act = Some(*attempt);
             }
         }
     }
@@ -269,6 +288,22 @@ impl Account {
         let proved =
             Event::Reauthenticated { attempt: *attempt, session: *session, password: *password, second: *second };
         Ok(vec![proved])
+    }
+
+    /// An act of the holder at the operator's desk, in a session that counts.
+    fn act(
+        &self,
+        attempt: AttemptId,
+        session: SessionId,
+        fact: Event,
+        context: &Context<'_, ()>,
+    ) -> Result<Vec<Event>, Refused> {
+        own_account(context)?;
+        if self.last_act == Some(attempt) {
+            return Ok(vec![]);
+        }
+        self.session_at(session, context.now).ok_or(Refused::NoSuchSession)?;
+        Ok(vec![fact])
     }
 
     /// Refuses a code that was taken before.

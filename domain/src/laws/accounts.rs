@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::world::{World, text};
 use crate::Moment;
-use crate::account::{Account, Command, Second, Terms};
+use crate::account::{Account, Command, OpeningReason, Second, Terms};
 use crate::history::{Aggregate, CommitHash, StreamId};
 use crate::ids::{AttemptId, Environment, ReviewId, RightId, SessionId};
 use crate::permit::{Role, Sites};
@@ -56,6 +56,11 @@ fn set_credentials(link: CommitHash, login: crate::scope::Plain, step: u64) -> C
     Command::SetCredentials { link, login, password: secret(), one_time: secret(), recovery: vec![secret()], step }
 }
 
+fn open_commit(attempt: AttemptId, session: SessionId, sequence: u64) -> Command {
+    let hash = CommitHash([sequence as u8; 32]);
+    Command::OpenCommit { attempt, session, study: None, sequence, hash, reason: OpeningReason::Fault }
+}
+
 impl World for Account {
     fn commands() -> BoxedStrategy<Command> {
         let links = || select(vec![LINK, CommitHash([2; 32])]);
@@ -94,6 +99,13 @@ impl World for Account {
             (attempts(), sessions(), any::<bool>(), option::of(seconds())).prop_map(
                 |(attempt, session, password, second)| Command::Reauthenticate { attempt, session, password, second }
             ),
+            (attempts(), sessions(), 1..9_u64)
+                .prop_map(|(attempt, session, sequence)| { open_commit(attempt, session, sequence) }),
+            (attempts(), sessions()).prop_map(|(attempt, session)| Command::OrderRebuild {
+                attempt,
+                session,
+                projection: None
+            }),
         ]
         .boxed()
     }

@@ -239,7 +239,9 @@ fn shown(event: &Event, at: Moment, by: UserId) -> SignInShown {
     let (session, cause) = match event {
         Event::SessionBegun { session, .. }
         | Event::PasswordChanged { session, .. }
-        | Event::Reauthenticated { session, .. } => (Some(*session), None),
+        | Event::Reauthenticated { session, .. }
+        | Event::CommitOpened { session, .. }
+        | Event::RebuildOrdered { session, .. } => (Some(*session), None),
         Event::SessionEnded { session, cause } => (Some(*session), Some(*cause)),
         Event::LinkIssued { .. }
         | Event::RightGiven { .. }

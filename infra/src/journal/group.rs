@@ -210,6 +210,7 @@ async fn fly(journal: Arc<Found>, wire: Wire, flight: Flight) {
     if load.is_empty() {
         return;
     }
+    let flown = Instant::now();
     let (messages, as_batch) = (load.len(), turn.is_some() && load.len() > 1);
     tracing::event!(target: "metrics", Level::INFO, histogram.lethe_flight_messages = messages as u64, as_batch);
     let load = if as_batch {
@@ -217,6 +218,7 @@ async fn fly(journal: Arc<Found>, wire: Wire, flight: Flight) {
         let refusal = match wire.publish_batch(batch(&load, end)).await {
             Ok(ack) => {
                 journal.group.pace.sent_as_batch(messages, begun.elapsed());
+                measure(flown, true);
                 for (one, sequence) in load.into_iter().zip(ack.first..) {
                     journal.wrote(&one.message.subject, sequence);
                     let _ = one.answer.send(Ok(sequence));
@@ -236,6 +238,13 @@ async fn fly(journal: Arc<Found>, wire: Wire, flight: Flight) {
     };
     drop(turn);
     one_by_one(&journal, &wire, load, end).await;
+    measure(flown, false);
+}
+
+/// How long it took until a flight was on disk.
+fn measure(flown: Instant, as_batch: bool) {
+    let seconds = flown.elapsed().as_secs_f64();
+    tracing::event!(target: "metrics", Level::INFO, histogram.lethe_flight_seconds = seconds, as_batch);
 }
 
 /// Publishes a flight as single messages: first what expects the end of the journal stream, one after the other, then all others

@@ -35,6 +35,73 @@ impl Metrics {
     }
 }
 
+/// What a histogram counted, all labels together.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Summary {
+    /// How many measurements.
+    pub count: u64,
+    /// Their sum.
+    pub sum: f64,
+    /// Upper bounds, ascending, each with how many measurements are not above it.
+    pub buckets: Vec<(f64, u64)>,
+}
+
+impl Summary {
+    /// What was counted since `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let known =
+            |bound: f64| before.buckets.iter().find(|(other, _)| *other == bound).map_or(0, |(_, count)| *count);
+        let bucket = |(bound, count): &(f64, u64)| (*bound, count.saturating_sub(known(*bound)));
+        Self {
+            count: self.count.saturating_sub(before.count),
+            sum: (self.sum - before.sum).max(0.0),
+            buckets: self.buckets.iter().map(bucket).collect(),
+        }
+    }
+
+    /// The value that this share of the measurements is not above, as if they lay evenly in their bucket; none if there are
+    /// none. What lies above the last bound is told as that bound.
+    pub fn quantile(&self, share: f64) -> Option<f64> {
+        if self.count == 0 {
+            return None;
+        }
+        let wanted = share * self.count as f64;
+        let (mut floor, mut below) = (0.0, 0);
+        for (bound, count) in &self.buckets {
+            if *count as f64 >= wanted {
+                let within = (count - below) as f64;
+                let part = if within > 0.0 { (wanted - below as f64) / within } else { 1.0 };
+                return Some(if bound.is_finite() { floor + (bound - floor) * part } else { floor });
+            }
+            (floor, below) = (*bound, *count);
+        }
+        Some(floor)
+    }
+}
+
+impl Metrics {
+    /// What the histogram of this name counted so far; none: nothing was measured under it.
+    pub fn histogram(&self, name: &str) -> Option<Summary> {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name)?;
+        let mut whole = Summary::default();
+        for metric in family.get_metric() {
+            let histogram = metric.get_histogram();
+            whole.count += histogram.get_sample_count();
+            whole.sum += histogram.get_sample_sum();
+            for bucket in histogram.get_bucket() {
+                let (bound, count) = (bucket.upper_bound(), bucket.cumulative_count());
+                match whole.buckets.iter_mut().find(|(known, _)| *known == bound) {
+                    Some((_, known)) => *known += count,
+                    None => whole.buckets.push((bound, count)),
+                }
+            }
+        }
+        Some(whole)
+    }
+}
+
 /// Starts measuring: for `GET /metrics` always, for a collector if there is one.
 pub(super) fn start(
     resource: Resource,

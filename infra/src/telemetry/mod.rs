@@ -32,7 +32,7 @@ use tracing_subscriber::{Layer, Registry};
 
 pub use self::context::{current_traceparent, set_parent, traceparent_for};
 pub use self::failpoint::{DieAt, FAILPOINT_TARGET, Failpoints};
-pub use self::metrics::{METRICS_TARGET, Metrics};
+pub use self::metrics::{METRICS_TARGET, Metrics, Summary};
 
 /// The crates whose spans make our traces. What libraries report about themselves stays out.
 const OURS: [&str; 6] = ["lethe", "command_svc", "projection_svc", "query_api", "edge", "infra"];

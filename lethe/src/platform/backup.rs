@@ -119,7 +119,10 @@ impl Inner {
         let listed = infra::backup::list(&place, &trust).await?;
         let newest =
             listed.into_iter().filter_map(|listed| listed.manifest.ok()).map(|manifest| manifest.created).max();
-        let last_read = last_read(&place.list(READS).await?);
+        let reads = place.list(READS).await?;
+        let restored: Vec<String> = reads.iter().filter(|name| name.contains("/restored-")).cloned().collect();
+        let last_read = last_read(&reads);
+        self.backups.iter().for_each(|watch| watch.restored(tenant, self::last_read(&restored), SystemClock.now()));
         self.backups.iter().for_each(|watch| watch.found(tenant, newest, last_read, SystemClock.now()));
         Ok(newest)
     }

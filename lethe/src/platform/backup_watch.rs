@@ -25,8 +25,18 @@ struct Watched {
     since: OffsetDateTime,
     newest: Option<OffsetDateTime>,
     last_read: Option<OffsetDateTime>,
+    last_restored: Option<OffsetDateTime>,
     /// Why the last try failed, if it did.
     failed: Option<String>,
+}
+
+/// What is known of a tenant's backups.
+pub(super) struct Known {
+    pub(super) newest: Option<OffsetDateTime>,
+    pub(super) last_read: Option<OffsetDateTime>,
+    pub(super) last_restored: Option<OffsetDateTime>,
+    /// Why the last try to make one failed, if it did.
+    pub(super) failed: Option<String>,
 }
 
 impl BackupWatch {
@@ -46,6 +56,27 @@ impl BackupWatch {
         self.change(tenant, now, |watched| (watched.newest, watched.last_read) = (newest, last_read));
     }
 
+    /// When one was last restored from, as is noted at the place of backups.
+    pub(super) fn restored(&self, tenant: &TenantId, last: Option<OffsetDateTime>, now: OffsetDateTime) {
+        self.change(tenant, now, |watched| watched.last_restored = last);
+    }
+
+    /// How old the newest may become.
+    pub(super) fn every(&self) -> Duration {
+        self.every
+    }
+
+    /// What is known of a tenant's.
+    pub(super) fn of(&self, tenant: &TenantId) -> Option<Known> {
+        let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        tenants.get(tenant).map(|watched| Known {
+            newest: watched.newest,
+            last_read: watched.last_read,
+            last_restored: watched.last_restored,
+            failed: watched.failed.clone(),
+        })
+    }
+
     /// A backup was made.
     pub(super) fn made(&self, tenant: &TenantId, created: OffsetDateTime) {
         self.change(tenant, created, |watched| (watched.newest, watched.failed) = (Some(created), None));
@@ -58,15 +89,25 @@ impl BackupWatch {
 
     /// The tenants whose newest backup is too old.
     pub(super) fn faults(&self, now: OffsetDateTime) -> Vec<String> {
+        self.each_fault(now).into_values().collect()
+    }
+
+    /// What is wrong with one tenant's.
+    pub(super) fn fault_of(&self, tenant: &TenantId, now: OffsetDateTime) -> Option<String> {
+        self.each_fault(now).remove(tenant)
+    }
+
+    fn each_fault(&self, now: OffsetDateTime) -> BTreeMap<TenantId, String> {
         let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = |(tenant, watched): (&TenantId, &Watched)| {
             let age = now - watched.newest.unwrap_or(watched.since);
             let why = watched.failed.as_deref().unwrap_or("it is being made");
             let hours = age.whole_hours();
-            (age > self.every * TOO_OLD).then(|| match watched.newest {
+            let told = match watched.newest {
                 Some(_) => format!("the newest backup of tenant {tenant} is {hours} hours old: {why}"),
                 None => format!("tenant {tenant} has had no backup for {hours} hours: {why}"),
-            })
+            };
+            (age > self.every * TOO_OLD).then(|| (tenant.clone(), told))
         };
         tenants.iter().filter_map(fault).collect()
     }
@@ -105,7 +146,7 @@ impl BackupWatch {
 
     fn change(&self, tenant: &TenantId, now: OffsetDateTime, change: impl FnOnce(&mut Watched)) {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        let unknown = || Watched { since: now, newest: None, last_read: None, failed: None };
+        let unknown = || Watched { since: now, newest: None, last_read: None, last_restored: None, failed: None };
         change(tenants.entry(tenant.clone()).or_insert_with(unknown));
     }
 }

@@ -127,6 +127,18 @@ impl DataDir {
         Ok(names)
     }
 
+    /// Remembers that the whole record of a tenant was read, and how many damages were found.
+    pub(super) fn remember_verified(&self, tenant: &TenantId, verified: &Verified) -> std::io::Result<()> {
+        let (path, aside) = (self.tenant(tenant).join(VERIFIED), self.tenant(tenant).join(".verified"));
+        fs::write(&aside, serde_json::to_vec(verified).expect("plain data"))?;
+        fs::rename(aside, path)
+    }
+
+    /// When the whole record of a tenant was last read; none: never, as far as this folder knows.
+    pub(super) fn verified(&self, tenant: &TenantId) -> Option<Verified> {
+        serde_json::from_slice(&fs::read(self.tenant(tenant).join(VERIFIED)).ok()?).ok()
+    }
+
     /// Says where this process is found.
     pub(super) fn announce(&self, run: &Run) -> Result<(), StartError> {
         let fault = |error: std::io::Error| StartError::DataDir { path: self.path.clone(), cause: error.to_string() };
@@ -136,6 +148,16 @@ impl DataDir {
         file.write_all(&text).map_err(fault)
     }
 }
+
+/// When the whole record of a tenant was last read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Verified {
+    pub(super) at: domain::Moment,
+    pub(super) damaged: u64,
+}
+
+/// Where that stands in a tenant's folder.
+const VERIFIED: &str = "verified.json";
 
 impl Drop for DataDir {
     fn drop(&mut self) {

@@ -3,15 +3,19 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use domain::port::Clock as _;
 use infra::chance::SystemClock;
 use infra::journal::destructive_privileges;
 use infra::keys::kms::KmsConfig;
+use projection_svc::JournalState;
 use serde::Serialize;
 use time::Duration;
+use utoipa::ToSchema;
 
 use super::inner::Inner;
+use super::registry::Open;
 
 /// How long before its end a certificate is to be renewed.
 const RENEW_BEFORE: Duration = Duration::days(14);
@@ -19,8 +23,11 @@ const RENEW_BEFORE: Duration = Duration::days(14);
 /// How old the last backup that was read whole may be.
 const READ_EVERY: Duration = Duration::days(31);
 
+/// How long ago somebody may have restored from one.
+const RESTORED_EVERY: Duration = Duration::days(366);
+
 /// How sure it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Verdict {
     /// As it should be.
@@ -34,9 +41,11 @@ pub(super) enum Verdict {
 }
 
 /// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Finding {
+    /// What it is about.
     about: &'static str,
+    /// How it is.
     verdict: Verdict,
     /// What was found.
     found: String,
@@ -53,17 +62,40 @@ impl Finding {
     fn not(about: &'static str, verdict: Verdict, found: impl Into<String>, next: impl Into<String>) -> Self {
         Self { about, verdict, found: found.into(), next: Some(next.into()) }
     }
+
+    /// The same without the folders of this machine.
+    pub(super) fn without_places(mut self, inner: &Inner) -> Self {
+        let mut places = vec![(inner.data_dir.folder(""), "the data directory")];
+        if let KmsConfig::File { dir } = &inner.elsewhere.kms {
+            places.push((dir.clone(), "the folder of root keys"));
+        }
+        for (place, words) in places {
+            let place = place.display().to_string();
+            let place = place.trim_end_matches('/');
+            self.found = self.found.replace(place, words);
+            self.next = self.next.map(|next| next.replace(place, words));
+        }
+        self
+    }
 }
 
 /// Looks at everything.
 pub(super) async fn examine(inner: &Inner) -> Vec<Finding> {
+    examine_for(inner, None).await
+}
+
+/// Looks at everything, and of tenants at this one alone.
+pub(super) async fn examine_for(inner: &Inner, only: Option<&Arc<Open>>) -> Vec<Finding> {
+    let tenants = only.map_or_else(|| inner.registry.open(), |open| vec![Arc::clone(open)]);
     let mut found = vec![owner_only("data directory", &inner.data_dir.folder(""))];
     found.extend(root_keys(inner));
     found.push(off_site(inner));
-    found.extend(backups(inner));
+    found.extend(backups(inner, &tenants));
     found.push(people_come_by(inner));
-    found.extend(privileges(inner).await);
-    found.extend(administrators(inner).await);
+    found.extend(privileges(&tenants).await);
+    found.extend(administrators(inner, &tenants).await);
+    found.extend(read_models(&tenants));
+    found.extend(roots(&tenants).await);
     found.push(swap(fs::read_to_string("/proc/swaps").ok().as_deref()));
     found.push(core_dumps(fs::read_to_string("/proc/self/limits").ok().as_deref()));
     found
@@ -119,22 +151,27 @@ fn off_site(inner: &Inner) -> Finding {
     }
 }
 
-fn backups(inner: &Inner) -> Vec<Finding> {
+fn backups(inner: &Inner, tenants: &[Arc<Open>]) -> Vec<Finding> {
     const ABOUT: &str = "backups";
     let Some(watch) = &inner.backups else {
         let next = "have them made by themselves: --backup-to and --backup-recipient (docs/backup.md)";
         return vec![Finding::not(ABOUT, Verdict::Unsafe, "none are made by this process", next)];
     };
     let now = SystemClock.now();
-    let faults = watch.faults(now);
-    let mut found: Vec<Finding> =
-        faults.into_iter().map(|fault| Finding::not(ABOUT, Verdict::Unsafe, fault, "see the log of serve")).collect();
-    for tenant in watch.json(now) {
-        let age = tenant["last_verified_age_seconds"].as_i64();
-        if age.is_none_or(|age| age > READ_EVERY.whole_seconds()) {
-            let what =
-                format!("no backup of tenant {} was read whole in a month", tenant["tenant"].as_str().unwrap_or(""));
+    let mut found: Vec<Finding> = Vec::new();
+    for tenant in tenants.iter().map(|open| &open.ports.id) {
+        let fault = watch.fault_of(tenant, now);
+        found.extend(fault.map(|fault| Finding::not(ABOUT, Verdict::Unsafe, fault, "see the log of serve")));
+        let Some(known) = watch.of(tenant) else { continue };
+        let within = |last: Option<time::OffsetDateTime>, most| last.is_some_and(|last| now - last <= most);
+        if !within(known.last_read, READ_EVERY) {
+            let what = format!("no backup of tenant {tenant} was read whole in a month");
             found.push(Finding::not(ABOUT, Verdict::Weak, what, "lethe backup verify"));
+        }
+        if !within(known.last_restored, RESTORED_EVERY) {
+            let what = format!("no backup of tenant {tenant} was restored from in a year: nobody knows that it can be");
+            let next = "restore it into an empty data directory (docs/backup.md, `lethe restore`)";
+            found.push(Finding::not("restore", Verdict::Weak, what, next));
         }
     }
     if found.is_empty() {
@@ -185,10 +222,10 @@ fn until(end: time::OffsetDateTime) -> Finding {
 }
 
 /// The login with which commands are written may not be able to take any away.
-async fn privileges(inner: &Inner) -> Vec<Finding> {
+async fn privileges(tenants: &[Arc<Open>]) -> Vec<Finding> {
     const ABOUT: &str = "NATS login";
     let mut found = Vec::new();
-    for open in inner.registry.open() {
+    for open in tenants {
         let tenant = &open.ports.id;
         found.push(match destructive_privileges(&open.client).await {
             Ok(could) if could.is_empty() => Finding::good(
@@ -207,10 +244,10 @@ async fn privileges(inner: &Inner) -> Vec<Finding> {
     found
 }
 
-async fn administrators(inner: &Inner) -> Vec<Finding> {
+async fn administrators(inner: &Inner, tenants: &[Arc<Open>]) -> Vec<Finding> {
     const ABOUT: &str = "administrators";
     let mut found = Vec::new();
-    for open in inner.registry.open() {
+    for open in tenants {
         let tenant = &open.ports.id;
         match inner.door.is_administered(tenant).await {
             Ok(true) => found.push(Finding::good(ABOUT, format!("tenant {tenant} has one"))),
@@ -224,6 +261,51 @@ async fn administrators(inner: &Inner) -> Vec<Finding> {
                 found.push(Finding::not(ABOUT, Verdict::Unknown, format!("tenant {tenant}: {failure}"), "try again"));
             }
         }
+    }
+    found
+}
+
+/// A read model that stands still answers from before.
+fn read_models(tenants: &[Arc<Open>]) -> Vec<Finding> {
+    const ABOUT: &str = "read models";
+    let mut found = Vec::new();
+    for open in tenants {
+        let tenant = &open.ports.id;
+        let stopped =
+            open.runner.health().iter().filter(|one| matches!(one.state, JournalState::Stopped { .. })).count();
+        found.push(match stopped {
+            0 => Finding::good(ABOUT, format!("those of tenant {tenant} follow every journal stream")),
+            _ => Finding::not(
+                ABOUT,
+                Verdict::Unsafe,
+                format!(
+                    "those of tenant {tenant} stopped at {stopped} of its journal streams: answers are from before"
+                ),
+                "lethe verify, then `lethe rebuild` (docs/operations.md)",
+            ),
+        });
+    }
+    found
+}
+
+/// A root that is replaced and lives still opens what an erasure closed.
+async fn roots(tenants: &[Arc<Open>]) -> Vec<Finding> {
+    const ABOUT: &str = "old root keys";
+    let mut found = Vec::new();
+    for open in tenants {
+        let tenant = &open.ports.id;
+        found.push(match open.keys.status().await {
+            Ok(status) if status.living.len() <= 1 => {
+                Finding::good(ABOUT, format!("tenant {tenant} has one root, that of now"))
+            }
+            Ok(status) => Finding::not(
+                ABOUT,
+                Verdict::Weak,
+                format!("{} roots of tenant {tenant} live: a rotation is to be finished", status.living.len()),
+                "it is tried again by itself; if it stays so, look at the KMS (docs/kms.md)",
+            ),
+            Err(failure) => Finding::not(ABOUT, Verdict::Unknown, format!("tenant {tenant}: {failure}"), "try again"),
+        });
     }
     found
 }

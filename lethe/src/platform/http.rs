@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::admin;
 use super::described::openapi;
 use super::inner::Inner;
+use super::operations;
 
 /// What this machine may ask: everything, and what its operator may.
 pub(super) fn local(inner: &Arc<Inner>) -> Router {
@@ -37,6 +38,7 @@ fn services(inner: &Arc<Inner>) -> Router {
     let door = door::router(Arc::clone(&inner.door));
     let services =
         command_svc::router(Arc::clone(&inner.commands)).merge(query_api::router(Arc::clone(&inner.queries)));
+    let services = services.merge(operations::router(Arc::clone(inner)));
     let open = Router::new()
         .route("/livez", get(|| async { "live\n" }))
         .route("/readyz", get(readyz))

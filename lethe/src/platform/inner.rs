@@ -25,6 +25,7 @@ use super::data_dir::DataDir;
 use super::elsewhere::Elsewhere;
 use super::listen::Shown;
 use super::nats::Nats;
+use super::operations::{Figures, Rebuilds};
 use super::reauthentication::AskedAnew;
 use super::registry::{Open, Registry};
 use super::second_door::SecondDoors;
@@ -53,6 +54,10 @@ pub(super) struct Inner {
     pub(super) metrics: Metrics,
     /// Of scheduled backups, if there are any.
     pub(super) backups: Option<BackupWatch>,
+    /// How much was written and how fast, in the last hour.
+    pub(super) figures: Figures,
+    /// Read models built again since the process started.
+    pub(super) rebuilds: Rebuilds,
     pub(super) operator_token: String,
     pub(super) dice: Arc<dyn Dice>,
     pub(super) erasing: JoinHandle<()>,

@@ -14,6 +14,7 @@ mod inner;
 mod listen;
 mod nats;
 mod open;
+mod operations;
 mod operator;
 mod reauthentication;
 mod record;
@@ -235,6 +236,7 @@ impl Platform {
         }
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(sockets.serve(http::local(&inner), http::public(&inner), stopped));
+        tokio::spawn(operations::Figures::keep_looking(Arc::downgrade(&inner)));
         let backing_up = options.schedule.map(|schedule| tokio::spawn(Arc::clone(&inner).keep_backing_up(schedule)));
         let platform = Self { inner, local, public, stop, serving, backing_up };
         platform.inner.data_dir.announce(&Run {

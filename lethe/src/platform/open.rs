@@ -28,6 +28,7 @@ use super::data_dir::DataDir;
 use super::elsewhere::{Elsewhere, Vault};
 use super::inner::Inner;
 use super::nats::Nats;
+use super::operations::{Figures, Rebuilds};
 use super::reauthentication::AskedAnew;
 use super::record::Record;
 use super::registry::{Open, Registry};
@@ -94,6 +95,8 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
         certificate: OnceLock::new(),
         metrics: options.metrics.clone(),
         backups: options.schedule.as_ref().map(|schedule| BackupWatch::new(schedule.every)),
+        figures: Figures::new(),
+        rebuilds: Rebuilds::default(),
         operator_token,
         dice,
         second_doors: SecondDoors::default(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::history::{DataSubject, JournalId};
 use domain::ids::{ErasureId, StudyId, TenantId};
-use domain::port::{Failure, Target};
+use domain::port::{Clock as _, Failure, Target};
 use infra::certificate::{CertificateParts, Certificates};
 use infra::chance::SystemClock;
 use infra::journal::{Client, LiveJournals, Replicas};
@@ -18,6 +18,7 @@ use projection_svc::{Visible, erasures, studies};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use super::data_dir::Verified;
 use super::inner::Inner;
 use super::open::journal_of;
 use super::registry::Open;
@@ -159,7 +160,13 @@ impl Inner {
             progress(sums.0, sums.1);
         };
         let (report, replicas) = verify::journals_and_replicas(&what, &replicas, &mut tell).await?;
-        Ok(told(&report, &replicas))
+        let told = told(&report, &replicas);
+        let verified =
+            Verified { at: domain::Moment(SystemClock.now()), damaged: told["damaged"].as_u64().unwrap_or_default() };
+        if let Err(error) = self.data_dir.remember_verified(id, &verified) {
+            tracing::warn!(%error, "it is not remembered that the record was read");
+        }
+        Ok(told)
     }
 
     /// What an erasure destroyed, or will.

@@ -57,7 +57,10 @@ async fn it_finds_no_difference_and_the_new_table_serves() {
     let casebook = report.projections.iter().find(|rebuilt| rebuilt.projection == "casebook");
     assert_eq!(casebook.expect("is there").comparison.rows, 5);
     let told = told.into_inner().expect("no panic");
-    assert_eq!(told.last(), Some(&RebuildProgress { done: 10, total: 10 }));
+    assert_eq!(told.last(), Some(&RebuildProgress { stage: Stage::Switching, done: 10, total: 10 }));
+    let mut stages: Vec<Stage> = told.iter().map(|progress| progress.stage).collect();
+    stages.dedup();
+    assert_eq!(stages, [Stage::Building, Stage::CatchingUp, Stage::Comparing, Stage::Switching]);
 
     // What comes afterwards reaches the new table.
     let before = story.commits.len();

@@ -50,7 +50,7 @@ async fn problem(response: Response, status: u16, code: &str, what: &str) {
 
 /// Every described view: its path, this test's address for it, and who may ask.
 fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str, user: uuid::Uuid) -> Vec<(&'static str, String, Role)> {
-    use Role::{Controller, DataManager, Dpo, Investigator};
+    use Role::{Controller, DataManager, Dpo, Investigator, Operator};
     let (study, person) = ("/v1/studies/cardio-1", participant(person));
     let of_person = |view: &str| format!("{person}{view}");
     let of_study = |view: &str| format!("{study}{view}");
@@ -75,6 +75,20 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str, user: uuid::Uuid
         ),
         ("/v1/erasures/{erasure}", format!("/v1/erasures/{erasure}"), Dpo),
         ("/v1/erasures/{erasure}/impact", format!("/v1/erasures/{erasure}/impact"), Dpo),
+        ("/v1/operations/backups", "/v1/operations/backups".to_owned(), Operator),
+        ("/v1/operations/figures", "/v1/operations/figures".to_owned(), Operator),
+        ("/v1/operations/findings", "/v1/operations/findings".to_owned(), Operator),
+        ("/v1/operations/health", "/v1/operations/health".to_owned(), Operator),
+        ("/v1/operations/journals", "/v1/operations/journals".to_owned(), Operator),
+        ("/v1/operations/journals/{journal}/commits", "/v1/operations/journals/cardio-1/commits".to_owned(), Operator),
+        ("/v1/operations/journals/{journal}/streams", "/v1/operations/journals/cardio-1/streams".to_owned(), Operator),
+        ("/v1/operations/keys", "/v1/operations/keys".to_owned(), Operator),
+        ("/v1/operations/kms", "/v1/operations/kms".to_owned(), Operator),
+        ("/v1/operations/openings", "/v1/operations/openings".to_owned(), Operator),
+        ("/v1/operations/projections", "/v1/operations/projections".to_owned(), Operator),
+        ("/v1/operations/rebuilds", "/v1/operations/rebuilds".to_owned(), Operator),
+        ("/v1/operations/sign-ins", "/v1/operations/sign-ins".to_owned(), Operator),
+        ("/v1/operations/standstills", "/v1/operations/standstills".to_owned(), Operator),
         ("/v1/sessions", "/v1/sessions".to_owned(), Controller),
         ("/v1/studies", "/v1/studies".to_owned(), Investigator),
         ("/v1/studies/{study}", of_study(""), Investigator),
@@ -144,6 +158,7 @@ async fn every_view_answers_as_described() {
     let study: Value = study.json().await.expect("JSON");
     let design = study["designs"][0]["design"].as_str().expect("a published design");
     let controller = Caller::new(&home, Role::Controller).await;
+    let operator = Caller::new(&home, Role::Operator).await;
     let views = views(person, erasure, design, controller.user);
     let described = super::description();
     let described = super::operations(&described).into_keys();
@@ -186,6 +201,7 @@ async fn every_view_answers_as_described() {
             Role::Dpo => &dpo,
             Role::DataManager => &manager,
             Role::Controller => &controller,
+            Role::Operator => &operator,
             _ => &investigator,
         };
         let nobody = caller.http.get(format!("{}{path}", caller.url)).send().await.expect("an answer");

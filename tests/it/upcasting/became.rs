@@ -345,10 +345,10 @@ const ATTEMPT: AttemptId = AttemptId(uuid!("11111111-2222-4333-8444-555555555508
 
 pub(super) fn account() -> Vec<(&'static str, account::Event)> {
     use account::Event::{
-        CredentialsSet, LinkIssued, PasswordChanged, Reauthenticated, ReviewRecorded, RightEnded, RightGiven,
-        SessionBegun, SessionEnded, SignInFailed,
+        CommitOpened, CredentialsSet, LinkIssued, PasswordChanged, Reauthenticated, RebuildOrdered, ReviewRecorded,
+        RightEnded, RightGiven, SessionBegun, SessionEnded, SignInFailed,
     };
-    use account::{EndCause, Reviewed, Second, Terms};
+    use account::{EndCause, OpeningReason, Reviewed, Second, Terms};
     let terms = Terms {
         role: Role::Investigator,
         environment: Environment::Prod,
@@ -378,6 +378,14 @@ pub(super) fn account() -> Vec<(&'static str, account::Event)> {
         address: personal("203.0.113.7"),
     };
     let second = Some(Second::OneTime(59_000_003));
+    let opened = CommitOpened {
+        attempt: ATTEMPT,
+        session: SESSION,
+        study: Some(text("cardio-1")),
+        sequence: 42,
+        hash: text(HASH),
+        reason: OpeningReason::Fault,
+    };
     vec![
         ("link-issued.1", LinkIssued { link: text(HASH), expires_at: text("2026-11-23T12:00:00Z") }),
         ("right-given.1", RightGiven { right: RIGHT, terms }),
@@ -399,6 +407,11 @@ pub(super) fn account() -> Vec<(&'static str, account::Event)> {
             },
         ),
         ("session-reauthenticated.1", Reauthenticated { attempt: ATTEMPT, session: SESSION, password: true, second }),
+        ("commit-opened.1", opened),
+        (
+            "rebuild-ordered.1",
+            RebuildOrdered { attempt: ATTEMPT, session: SESSION, projection: Some(text("casebook")) },
+        ),
     ]
 }
 
