@@ -248,6 +248,11 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
         &[Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator, Unblinded, Dpo, Controller],
     ),
     ("export.withdraw", &[System]),
+    // Nobody sends it: what shows data records it.
+    ("access.record", &[System]),
+    ("incident.open", &[System]),
+    ("incident.acknowledge", &[Dpo, Controller]),
+    ("incident.close", &[Dpo, Controller]),
     ("user.register", &[System]),
     ("user.issue-token", &[System]),
     ("user.revoke-token", &[System, Controller]),
@@ -343,6 +348,12 @@ pub const QUERIES: &[(&str, &[Role])] = &[
     ),
     ("export.download", &[Unblinded, Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator]),
     ("user.list", &[Controller]),
+    // Who has looked at whom, and from where for those who look into incidents. Everybody may ask what is on record of themselves.
+    ("access.participant", &[Dpo, Controller, Auditor]),
+    ("access.user", &[Dpo, Controller, Auditor]),
+    ("access.list", &[Dpo, Controller, Auditor]),
+    ("access.origin", &[Dpo, Controller]),
+    ("incident.list", &[Dpo, Controller, Auditor]),
     ("erasure.list", &[Dpo, Controller, Auditor]),
     ("erasure.show", &[Dpo, Controller, Auditor, Investigator]),
 ];
@@ -370,6 +381,8 @@ pub fn may_see(role: Role, scope: Scope) -> bool {
         Some(_) if scope == Scope::UserSignature => may_query(role, "participant.signatures"),
         // Who administers accounts sees whose they are.
         Some(_) if scope == Scope::UserProfile => may_query(role, "user.list"),
+        // Who looks into an incident sees from where somebody came.
+        Some(_) if scope == Scope::TechnicalSession => may_query(role, "access.origin"),
         Some(_) | None => false,
     }
 }
