@@ -6,8 +6,8 @@ use utoipa::openapi::{HeaderBuilder, Object, RefOr, Response, Type};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
 use crate::{
-    audit, casebook, datasets, erasures, exports, figures, identity, matrix, overview, participants, queries,
-    signatures, studies, trail,
+    access, audit, casebook, datasets, erasures, exports, figures, identity, incidents, matrix, overview, participants,
+    queries, signatures, studies, trail,
 };
 
 #[derive(OpenApi)]
@@ -52,6 +52,12 @@ use crate::{
         datasets::list,
         datasets::dataset,
         datasets::ndjson,
+        access::views::of_participant,
+        access::views::of_user,
+        access::views::mine,
+        access::views::list,
+        incidents::list,
+        incidents::show,
     ),
     components(schemas(ProblemBody)),
     tags((name = "queries", description = "What dashboards and people ask.")),

@@ -1,5 +1,6 @@
 //! The whole platform on real parts: one test binary.
 
+mod access;
 mod backup;
 mod capture;
 mod cluster;

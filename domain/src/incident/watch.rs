@@ -12,7 +12,7 @@ use time::{OffsetDateTime, UtcOffset};
 use super::{Alert, Rule};
 use crate::Moment;
 use crate::access::Outcome;
-use crate::ids::{ParticipantId, UserId};
+use crate::ids::{ParticipantId, UserId, ViewName};
 
 /// How much is too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +75,8 @@ pub struct Limits {
     pub odd_hours: Limit,
     /// Things that are not there, that one user asked for.
     pub probing: Limit,
+    /// Different kinds of things that one user's role may not ask for.
+    pub forbidden: Limit,
     /// What was erased, that one user asked for.
     pub erased_data: Limit,
     /// At which hours people work; none: at any, and the rule is off.
@@ -86,13 +88,14 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            failed_sign_ins: Limit::of(10, 15 * 60),
+            failed_sign_ins: Limit::of(8, 15 * 60),
             failed_sign_ins_of_all: Limit::of(30, 15 * 60),
             mass_reads: Limit::of(200, 10 * 60),
             beyond_site: Limit::of(5, 60 * 60),
             odd_hours: Limit::of(10, 60 * 60),
             probing: Limit::of(20, 10 * 60),
-            erased_data: Limit::of(20, 10 * 60),
+            forbidden: Limit::of(8, 10 * 60),
+            erased_data: Limit::of(30, 10 * 60),
             hours: None,
             silent_for: 60 * 60,
         }
@@ -102,8 +105,10 @@ impl Default for Limits {
 /// What the watch is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sighting {
-    /// Somebody did not prove to be the holder of this account; none: of no account that there is.
-    SignInFailed(Option<UserId>),
+    /// Somebody did not prove to be the holder of this account.
+    SignInFailed(UserId),
+    /// Somebody did not come in, whether there is an account of that name or not.
+    NoEntry,
     /// Somebody read, or tried to.
     Read(Look),
 }
@@ -117,6 +122,10 @@ pub struct Look {
     pub person: bool,
     /// What came of it.
     pub outcome: Outcome,
+    /// What.
+    pub view: ViewName,
+    /// Whether what was not found is unheard of, rather than not recorded yet.
+    pub unheard_of: bool,
     /// Whose values were shown; nobody's where only states or counts were.
     pub values_of: BTreeSet<ParticipantId>,
 }
@@ -124,7 +133,7 @@ pub struct Look {
 /// The windows of one tenant.
 #[derive(Debug, Clone, Default)]
 pub struct Watch {
-    windows: BTreeMap<(Rule, Whom), VecDeque<(OffsetDateTime, Option<ParticipantId>)>>,
+    windows: BTreeMap<(Rule, Whom), VecDeque<(OffsetDateTime, Option<About>)>>,
     told: BTreeMap<(Rule, Whom), OffsetDateTime>,
 }
 
@@ -133,6 +142,13 @@ pub struct Watch {
 enum Whom {
     One(UserId),
     All,
+}
+
+/// What counts once in a window, however often it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum About {
+    Participant(ParticipantId),
+    View(ViewName),
 }
 
 /// How many windows are kept: an attacker must not fill the memory. The ones that were quiet longest go.
@@ -145,24 +161,27 @@ impl Watch {
         let mut note = |rule, whom, limit, about| alerts.extend(self.note((rule, whom), limit, about, limits, now));
         match sighting {
             Sighting::SignInFailed(user) => {
-                if let Some(user) = user {
-                    note(Rule::FailedSignIns, Whom::One(*user), limits.failed_sign_ins, None);
-                }
-                note(Rule::FailedSignIns, Whom::All, limits.failed_sign_ins_of_all, None);
+                note(Rule::FailedSignIns, Whom::One(*user), limits.failed_sign_ins, None);
             }
+            Sighting::NoEntry => note(Rule::FailedSignIns, Whom::All, limits.failed_sign_ins_of_all, None),
             Sighting::Read(look) => {
                 let whom = Whom::One(look.user);
                 match look.outcome {
                     Outcome::Shown => {
                         for participant in look.values_of.iter().filter(|_| look.person) {
-                            note(Rule::MassReads, whom, limits.mass_reads, Some(*participant));
+                            note(Rule::MassReads, whom, limits.mass_reads, Some(About::Participant(*participant)));
                         }
                         if limits.hours.is_some_and(|hours| look.person && !hours.contains(now)) {
                             note(Rule::OddHours, whom, limits.odd_hours, None);
                         }
                     }
                     Outcome::BeyondSite => note(Rule::BeyondSite, whom, limits.beyond_site, None),
-                    Outcome::NotFound | Outcome::Forbidden => note(Rule::Probing, whom, limits.probing, None),
+                    Outcome::NotFound if look.unheard_of => note(Rule::Probing, whom, limits.probing, None),
+                    Outcome::NotFound => {}
+                    // Pages ask for what their reader may not see, always the same; who tries the doors tries them all.
+                    Outcome::Forbidden => {
+                        note(Rule::Probing, whom, limits.forbidden, Some(About::View(look.view.clone())));
+                    }
                     Outcome::Erased => note(Rule::ErasedData, whom, limits.erased_data, None),
                 }
             }
@@ -175,7 +194,7 @@ impl Watch {
         &mut self,
         key: (Rule, Whom),
         limit: Limit,
-        about: Option<ParticipantId>,
+        about: Option<About>,
         limits: &Limits,
         now: OffsetDateTime,
     ) -> Option<Alert> {
@@ -186,9 +205,8 @@ impl Watch {
         while window.front().is_some_and(|(at, _)| now - *at >= limit.window()) {
             window.pop_front();
         }
-        // A participant counts once in a window, however often they are looked at.
         if about.is_some() {
-            window.retain(|(_, whom)| *whom != about);
+            window.retain(|(_, other)| *other != about);
         }
         window.push_back((now, about));
         let count = window.len() as u64;
@@ -230,7 +248,8 @@ mod tests {
 
     fn read(who: u128, outcome: Outcome, of: Option<u128>) -> Sighting {
         let values_of = of.into_iter().map(|n| ParticipantId(Uuid::from_u128(n))).collect();
-        Sighting::Read(Look { user: user(who), person: true, outcome, values_of })
+        let view = "participant.casebook".parse().expect("valid");
+        Sighting::Read(Look { user: user(who), person: true, view, outcome, unheard_of: true, values_of })
     }
 
     /// The rules that are told of, in order, one sighting each `every` seconds from noon on.
@@ -249,18 +268,8 @@ mod tests {
             Limits { hours: Some(Hours { from: 7, to: 12, minutes_east: 0, weekends: true }), ..Limits::default() };
         let off = Limits::default();
         let cases: [(&Limits, u64, Box<dyn Fn(u64) -> Sighting>, Rule); 7] = [
-            (
-                &off,
-                limits.failed_sign_ins.count,
-                Box::new(|_| Sighting::SignInFailed(Some(user(1)))),
-                Rule::FailedSignIns,
-            ),
-            (
-                &off,
-                limits.failed_sign_ins_of_all.count,
-                Box::new(|_| Sighting::SignInFailed(None)),
-                Rule::FailedSignIns,
-            ),
+            (&off, limits.failed_sign_ins.count, Box::new(|_| Sighting::SignInFailed(user(1))), Rule::FailedSignIns),
+            (&off, limits.failed_sign_ins_of_all.count, Box::new(|_| Sighting::NoEntry), Rule::FailedSignIns),
             (&off, limits.mass_reads.count, Box::new(|n| read(1, Outcome::Shown, Some(n.into()))), Rule::MassReads),
             (&off, limits.beyond_site.count, Box::new(|_| read(1, Outcome::BeyondSite, None)), Rule::BeyondSite),
             (&limits, limits.odd_hours.count, Box::new(|_| read(1, Outcome::Shown, Some(1))), Rule::OddHours),
@@ -280,6 +289,20 @@ mod tests {
         assert_eq!(told(&limits, 32, (0..500).map(|_| read(1, Outcome::NotFound, None))), []);
         assert_eq!(told(&limits, 1, (0..500).map(|n| read(n % 50, Outcome::NotFound, None))), []);
         assert_eq!(told(&limits, 1, (0..500).map(|_| read(1, Outcome::Shown, Some(7)))), [], "the same one again");
+    }
+
+    #[test]
+    fn a_page_that_asks_for_what_its_reader_may_not_see_is_no_attack_and_trying_every_door_is() {
+        let forbidden = |n: u64, views: u64| match read(1, Outcome::Forbidden, None) {
+            Sighting::Read(look) => {
+                let view = "x".repeat(1 + (n % views) as usize).parse().expect("valid");
+                Sighting::Read(Look { view, ..look })
+            }
+            other => other,
+        };
+        let limits = Limits::default();
+        assert_eq!(told(&limits, 1, (0..500).map(|n| forbidden(n, 7))), []);
+        assert_eq!(told(&limits, 1, (0..8).map(|n| forbidden(n, 8))), [Rule::Probing]);
     }
 
     #[test]
