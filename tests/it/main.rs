@@ -10,6 +10,7 @@ mod damage;
 mod datasets;
 mod demo;
 mod dependency_rules;
+mod detection;
 mod door;
 mod drill;
 mod enrolment;
