@@ -110,7 +110,8 @@ async fn a_scripted_attack_raises_every_rule_once_and_opens_an_incident_each() {
     for pause in [0, 0, 0, 0, 0, 31, 61, 121] {
         clock.on(std::time::Duration::from_secs(pause));
         let refused = ada.sign_in("not the password", "000000").await.map(drop).expect_err("a wrong password");
-        assert_eq!(refused.status, Some(401), "{refused:?}");
+        // The record of the account may be a moment behind, and then says to wait.
+        assert!(matches!(refused.status, Some(401 | 429)), "{refused:?}");
     }
     let found = incidents(&dpo, Rule::FailedSignIns).await;
     assert!(found.iter().any(|one| one["alert"]["user"] == ada.user.as_str()), "{found:?}");

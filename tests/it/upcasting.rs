@@ -10,8 +10,8 @@ use domain::field::{Fact, PERSONAL};
 use domain::history::{EventType, OpenEvent};
 use domain::upcast::upcast;
 use domain::{
-    access, account, body, design_part, export, identity, incident, participant, permit, privacy, randomisation, scope, study,
-    subject_number, user,
+    access, account, body, design_part, export, identity, incident, participant, permit, privacy, randomisation, scope,
+    study, subject_number, user,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;

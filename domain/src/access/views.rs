@@ -17,7 +17,7 @@ pub enum Shows {
     Named,
     /// Everybody of the study whom the credential reaches.
     Everybody,
-    /// Users.
+    /// Users, or what no answer names anybody in: an entry without participants.
     Users,
 }
 
@@ -67,7 +67,7 @@ pub const VIEWS: &[(&str, View)] = &[
     ("get /v1/studies/{study}/figures/signatures", view("study.figures", Shows::WhoIsNamed, NONE)),
     ("get /v1/studies/{study}/figures/verification", view("study.figures", Shows::WhoIsNamed, NONE)),
     ("get /v1/studies/{study}/figures/visits", view("study.figures", Shows::WhoIsNamed, NONE)),
-    ("get /v1/studies/{study}/lock-readiness", view("study.lock-readiness", Shows::WhoIsNamed, NONE)),
+    ("get /v1/studies/{study}/lock-readiness", view("study.lock-readiness", Shows::Named, NONE)),
     ("get /v1/studies/{study}/participants", view("participant.list", Shows::Named, NONE)),
     ("get /v1/studies/{study}/participants/{participant}", view("participant.list", Shows::Named, NONE)),
     ("get /v1/studies/{study}/matrix", view("participant.matrix", Shows::Named, NONE)),
@@ -126,6 +126,30 @@ pub const VIEWS: &[(&str, View)] = &[
     ("get /RaveWebServices/metadata/studies/{project}/versions/{version}", view("study.design", Shows::Nobody, NONE)),
     ("get /RaveWebServices/studies/{study}/subjects", view("participant.list", Shows::Everybody, NONE)),
     ("get /RaveWebServices/datasets/ClinicalAuditRecords.odm", view("study.audit", Shows::Everybody, ANY)),
+    ("get /v1/studies/{study}/audit/unusual", view("study.audit", Shows::Named, ANY)),
+    ("get /v1/studies/{study}/audit/reviews", view("study.audit", Shows::Nobody, NONE)),
+    ("get /v1/studies/{study}/events", view("study.list", Shows::Nobody, NONE)),
+    ("get /v1/erasures/{erasure}/impact", view("erasure.show", Shows::Named, NONE)),
+    ("get /v1/machines", view("user.list", Shows::Users, &["user.profile"])),
+    ("get /v1/passkeys", view("session.list", Shows::Nobody, NONE)),
+    ("get /v1/users/{user}/passkeys", view("user.list", Shows::Users, NONE)),
+    ("get /v1/users/reviews", view("user.list", Shows::Users, NONE)),
+    ("get /v1/operations/health", view("operations.show", Shows::Nobody, NONE)),
+    ("get /v1/operations/findings", view("operations.show", Shows::Nobody, NONE)),
+    ("get /v1/operations/figures", view("operations.show", Shows::Nobody, NONE)),
+    ("get /v1/operations/projections", view("operations.show", Shows::Nobody, NONE)),
+    ("get /v1/operations/rebuilds", view("operations.show", Shows::Nobody, NONE)),
+    ("get /v1/operations/standstills", view("operations.show", Shows::Nobody, NONE)),
+    ("get /v1/operations/journals", view("operations.show", Shows::Nobody, NONE)),
+    // Ids of streams are ids of people; what is sealed stays so until somebody opens it.
+    ("get /v1/operations/journals/{journal}/streams", view("journal.browse", Shows::Users, NONE)),
+    ("get /v1/operations/journals/{journal}/commits", view("journal.browse", Shows::Users, NONE)),
+    ("post /v1/operations/journals/{journal}/commits/{sequence}/open", view("journal.open", Shows::Users, ANY)),
+    ("get /v1/operations/openings", view("operations.show", Shows::Nobody, NONE)),
+    ("get /v1/operations/keys", view("operations.show", Shows::Nobody, NONE)),
+    ("get /v1/operations/kms", view("operations.show", Shows::Nobody, NONE)),
+    ("get /v1/operations/backups", view("operations.show", Shows::Nobody, NONE)),
+    ("get /v1/operations/sign-ins", view("user.list", Shows::Users, NONE)),
     ("get /v1/users", view("user.list", Shows::Users, &["user.profile"])),
     ("get /v1/users/{user}/sessions", view("user.list", Shows::Users, NONE)),
     ("get /v1/users/{user}/sign-ins", view("user.list", Shows::Users, NONE)),

@@ -186,7 +186,76 @@ fn sighting(entry: &Entry, response: &Response) -> Sighting {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::routing::get;
+    use domain::ids::{Environment, TenantId};
+    use domain::port::{Clock, Dice, NobodyWatches, Tenant, Tenants};
+    use projection_svc::testing::{Story, World, tenant};
+    use tower::ServiceExt as _;
+
     use super::*;
+
+    struct One(Arc<Tenant>);
+
+    impl Tenants for One {
+        fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+            (*id == self.0.id).then(|| Arc::clone(&self.0))
+        }
+        fn all(&self) -> Vec<Arc<Tenant>> {
+            vec![Arc::clone(&self.0)]
+        }
+    }
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> time::OffsetDateTime {
+            time::macros::datetime!(2026-11-23 12:00 UTC)
+        }
+    }
+
+    impl Dice for Still {
+        fn uuid(&self) -> uuid::Uuid {
+            uuid::Uuid::from_u128(7)
+        }
+        fn bytes(&self) -> [u8; 32] {
+            [7; 32]
+        }
+    }
+
+    /// Answers as whoever authenticates would let it.
+    async fn ada() -> Response {
+        let mut response = "Ada Lovelace".into_response();
+        response.extensions_mut().insert(Caller(Principal::system(tenant(), Environment::Test)));
+        response
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_recorded_is_not_shown() {
+        // A journal that takes nothing.
+        let world = World::folded(&Story::new()).await;
+        let tenants = Arc::new(One(Arc::new(world.tenant.clone())));
+        let log = AccessLog::new(tenants, Arc::new(Still), Arc::new(Still), Arc::new(NobodyWatches), || None);
+        let routes = Router::new()
+            .route("/v1/studies", get(ada))
+            .route("/v1/studies/{study}/participants", get(ada))
+            .route("/v1/unheard-of", get(ada).post(ada));
+        let routes = logged(routes, log);
+        for (method, path, status) in [
+            ("GET", "/v1/studies", 200),
+            ("GET", "/v1/studies/cardio/participants", 503),
+            ("HEAD", "/v1/studies/cardio/participants", 503),
+            ("GET", "/v1/unheard-of", 503),
+            ("POST", "/v1/unheard-of", 200),
+        ] {
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+            let response = routes.clone().oneshot(request).await.expect("an answer");
+            assert_eq!(response.status().as_u16(), status, "{method} {path}");
+            let body = to_bytes(response.into_body(), 1 << 16).await.expect("a body");
+            let shows = body.windows(3).any(|text| text == b"Ada");
+            assert_eq!(shows, status == 200, "{method} {path}");
+        }
+    }
 
     #[test]
     fn the_ids_in_an_address_are_found_by_its_pattern() {

@@ -13,7 +13,8 @@ use domain::privacy::{Justification, RefusalGround, RefusedScope, RestrictionGro
 use domain::scope::{DesignScoped, Erasable, OneValue, Part, Personal, Scope, ScopeTag, tag};
 use domain::user::{AccountKind, Grant};
 use domain::{
-    access, account, design_part, export, identity, incident, participant, privacy, randomisation, study, subject_number, user,
+    access, account, design_part, export, identity, incident, participant, privacy, randomisation, study,
+    subject_number, user,
 };
 use serde::de::DeserializeOwned;
 use uuid::{Uuid, uuid};
