@@ -5,6 +5,7 @@ mod call;
 mod description;
 mod designs;
 mod exports;
+mod incidents;
 mod lines;
 mod participants;
 mod randomisation;
@@ -37,6 +38,7 @@ pub fn router(commands: Arc<Commands>) -> Router {
         .route("/v1/studies/{study}/participants/{participant}/privacy", post(participants::privacy))
         .route("/v1/studies/{study}/participants/{participant}/allocation", get(participants::allocation))
         .route("/v1/studies/{study}/exports/{export}", post(exports::command))
+        .route("/v1/incidents/{incident}", post(incidents::command))
         .route("/v1/studies/{study}/randomisation", get(randomisation::list))
         .route("/v1/studies/{study}/randomisation/{list}", post(randomisation::command))
         .route("/v1/studies/{study}/randomisation/{list}/reveal", get(randomisation::reveal))

@@ -28,8 +28,10 @@ mod states;
 mod testing;
 mod turns;
 mod values;
+mod watch;
 
 pub use commands::Commands;
 pub use execute::{Done, Request};
 pub use http::{openapi, read_line, router};
 pub use refusal::Refusal;
+pub use watch::{Rules, Watcher};

@@ -520,3 +520,39 @@ async fn what_is_overdue_says_so() {
     let page = send(&shown(late), request("GET", "/desk/privacy", Some("dpo"), "")).await;
     assert!(!page.text.contains("overdue"), "{}", page.text);
 }
+
+#[tokio::test]
+async fn who_has_looked_is_told_line_by_line_and_what_is_erased_is_called_so() {
+    let entry = json!({
+        "read": Uuid::nil(), "at": "2026-11-22T12:00:00Z", "environment": "TEST", "view": "participant.casebook",
+        "actor": {"id": Uuid::nil(), "kind": "user", "role": "monitor", "organisation": "own"}, "outcome": "beyond-site",
+        "purpose": "safety", "study": "s1", "participants": [Uuid::nil()], "named": 41, "scopes": ["health.optional"],
+        "address": {"erased": "technical.session"}, "agent": {"withheld": "technical.session"},
+    });
+    let list = json!({"items": [entry], "next": "abc"});
+    let path = "GET /v1/studies/s1/participants/00000000-0000-0000-0000-000000000000/access";
+    let desk = desk([(path, (StatusCode::OK, list))].into());
+    let at = "/desk/studies/s1/participants/00000000-0000-0000-0000-000000000000/access";
+    let page = send(&desk, request("GET", at, Some("dpo"), "")).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    for text in ["casebook", "another site", "safety", "optional data", "Monitor", "among others: 40", "?from=abc"] {
+        assert!(page.text.contains(text), "{text}: {}", page.text);
+    }
+    assert!(page.text.contains(Words::of(&HeaderMap::new()).text("value.erased")), "{}", page.text);
+}
+
+#[tokio::test]
+async fn incidents_are_closed_by_who_may_and_shown_to_who_looks_on() {
+    let incident = json!({
+        "incident": Uuid::nil(), "opened_at": "2026-11-22T12:00:00Z", "acknowledged": null, "closed": null,
+        "finding": null, "reference": null,
+        "alert": {"rule": "probing", "user": Uuid::nil(), "count": 20, "limit": 20, "since": "2026-11-22T12:00:00Z", "until": "2026-11-22T12:00:00Z"},
+    });
+    let desk = desk([("GET /v1/incidents", (StatusCode::OK, json!({"items": [incident]})))].into());
+    for (role, closes) in [("dpo", true), ("controller", true), ("auditor", false)] {
+        let page = send(&desk, request("GET", "/desk/incidents", Some(role), "")).await;
+        assert_eq!(page.status, StatusCode::OK, "{role}: {}", page.text);
+        assert!(page.text.contains("not there or not allowed"), "{role}");
+        assert_eq!(page.text.contains("value=\"attack-repelled\""), closes, "{role}");
+    }
+}

@@ -42,11 +42,15 @@ pub enum Aggregate {
     SubjectNumber,
     /// Who got which data, what for and until when.
     Export,
+    /// Who was shown whose data: one user's day.
+    Access,
+    /// What looked like an attack, and what was found out about it.
+    Incident,
 }
 
 impl Aggregate {
     /// Every aggregate.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Study,
         Self::DesignPart,
         Self::Participant,
@@ -57,6 +61,8 @@ impl Aggregate {
         Self::Randomisation,
         Self::SubjectNumber,
         Self::Export,
+        Self::Access,
+        Self::Incident,
     ];
 
     /// The name used in stream ids.
@@ -72,6 +78,8 @@ impl Aggregate {
             Self::Randomisation => "randomisation",
             Self::SubjectNumber => "subject-number",
             Self::Export => "export",
+            Self::Access => "access",
+            Self::Incident => "incident",
         }
     }
 }
@@ -91,8 +99,20 @@ impl FromStr for Aggregate {
 pub struct JournalId {
     /// The tenant.
     pub tenant: TenantId,
-    /// The study; none is the tenant's own journal stream.
+    /// The study; none is the tenant's own journal stream. The access log stands where a study would (ADR 0041).
     pub study: Option<StudyId>,
+}
+
+impl JournalId {
+    /// The journal stream of who was shown whose data.
+    pub fn access_log(tenant: &TenantId) -> Self {
+        Self { tenant: tenant.clone(), study: Some(StudyId::access_log()) }
+    }
+
+    /// Whether it is that one, and no study's.
+    pub fn is_access_log(&self) -> bool {
+        self.study == Some(StudyId::access_log())
+    }
 }
 
 /// The ordered events of one aggregate.
@@ -132,11 +152,14 @@ impl StreamId {
             | Aggregate::Privacy
             | Aggregate::User
             | Aggregate::Account => Uuid::parse_str(&self.id).ok().map(DataSubject),
+            // The one who looked: what is sealed there says from where.
+            Aggregate::Access => Uuid::parse_str(self.id.get(..36)?).ok().map(DataSubject),
             Aggregate::Study
             | Aggregate::DesignPart
             | Aggregate::Randomisation
             | Aggregate::SubjectNumber
-            | Aggregate::Export => None,
+            | Aggregate::Export
+            | Aggregate::Incident => None,
         }
     }
 }

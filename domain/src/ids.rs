@@ -117,6 +117,10 @@ uuid_ids! {
     AllocationId = "allocation id";
     /// One export, from order to deletion.
     ExportId = "export id";
+    /// One answer that showed personal data, or was refused.
+    ReadId = "read id";
+    /// One incident, from the alert that opened it to its finding.
+    IncidentId = "incident id";
 }
 
 text_ids! {
@@ -152,8 +156,27 @@ text_ids! {
     RandomisationNumber = "randomisation number", 32, |c| c.is_ascii_alphanumeric() || c == '-', "1 to 32 letters, digits and -";
     /// A retention rule of a study, as the study numbers it.
     RuleId = "rule id", 32, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-', "1 to 32 of a-z, 0-9 and -";
+    /// What was asked for, as the tables of rights name it.
+    ViewName = "view name", 64, |c| c.is_ascii_lowercase() || matches!(c, '-' | '.'), "1 to 64 of a-z, - and .";
+    /// The trace of a request (W3C Trace Context).
+    TraceId = "trace id", 32, |c| c.is_ascii_digit() || ('a'..='f').contains(&c), "32 hexadecimal digits";
     /// The version of a consent form that was signed.
     ConsentVersion = "consent version", 32, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'), "1 to 32 letters, digits, - _ and .";
+}
+
+/// What stands in the place of a study in the name of the access log.
+const ACCESS_LOG: &str = "-access";
+
+impl StudyId {
+    /// What stands in the place of a study in the name of the access log.
+    pub fn access_log() -> Self {
+        Self(ACCESS_LOG.to_owned())
+    }
+
+    /// Whether no study may be called so: the platform keeps ids that begin with a hyphen to itself.
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with('-')
+    }
 }
 
 impl QueryId {

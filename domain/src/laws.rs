@@ -23,6 +23,7 @@ use crate::scope::Scope;
 
 mod accounts;
 mod blinded;
+mod reads;
 mod signed;
 mod tables;
 mod world;
@@ -265,6 +266,8 @@ laws! {
     randomisation: crate::randomisation::Randomisation;
     subject_number: crate::subject_number::SubjectNumber;
     export: crate::export::Export;
+    access: crate::access::AccessLog;
+    incident: crate::incident::Incident;
 }
 
 proptest! {

@@ -4,12 +4,13 @@
 //!   [`field`] (personal data is tagged by type), [`body`] (structure apart from values), [`upcast`] (old shapes).
 //! - The aggregates, one file each in one order (facts, state, evolve, commands, decide, rejections, tests):
 //!   [`study`], [`design_part`], [`participant`], [`identity`], [`privacy`], [`user`], [`randomisation`], [`subject_number`],
-//!   [`export`], [`account`].
+//!   [`export`], [`account`], [`access`], [`incident`].
 //! - [`permit`]: who may do what. [`policy`]: whenever this, then that. [`port`]: what we ask of the world.
 
 #[macro_use]
 pub mod field;
 
+pub mod access;
 pub mod account;
 pub mod body;
 pub mod decider;
@@ -19,6 +20,7 @@ pub mod export;
 pub mod history;
 pub mod identity;
 pub mod ids;
+pub mod incident;
 #[cfg(test)]
 mod laws;
 pub mod open_body;
@@ -65,6 +67,10 @@ structural!(
     ids::AllocationId,
     ids::ExportId,
     ids::UnblindingId,
+    ids::ReadId,
+    ids::IncidentId,
+    ids::ViewName,
+    ids::TraceId,
     ids::Environment,
     scope::Scope,
     scope::Part,
@@ -94,6 +100,8 @@ pub fn data_map() -> Vec<field::DataMapRow> {
         randomisation::Event::data_map(),
         subject_number::Event::data_map(),
         export::Event::data_map(),
+        access::Event::data_map(),
+        incident::Event::data_map(),
     ]
     .concat()
 }

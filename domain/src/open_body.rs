@@ -12,7 +12,10 @@ use crate::body::{self, Sections, Values};
 use crate::field::{Fact, Malformed, RawValue, Reading};
 use crate::history::{Aggregate, Decoded, EventType, OpenEvent};
 use crate::scope::{Part, Scope};
-use crate::{account, design_part, export, identity, participant, privacy, randomisation, study, subject_number, user};
+use crate::{
+    access, account, design_part, export, identity, incident, participant, privacy, randomisation, study,
+    subject_number, user,
+};
 
 /// One event's body, open: read it as a JSON value.
 #[derive(Clone)]
@@ -85,6 +88,8 @@ impl OpenedSections {
             Aggregate::Randomisation => self.facts::<randomisation::Event>(kinds),
             Aggregate::Export => self.facts::<export::Event>(kinds),
             Aggregate::SubjectNumber => self.facts::<subject_number::Event>(kinds),
+            Aggregate::Access => self.facts::<access::Event>(kinds),
+            Aggregate::Incident => self.facts::<incident::Event>(kinds),
             Aggregate::User => self.facts::<user::Event>(kinds),
             Aggregate::Account => self.facts::<account::Event>(kinds),
         }

@@ -251,6 +251,11 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
         &[Investigator, Coordinator, Monitor, DataManager, Auditor, Integrator, Unblinded, Dpo, Controller],
     ),
     ("export.withdraw", &[System]),
+    // Nobody sends it: what shows data records it.
+    ("access.record", &[System]),
+    ("incident.open", &[System]),
+    ("incident.acknowledge", &[Dpo, Controller]),
+    ("incident.close", &[Dpo, Controller]),
     ("user.register", &[System]),
     ("user.issue-token", &[System]),
     ("user.revoke-token", &[System, Controller]),
@@ -354,6 +359,12 @@ pub const QUERIES: &[(&str, &[Role])] = &[
     ("user.list", &[Controller]),
     ("study.audit-review", &[Monitor, DataManager, Auditor]),
     ("access.reviews", &[Controller, Auditor]),
+    // Who has looked at whom, and from where for those who look into incidents. Everybody may ask what is on record of themselves.
+    ("access.participant", &[Dpo, Controller, Auditor]),
+    ("access.user", &[Dpo, Controller, Auditor]),
+    ("access.list", &[Dpo, Controller, Auditor]),
+    ("access.origin", &[Dpo, Controller]),
+    ("incident.list", &[Dpo, Controller, Auditor]),
     ("erasure.list", &[Dpo, Controller, Auditor]),
     ("erasure.show", &[Dpo, Controller, Auditor, Investigator]),
     // How the platform fares: figures and structure, nobody's value.
@@ -391,6 +402,8 @@ pub fn may_see(role: Role, scope: Scope) -> bool {
         Some(_) if scope == Scope::UserFreeText => {
             may_query(role, "study.audit-review") || may_query(role, "access.reviews")
         }
+        // Who looks into an incident sees from where somebody came.
+        Some(_) if scope == Scope::TechnicalSession => may_query(role, "access.origin"),
         Some(_) | None => false,
     }
 }

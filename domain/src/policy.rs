@@ -56,7 +56,9 @@ pub fn follow_ups(commit: &Commit) -> Result<Vec<FollowUp>, Malformed> {
         | Aggregate::Account
         | Aggregate::Randomisation
         | Aggregate::SubjectNumber
-        | Aggregate::Export => Ok(vec![]),
+        | Aggregate::Export
+        | Aggregate::Access
+        | Aggregate::Incident => Ok(vec![]),
     }
 }
 

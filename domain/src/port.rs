@@ -22,11 +22,13 @@ mod exports;
 mod kms;
 mod off_site;
 mod requests;
+mod watching;
 
 pub use exports::{ExportJob, ExportVault, ExportWritten, Exporter, HeldFile, HeldSpool, NotFramed};
 pub use kms::{Destruction, Kms, KmsDescription, KmsError, PublicKey, Signature, Signer};
 pub use off_site::{Certified, Certifier, ErasureAccount, HeadTag, Ledger, OffSite, SwapError};
 pub use requests::{Answered, Answers, Asked};
+pub use watching::{NobodyWatches, Watching};
 
 /// A fault of the world, with its cause for the log. Never a personal value.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -26,7 +26,7 @@ use domain::decider::Fold as _;
 use domain::history::{Aggregate, Position, StreamId, Tail};
 use domain::ids::UserId;
 use domain::permit::Principal;
-use domain::port::{Clock, Credentials, Dice, Failure, Secrets, Tenant, Tenants};
+use domain::port::{Clock, Credentials, Dice, Failure, Secrets, Tenant, Tenants, Watching};
 use tokio::sync::Semaphore;
 
 pub use http::{openapi, router};
@@ -84,6 +84,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub dice: Arc<dyn Dice>,
+    /// Who is told of sign-ins in vain.
+    pub watching: Arc<dyn Watching>,
     /// How long things last.
     pub rules: Rules,
 }

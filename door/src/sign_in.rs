@@ -7,6 +7,7 @@ use domain::Moment;
 use domain::account::{Account, Command, Second, Terms};
 use domain::history::{Actor, ActorKind};
 use domain::ids::{AttemptId, Environment, RightId, SessionId, TenantId, UserId};
+use domain::incident::watch::Sighting;
 use domain::permit::{Principal, Role};
 use domain::port::{Failure, Tenant};
 use domain::rejection::Rejection as _;
@@ -39,6 +40,15 @@ pub(crate) struct Begun {
 impl Door {
     /// Checks what was given and begins a session. Unknown, wrong and used all end in the same answer, after the same work.
     pub(crate) async fn sign_in(self: &Arc<Self>, wanted: Wanted, address: Option<IpAddr>) -> Result<Begun, NoEntry> {
+        let tenant = self.parts.tenants.tenant(&wanted.tenant);
+        let outcome = self.try_sign_in(wanted, address).await;
+        if let (Some(tenant), Err(NoEntry::Wrong | NoEntry::TooMany(_))) = (tenant, &outcome) {
+            self.parts.watching.saw(&tenant.id, Sighting::NoEntry);
+        }
+        outcome
+    }
+
+    async fn try_sign_in(self: &Arc<Self>, wanted: Wanted, address: Option<IpAddr>) -> Result<Begun, NoEntry> {
         self.admit(address)?;
         let (now, name) = (self.now(), format!("{}/{}", wanted.tenant, wanted.login.0));
         self.names.begin("login", &name, now).map_err(NoEntry::TooMany)?;
@@ -50,6 +60,7 @@ impl Door {
         // Who is not there is looked up all the same.
         let account = self.account(&tenant, user.unwrap_or(UserId(uuid::Uuid::nil()))).await?;
         if let Some(until) = account.locked_until().filter(|until| now < *until) {
+            user.iter().for_each(|user| self.parts.watching.saw(&tenant.id, Sighting::SignInFailed(*user)));
             return Err(NoEntry::TooMany(left(now, until)));
         }
         let proved = self.prove(account.credentials.as_ref(), &wanted.factors).await?;
@@ -110,6 +121,7 @@ impl Door {
     pub(crate) fn record_failure(self: &Arc<Self>, tenant: &Arc<Tenant>, user: UserId, address: Option<IpAddr>) {
         let (door, tenant) = (Arc::clone(self), Arc::clone(tenant));
         let attempt = AttemptId(self.parts.dice.uuid());
+        self.parts.watching.saw(&tenant.id, Sighting::SignInFailed(user));
         tokio::spawn(async move {
             let address = address.map(|address| address.to_string().into());
             let command = Command::RecordFailure { attempt, address };

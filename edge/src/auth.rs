@@ -29,22 +29,27 @@ pub fn authenticated(router: Router, credentials: Arc<dyn Credentials>) -> Route
     router.route_layer(from_fn_with_state(credentials, authenticate))
 }
 
-async fn authenticate(State(credentials): State<Arc<dyn Credentials>>, mut request: Request, next: Next) -> Response {
+async fn authenticate(State(credentials): State<Arc<dyn Credentials>>, request: Request, next: Next) -> Response {
     let caller = match bearer(request.headers()).or_else(|| api_key(&request)).or_else(|| cookie(request.headers())) {
         Some(token) => credentials.authenticate(token).await,
         None => return unauthorized("send a token: Authorization: Bearer …", "Bearer realm=\"lethe\"").into_response(),
     };
     match caller {
-        Ok(Some(principal)) => {
-            request.extensions_mut().insert(Caller(principal));
-            next.run(request).await
-        }
+        Ok(Some(principal)) => answered_to(principal, request, next).await,
         Ok(None) => {
             let detail = "the token is unknown, expired or revoked";
             unauthorized(detail, "Bearer realm=\"lethe\", error=\"invalid_token\"").into_response()
         }
         Err(failure) => Problem::from(failure).into_response(),
     }
+}
+
+/// Tells what is within who asks, and what is around it whom it was that was answered.
+async fn answered_to(principal: Principal, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(Caller(principal.clone()));
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(Caller(principal));
+    response
 }
 
 /// The same for clients that know Basic authentication only: the password is the token. The user name is a label of
@@ -55,7 +60,7 @@ pub fn authenticated_by_password(router: Router, credentials: Arc<dyn Credential
 
 async fn authenticate_by_password(
     State(credentials): State<Arc<dyn Credentials>>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
     let challenge = HeaderValue::from_static("Basic realm=\"lethe\", charset=\"UTF-8\"");
@@ -67,10 +72,7 @@ async fn authenticate_by_password(
         return refused("no-credentials", "send a token as the password of Basic authentication");
     };
     match credentials.authenticate(&token).await {
-        Ok(Some(principal)) => {
-            request.extensions_mut().insert(Caller(principal));
-            next.run(request).await
-        }
+        Ok(Some(principal)) => answered_to(principal, request, next).await,
         Ok(None) => refused("unauthorized", "the token is unknown, expired or revoked"),
         Err(failure) => Problem::from(failure).into_response(),
     }

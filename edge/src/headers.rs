@@ -18,6 +18,12 @@ pub const LETHE_CAPTURED_AT: HeaderName = HeaderName::from_static("lethe-capture
 /// What proves anew who signs, for this one signature.
 pub const LETHE_SIGNER: HeaderName = HeaderName::from_static("lethe-signer");
 
+/// What data is asked for: one of a closed list.
+pub const LETHE_PURPOSE: HeaderName = HeaderName::from_static("lethe-purpose");
+
+/// Where the entry of the access log stands that records an answer; what a query about the access log takes as `min_position`.
+pub const LETHE_ACCESS: HeaderName = HeaderName::from_static("lethe-access");
+
 /// The client's id of the command: a UUID.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 

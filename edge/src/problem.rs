@@ -25,6 +25,7 @@ pub struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    beyond: bool,
 }
 
 /// Problem details as sent.
@@ -71,7 +72,7 @@ impl From<Fault> for FieldError {
 impl Problem {
     /// A problem without faults of single fields.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
+        Self { status, code, detail: detail.into(), errors: Vec::new(), headers: Vec::new(), beyond: false }
     }
 
     /// 400: the request cannot be read.
@@ -117,6 +118,18 @@ impl Problem {
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// The same where it is there, beyond what the credential reaches. The client is told nothing of it; the access log is.
+    #[must_use]
+    pub fn beyond(mut self, beyond: bool) -> Self {
+        self.beyond = beyond;
+        self
+    }
+
+    /// Whether it is there, beyond what the credential reaches.
+    pub fn is_beyond(&self) -> bool {
+        self.beyond
     }
 
     /// The HTTP status.

@@ -177,7 +177,7 @@ impl Projection for Audit {
 
     fn takes(aggregate: Aggregate) -> bool {
         // Users belong to the tenant, not to a study.
-        !matches!(aggregate, Aggregate::User | Aggregate::Account)
+        !matches!(aggregate, Aggregate::User | Aggregate::Account | Aggregate::Access | Aggregate::Incident)
     }
 
     fn apply(commit: &Commit, rows: &mut Rows<'_, AuditRow>) -> Result<(), Stop> {

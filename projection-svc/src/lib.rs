@@ -2,7 +2,8 @@
 //!
 //! - One projection, one file: its rows, how a commit changes them, its readers, its tests ([`studies`],
 //!   [`overview`], [`participants`], [`matrix`], [`casebook`], [`queries`], [`figures`], [`identity`],
-//!   [`audit`], [`erasures`], [`exports`], [`tokens`], [`accounts`], [`reviews`], [`sign_ins`]).
+//!   [`audit`], [`erasures`], [`exports`], [`tokens`], [`accounts`], [`reviews`], [`sign_ins`],
+//!   [`access`], [`incidents`]).
 //! - [`projection`] says what a projection is; [`fold`] takes commits into one table; [`runner`] follows the journal
 //!   streams of a tenant; [`check`](Runner::check) compares the journal with what the read models have seen;
 //!   [`mod@rebuild`] builds beside the table that serves, compares and switches.
@@ -10,6 +11,7 @@
 //!
 //! Nothing here can be rebuilt from anything but the journal, and everything can be rebuilt from that.
 
+pub mod access;
 pub mod accounts;
 pub mod audit;
 pub mod casebook;
@@ -23,6 +25,7 @@ pub mod fold;
 mod frame;
 pub mod identity;
 pub mod impact;
+pub mod incidents;
 mod marker;
 pub mod matrix;
 pub mod overview;
@@ -65,5 +68,7 @@ pub fn projections() -> Vec<Box<dyn fold::Model>> {
         fold::model::<accounts::Accounts>(),
         fold::model::<reviews::Reviews>(),
         fold::model::<sign_ins::SignIns>(),
+        fold::model::<access::Accesses>(),
+        fold::model::<incidents::Incidents>(),
     ]
 }

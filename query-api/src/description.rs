@@ -1,13 +1,14 @@
 //! The OpenAPI description of the views.
 
+use domain::access::Purpose;
 use edge::ProblemBody;
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::{HeaderBuilder, Object, RefOr, Response, Type};
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{HeaderBuilder, Object, RefOr, Required, Response, Type};
 use utoipa::{IntoResponses, Modify, OpenApi};
 
 use crate::{
-    audit, casebook, datasets, erasures, events, exports, figures, identity, matrix, overview, participants, queries,
-    signatures, studies, trail, unusual,
+    access, audit, casebook, datasets, erasures, events, exports, figures, identity, incidents, matrix, overview,
+    participants, queries, signatures, studies, trail, unusual,
 };
 
 #[derive(OpenApi)]
@@ -55,6 +56,12 @@ use crate::{
         datasets::list,
         datasets::dataset,
         datasets::ndjson,
+        access::views::of_participant,
+        access::views::of_user,
+        access::views::mine,
+        access::views::list,
+        incidents::list,
+        incidents::show,
     ),
     components(schemas(ProblemBody)),
     tags((name = "queries", description = "What dashboards and people ask.")),
@@ -78,6 +85,15 @@ fn describe(view: &mut Operation) {
     if let Some(RefOr::T(answer)) = responses.get_mut("200") {
         positioned(answer);
     }
+    let purposes = Object::builder().schema_type(Type::String).enum_values(Some(Purpose::ALL.map(Purpose::as_str)));
+    let purpose = ParameterBuilder::new()
+        .name("Lethe-Purpose")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("what for, as it stands in the access log; without it, what the role reads for"))
+        .schema(Some(purposes.build()))
+        .build();
+    view.parameters.get_or_insert_default().push(RefOr::T(purpose));
     responses.extend(Problems::responses());
 }
 
@@ -88,6 +104,11 @@ fn positioned(answer: &mut Response) {
         .build();
     answer.description = "As it stands at `Lethe-Position`.".to_owned();
     answer.headers.insert("Lethe-Position".to_owned(), RefOr::T(position));
+    let entry = HeaderBuilder::new()
+        .schema(Some(Object::with_type(Type::String)))
+        .description(Some("where the access log says that this was shown, if it shows anybody"))
+        .build();
+    answer.headers.insert("Lethe-Access".to_owned(), RefOr::T(entry));
 }
 
 /// Why a view may not answer.

@@ -121,13 +121,20 @@ impl Queries {
         if !may_query(caller.actor.role, query) {
             return Err(Problem::forbidden(format!("the role {} may not ask {query}", caller.actor.role)));
         }
+        self.enter_own(caller, min_position).await
+    }
+
+    /// The same for what everybody may ask of themselves.
+    pub(crate) async fn enter_own(&self, caller: &Principal, min_position: Option<&str>) -> Result<Entered, Problem> {
         let missing = || Problem::unavailable("unavailable", "this tenant is not served here");
         let tenant = self.tenants.tenant(&caller.tenant).ok_or_else(missing)?;
         let wanted = min_position.map(|text| headers::parse_positions(MIN_POSITION, text)).transpose()?;
         for position in wanted.unwrap_or_default() {
             wait_for(&tenant, MIN_POSITION, &position).await?;
         }
-        let reflected = tenant.progress.reflected();
+        // Every answer moves the access log on: what it reflects of that says nothing.
+        let mut reflected = tenant.progress.reflected();
+        reflected.retain(|position| position.study != Some(StudyId::access_log()));
         Ok(Entered { tenant, reflected })
     }
 
@@ -158,9 +165,10 @@ impl Queries {
     ) -> Result<(Entered, participants::Participant), Problem> {
         let (entered, _) = self.enter_study(caller, query, study, min_position).await?;
         let found = participants::show(&entered.tenant, study, participant).await?;
+        let is_there = found.is_some();
         match found.filter(|participant| caller.sites.contains(&participant.site)) {
             Some(participant) => Ok((entered, participant)),
-            None => Err(no_such_participant()),
+            None => Err(no_such_participant().beyond(is_there)),
         }
     }
 }

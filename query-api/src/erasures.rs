@@ -21,7 +21,7 @@ use projection_svc::{Visible, exports, participants, studies};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::answer::{Answer, List, reflecting};
+use crate::answer::{Answer, List, naming, reflecting};
 use crate::desk::{self, Queries, Since};
 
 mod follow;
@@ -90,7 +90,8 @@ pub(crate) async fn show(
     let entered = queries.enter(&caller, "erasure.show", since.min_position.as_deref()).await?;
     let body = present(&queries, &entered.tenant, &caller, &erasure).await?.ok_or_else(no_such_erasure)?;
     if wants_events(&headers) {
-        return Ok(follow::events(queries, caller, body));
+        let participant = body.participant;
+        return Ok(naming([participant], follow::events(queries, caller, body)));
     }
     Ok(Answer { reflected: entered.reflected, body }.into_response())
 }
@@ -124,9 +125,10 @@ pub(crate) async fn certificate(
     Parameters(since): Parameters<Since>,
 ) -> Result<Response, Problem> {
     let entered = queries.enter(&caller, "erasure.show", since.min_position.as_deref()).await?;
-    find(&entered.tenant, &caller, &erasure).await?.ok_or_else(no_such_erasure)?;
+    let found = find(&entered.tenant, &caller, &erasure).await?.ok_or_else(no_such_erasure)?;
     let text = entered.tenant.certifier.certificate(erasure).await?.ok_or_else(no_certificate)?;
-    Ok(reflecting(&entered.reflected, ([(header::CONTENT_TYPE, "application/json")], text)))
+    let answer = reflecting(&entered.reflected, ([(header::CONTENT_TYPE, "application/json")], text));
+    Ok(naming([found.participant], answer))
 }
 
 /// The certificate as a page for people, to print.
@@ -140,12 +142,12 @@ pub(crate) async fn certificate_page(
     Parameters(since): Parameters<Since>,
 ) -> Result<Response, Problem> {
     let entered = queries.enter(&caller, "erasure.show", since.min_position.as_deref()).await?;
-    find(&entered.tenant, &caller, &erasure).await?.ok_or_else(no_such_erasure)?;
+    let found = find(&entered.tenant, &caller, &erasure).await?.ok_or_else(no_such_erasure)?;
     let page = entered.tenant.certifier.page(erasure).await?.ok_or_else(no_certificate)?;
     let policy = policy_of(&page);
     let headers =
         [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy.as_str())];
-    Ok(reflecting(&entered.reflected, (headers, page)))
+    Ok(naming([found.participant], reflecting(&entered.reflected, (headers, page))))
 }
 
 /// The page brings its own style, named here by its hash, and nothing else.

@@ -2,6 +2,7 @@
 //!
 //! A view never opens what the caller's role may not see, and never answers from before `min_position`.
 
+pub mod access;
 mod answer;
 mod audit;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod events;
 mod exports;
 mod figures;
 mod identity;
+mod incidents;
 mod matrix;
 mod overview;
 mod participants;
@@ -51,5 +53,7 @@ pub fn router(queries: Arc<Queries>) -> Router {
         .merge(erasures::routes())
         .merge(exports::routes())
         .merge(datasets::routes())
+        .merge(access::routes())
+        .merge(incidents::routes())
         .with_state(queries)
 }

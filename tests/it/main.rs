@@ -1,5 +1,6 @@
 //! The whole platform on real parts: one test binary.
 
+mod access;
 mod backup;
 mod capture;
 mod cluster;
@@ -9,6 +10,7 @@ mod damage;
 mod datasets;
 mod demo;
 mod dependency_rules;
+mod detection;
 mod door;
 mod drill;
 mod enrolment;

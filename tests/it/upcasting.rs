@@ -10,8 +10,8 @@ use domain::field::{Fact, PERSONAL};
 use domain::history::{EventType, OpenEvent};
 use domain::upcast::upcast;
 use domain::{
-    account, body, design_part, export, identity, participant, permit, privacy, randomisation, scope, study,
-    subject_number, user,
+    access, account, body, design_part, export, identity, incident, participant, permit, privacy, randomisation, scope,
+    study, subject_number, user,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -141,6 +141,8 @@ fn every_shape_has_a_fixture_and_every_fixture_is_known() {
         .chain(wanted::<randomisation::Event>())
         .chain(wanted::<subject_number::Event>())
         .chain(wanted::<export::Event>())
+        .chain(wanted::<access::Event>())
+        .chain(wanted::<incident::Event>())
         .collect();
     let there: BTreeSet<String> = fixtures().into_keys().collect();
     let missing: Vec<_> = wanted.difference(&there).collect();
@@ -161,6 +163,8 @@ fn every_fixture_reads_whole_and_erased() {
     check(&fixtures, became::randomisation());
     check(&fixtures, became::subject_number());
     check(&fixtures, became::export());
+    check(&fixtures, became::access());
+    check(&fixtures, became::incident());
 }
 
 /// The words of a list, each of which must read and be written as it stands.

@@ -4,7 +4,7 @@ use domain::ids::{ExportId, ParticipantId, StudyId};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{bulk, designs, exports, participants, randomisation, rehearsal, studies};
+use super::{bulk, designs, exports, incidents, participants, randomisation, rehearsal, studies};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -20,6 +20,7 @@ use super::{bulk, designs, exports, participants, randomisation, rehearsal, stud
         participants::privacy,
         participants::allocation,
         exports::command,
+        incidents::command,
         randomisation::list,
         randomisation::command,
         randomisation::reveal,

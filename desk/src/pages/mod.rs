@@ -1,11 +1,13 @@
 //! The pages, one file a part of the desk.
 
+mod access;
 mod audit;
 mod casebook;
 mod designs;
 mod door;
 mod entry;
 mod erasure;
+mod incidents;
 mod join;
 mod matrix;
 mod operations;
@@ -63,6 +65,10 @@ pub(crate) fn routes() -> Router<Arc<Parts>> {
         .route("/desk/operations/sign-ins", get(operations_vault::sign_ins))
         .route("/desk/privacy", get(privacy::queue))
         .route("/desk/data-map", get(privacy::data_map))
+        .route("/desk/access/{user}", get(access::of_user))
+        .route("/desk/incidents", get(incidents::show))
+        .route("/desk/incidents/{incident}", post(incidents::act))
+        .route("/desk/studies/{study}/participants/{participant}/access", get(access::of_participant))
         .route("/desk/erasures/{erasure}", get(erasure::show).post(erasure::approve))
         .route("/desk/erasures/{erasure}/progress", get(erasure::progress))
         .route("/desk/studies/{study}", get(overview::study))

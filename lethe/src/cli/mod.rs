@@ -3,6 +3,7 @@
 #[macro_use]
 pub(crate) mod print;
 
+mod access;
 mod admin;
 mod backup;
 mod bench;
@@ -13,6 +14,7 @@ mod doctor;
 mod drill;
 mod erase;
 mod exit;
+mod incident;
 mod kms;
 mod nats;
 mod options;
@@ -87,6 +89,12 @@ enum Command {
     /// Sessions: seen and ended.
     #[command(subcommand)]
     Sessions(session::Sessions),
+    /// Who was shown whose data.
+    #[command(subcommand)]
+    Access(access::Access),
+    /// What looked like an attack, and what was found out.
+    #[command(subcommand)]
+    Incident(incident::Incident),
     /// Participants' data.
     #[command(subcommand)]
     Data(data::Data),
@@ -156,6 +164,8 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Token(token) => token.run().await,
         Command::Admin(admin) => admin.run().await,
         Command::User(user) => user.run().await,
+        Command::Access(access) => access.run().await,
+        Command::Incident(incident) => incident.run().await,
         Command::Join(join) => join.run().await,
         Command::Login(login) => login.run().await,
         Command::Logout(logout) => logout.run().await,

@@ -8,7 +8,7 @@ use super::CliError;
 use super::backup::recipient;
 use super::options::{Place, place};
 use super::tls::TlsArgs;
-use crate::platform::{Platform, Schedule};
+use crate::platform::{DetectionRules, Platform, Schedule};
 use infra::telemetry::LogFormat;
 
 /// Serves the platform until Ctrl-C or SIGTERM.
@@ -37,6 +37,9 @@ pub(super) struct Serve {
     /// After how many minutes without a request a session is over.
     #[arg(long, env = "LETHE_IDLE_MINUTES", default_value_t = 15, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=60))]
     idle_minutes: u32,
+    /// How much is too much, as JSON (docs/detection.md). Default: the limits there, and no working hours.
+    #[arg(long, env = "LETHE_DETECTION", value_name = "FILE")]
+    detection: Option<std::path::PathBuf>,
     /// How log lines look.
     #[arg(long, env = "LETHE_LOG_FORMAT", value_parser = log_format, default_value = "pretty", value_name = "pretty|json")]
     log_format: LogFormat,
@@ -58,6 +61,12 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
+fn detection(file: &std::path::Path) -> Result<DetectionRules, CliError> {
+    let wrong = |error: &dyn std::fmt::Display| CliError::input(format!("--detection {}: {error}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    serde_json::from_str(&text).map_err(|error| wrong(&error))
+}
+
 impl Serve {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let telemetry = super::start_telemetry(self.log_format, None)?;
@@ -65,6 +74,9 @@ impl Serve {
         let mut options = self.place.options()?.listen(self.listen).metrics(telemetry.metrics());
         let idle = std::time::Duration::from_secs(u64::from(self.idle_minutes) * 60);
         options = options.door(door::Rules { idle, public_url: self.public_url, ..door::Rules::default() });
+        if let Some(file) = &self.detection {
+            options = options.detection(detection(file)?);
+        }
         if let Some(to) = self.backup_to {
             let every = std::time::Duration::from_secs(u64::from(self.backup_every) * 3600);
             options = options.schedule(Schedule { to, recipients: self.backup_recipients, every });

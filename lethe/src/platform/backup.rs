@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::history::JournalId;
-use domain::ids::TenantId;
+use domain::ids::{StudyId, TenantId};
 use domain::port::{Clock, OffSite};
 use infra::backup::{BackedUpStudy, BackupError, Identity, OnProgress, Recipient, Report};
 use infra::chance::SystemClock;
@@ -49,7 +49,10 @@ impl Inner {
         let created = SystemClock.now();
         let studies = studies_of(&open).await?;
         let own = JournalId { tenant: tenant.clone(), study: None };
-        let journals = std::iter::once(own).chain(studies.iter().map(|study| journal_of(tenant, &study.study)));
+        let of_studies = studies.iter().map(|study| journal_of(tenant, &study.study));
+        let known = self.data_dir.studies(tenant).unwrap_or_default();
+        let log = known.contains(&StudyId::access_log()).then(|| JournalId::access_log(tenant));
+        let journals = std::iter::once(own).chain(of_studies).chain(log);
         let order = infra::backup::Order {
             tenant: tenant.clone(),
             id: id_of(created),

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use domain::port::{Clock, Credentials};
 use infra::chance::SystemClock;
+use query_api::access::logged;
 use serde_json::{Value, json};
 
 use super::admin;
@@ -46,8 +47,8 @@ fn services(inner: &Arc<Inner>) -> Router {
         .with_state(Arc::clone(inner));
     let proxied = inner.door.is_behind_a_proxy();
     let rave = query_api::rave::router(Arc::clone(&inner.queries), Arc::clone(&credentials));
-    let rave = edge::with_origin(rave, proxied);
-    let api = edge::with_origin(edge::authenticated(services, Arc::clone(&credentials)).merge(door), proxied);
+    let logged = |routes| edge::with_origin(logged(routes, Arc::clone(&inner.access)), proxied);
+    let (rave, api) = (logged(rave), logged(edge::authenticated(services, Arc::clone(&credentials)).merge(door)));
     let desk = desk(inner, api.clone(), credentials);
     api.merge(desk).merge(rave).merge(open)
 }

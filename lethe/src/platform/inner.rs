@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use command_svc::Commands;
 use command_svc::admin::Terms;
-use domain::history::Position;
+use domain::history::{JournalId, Position};
 use domain::ids::{Environment, Label, StudyId, TenantId, TokenId, UserId};
 use domain::port::{Clock, Dice, Failure};
 use domain::user::AccountKind;
@@ -16,6 +16,7 @@ use infra::telemetry::Metrics;
 use projection_svc::rebuild::{self, Which};
 use projection_svc::{JournalHealth, JournalState};
 use query_api::Queries;
+use query_api::access::AccessLog;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -44,6 +45,8 @@ pub(super) struct Inner {
     pub(super) commands: Arc<Commands>,
     pub(super) queries: Arc<Queries>,
     pub(super) door: Arc<Door>,
+    /// Records what is shown.
+    pub(super) access: Arc<AccessLog>,
     /// Asks anew who somebody is.
     pub(super) asked_anew: Arc<AskedAnew>,
     pub(super) clock: Arc<dyn Clock>,
@@ -76,15 +79,38 @@ impl Inner {
         let refused = self.registry.refused().into_iter();
         faults.extend(refused.map(|(id, reason)| format!("tenant {id} is not served: {reason}")));
         for open in self.registry.open() {
+            faults.extend(self.no_access_log(&open.ports.id));
             faults.extend(open.runner.health().iter().filter_map(|health| fault(&open.ports.id, health)));
         }
         faults.extend(self.backups.iter().flat_map(|backups| backups.faults(SystemClock.now())));
         faults
     }
 
-    /// Creates an account, journal streams, a root key and the key tree. Done again, it changes nothing.
+    /// That a tenant has no access log, if it has none: one that was created before there were any.
+    fn no_access_log(&self, id: &TenantId) -> Option<String> {
+        let journals = self.data_dir.studies(id).unwrap_or_default();
+        let fault = || {
+            format!("tenant {id} has no access log, so nobody is shown anything: `lethe tenant create {id}` makes it")
+        };
+        (!journals.contains(&StudyId::access_log())).then(fault)
+    }
+
+    /// Makes a tenant's access log. Done again, it changes nothing.
+    async fn provision_access_log(&self, id: &TenantId) -> Result<(), StartError> {
+        let provisioner = self.nats.provisioner(id, "lethe-provision").await?;
+        let log = JournalId::access_log(id);
+        Provisioner::new(provisioner, self.nats.replicas()).journal(&log).await.map_err(refused)?;
+        self.data_dir.remember_study(id, &StudyId::access_log())
+    }
+
+    /// Creates an account, journal streams, a root key and the key tree. Done again, it adds what is missing of them since an
+    /// earlier version, and changes nothing else.
     pub(super) async fn create_tenant(&self, id: &TenantId) -> Result<(), StartError> {
-        if self.registry.get(id).is_some() {
+        if let Some(open) = self.registry.get(id) {
+            if self.no_access_log(id).is_some() {
+                self.provision_access_log(id).await?;
+                open.runner.add_journal(JournalId::access_log(id)).await?;
+            }
             return Ok(());
         }
         if let Some((_, reason)) = self.registry.refused().into_iter().find(|(refused, _)| refused == id) {
@@ -100,7 +126,9 @@ impl Inner {
             keys.create().await?;
         }
         self.data_dir.remember_tenant(id)?;
-        self.registry.add(open::tenant(&self.nats, &self.data_dir, &self.elsewhere, id, &[]).await?);
+        self.provision_access_log(id).await?;
+        let journals = [StudyId::access_log()];
+        self.registry.add(open::tenant(&self.nats, &self.data_dir, &self.elsewhere, id, &journals).await?);
         self.second_doors.open(&self.nats, id).await
     }
 
@@ -113,6 +141,10 @@ impl Inner {
         environment: Environment,
     ) -> Result<(), StartError> {
         let open = self.open(id)?;
+        if study.is_reserved() {
+            let detail = format!("no study can be called {study}: ids that begin with a hyphen are the platform's own");
+            return Err(StartError::Refused { code: "reserved-id", detail });
+        }
         let provisioner = self.nats.provisioner(id, "lethe-provision").await?;
         let journal = open::journal_of(id, study);
         Provisioner::new(provisioner, self.nats.replicas()).journal(&journal).await.map_err(refused)?;

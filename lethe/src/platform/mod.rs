@@ -38,6 +38,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use backup::{READS, Schedule, last_read, read_identity};
+pub use command_svc::Rules as DetectionRules;
 use data_dir::{DataDir, is_platform};
 pub use data_dir::{Run, running};
 pub use described::openapi;
@@ -62,6 +63,7 @@ pub struct Options {
     metrics: Metrics,
     schedule: Option<Schedule>,
     door: DoorRules,
+    detection: DetectionRules,
     clock: Arc<dyn Clock>,
 }
 
@@ -79,6 +81,7 @@ impl Options {
             metrics: Metrics::default(),
             schedule: None,
             door: DoorRules::default(),
+            detection: DetectionRules::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -101,6 +104,13 @@ impl Options {
     #[must_use]
     pub fn door(mut self, rules: DoorRules) -> Self {
         self.door = DoorRules { tls: self.door.tls, ..rules };
+        self
+    }
+
+    /// With other limits of what may be an attack.
+    #[must_use]
+    pub fn detection(mut self, rules: DetectionRules) -> Self {
+        self.detection = rules;
         self
     }
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use command_svc::Commands;
 use command_svc::erasure::{ErasureTrigger, ErasureWorker, OpenErasures};
+use command_svc::{Commands, Watcher};
 use domain::history::{Aggregate, DataSubject, JournalId, StreamId};
 use domain::ids::{StudyId, TenantId};
 use domain::permit::Sites;
@@ -21,6 +21,7 @@ use infra::seal::Sealer;
 use infra::secrets::SystemSecrets;
 use infra::store::{Engine, Opening};
 use projection_svc::{JournalState, Runner, Visible, erasures, participants, studies};
+use query_api::access::AccessLog;
 
 use super::backup_watch::BackupWatch;
 use super::credentials::TokenCredentials;
@@ -66,6 +67,14 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     let asked = Arc::new(AskedAnew::new(Arc::clone(&registry), Arc::clone(&clock)));
     let asking = Arc::clone(&asked) as _;
     let commands = Commands::asking(Arc::clone(&tenants), Arc::clone(&clock), Arc::clone(&dice), trigger, asking);
+    let watcher = Watcher::new(Arc::clone(&commands), options.detection.clone());
+    let access = AccessLog::new(
+        Arc::clone(&tenants),
+        Arc::clone(&clock),
+        Arc::clone(&dice),
+        Arc::clone(&watcher) as _,
+        infra::telemetry::current_traceparent,
+    );
     let door = Door::new(Parts {
         tenants: Arc::clone(&tenants),
         commands: Arc::clone(&commands),
@@ -73,6 +82,7 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
         secrets: Arc::new(SystemSecrets),
         clock: Arc::clone(&clock),
         dice: Arc::clone(&dice),
+        watching: watcher,
         rules: options.door.clone(),
     });
     asked.ask(&door);
@@ -82,6 +92,7 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     commands.export_with(Arc::clone(&queries) as _);
     let operator_token = dice.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let inner = Inner {
+        access,
         asked_anew: asked,
         clock,
         data_dir,
@@ -145,6 +156,9 @@ pub(super) async fn tenant(
     let own = JournalId { tenant: id.clone(), study: None };
     let expected: Vec<JournalId> =
         std::iter::once(own).chain(studies.iter().map(|study| journal_of(id, study))).collect();
+    if !studies.contains(&StudyId::access_log()) {
+        tracing::error!(tenant = %id, "there is no access log, so nobody is shown anything: `lethe tenant create {id}` makes it");
+    }
     let journal: Arc<dyn Journal> =
         Arc::new(JetStreamJournal::open(client.clone(), id, Arc::clone(&sealer), &expected, nats.lane()).await?);
     let record = Record::new(id, &data_dir.tenant(id), &client, &keys, &vault);

@@ -51,7 +51,12 @@ pub(super) fn of_commit(commit: &Commit) -> Result<EntriesRow, Malformed> {
         }
         // A list tells the arms, a part is a text of any length, the hash of a file could tell an arm, and with the key of the
         // numbers they could be tried: they have views of their own. Here stands which one it was, who, and when.
-        Aggregate::DesignPart | Aggregate::Randomisation | Aggregate::Export | Aggregate::SubjectNumber => {
+        Aggregate::DesignPart
+        | Aggregate::Randomisation
+        | Aggregate::Export
+        | Aggregate::SubjectNumber
+        | Aggregate::Access
+        | Aggregate::Incident => {
             for event in &commit.events {
                 let details = super::Details(json!({"stream": commit.header.stream.to_string()}));
                 facts.push(fact_of(event, vec![EntryRow { details, ..blank() }]));

@@ -448,7 +448,7 @@ mod tests {
     #[tokio::test]
     async fn each_rule_names_what_it_says() {
         let mut often = story();
-        ["121", "122", "123"].map(|value| change(&mut often, value));
+        ["121", "122", "123"].iter().for_each(|value| change(&mut often, value));
         assert_eq!(named(&often, 0).await, [(Rule::Often, 3), (Rule::OneUser, 3)]);
         assert_eq!(named(&often, 5).await, [(Rule::Often, 3)], "what was before counts, and is not named again");
 

@@ -5,7 +5,7 @@ mod story;
 mod world;
 
 pub use fakes::{FakeCells, FakeJournal, FakeKeys, MemoryStore, NoErasures};
-pub use story::{Story, details, label, participant, site, tenant};
+pub use story::{Story, actor, details, label, participant, site, tenant};
 pub use world::World;
 
 /// A value as the API would write it.

@@ -233,7 +233,7 @@ impl Story {
     }
 }
 
-fn actor() -> Actor {
+pub fn actor() -> Actor {
     let organisation = "hospital".parse().expect("valid");
     Actor { id: UserId(Uuid::from_u128(42)), kind: ActorKind::User, role: Role::Investigator, organisation }
 }

@@ -13,7 +13,8 @@ use domain::privacy::{Justification, RefusalGround, RefusedScope, RestrictionGro
 use domain::scope::{DesignScoped, Erasable, OneValue, Part, Personal, Scope, ScopeTag, tag};
 use domain::user::{AccountKind, Grant};
 use domain::{
-    account, design_part, export, identity, participant, privacy, randomisation, study, subject_number, user,
+    access, account, design_part, export, identity, incident, participant, privacy, randomisation, study,
+    subject_number, user,
 };
 use serde::de::DeserializeOwned;
 use uuid::{Uuid, uuid};
@@ -514,5 +515,39 @@ pub(super) fn export() -> Vec<(&'static str, export::Event)> {
         ("export-failed.1", Event::Failed {}),
         ("copy-given.1", Event::CopyGiven { copy, recipient, purpose }),
         ("export-deleted.1", Event::Deleted { cause: Cause::Expired }),
+    ]
+}
+
+pub(super) fn access() -> Vec<(&'static str, access::Event)> {
+    use access::{Event, Outcome, People, Purpose, Reflects, Seen};
+    use domain::ids::{ExportId, ParticipantId, ReadId};
+    let seen = Seen {
+        view: text("participant.list"),
+        outcome: Outcome::Shown,
+        purpose: Purpose::DataManagement,
+        study: Some(text("cardio")),
+        participants: People(vec![ParticipantId(ERASURE.0)]),
+        everybody_at: Some(Sites::All),
+        user: Some(USER),
+        export: Some(ExportId(HOLD.0)),
+        scopes: vec![Scope::HealthClinical],
+        reflects: Some(Reflects { incarnation: 1, sequence: 42 }),
+        session: Some(text("11111111-2222-4333-8444-555555555507")),
+        ticket: Some(ERASURE.0),
+        trace: Some(text("4bf92f3577b34da6a3ce929d0e0e4736")),
+    };
+    let (address, agent) = (personal("203.0.113.7"), personal("curl/8"));
+    vec![("data-read.1", Event::Read { read: ReadId(COMMAND), at: text("2026-11-22T12:00:00Z"), seen, address, agent })]
+}
+
+pub(super) fn incident() -> Vec<(&'static str, incident::Event)> {
+    use incident::{Alert, Event, Finding, Rule};
+    let (since, until) = (text("2026-11-22T12:00:00Z"), text("2026-11-22T12:10:00Z"));
+    let alert = Alert { rule: Rule::BeyondSite, user: Some(USER), count: 5, limit: 5, since, until };
+    vec![
+        ("security-alert.1", Event::SecurityAlert { alert }),
+        ("incident-opened.1", Event::Opened {}),
+        ("incident-acknowledged.1", Event::Acknowledged {}),
+        ("incident-closed.1", Event::Closed { finding: Finding::AttackRepelled, reference: Some(text("CTRL-7")) }),
     ]
 }

@@ -14,7 +14,8 @@ use std::time::Instant;
 
 use command_svc::erasure::{ErasureTrigger, reinstate};
 use command_svc::{Commands, Refusal};
-use domain::ids::TenantId;
+use domain::history::JournalId;
+use domain::ids::{StudyId, TenantId};
 use domain::port::{Clock, Failure, PublicKey, Tenants};
 use infra::archive::Origin;
 use infra::backup::{Backup, Identity};
@@ -113,6 +114,9 @@ impl Restoring<'_> {
         let mut restored = self.journals(backup, note, &provisioner, &client).await?;
         let stream = provisioner.tenant(&self.order.tenant).await;
         stream.map_err(|error| CliError::unavailable(format!("the key tree's stream: {error}")))?;
+        // A backup from before there was an access log has none: nobody would be shown anything.
+        let log = provisioner.journal(&JournalId::access_log(&self.order.tenant)).await;
+        log.map_err(|error| CliError::unavailable(format!("the access log: {error}")))?;
         self.tell("taking the key tree over");
         let dir = self.data_dir.tenant(&self.order.tenant);
         let keys = self.vault.key_tree(&client, &self.order.tenant, &dir);
@@ -130,6 +134,7 @@ impl Restoring<'_> {
         for study in &backup.manifest.studies {
             self.data_dir.remember_study(&self.order.tenant, &study.study)?;
         }
+        self.data_dir.remember_study(&self.order.tenant, &StudyId::access_log())?;
         self.tell("putting the erasures into force");
         self.reinstate(&ledger).await?;
         Ok(restored)
