@@ -382,7 +382,8 @@ async fn what_differs_between_two_versions_is_shown_field_by_field() {
 async fn what_is_overdue_says_so() {
     let studies = json!([{"study": "s1", "name": "S", "state": "live", "environment": "TEST", "sites": []}]);
     let mut late = erasure("approval", Uuid::from_u128(1));
-    let asked = |at: &str| json!([{"phase": "requested", "act": {"actor": {"id": "u1", "role": "dpo"}, "stored_at": at}}]);
+    let asked =
+        |at: &str| json!([{"phase": "requested", "act": {"actor": {"id": "u1", "role": "dpo"}, "stored_at": at}}]);
     late["steps"] = asked("2026-10-01T12:00:00Z");
     let none = (StatusCode::OK, json!({"items": []}));
     let shown = |open: Value| {
