@@ -185,7 +185,7 @@ pub(crate) struct Looked {
     pub(crate) after: u64,
     pub(crate) through: u64,
     pub(crate) more: bool,
-    pub(crate) commits: u64,
+    pub(crate) saved: u64,
     pub(crate) lines: Lines,
     pub(crate) items: Vec<Unusual>,
 }
@@ -222,6 +222,8 @@ pub(crate) struct Review {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct ReviewOf {
+    #[serde(default)]
+    pub(crate) sites: Value,
     #[serde(default)]
     pub(crate) after: u64,
     #[serde(default)]

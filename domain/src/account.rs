@@ -86,6 +86,8 @@ pub enum Reviewed {
     AuditTrail {
         /// Which study.
         study: StudyId,
+        /// At which sites: those that the holder reached then.
+        sites: Sites,
         /// Behind this sequence; zero: from the beginning.
         after: u64,
         /// Up to and with this one.

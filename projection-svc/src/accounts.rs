@@ -42,15 +42,14 @@ pub struct Standing {
     kind: AccountKind,
     link: Option<Link>,
     opened: bool,
-    rights: BTreeMap<RightId, Terms>,
-    /// When each of them was given, and when a session last began by it.
-    uses: BTreeMap<RightId, Use>,
+    rights: BTreeMap<RightId, Held>,
     sessions: BTreeMap<SessionId, SessionShown>,
 }
 
-/// Since when a right was there, and when it was last used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Use {
+/// A right, since when it is there, and when a session last began by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Held {
+    terms: Terms,
     given_at: Moment,
     used_at: Option<Moment>,
 }
@@ -138,8 +137,8 @@ impl Projection for Accounts {
 }
 
 fn empty(user: UserId) -> AccountRow {
-    let (rights, uses, sessions) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let standing = Standing { user, kind: AccountKind::User, link: None, opened: false, rights, uses, sessions };
+    let (rights, sessions) = (BTreeMap::new(), BTreeMap::new());
+    let standing = Standing { user, kind: AccountKind::User, link: None, opened: false, rights, sessions };
     AccountRow { name: None, login: None, standing }
 }
 
@@ -150,12 +149,10 @@ impl AccountRow {
         match event {
             Event::LinkIssued { link, expires_at } => standing.link = Some(Link { hash: link, expires_at }),
             Event::RightGiven { right, terms } => {
-                standing.rights.insert(right, terms);
-                standing.uses.insert(right, Use { given_at: Moment(stored_at), used_at: None });
+                standing.rights.insert(right, Held { terms, given_at: Moment(stored_at), used_at: None });
             }
             Event::RightEnded { right } => {
                 standing.rights.remove(&right);
-                standing.uses.remove(&right);
             }
             Event::CredentialsSet { login, .. } => {
                 self.login = Some(login);
@@ -167,7 +164,7 @@ impl AccountRow {
                 standing.sessions.retain(|_, one| stored_at < one.expires_at.0);
                 let begun_at = Moment(stored_at);
                 // What is done in a session is done within hours of this: it says when the right was used.
-                if let Some(known) = standing.uses.get_mut(&right) {
+                if let Some(known) = standing.rights.get_mut(&right) {
                     known.used_at = Some(begun_at);
                 }
                 let shown = SessionShown { session, right, begun_at, expires_at, hash: Some(token_hash) };
@@ -271,7 +268,8 @@ pub async fn behind(tenant: &Tenant, hash: &CommitHash, now: OffsetDateTime) -> 
     let Some(row) = account(tenant, user, &Visible::none()).await? else { return Ok(None) };
     let session = row.standing.sessions.into_values().find(|session| session.hash == Some(*hash));
     let Some(session) = session.filter(|session| now < session.expires_at.0) else { return Ok(None) };
-    let Some(terms) = row.standing.rights.get(&session.right).filter(|terms| terms.hold_at(now)) else {
+    let held = row.standing.rights.get(&session.right).map(|held| &held.terms);
+    let Some(terms) = held.filter(|terms| terms.hold_at(now)) else {
         return Ok(None);
     };
     let (role, organisation) = (terms.role, terms.organisation.clone());
@@ -327,11 +325,9 @@ pub async fn list(tenant: &Tenant, visible: &Visible) -> Result<Vec<UserShown>, 
     for (_, open) in view::whole::<Accounts>(tenant, visible).await? {
         let Kept::Account(AccountRow { name, login, standing }) = open.row else { continue };
         let shown = |text: Option<Personal<String, _>>| text.map(|text| Shown::of_personal(text, &open.withheld));
-        let uses = standing.uses;
-        let right = |(right, terms)| {
-            let known = uses.get(&right);
-            let (given_at, used_at) = (known.map(|known| known.given_at), known.and_then(|known| known.used_at));
-            RightShown { right, terms, given_at, used_at }
+        let right = |(right, held): (RightId, Held)| {
+            let (given_at, used_at) = (Some(held.given_at), held.used_at);
+            RightShown { right, terms: held.terms, given_at, used_at }
         };
         let rights = standing.rights.into_iter().map(right).collect();
         users.push(UserShown {

@@ -126,7 +126,7 @@ mod tests {
     }
 
     fn trail(after: u64, through: u64) -> Reviewed {
-        Reviewed::AuditTrail { study: Story::study_id(), after, through }
+        Reviewed::AuditTrail { study: Story::study_id(), sites: domain::permit::Sites::All, after, through }
     }
 
     #[tokio::test]

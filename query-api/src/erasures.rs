@@ -167,7 +167,8 @@ fn no_such_erasure() -> Problem {
     Problem::not_found("no-such-erasure", "there is no such erasure for this credential")
 }
 
-fn wants_events(headers: &HeaderMap) -> bool {
+/// Whether an answer is asked for as server-sent events.
+pub(crate) fn wants_events(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepted
         .flat_map(|value| value.split(','))

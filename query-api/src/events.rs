@@ -1,23 +1,25 @@
 //! `GET /v1/studies/{study}/events`: that the study moved on, as server-sent events. Positions, and nothing else.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use domain::history::Position;
 use domain::ids::{StudyId, TenantId};
 use edge::{Caller, Ids, Parameters, Problem};
 use futures_util::stream::{self, Stream};
+use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout_at};
+use utoipa::ToSchema;
 
-use crate::answer::reflecting;
+use crate::answer::{Answer, reflecting};
 use crate::desk::{Queries, Since};
+use crate::erasures::wants_events;
 
 /// The least time between two events, however busy the study is.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -35,19 +37,34 @@ pub(crate) fn routes() -> Router<Arc<Queries>> {
     Router::new().route("/v1/studies/{study}/events", get(follow))
 }
 
-/// That a study moved on: an event named `position` with the `Lethe-Position` that all views reflect, now and whenever it is a
-/// later one, at most once a second. It says nothing about what happened: ask a view again with it as `min_position`.
+/// How far a study is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Moved {
+    /// The `Lethe-Position` that all views reflect; null: nothing has happened yet.
+    position: Option<String>,
+}
+
+/// How far a study is: the `Lethe-Position` that all views reflect. It says nothing about what happened: ask a view again with it
+/// as `min_position`.
+///
+/// With `Accept: text/event-stream` the same comes as server-sent events named `position`: now, and whenever it is a later one, at
+/// most once a second.
 #[utoipa::path(get, operation_id = "follow_study",
     path = "/v1/studies/{study}/events", tag = "queries", params(("study" = String, Path), Since),
-    responses((status = 200, body = String, content_type = "text/event-stream")))]
+    responses((status = 200, body = Moved)))]
 pub(crate) async fn follow(
     State(queries): State<Arc<Queries>>,
     Caller(caller): Caller,
     Ids(study): Ids<StudyId>,
     Parameters(since): Parameters<Since>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let asked_from = since.min_position.as_deref();
     let (entered, _) = queries.enter_study(&caller, "study.overview", &study, asked_from).await?;
+    if !wants_events(&headers) {
+        let position = entered.reflected.first().map(ToString::to_string);
+        return Ok(Answer { reflected: entered.reflected, body: Moved { position } }.into_response());
+    }
     let until = Instant::now() + LASTS;
     let following = Following { queries, tenant: caller.tenant, study, shown: None, until };
     let heartbeat = KeepAlive::new().interval(HEARTBEAT);
@@ -66,11 +83,11 @@ struct Following {
 }
 
 impl Following {
-    fn into_stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+    fn into_stream(self) -> impl Stream<Item = Result<Event, axum::Error>> {
         stream::unfold(self, |mut following| async move {
             let position = following.next().await?;
-            let said = serde_json::json!({ "position": position.to_string() });
-            Some((Ok(Event::default().event("position").data(said.to_string())), following))
+            let moved = Moved { position: Some(position.to_string()) };
+            Some((Event::default().event("position").json_data(&moved), following))
         })
     }
 

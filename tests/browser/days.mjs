@@ -230,14 +230,15 @@ console.log("a monitor's day");
   await page.waitForURL("**done=act**");
   await page.goto(`${STUDY}/queries?state=answered`);
   await look(page, "answered");
-  await page.fill(".thread textarea", "Agreed.");
-  await page.click(".thread button[value=close-query]");
-  await page.waitForURL("**done=query**");
 }
 
 console.log("the data manager reviews what they did");
 {
   const { page } = dana;
+  await page.goto(`${STUDY}/queries?state=answered`);
+  await page.fill(".thread textarea", "Agreed.");
+  await page.click(".thread button[value=close-query]");
+  await page.waitForURL("**done=query**");
   await page.goto(`${STUDY}/audit/review?often=1&late_days=1`);
   assert.match(await page.textContent("main"), /changed often/);
   await look(page, "trail-unusual");

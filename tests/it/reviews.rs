@@ -23,15 +23,16 @@ fn refused(answer: Result<Reply, ApiError>) -> (Option<u16>, String) {
 /// A value that was entered and changed twice.
 async fn changed(doctor: &Client, number: &str) -> (uuid::Uuid, String) {
     let person = enrol(doctor, "oslo", number).await;
-    let mut last = None;
+    let mut last: Option<Reply> = None;
     for (n, value) in ["120", "121", "122", "123"].into_iter().enumerate() {
         let mut save = vital_signs(value);
         if n > 0 {
             save["items"].as_array_mut().expect("items").iter_mut().for_each(|item| item["reason"] = "misread".into());
         }
-        last = send(doctor, &participant(person), save).await.expect("saved").position;
+        let tag = last.as_ref().and_then(|reply| reply.etag.as_deref());
+        last = Some(doctor.command(&participant(person), random_id(), tag, None, &save).await.expect("saved"));
     }
-    (person, last.expect("a position"))
+    (person, last.and_then(|reply| reply.position).expect("a position"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,6 +64,14 @@ async fn a_review_of_the_trail_is_recorded_by_who_looked_and_goes_on_where_it_en
     let first = &listed["items"][0];
     assert_eq!((&first["finding"], &first["of"]["through"]), (&json!("FINDING explained"), &through));
     assert_eq!(first["act"]["actor"]["role"], "data-manager");
+    assert_eq!(first["of"]["sites"], "all");
+    // What was found may name anybody at any site.
+    let of_oslo = home.at_site(Role::Monitor, "oslo").await;
+    assert_eq!(of_oslo.get(&reviews).await.expect("may read").body["items"], json!([]));
+    let own = json!({"review": random_id(), "after": 0, "through": through, "finding": "seen"});
+    let at = of_oslo.post(&reviews, &own).await.expect("recorded").position.expect("a position");
+    let listed = of_oslo.get(&format!("{reviews}?min_position={at}")).await.expect("may read").body;
+    assert_eq!(listed["items"][0]["of"]["sites"], json!({"only": ["oslo"]}), "{listed}");
 
     let next = manager.get(&format!("{unusual}&after={through}")).await.expect("may look").body;
     assert_eq!((&next["items"], &next["more"]), (&json!([]), &json!(false)), "what was reviewed is behind");

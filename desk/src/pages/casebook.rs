@@ -98,7 +98,8 @@ pub(super) async fn shown(
     let (base, who) = (format!("/v1/studies/{}", encoded(study)), encoded(participant));
     let one = visit.since(&format!("{base}/participants/{who}"));
     let casebook = visit.since(&format!("{base}/participants/{who}/casebook"));
-    let (design, queries) = (format!("{base}/design"), format!("{base}/queries?participant={who}&limit=1000"));
+    let queries = visit.since(&format!("{base}/queries?participant={who}&limit=1000"));
+    let design = format!("{base}/design");
     let (person, casebook, design, queries) = tokio::try_join!(
         visit.api.get::<Participant>(&one),
         visit.api.get::<Casebook>(&casebook),

@@ -166,8 +166,8 @@ async fn shown(
 ) -> Result<Response, Trouble> {
     let base = format!("/v1/studies/{}", encoded(study));
     let one = visit.since(&format!("{base}/participants/{}", encoded(participant)));
-    let (erasures, holds) = (format!("{base}/erasures"), format!("{base}/holds"));
-    let restrictions = format!("{base}/restrictions");
+    let of_study = |what: &str| visit.since(&format!("{base}/{what}"));
+    let (erasures, holds, restrictions) = (of_study("erasures"), of_study("holds"), of_study("restrictions"));
     let (person, erasures, holds, restrictions) = tokio::try_join!(
         visit.api.get::<Participant>(&one),
         visit.api.find::<List<Erasure>>(&erasures),

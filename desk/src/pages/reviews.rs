@@ -44,7 +44,10 @@ async fn trail_shown(visit: &Visit, study: &str, sent: &Fields, refused: Option<
     let base = format!("/v1/studies/{}", encoded(study));
     let List::<Review> { items: reviews, .. } = visit.api.get(&visit.since(&format!("{base}/audit/reviews"))).await?;
     // A review goes on where the last one ended, unless another place is asked for.
-    let last = reviews.iter().map(|review| review.of.through).max().unwrap_or_default();
+    // One of fewer sites is nobody's but their own.
+    let own = visit.who.actor.id.to_string();
+    let counts = |review: &&Review| review.of.sites.as_str() == Some("all") || review.act.actor.id == own;
+    let last = reviews.iter().filter(counts).map(|review| review.of.through).max().unwrap_or_default();
     let after = sent.some("after").or(visit.asked.some("after")).map_or_else(|| last.to_string(), str::to_owned);
     let lines: String =
         LINES.iter().filter_map(|name| Some(format!("&{name}={}", encoded(visit.asked.some(name)?)))).collect();

@@ -63,7 +63,8 @@ impl Decider for Account {
                 self.reauthenticate(command, now)
             }
             Command::ReviewTrail { review, study, after, through, finding } => {
-                let of = Reviewed::AuditTrail { study: study.clone(), after: *after, through: *through };
+                let (study, sites) = (study.clone(), context.principal.sites.clone());
+                let of = Reviewed::AuditTrail { study, sites, after: *after, through: *through };
                 self.review(*review, of, finding, context)
             }
             Command::ReviewAccess { review, finding } => self.review(*review, Reviewed::Access {}, finding, context),

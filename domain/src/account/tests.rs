@@ -240,7 +240,12 @@ fn a_review_is_of_something_says_what_was_found_and_is_the_reviewers_own() {
     let auditor = principal(Role::Auditor, 7);
     let found = Event::ReviewRecorded {
         review: id,
-        of: Reviewed::AuditTrail { study: "cardio".parse().expect("valid"), after: 3, through: 40 },
+        of: Reviewed::AuditTrail {
+            study: "cardio".parse().expect("valid"),
+            sites: auditor.sites.clone(),
+            after: 3,
+            through: 40,
+        },
         finding: Personal::in_part(
             Part::of_command(crate::ids::CommandId(Uuid::from_u128(99)), 0),
             Erasable::Known("Nothing.".to_owned()),

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::account::{Command, Reviewed};
 use domain::ids::{ReviewId, StudyId};
-use domain::permit::{Principal, may_query};
+use domain::permit::{Principal, Sites, may_query};
 use domain::port::Tenant;
 use domain::scope::Plain;
 use edge::headers::{LETHE_POSITION, positions_value};
@@ -65,7 +65,8 @@ async fn study_of(tenant: &Tenant, who: &Principal, study: &StudyId) -> Result<(
     found.filter(|found| found.environment == who.environment).map(|_| ()).ok_or_else(Problem::no_such_study)
 }
 
-/// The reviews of a study's audit trail: who looked through which part of it, when, and what was found.
+/// The reviews of a study's audit trail: who looked through which part of it, at which sites, when, and what was found. A credential
+/// that does not reach all sites is shown its user's own.
 #[utoipa::path(
     get,
     path = "/v1/studies/{study}/audit/reviews",
@@ -85,7 +86,9 @@ pub(super) async fn of_trail(
     let positions = since.wait(&tenant).await?;
     study_of(&tenant, &who, &study).await?;
     let wanted = |of: &Reviewed| matches!(of, Reviewed::AuditTrail { study: own, .. } if *own == study);
-    let items = reviews::list(&tenant, who.environment, wanted, &Visible::of(who.actor.role)).await?;
+    let mut items = reviews::list(&tenant, who.environment, wanted, &Visible::of(who.actor.role)).await?;
+    // What was found may name anybody: who does not reach all sites reads their own reviews.
+    items.retain(|review| who.sites == Sites::All || review.act.actor.id == who.actor.id);
     Ok(reflecting(&positions, Reviews { items }))
 }
 

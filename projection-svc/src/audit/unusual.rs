@@ -106,8 +106,8 @@ pub struct Looked {
     pub through: u64,
     /// Whether there is more behind it.
     pub more: bool,
-    /// How many commits were looked at.
-    pub commits: u32,
+    /// How many times people saved values in it, at sites that the reader reaches.
+    pub saved: u32,
     /// Where the rules draw their lines.
     pub lines: Lines,
     /// What they name, in the order of the rules, the newest first.
@@ -140,12 +140,11 @@ pub async fn unusual(
         }
     }
     let end = commits.last().map_or(after, |(sequence, _)| *sequence);
-    let count = u32::try_from(commits.len()).unwrap_or(u32::MAX);
     let mut look = Look { tenant, study, sites, lines, after, end, people: BTreeMap::new(), found: Vec::new() };
-    look.through(commits).await?;
+    let saved = look.through(commits).await?;
     let mut items = look.found;
     items.sort_by_key(|one| (one.rule, std::cmp::Reverse(one.stored_at)));
-    Ok(Looked { after, through: end, more: full && end < through, commits: count, lines, items })
+    Ok(Looked { after, through: end, more: full && end < through, saved, lines, items })
 }
 
 struct Look<'a> {
@@ -171,7 +170,7 @@ struct Saved {
 }
 
 impl Look<'_> {
-    async fn through(&mut self, commits: Vec<(u64, CommitRow)>) -> Result<(), Failure> {
+    async fn through(&mut self, commits: Vec<(u64, CommitRow)>) -> Result<u32, Failure> {
         let mut saved = Vec::new();
         let of_people = commits.into_iter().filter(|(_, row)| {
             let by_a_person = row.act.actor.kind == ActorKind::User;
@@ -195,7 +194,8 @@ impl Look<'_> {
         self.late(&saved).await?;
         self.odd_hours(&saved);
         self.one_user(&saved);
-        self.changes(&saved).await
+        self.changes(&saved).await?;
+        Ok(u32::try_from(saved.len()).unwrap_or(u32::MAX))
     }
 
     /// The participant, if the reader reaches them.

@@ -400,7 +400,12 @@ pub(super) fn account() -> Vec<(&'static str, account::Event)> {
             "review-recorded.1",
             ReviewRecorded {
                 review: text("11111111-2222-4333-8444-555555555509"),
-                of: Reviewed::AuditTrail { study: text("cardio-1"), after: 12, through: 480 },
+                of: Reviewed::AuditTrail {
+                    study: text("cardio-1"),
+                    sites: Sites::Only([text("oslo"), text("bergen")].into()),
+                    after: 12,
+                    through: 480,
+                },
                 finding: Personal::in_part(
                     Part::of_command(CommandId(COMMAND), 0),
                     Erasable::Known("Two late entries, explained by the site.".to_owned()),
