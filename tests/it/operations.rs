@@ -11,14 +11,22 @@ use domain::permit::{Role, may_query};
 use lethe::cli::Client;
 use reqwest::{Client as Http, StatusCode};
 use serde_json::{Value, json};
-use tests::api::{enrol, identity, participant, send, vital_signs};
+use tests::api::{adverse_event, enrol, identity, participant, send};
 use tests::door::{PASSWORD, Person, Turned, home_by};
 use tests::home::{Home, acme};
 
 /// What no operator ever reads: values, names, logins, secrets, and from where somebody came.
 const CANARIES: [&str; 10] = [
-    "Kanarina", "Gelbfeder", "gelbfeder@example.org", "213.75", "Otto Operator", "otto-login", "Ada Admin", "127.0.0.1",
-    PASSWORD, "$argon2id$",
+    "Kanarina",
+    "Gelbfeder",
+    "gelbfeder@example.org",
+    "Flügelbruch",
+    "Otto Operator",
+    "otto-login",
+    "Ada Admin",
+    "127.0.0.1",
+    PASSWORD,
+    "$argon2id$",
 ];
 
 /// Every view, with this test's address for it and the row that decides.
@@ -93,7 +101,7 @@ async fn with_canaries(home: &Home) -> String {
     home.live_study().await;
     let integrator = home.client(Role::Integrator).await;
     let person = enrol(&integrator, "oslo", "N-1").await;
-    send(&integrator, &participant(person), vital_signs("213.75")).await.expect("saved");
+    send(&integrator, &participant(person), adverse_event("Flügelbruch am Käfig")).await.expect("saved");
     let at = format!("{}/identity", participant(person));
     let recorded = send(&integrator, &at, identity("Kanarina", "Gelbfeder", "gelbfeder@example.org")).await;
     recorded.expect("recorded").position.expect("a position")
@@ -111,7 +119,9 @@ async fn an_operator_sees_nobodys_value_in_any_answer_page_or_opened_commit() {
     let described = crate::contract::description();
     let described: BTreeSet<String> = crate::contract::operations(&described)
         .into_keys()
-        .filter_map(|name| Some(name.strip_prefix("get ")?.to_owned()).filter(|path| path.starts_with("/v1/operations/")))
+        .filter_map(|name| {
+            Some(name.strip_prefix("get ")?.to_owned()).filter(|path| path.starts_with("/v1/operations/"))
+        })
         .collect();
     assert_eq!(views().iter().map(|(path, ..)| (*path).to_owned()).collect::<BTreeSet<_>>(), described);
     for (_, path, _) in views() {
@@ -217,7 +227,7 @@ async fn a_look_into_a_commit_takes_a_reason_and_a_proof_and_is_on_record() {
     assert_eq!(refused(path, "audit", None).await, no(403, "not-proved"));
     let wrong = factors(&json!({"password": "another one, long enough", "code": otto.next_code()}));
     assert_eq!(refused(path, "audit", Some(wrong)).await, no(403, "not-proved"));
-    assert_eq!(refused(path, "curiosity", Some(proof())).await.0, 422);
+    assert_eq!(refused(path, "curiosity", Some(proof())).await.0, 400);
     let nowhere = "/v1/operations/journals/cardio-1/commits/999999/open";
     assert_eq!(refused(nowhere, "audit", Some(proof())).await, no(404, "no-such-commit"));
     let (_, none) = bearer(&otto.session, "/v1/operations/openings", None, None).await;

@@ -225,3 +225,31 @@ fn another_password_ends_the_other_sessions() {
     [both, facts].concat().iter().for_each(|event| account.evolve(event, Revision(1).into()));
     assert_eq!(account.sessions.keys().collect::<Vec<_>>(), [&SESSION]);
 }
+
+#[test]
+fn who_looks_into_a_commit_does_so_in_a_session_of_their_own_and_once() {
+    let look = |n| Command::OpenCommit {
+        attempt: AttemptId(Uuid::from_u128(n)),
+        session: SESSION,
+        study: None,
+        sequence: 4,
+        hash: CommitHash([9; 32]),
+        reason: OpeningReason::Audit,
+    };
+    let looked = |n| Event::CommitOpened {
+        attempt: AttemptId(Uuid::from_u128(n)),
+        session: SESSION,
+        study: None,
+        sequence: 4,
+        hash: CommitHash([9; 32]),
+        reason: OpeningReason::Audit,
+    };
+    let looked_before = || [inside(), vec![looked(1)]].concat();
+    given::<Account>(inside()).by(holder()).when(look(1)).then([looked(1)]);
+    given::<Account>(looked_before()).by(holder()).when(look(1)).then([]);
+    given::<Account>(looked_before()).by(holder()).when(look(2)).then([looked(2)]);
+    given::<Account>(inside()).by(controller(1)).when(look(1)).rejected("not-own-account");
+    given::<Account>(opened()).by(holder()).when(look(1)).rejected("no-such-session");
+    let order = Command::OrderRebuild { attempt: AttemptId(Uuid::from_u128(3)), session: SESSION, projection: None };
+    given::<Account>(opened()).by(holder()).when(order).rejected("no-such-session");
+}

@@ -46,7 +46,8 @@ fn services(inner: &Arc<Inner>) -> Router {
     let rave = query_api::rave::router(Arc::clone(&inner.queries), Arc::clone(&credentials));
     let rave = edge::with_origin(rave, proxied);
     let api = edge::with_origin(edge::authenticated(services, Arc::clone(&credentials)).merge(door), proxied);
-    let desk = desk(inner, api.clone(), credentials);
+    // An address that is not there is refused to a page as to anybody else.
+    let desk = desk(inner, edge::fallbacks(api.clone()), credentials);
     api.merge(desk).merge(rave).merge(open)
 }
 

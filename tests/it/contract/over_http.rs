@@ -79,16 +79,8 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str, user: uuid::Uuid
         ("/v1/operations/findings", "/v1/operations/findings".to_owned(), Operator),
         ("/v1/operations/health", "/v1/operations/health".to_owned(), Operator),
         ("/v1/operations/journals", "/v1/operations/journals".to_owned(), Operator),
-        (
-            "/v1/operations/journals/{journal}/commits",
-            "/v1/operations/journals/cardio-1/commits".to_owned(),
-            Operator,
-        ),
-        (
-            "/v1/operations/journals/{journal}/streams",
-            "/v1/operations/journals/cardio-1/streams".to_owned(),
-            Operator,
-        ),
+        ("/v1/operations/journals/{journal}/commits", "/v1/operations/journals/cardio-1/commits".to_owned(), Operator),
+        ("/v1/operations/journals/{journal}/streams", "/v1/operations/journals/cardio-1/streams".to_owned(), Operator),
         ("/v1/operations/keys", "/v1/operations/keys".to_owned(), Operator),
         ("/v1/operations/kms", "/v1/operations/kms".to_owned(), Operator),
         ("/v1/operations/openings", "/v1/operations/openings".to_owned(), Operator),
