@@ -65,15 +65,18 @@ impl Finding {
 
     /// The same without the folders of this machine.
     pub(super) fn without_places(mut self, inner: &Inner) -> Self {
-        let mut places = vec![(inner.data_dir.folder(""), "the data directory")];
+        let mut places = Vec::new();
         if let KmsConfig::File { dir } = &inner.elsewhere.kms {
             places.push((dir.clone(), "the folder of root keys"));
         }
+        // After what may begin with its name.
+        places.push((inner.data_dir.folder(""), "the data directory"));
         for (place, words) in places {
             let place = place.display().to_string();
             let place = place.trim_end_matches('/');
-            self.found = self.found.replace(place, words);
-            self.next = self.next.map(|next| next.replace(place, words));
+            let named = |text: String| text.replace(&format!("{place}/"), words).replace(place, words);
+            self.found = named(self.found);
+            self.next = self.next.map(named);
         }
         self
     }
