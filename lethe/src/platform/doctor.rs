@@ -74,9 +74,9 @@ impl Finding {
         for (place, words) in places {
             let place = place.display().to_string();
             let place = place.trim_end_matches('/');
-            let named = |text: String| text.replace(&format!("{place}/"), words).replace(place, words);
-            self.found = named(self.found);
-            self.next = self.next.map(named);
+            for text in std::iter::once(&mut self.found).chain(&mut self.next) {
+                *text = text.replace(&format!("{place}/"), words).replace(place, words);
+            }
         }
         self
     }
