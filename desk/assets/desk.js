@@ -17,17 +17,28 @@ fromHash();
 const ALONE = 10 * 60 * 1000;
 document.querySelectorAll("[data-live]").forEach((part) => {
   const source = new EventSource(part.dataset.live);
-  let touched = Date.now();
+  let [touched, busy, news] = [Date.now(), false, false];
   ["pointermove", "keydown", "scroll"].forEach((name) => addEventListener(name, () => { touched = Date.now(); }, { passive: true }));
-  source.addEventListener("operations", async () => {
-    if (Date.now() - touched > ALONE) return source.close();
-    // What is being read or typed in there stays as it is.
-    if (part.contains(document.activeElement) && document.activeElement.closest("form, .scroll")) return;
+  const again = async () => {
     const answer = await fetch(part.dataset.part, { credentials: "same-origin", redirect: "error" }).catch(() => null);
     if (!answer || !answer.ok) return source.close();
+    const text = await answer.text();
+    // What is being read in there stays as it is.
+    if (part.contains(document.activeElement) && document.activeElement.closest(".scroll")) return;
     const open = [...part.querySelectorAll("details")].map((details) => details.open);
-    part.innerHTML = await answer.text();
+    part.innerHTML = text;
     part.querySelectorAll("details").forEach((details, at) => { details.open = open[at] ?? false; });
+  };
+  source.addEventListener("operations", async () => {
+    if (Date.now() - touched > ALONE) return source.close();
+    news = true;
+    if (busy) return;
+    busy = true;
+    while (news) {
+      news = false;
+      await again();
+    }
+    busy = false;
   });
 });
 

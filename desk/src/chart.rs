@@ -41,8 +41,9 @@ pub(crate) fn growth(points: &[(String, u64)], target: u64) -> String {
     const HEIGHT: u64 = 190;
     const FOOT: u64 = 24;
     const LEFT: u64 = 40;
-    let last = points.last().map_or(0, |(_, count)| *count);
-    let most = last.max(target).max(1);
+    // What is counted anew each minute goes down, too.
+    let highest = points.iter().map(|(_, count)| *count).max().unwrap_or(0);
+    let most = highest.max(target).max(1);
     let (high, wide) = (HEIGHT - FOOT - 12, WIDTH - LEFT - 12);
     let y = |count: u64| 12 + high - high * count / most;
     // What grew in one step grew from nothing.
@@ -132,5 +133,15 @@ mod tests {
         assert!(bars(&[]).ends_with("</svg>"));
         assert!(growth(&[], 0).ends_with("</svg>"));
         assert!(growth(&[("2026-11-16".into(), 3)], 10).contains("circle"));
+    }
+
+    #[test]
+    fn what_goes_down_again_stays_within_the_picture() {
+        let drawn = growth(&[("11:58".into(), 2), ("11:59".into(), 90), ("12:00".into(), 5)], 0);
+        let path =
+            drawn.split_once("class=\"curve\" d=\"M").and_then(|(_, rest)| rest.split_once('"')).expect("a path").0;
+        let heights: Vec<u64> =
+            path.split('L').map(|point| point.split_once(' ').expect("x y").1.parse().expect("a number")).collect();
+        assert!(heights[1] < heights[2] && heights[2] < heights[0] && heights[1] == 12, "{path}");
     }
 }

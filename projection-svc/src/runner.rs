@@ -99,7 +99,7 @@ pub struct ModelHealth {
     pub version: u32,
     /// Which of its tables serves: it grows with every rebuild.
     pub generation: u64,
-    /// How far it has taken each journal stream in: the study (none: the tenant's own) and the sequence.
+    /// The last commit of each journal stream that changed it: the study (none: the tenant's own) and the sequence.
     pub reached: Vec<(Option<StudyId>, u64)>,
 }
 
@@ -202,7 +202,7 @@ impl Runner {
     /// What the store says.
     pub fn models(&self) -> Result<Vec<ModelHealth>, Failure> {
         let store = self.shared.stores.store.as_ref();
-        let one = |model: &Box<dyn Model>| {
+        let one = |model: &dyn Model| {
             let live = tables::live(store, model.name())?;
             let table = tables::live_table(store, model.name())?;
             let reached = tables::checkpoints(store, &table)?.into_iter();
@@ -213,7 +213,7 @@ impl Runner {
                 reached: reached.map(|(study, checkpoint)| (study, checkpoint.sequence)).collect(),
             })
         };
-        self.shared.models.iter().map(one).collect()
+        self.shared.models.iter().map(|model| one(model.as_ref())).collect()
     }
 
     /// Ends every task. A batch that is half taken in is taken in again by the next runner.

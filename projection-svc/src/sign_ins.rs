@@ -21,6 +21,7 @@ use crate::view;
 
 /// Something that happened at the door.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AtTheDoor)]
 pub struct SignIn {
     /// When.
     pub at: Moment,
@@ -40,6 +41,7 @@ pub struct SignIn {
 
 /// A look into a sealed commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = CommitOpening)]
 pub struct Opening {
     /// When.
     pub at: Moment,
@@ -56,7 +58,7 @@ pub struct Opening {
 }
 
 /// A rebuild that somebody ordered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ordered {
     /// When.
     pub at: Moment,
@@ -204,6 +206,7 @@ pub async fn ordered(tenant: &Tenant, most: usize) -> Result<Vec<Ordered>, Failu
 
 /// What happened in one hour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = SignInCounts)]
 pub struct Counts {
     /// Sessions that began.
     pub begun: u64,

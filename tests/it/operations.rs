@@ -11,7 +11,7 @@ use domain::permit::{Role, may_query};
 use lethe::cli::Client;
 use reqwest::{Client as Http, StatusCode};
 use serde_json::{Value, json};
-use tests::api::{enrol, identity, participant, send, vital_signs};
+use tests::api::{adverse_event, enrol, identity, participant, send};
 use tests::door::{PASSWORD, Person, Turned, home_by};
 use tests::home::{Home, acme};
 
@@ -20,7 +20,7 @@ const CANARIES: [&str; 10] = [
     "Kanarina",
     "Gelbfeder",
     "gelbfeder@example.org",
-    "213.75",
+    "Flügelbruch",
     "Otto Operator",
     "otto-login",
     "Ada Admin",
@@ -101,7 +101,7 @@ async fn with_canaries(home: &Home) -> String {
     home.live_study().await;
     let integrator = home.client(Role::Integrator).await;
     let person = enrol(&integrator, "oslo", "N-1").await;
-    send(&integrator, &participant(person), vital_signs("213.75")).await.expect("saved");
+    send(&integrator, &participant(person), adverse_event("Flügelbruch am Käfig")).await.expect("saved");
     let at = format!("{}/identity", participant(person));
     let recorded = send(&integrator, &at, identity("Kanarina", "Gelbfeder", "gelbfeder@example.org")).await;
     recorded.expect("recorded").position.expect("a position")
@@ -227,7 +227,7 @@ async fn a_look_into_a_commit_takes_a_reason_and_a_proof_and_is_on_record() {
     assert_eq!(refused(path, "audit", None).await, no(403, "not-proved"));
     let wrong = factors(&json!({"password": "another one, long enough", "code": otto.next_code()}));
     assert_eq!(refused(path, "audit", Some(wrong)).await, no(403, "not-proved"));
-    assert_eq!(refused(path, "curiosity", Some(proof())).await.0, 422);
+    assert_eq!(refused(path, "curiosity", Some(proof())).await.0, 400);
     let nowhere = "/v1/operations/journals/cardio-1/commits/999999/open";
     assert_eq!(refused(nowhere, "audit", Some(proof())).await, no(404, "no-such-commit"));
     let (_, none) = bearer(&otto.session, "/v1/operations/openings", None, None).await;

@@ -259,3 +259,31 @@ fn a_review_is_of_something_says_what_was_found_and_is_the_reviewers_own() {
     let other = principal(Role::Auditor, 8);
     given::<Account>([]).by(other).when(trail(3, 40, "Nothing.")).rejected("not-own-account");
 }
+
+#[test]
+fn who_looks_into_a_commit_does_so_in_a_session_of_their_own_and_once() {
+    let look = |n| Command::OpenCommit {
+        attempt: AttemptId(Uuid::from_u128(n)),
+        session: SESSION,
+        study: None,
+        sequence: 4,
+        hash: CommitHash([9; 32]),
+        reason: OpeningReason::Audit,
+    };
+    let looked = |n| Event::CommitOpened {
+        attempt: AttemptId(Uuid::from_u128(n)),
+        session: SESSION,
+        study: None,
+        sequence: 4,
+        hash: CommitHash([9; 32]),
+        reason: OpeningReason::Audit,
+    };
+    let looked_before = || [inside(), vec![looked(1)]].concat();
+    given::<Account>(inside()).by(holder()).when(look(1)).then([looked(1)]);
+    given::<Account>(looked_before()).by(holder()).when(look(1)).then([]);
+    given::<Account>(looked_before()).by(holder()).when(look(2)).then([looked(2)]);
+    given::<Account>(inside()).by(controller(1)).when(look(1)).rejected("not-own-account");
+    given::<Account>(opened()).by(holder()).when(look(1)).rejected("no-such-session");
+    let order = Command::OrderRebuild { attempt: AttemptId(Uuid::from_u128(3)), session: SESSION, projection: None };
+    given::<Account>(opened()).by(holder()).when(order).rejected("no-such-session");
+}

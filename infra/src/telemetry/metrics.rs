@@ -129,3 +129,29 @@ fn seconds_view(instrument: &Instrument) -> Option<Stream> {
     let buckets = Aggregation::ExplicitBucketHistogram { boundaries: SECONDS.to_vec(), record_min_max: false };
     Stream::builder().with_aggregation(buckets).build().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(counts: [u64; 3]) -> Summary {
+        let [first, second, all] = counts;
+        Summary { count: all, sum: all as f64, buckets: vec![(0.01, first), (0.1, second), (f64::INFINITY, all)] }
+    }
+
+    #[test]
+    fn a_share_lies_in_its_bucket_and_never_above_the_last_bound() {
+        assert_eq!(summary([0, 0, 0]).quantile(0.5), None);
+        assert_eq!(summary([10, 10, 10]).quantile(0.5), Some(0.005));
+        assert_eq!(summary([5, 10, 10]).quantile(0.75).map(|value| (value * 1e6).round()), Some(55_000.0));
+        assert_eq!(summary([0, 0, 4]).quantile(0.95), Some(0.1), "more than can be told");
+    }
+
+    #[test]
+    fn what_was_counted_since_is_the_difference() {
+        let since = summary([5, 9, 12]).since(&summary([4, 6, 8]));
+        assert_eq!((since.count, since.sum), (4, 4.0));
+        assert_eq!(since.buckets, [(0.01, 1), (0.1, 3), (f64::INFINITY, 4)]);
+        assert_eq!(summary([1, 1, 1]).since(&Summary::default()), summary([1, 1, 1]));
+    }
+}

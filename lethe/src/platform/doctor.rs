@@ -65,15 +65,18 @@ impl Finding {
 
     /// The same without the folders of this machine.
     pub(super) fn without_places(mut self, inner: &Inner) -> Self {
-        let mut places = vec![(inner.data_dir.folder(""), "the data directory")];
+        let mut places = Vec::new();
         if let KmsConfig::File { dir } = &inner.elsewhere.kms {
             places.push((dir.clone(), "the folder of root keys"));
         }
+        // After what may begin with its name.
+        places.push((inner.data_dir.folder(""), "the data directory"));
         for (place, words) in places {
             let place = place.display().to_string();
             let place = place.trim_end_matches('/');
-            self.found = self.found.replace(place, words);
-            self.next = self.next.map(|next| next.replace(place, words));
+            for text in std::iter::once(&mut self.found).chain(&mut self.next) {
+                *text = text.replace(&format!("{place}/"), words).replace(place, words);
+            }
         }
         self
     }

@@ -49,7 +49,8 @@ fn services(inner: &Arc<Inner>) -> Router {
     let rave = query_api::rave::router(Arc::clone(&inner.queries), Arc::clone(&credentials));
     let logged = |routes| edge::with_origin(logged(routes, Arc::clone(&inner.access)), proxied);
     let (rave, api) = (logged(rave), logged(edge::authenticated(services, Arc::clone(&credentials)).merge(door)));
-    let desk = desk(inner, api.clone(), credentials);
+    // An address that is not there is refused to a page as to anybody else.
+    let desk = desk(inner, edge::fallbacks(api.clone()), credentials);
     api.merge(desk).merge(rave).merge(open)
 }
 

@@ -68,9 +68,16 @@ pub(super) struct Fact {
 /// who may ask for designs.
 fn may_open(role: Role, aggregate: Aggregate) -> bool {
     match aggregate {
-        Aggregate::Randomisation | Aggregate::SubjectNumber => false,
+        Aggregate::Study
+        | Aggregate::Participant
+        | Aggregate::Identity
+        | Aggregate::Privacy
+        | Aggregate::User
+        | Aggregate::Account
+        | Aggregate::Export => true,
         Aggregate::DesignPart => may_query(role, "study.design"),
-        _ => true,
+        // Those two, and whatever is added until it is said here.
+        _ => false,
     }
 }
 

@@ -52,17 +52,17 @@ pub(super) struct Model {
     generation: u64,
     /// How many messages that are known it has not taken in, over all journal streams.
     lag: u64,
-    /// How far it has taken each journal stream in.
+    /// The last commit of each journal stream that changed it.
     reached: Vec<Reached>,
 }
 
-/// How far a journal stream is taken in.
+/// The last commit of a journal stream that changed a read model.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OperationsReached)]
 pub(super) struct Reached {
     /// The study; none: the tenant's own.
     study: Option<StudyId>,
-    /// The last sequence that was taken in.
+    /// Where it stands.
     sequence: u64,
 }
 
@@ -73,12 +73,6 @@ pub(super) fn word(state: &JournalState) -> (&'static str, Option<String>) {
         JournalState::Retrying { reason } => ("retrying", Some(reason.clone())),
         JournalState::Stopped { reason } => ("stopped", Some(reason.clone())),
     }
-}
-
-/// The last sequence that is known of a journal stream.
-fn known(reflected: &str, behind: u64) -> u64 {
-    let sequence = reflected.rsplit_once(':').and_then(|(_, sequence)| sequence.parse::<u64>().ok());
-    sequence.unwrap_or_default() + behind
 }
 
 /// The read models, which table of each serves, and how far behind it is.
@@ -98,15 +92,12 @@ pub(super) async fn show(
     let entered = Entered::new(&inner, &who, "operations.show").await?;
     let positions = since.wait(&entered.open.ports).await?;
     let journals: Vec<Followed> = followed(&entered);
-    let end = |study: &Option<StudyId>| {
-        let journal = journals.iter().find(|journal| journal.study == *study);
-        journal.map_or(0, |journal| known(&journal.reflected, journal.behind))
-    };
+    // All of them take a commit in together, or none does; so all are as far behind as the journal streams are.
+    let lag = journals.iter().map(|journal| journal.behind).sum();
     let mut items = Vec::new();
     for model in entered.open.runner.models()? {
         let reached = model.reached.into_iter().filter(|(study, _)| entered.shows(study.as_ref()));
         let reached: Vec<_> = reached.map(|(study, sequence)| Reached { study, sequence }).collect();
-        let lag = reached.iter().map(|one| end(&one.study).saturating_sub(one.sequence)).sum();
         let (projection, version, generation) = (model.projection, model.version, model.generation);
         items.push(Model { projection, version, generation, lag, reached });
     }
@@ -122,15 +113,4 @@ pub(super) fn followed(entered: &Entered) -> Vec<Followed> {
             Followed { study: one.study, state, reason, reflected: one.reflected, behind: one.behind }
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_that_is_known_is_what_is_taken_in_and_what_is_behind() {
-        assert_eq!(known("cardio:1:40", 2), 42);
-        assert_eq!(known("_:1:7", 0), 7);
-    }
 }
