@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use domain::Moment;
-use domain::access::{Event, Seen};
+use domain::access::{Event, Outcome, Seen};
 use domain::history::{Actor, Aggregate, Commit, DataSubject};
 use domain::ids::{Environment, ParticipantId, ReadId, StudyId, UserId, ViewName};
 use domain::port::{Failure, Tenant};
@@ -164,6 +164,14 @@ pub struct SeenShown {
 }
 
 impl AccessShown {
+    /// The same as the one who asked was told: of what is beyond their sites they learn nothing.
+    pub fn as_it_was_told(&mut self) {
+        let outcome = |outcome| serde_json::to_value(outcome).unwrap_or_default();
+        if let Some(told) = self.seen.rest.get_mut("outcome").filter(|told| **told == outcome(Outcome::BeyondSite)) {
+            *told = outcome(Outcome::NotFound);
+        }
+    }
+
     fn of(row: EntryRow, withheld: &std::collections::BTreeSet<crate::cells::Cell>) -> Self {
         let shown = |text: Option<Personal<String, _>>| text.map(|text| Shown::of_personal(text, withheld));
         let Told { read, at, actor, environment, mut seen } = row.told;
@@ -359,7 +367,7 @@ pub async fn piece(
 
 #[cfg(test)]
 mod tests {
-    use domain::access::{AccessLog, Outcome, People, Purpose};
+    use domain::access::{AccessLog, People, Purpose};
     use domain::permit::Sites;
     use domain::scope::{Extent, Scope};
     use time::macros::date;

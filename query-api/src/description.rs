@@ -90,7 +90,7 @@ fn describe(view: &mut Operation) {
         .description(Some("what for, as it stands in the access log; without it, what the role reads for"))
         .schema(Some(purposes.build()))
         .build();
-    view.parameters.get_or_insert_default().push(purpose);
+    view.parameters.get_or_insert_default().push(RefOr::T(purpose));
     responses.extend(Problems::responses());
 }
 

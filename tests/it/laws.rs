@@ -126,7 +126,7 @@ fn addresses(who: Uuid, erasure: Uuid, design: &str) -> Vec<(String, bool)> {
                 (_, "erasure") => erasure.to_string(),
                 (_, "design" | "other" | "version") => design.to_owned(),
                 (_, "list") => "main".to_owned(),
-                (_, "export" | "file") => random_id().to_string(),
+                (_, "export" | "file" | "incident") => random_id().to_string(),
                 (_, "dataset") => "VS".to_owned(),
                 (_, unknown) => panic!("{path}: say what stands for {unknown}, so that this law holds there"),
             };
