@@ -164,11 +164,18 @@ pub struct SeenShown {
 }
 
 impl AccessShown {
-    /// The same as the one who asked was told: of what is beyond their sites they learn nothing.
+    /// The same as the one who asked was told: of what they were not shown, they learn neither whose it is nor where.
     pub fn as_it_was_told(&mut self) {
-        let outcome = |outcome| serde_json::to_value(outcome).unwrap_or_default();
-        if let Some(told) = self.seen.rest.get_mut("outcome").filter(|told| **told == outcome(Outcome::BeyondSite)) {
-            *told = outcome(Outcome::NotFound);
+        let word = |outcome| serde_json::to_value(outcome).unwrap_or_default();
+        let Some(outcome) = self.seen.rest.get_mut("outcome").filter(|told| **told != word(Outcome::Shown)) else {
+            return;
+        };
+        if *outcome == word(Outcome::BeyondSite) {
+            *outcome = word(Outcome::NotFound);
+        }
+        (self.seen.participants, self.seen.named) = (Vec::new(), 0);
+        for id in ["user", "export"] {
+            self.seen.rest.insert(id.to_owned(), serde_json::Value::Null);
         }
     }
 

@@ -223,6 +223,9 @@ mod tests {
         }
     }
 
+    /// In no table.
+    const UNHEARD_OF: &str = "/v1/unheard-of";
+
     /// Answers as whoever authenticates would let it.
     async fn ada() -> Response {
         let mut response = "Ada Lovelace".into_response();
@@ -239,14 +242,14 @@ mod tests {
         let routes = Router::new()
             .route("/v1/studies", get(ada))
             .route("/v1/studies/{study}/participants", get(ada))
-            .route("/unheard-of", get(ada).post(ada));
+            .route(UNHEARD_OF, get(ada).post(ada));
         let routes = logged(routes, log);
         for (method, path, status) in [
             ("GET", "/v1/studies", 200),
             ("GET", "/v1/studies/cardio/participants", 503),
             ("HEAD", "/v1/studies/cardio/participants", 503),
-            ("GET", "/unheard-of", 503),
-            ("POST", "/unheard-of", 200),
+            ("GET", UNHEARD_OF, 503),
+            ("POST", UNHEARD_OF, 200),
         ] {
             let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
             let response = routes.clone().oneshot(request).await.expect("an answer");
