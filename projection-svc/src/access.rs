@@ -42,7 +42,7 @@ pub struct Told {
     at: Moment,
     actor: Actor,
     environment: Environment,
-    seen: Seen,
+    seen: Box<Seen>,
 }
 
 /// Where an entry stands.
@@ -94,7 +94,7 @@ impl Projection for Accesses {
             }
             rows.put(RowKey::plain(None, format!("time/{}", oldest_first(sequence, n))), pointer);
             let (actor, environment) = (header.actor.clone(), header.environment);
-            let told = Told { read, at, actor, environment, seen };
+            let told = Told { read, at, actor, environment, seen: Box::new(seen) };
             rows.put(entry_key(user, &entry), Kept::Entry(EntryRow { address, agent, told }));
         }
         Ok(())
