@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use domain::Moment;
-use domain::access::{Event, Seen};
+use domain::access::{Event, Outcome, Seen};
 use domain::history::{Actor, Aggregate, Commit, DataSubject};
 use domain::ids::{Environment, ParticipantId, ReadId, StudyId, UserId, ViewName};
 use domain::port::{Failure, Tenant};
@@ -42,7 +42,7 @@ pub struct Told {
     at: Moment,
     actor: Actor,
     environment: Environment,
-    seen: Seen,
+    seen: Box<Seen>,
 }
 
 /// Where an entry stands.
@@ -94,7 +94,7 @@ impl Projection for Accesses {
             }
             rows.put(RowKey::plain(None, format!("time/{}", oldest_first(sequence, n))), pointer);
             let (actor, environment) = (header.actor.clone(), header.environment);
-            let told = Told { read, at, actor, environment, seen };
+            let told = Told { read, at, actor, environment, seen: Box::new(seen) };
             rows.put(entry_key(user, &entry), Kept::Entry(EntryRow { address, agent, told }));
         }
         Ok(())
@@ -164,6 +164,21 @@ pub struct SeenShown {
 }
 
 impl AccessShown {
+    /// The same as the one who asked was told: of what they were not shown, they learn neither whose it is nor where.
+    pub fn as_it_was_told(&mut self) {
+        let word = |outcome| serde_json::to_value(outcome).unwrap_or_default();
+        let Some(outcome) = self.seen.rest.get_mut("outcome").filter(|told| **told != word(Outcome::Shown)) else {
+            return;
+        };
+        if *outcome == word(Outcome::BeyondSite) {
+            *outcome = word(Outcome::NotFound);
+        }
+        (self.seen.participants, self.seen.named) = (Vec::new(), 0);
+        for id in ["user", "export"] {
+            self.seen.rest.insert(id.to_owned(), serde_json::Value::Null);
+        }
+    }
+
     fn of(row: EntryRow, withheld: &std::collections::BTreeSet<crate::cells::Cell>) -> Self {
         let shown = |text: Option<Personal<String, _>>| text.map(|text| Shown::of_personal(text, withheld));
         let Told { read, at, actor, environment, mut seen } = row.told;
@@ -359,7 +374,7 @@ pub async fn piece(
 
 #[cfg(test)]
 mod tests {
-    use domain::access::{AccessLog, Outcome, People, Purpose};
+    use domain::access::{AccessLog, People, Purpose};
     use domain::permit::Sites;
     use domain::scope::{Extent, Scope};
     use time::macros::date;
@@ -407,6 +422,8 @@ mod tests {
         story.registered(1, "oslo");
         story.registered(2, "bergen");
         let mut n = 0;
+        // This world folds all journal streams as one, so the sequences of the second go on behind those of the first.
+        (0..2).for_each(|_| told(&mut story, &mut n, vec![]));
         let at = |name: &str| Some(Sites::Only([site(name)].into()));
         told(&mut story, &mut n, vec![seen(&[1], None), seen(&[1, 2], None)]);
         told(&mut story, &mut n, vec![seen(&[], at("oslo")), seen(&[2], None)]);

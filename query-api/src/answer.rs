@@ -89,6 +89,11 @@ pub(crate) struct List<T> {
 }
 
 impl<T> List<T> {
+    /// Changes what is on it.
+    pub(crate) fn each(&mut self, change: impl FnMut(&mut T)) {
+        self.items.iter_mut().for_each(change);
+    }
+
     /// A list that always fits on one page.
     pub(crate) fn whole(items: Vec<T>) -> Self {
         Self { items, next: None }

@@ -141,7 +141,12 @@ fn address(query: &str) -> Option<&'static str> {
         "export.download" => "/v1/studies/cardio/exports/00000000-0000-0000-0000-000000000009/files/cardio.csv",
         "erasure.list" => "/v1/erasures",
         "erasure.show" => "/v1/erasures/00000000-0000-0000-0000-000000000009",
+        "access.participant" => const_format(PERSON, "access"),
+        "access.user" => "/v1/users/00000000-0000-0000-0000-000000000042/access",
+        "access.list" => "/v1/access",
+        "incident.list" => "/v1/incidents",
         "participant.arm"
+        | "access.origin"
         | "participant.allocation"
         | "randomisation.list"
         | "randomisation.reveal"

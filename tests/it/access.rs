@@ -250,6 +250,22 @@ async fn users_see_what_is_on_record_of_themselves_and_the_log_leaves_whole() {
     home.stop().await;
 }
 
+/// The answer about another site's participant is that of nobody's, and what is on record says so to no one of that site.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_learns_from_the_log_what_the_answer_did_not_tell() {
+    let World { home, dpo, ada, .. } = world().await;
+    let neighbour = home.at_site(Role::Investigator, "bergen").await;
+    let there = get(&neighbour, &participant(ada)).await;
+    let nowhere = get(&neighbour, &participant(random_id())).await;
+    assert_eq!((there.status, nowhere.status), (404, 404));
+    let position = nowhere.access.expect("on record");
+    let mine = neighbour.get(&format!("/v1/access/mine?min_position={position}")).await.expect("may ask").body;
+    let told: Vec<_> = mine["items"].as_array().expect("a list").iter().map(|one| one["outcome"].clone()).collect();
+    assert_eq!(told, [json!("not-found"), json!("not-found")]);
+    assert_eq!(looked(&dpo, ada, &position).await[0]["outcome"], "beyond-site", "the DPO sees that it was tried");
+    home.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_log_nobody_is_shown_anything_and_the_operator_makes_it() {
     let World { home, investigator, ada, .. } = world().await;

@@ -133,7 +133,7 @@ pub struct Look {
 /// The windows of one tenant.
 #[derive(Debug, Clone, Default)]
 pub struct Watch {
-    windows: BTreeMap<(Rule, Whom), VecDeque<(OffsetDateTime, Option<About>)>>,
+    windows: BTreeMap<(Rule, Whom), Window>,
     told: BTreeMap<(Rule, Whom), OffsetDateTime>,
 }
 
@@ -143,6 +143,9 @@ enum Whom {
     One(UserId),
     All,
 }
+
+/// What happened within the time that a rule looks back on, the oldest first.
+type Window = VecDeque<(OffsetDateTime, Option<About>)>;
 
 /// What counts once in a window, however often it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,6 +243,9 @@ mod tests {
 
     use super::*;
 
+    /// What happens as the nth.
+    type Script = Box<dyn Fn(u64) -> Sighting>;
+
     const NOON: OffsetDateTime = datetime!(2026-11-23 12:00 UTC);
 
     fn user(n: u128) -> UserId {
@@ -267,7 +273,7 @@ mod tests {
         let limits =
             Limits { hours: Some(Hours { from: 7, to: 12, minutes_east: 0, weekends: true }), ..Limits::default() };
         let off = Limits::default();
-        let cases: [(&Limits, u64, Box<dyn Fn(u64) -> Sighting>, Rule); 7] = [
+        let cases: [(&Limits, u64, Script, Rule); 7] = [
             (&off, limits.failed_sign_ins.count, Box::new(|_| Sighting::SignInFailed(user(1))), Rule::FailedSignIns),
             (&off, limits.failed_sign_ins_of_all.count, Box::new(|_| Sighting::NoEntry), Rule::FailedSignIns),
             (&off, limits.mass_reads.count, Box::new(|n| read(1, Outcome::Shown, Some(n.into()))), Rule::MassReads),

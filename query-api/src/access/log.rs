@@ -32,7 +32,7 @@ pub struct AccessLog {
     dice: Arc<dyn Dice>,
     pub(super) watching: Arc<dyn Watching>,
     pub(super) trace: CurrentTraceparent,
-    lanes: Mutex<BTreeMap<(TenantId, UserId), Arc<Mutex<Lane>>>>,
+    lanes: Mutex<BTreeMap<(TenantId, UserId), Shared>>,
 }
 
 /// What is to be recorded of one answer.
@@ -55,6 +55,8 @@ struct Lane {
     /// The stream of today: its day, its writer, its end.
     stream: Option<(Date, u32, Tail)>,
 }
+
+type Shared = Arc<Mutex<Lane>>;
 
 struct Waiting {
     actor: Actor,
@@ -107,7 +109,7 @@ impl AccessLog {
     }
 
     /// Stores what waits until nothing does.
-    async fn store_all(self: Arc<Self>, tenant: Arc<Tenant>, user: UserId, lane: Arc<Mutex<Lane>>) {
+    async fn store_all(self: Arc<Self>, tenant: Arc<Tenant>, user: UserId, lane: Shared) {
         while let Some(batch) = next_batch(&lane) {
             let outcome = self.store(&tenant, user, &lane, &batch).await;
             for waiting in batch {

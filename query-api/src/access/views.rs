@@ -73,8 +73,10 @@ pub(crate) async fn mine(
     Parameters(paging): Parameters<Paging>,
 ) -> Result<Answer<List<AccessShown>>, Problem> {
     let entered = queries.enter_own(&caller, paging.min_position.as_deref()).await?;
-    // From where they come themselves, they may know.
-    by(entered, &caller, caller.actor.id, &paging, &Visible::all()).await
+    // From where they come themselves, they may know; that what they asked for is there, at another site, they may not.
+    let mut answer = by(entered, &caller, caller.actor.id, &paging, &Visible::all()).await?;
+    answer.body.each(AccessShown::as_it_was_told);
+    Ok(answer)
 }
 
 async fn by(

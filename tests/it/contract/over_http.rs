@@ -73,6 +73,11 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str, user: uuid::Uuid
             "/v1/dataset-json/studies/cardio-1/snapshots".to_owned(),
             Investigator,
         ),
+        ("/v1/access", "/v1/access".to_owned(), Dpo),
+        ("/v1/access/mine", "/v1/access/mine".to_owned(), Investigator),
+        ("/v1/users/{user}/access", format!("/v1/users/{user}/access"), Dpo),
+        ("/v1/studies/{study}/participants/{participant}/access", of_person("/access"), Dpo),
+        ("/v1/incidents", "/v1/incidents".to_owned(), Dpo),
         ("/v1/erasures/{erasure}", format!("/v1/erasures/{erasure}"), Dpo),
         ("/v1/erasures/{erasure}/impact", format!("/v1/erasures/{erasure}/impact"), Dpo),
         ("/v1/operations/backups", "/v1/operations/backups".to_owned(), Operator),
@@ -180,6 +185,10 @@ async fn every_view_answers_as_described() {
         let unknown = format!("/v1/studies/cardio-1/exports/{}{asked}", random_id());
         problem(investigator.get(&unknown).await, 404, "no-such-export", path).await;
     }
+    // Nothing looks like an attack here: see the tests of detection.
+    assert!(described.remove("/v1/incidents/{incident}"));
+    let unknown = format!("/v1/incidents/{}", random_id());
+    problem(dpo.get(&unknown).await, 404, "no-such-incident", "no incident").await;
     // Nobody is randomised here: see the tests of the write side.
     for (path, code, asked) in [
         ("/v1/studies/{study}/participants/{participant}/allocation", "not-randomised", "/allocation"),
@@ -211,7 +220,8 @@ async fn every_view_answers_as_described() {
         assert_eq!(answer.status(), 200, "{path}");
         assert_eq!(header(&answer, "cache-control"), "no-store", "{path}");
         // The audit trail of a study is a stream of lines.
-        let kind = if path.ends_with("cardio-1/audit") { "application/x-ndjson" } else { "application/json" };
+        let lined = path.ends_with("cardio-1/audit") || path == "/v1/access";
+        let kind = if lined { "application/x-ndjson" } else { "application/json" };
         assert!(header(&answer, "content-type").starts_with(kind), "{path}");
         assert!(reflects(header(&answer, "lethe-position"), &last), "{path}");
         problem(caller.get(&format!("{path}?colour=red")).await, 400, "invalid-query", path).await;
