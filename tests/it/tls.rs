@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
+use infra::tls::Oldest;
 use lethe::platform::{Certificate, Platform, StartError};
 use reqwest::Client as Http;
-use infra::tls::Oldest;
 use serde_json::{Value, json};
 use tests::home::{Folder, Home, acme};
 
@@ -55,7 +55,8 @@ async fn people_come_by_tls_and_the_operator_on_this_machine_alone() {
 async fn the_oldest_version_counts_for_a_certificate_of_its_own_too() {
     for (oldest, spoken) in [(Oldest::V1_2, true), (Oldest::V1_3, false)] {
         let folder = Folder::new();
-        let platform = Platform::start(folder.options().certificate(Certificate::Own(oldest))).await.expect("it starts");
+        let platform =
+            Platform::start(folder.options().certificate(Certificate::Own(oldest))).await.expect("it starts");
         let home = Home { folder, platform };
         let pem = std::fs::read(home.folder.data().join("tls/self-signed.pem")).expect("a certificate");
         let known = [reqwest::Certificate::from_pem(&pem).expect("a certificate")];

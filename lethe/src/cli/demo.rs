@@ -92,7 +92,9 @@ impl Demo {
 async fn at_the_desk(platform: &Platform) -> Result<(), CliError> {
     let tenant = "demo".parse().expect("a valid tenant id");
     if let Some(link) = platform.first_link(&tenant).await? {
-        note!("\nAt the desk: open this in a browser. It counts once, for an hour, and makes you the first administrator:");
+        note!(
+            "\nAt the desk: open this in a browser. It counts once, for an hour, and makes you the first administrator:"
+        );
         note!("  {}", link.address);
     }
     Ok(())

@@ -73,7 +73,8 @@ const PARAMETERS: [(&str, &str); 9] = [
 ];
 
 /// What `Lethe-Position` says: journal, incarnation and sequence, of each journal that counts.
-const POSITION: &str = "^(_|[a-z0-9-]{1,32}):[0-9]{1,19}:[0-9]{1,19}(,(_|[a-z0-9-]{1,32}):[0-9]{1,19}:[0-9]{1,19}){0,7}$";
+const POSITION: &str =
+    "^(_|[a-z0-9-]{1,32}):[0-9]{1,19}:[0-9]{1,19}(,(_|[a-z0-9-]{1,32}):[0-9]{1,19}:[0-9]{1,19}){0,7}$";
 
 fn say_what_texts_look_like(description: &mut OpenApi) {
     let schemas = description.components.iter_mut().flat_map(|components| components.schemas.iter_mut());
