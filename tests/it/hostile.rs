@@ -53,9 +53,10 @@ async fn a_request_is_one_request_for_one_host() {
         assert_eq!(answers(&answer), ("400", 1), "{request:?}\n{answer}");
     }
     assert_eq!(answers(&raw(&home, second).await), ("200", 1));
-    for (what, status) in [("?a=", "414"), (" HTTP/1.1\r\nHost: a\r\nX: ", "431")] {
+    for what in ["?a=", " HTTP/1.1\r\nHost: a\r\nX: "] {
         let answer = raw(&home, &format!("GET /livez{what}{}\r\n\r\n", "x".repeat(70_000))).await;
-        assert!(answer.is_empty() || answers(&answer) == (status, 1), "{what:?}: {answer}");
+        // The connection may be closed before the answer is read.
+        assert!(answer.is_empty() || answers(&answer) == ("431", 1), "{what:?}: {answer}");
     }
     home.stop().await;
 }
