@@ -68,6 +68,7 @@ pub(crate) struct Chosen {
     pub(crate) login: Plain,
     pub(crate) password: Plain,
     pub(crate) code: Plain,
+    pub(crate) environment: Option<Environment>,
 }
 
 /// Why a link is not used, beside what the account says.
@@ -208,7 +209,10 @@ impl Door {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash);
         self.names.forget("link", &chosen.link);
         let account = self.account(&tenant, user).await?;
-        let begun = self.begin(&tenant, user, &account, (None, None), Second::OneTime(step), address).await?;
+        // The link is used by now: whoever has no right there begins elsewhere.
+        let there = |wanted: &Environment| account.rights_at(self.now()).any(|(_, terms)| terms.environment == *wanted);
+        let wanted = (None, chosen.environment.filter(there));
+        let begun = self.begin(&tenant, user, &account, wanted, Second::OneTime(step), address).await?;
         Ok((begun, codes, tenant))
     }
 

@@ -69,7 +69,17 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
     if declared.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
-    let mut bytes = Vec::with_capacity(declared.unwrap_or_default());
+    let bytes = Vec::with_capacity(declared.unwrap_or_default());
+    read_within(body, limit, bytes, (PIECE_PATIENCE, SLOWEST), too_large).await
+}
+
+async fn read_within(
+    body: Body,
+    limit: usize,
+    mut bytes: Vec<u8>,
+    (patience, slowest): (Duration, u64),
+    too_large: impl Fn() -> Problem,
+) -> Result<Bytes, Problem> {
     let (mut pieces, begun) = (body.into_data_stream(), Instant::now());
     while let Some(piece) = next_piece(&mut pieces).await? {
         let piece = piece.map_err(|_| Problem::bad_request("body-cut-off", "the body ended too early"))?;
@@ -77,9 +87,9 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
             return Err(too_large());
         }
         bytes.extend_from_slice(&piece);
-        let allowed = PIECE_PATIENCE + Duration::from_secs(bytes.len() as u64 / SLOWEST);
+        let allowed = patience + Duration::from_secs(bytes.len() as u64 / slowest);
         if begun.elapsed() > allowed {
-            return Err(too_slow(format!("the body came at less than {SLOWEST} bytes a second")));
+            return Err(too_slow(format!("the body came at less than {slowest} bytes a second")));
         }
     }
     Ok(bytes.into())
@@ -201,3 +211,21 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_drips_is_given_up() {
+        // Without an end of its own, and never silent for long.
+        let drops = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Some((Ok::<_, std::convert::Infallible>("x"), ()))
+        });
+        let too_large = || Problem::bad_request("too-large", "");
+        let bounds = (Duration::from_millis(50), 1_000_000);
+        let given_up = read_within(Body::from_stream(drops), usize::MAX, Vec::new(), bounds, too_large).await;
+        assert_eq!(given_up.expect_err("it never ends").code(), "body-too-slow");
+    }
+}

@@ -20,6 +20,7 @@ mod failpoints;
 mod faults;
 mod figures;
 mod fuzz;
+mod hostile;
 mod intake;
 mod isolation;
 mod judges;

@@ -35,6 +35,10 @@ async fn people_come_by_tls_and_the_operator_on_this_machine_alone() {
     Http::new().get(format!("{there}/livez")).send().await.expect_err("nobody knows who signed it");
     Http::new().get(there.replace("https", "http")).send().await.expect_err("nothing is said without TLS");
 
+    // What the platform counts is for whoever runs it.
+    assert_eq!(known.get(format!("{there}/metrics")).send().await.expect("an answer").status(), 404);
+    assert_eq!(Http::new().get(format!("{here}/metrics")).send().await.expect("an answer").status(), 200);
+
     let operator = |client: &Http, at: &str| {
         let request = client.post(format!("{at}/v1/admin/doctor")).bearer_auth(home.platform.operator_token());
         request.json(&json!({})).send()
@@ -45,6 +49,22 @@ async fn people_come_by_tls_and_the_operator_on_this_machine_alone() {
     let link = home.platform.first_link(&acme()).await.expect("asked").expect("nobody administers it");
     assert!(link.address.starts_with(&format!("{there}/join#")), "{}", link.address);
     home.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_version_counts_for_a_certificate_of_its_own_too() {
+    for (oldest, spoken) in [(Oldest::V1_2, true), (Oldest::V1_3, false)] {
+        let folder = Folder::new();
+        let platform =
+            Platform::start(folder.options().certificate(Certificate::Own(oldest))).await.expect("it starts");
+        let home = Home { folder, platform };
+        let pem = std::fs::read(home.folder.data().join("tls/self-signed.pem")).expect("a certificate");
+        let known = [reqwest::Certificate::from_pem(&pem).expect("a certificate")];
+        let old = Http::builder().tls_certs_only(known).tls_version_max(reqwest::tls::Version::TLS_1_2).build();
+        let answer = old.expect("a client").get(format!("{}/livez", home.platform.public_url())).send().await;
+        assert_eq!(answer.is_ok(), spoken, "{oldest:?}: {answer:?}");
+        home.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

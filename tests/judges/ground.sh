@@ -16,7 +16,11 @@ finish() {
     if [[ $code != 0 ]]; then
         tail -n 20 "$scratch"/*.log 2>/dev/null || true
     fi
-    [[ -n "${KEEP:-}" ]] && echo "kept: $scratch" || rm -rf "$scratch"
+    if [[ -n "${KEEP:-}" ]]; then
+        echo "kept: $scratch"
+    else
+        rm -rf "$scratch" || true
+    fi
     exit "$code"
 }
 trap finish EXIT
@@ -36,10 +40,8 @@ needs() {
 
 # Python packages of a judge, pinned, in a folder of its own.
 judge_of() {
-    if ! python3 -m venv "$scratch/venv" 2>/dev/null; then
-        needs false-without-venv python3-venv
-        python3 -m venv --clear "$scratch/venv"
-    fi
+    # Debian has the module in a package of its own.
+    python3 -m venv "$scratch/venv" >/dev/null 2>&1 || { needs no-such-program python3-venv && python3 -m venv --clear "$scratch/venv"; }
     "$scratch/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$judges/$1"
 }
 

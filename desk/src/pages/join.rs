@@ -79,6 +79,9 @@ pub(crate) async fn open(guest: Guest, fields: Fields) -> Result<Response, Troub
     if let Some(name) = fields.some("name") {
         body["name"] = name.into();
     }
+    if let Some(environment) = fields.some("environment") {
+        body["environment"] = environment.into();
+    }
     match guest.api.post("/v1/links/use", &body).await {
         Ok(answer) => {
             let Opened { recovery_codes } = answer.read()?;

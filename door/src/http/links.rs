@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use domain::Moment;
-use domain::ids::TenantId;
+use domain::ids::{Environment, TenantId};
 use domain::scope::Plain;
 use edge::{JsonBody, Origin, Problem};
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,8 @@ pub(super) struct UseLink {
     password: Plain,
     /// A one-time code of the secret that was shown: it proves that codes can be made.
     code: Plain,
+    /// In which environment to begin, if there are several. Without, or without a right there: PROD before QA before TEST.
+    environment: Option<Environment>,
 }
 
 /// An account that is open, and the session that began with it.
@@ -106,8 +108,8 @@ pub(super) async fn use_link(
     Origin { address, .. }: Origin,
     JsonBody(body): JsonBody<UseLink, BODY_MAX>,
 ) -> Result<Response, Problem> {
-    let UseLink { link, name, login, password, code } = body;
-    let chosen = Chosen { link, name, login, password, code };
+    let UseLink { link, name, login, password, code, environment } = body;
+    let chosen = Chosen { link, name, login, password, code, environment };
     let (begun, recovery_codes, _) = door.use_link(chosen, address).await.map_err(|not| match not {
         NotUsed::NoEntry(no) => no.into(),
         NotUsed::Chosen(problem) => problem,

@@ -59,6 +59,9 @@ impl Demo {
             out!("{}", outcome.json(&data_dir));
         }
         if !self.exit {
+            if !self.json {
+                at_the_desk(&platform).await?;
+            }
             note!("\nThe platform goes on serving {}. Ctrl-C ends it.", platform.public_url());
             super::until_told_to_stop().await;
         }
@@ -83,4 +86,16 @@ impl Demo {
         // Shown to people and to scripts that run elsewhere.
         std::path::absolute(given).map_err(|error| CliError::failed("the data directory", error))
     }
+}
+
+/// Where a browser begins: the link for the first administrator, who begins in TEST, where the demo's study is.
+async fn at_the_desk(platform: &Platform) -> Result<(), CliError> {
+    let tenant = "demo".parse().expect("a valid tenant id");
+    if let Some(link) = platform.first_link(&tenant).await? {
+        note!(
+            "\nAt the desk: open this in a browser. It counts once, for an hour, and makes you the first administrator:"
+        );
+        note!("  {}", link.address);
+    }
+    Ok(())
 }

@@ -112,6 +112,8 @@ impl Join {
         let mut body = json!({ "link": secret });
         if looked["name_needed"] == true {
             body["name"] = prompt.ask("Full name, as printed with signatures")?.into();
+            // The first administrator has rights everywhere, and studies begin in TEST.
+            body["environment"] = json!(Environment::Test);
         }
         body["login"] = prompt.ask("Login")?.into();
         let password = prompt.ask_unseen("Password, 12 characters or more")?;
