@@ -13,11 +13,12 @@ use utoipa::ToSchema;
 use crate::Moment;
 use crate::decider;
 use crate::history::CommitHash;
-use crate::ids::{AttemptId, Environment, OrganisationId, RightId, SessionId};
+use crate::ids::{AttemptId, Environment, OrganisationId, PasskeyId, RightId, SessionId};
 use crate::permit::{Role, Sites};
 use crate::scope::{Erasable, Personal, Plain, tag};
 
 mod decide;
+mod passkey;
 mod refused;
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,18 @@ facts! {
         "sign-in-failed" 1 SignInFailed { attempt: AttemptId, address: Option<Personal<String, tag::TechnicalSession>> },
         /// The holder proved anew who they are, to sign.
         "session-reauthenticated" 1 Reauthenticated { attempt: AttemptId, session: SessionId, password: bool, second: Option<Second> },
+        /// A passkey counts from now on. `second` is what its holder proved beside, to add it.
+        "passkey-added" 1 PasskeyAdded {
+            passkey: PasskeyId,
+            session: SessionId,
+            second: Second,
+            credential: Personal<String, tag::TechnicalCredential>,
+            key: Personal<String, tag::TechnicalCredential>,
+            name: Personal<String, tag::TechnicalCredential>,
+            count: u32,
+        },
+        /// And no more. Every session but the one that said so has ended.
+        "passkey-removed" 1 PasskeyRemoved { passkey: PasskeyId, session: Option<SessionId> },
     }
 }
 
@@ -97,6 +110,17 @@ pub enum Second {
     OneTime(u64),
     /// The recovery code at this place of the list.
     Recovery(u32),
+    /// A passkey that had verified its holder. It is two factors by itself, so no password stands beside it.
+    Passkey(PasskeyUse),
+}
+
+/// One use of a passkey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PasskeyUse {
+    /// Which one.
+    pub passkey: PasskeyId,
+    /// How often it was used, as it counts itself; 0: it does not count.
+    pub count: u32,
 }
 
 /// Why a session ended before its time.
@@ -109,7 +133,7 @@ pub enum EndCause {
     Revoked,
 }
 
-structural!(Terms, Second, EndCause);
+structural!(Terms, Second, EndCause, PasskeyUse);
 
 // --- state
 
@@ -128,6 +152,27 @@ pub struct Account {
     pub failures: Failures,
     /// The last proof for a signature: it is not counted twice.
     pub last_proof: Option<AttemptId>,
+    /// The passkeys that count.
+    pub passkeys: BTreeMap<PasskeyId, Passkey>,
+    /// Every passkey there ever was: an id is taken once.
+    pub passkeys_ever: BTreeSet<PasskeyId>,
+}
+
+/// A passkey that counts.
+#[derive(Debug, Clone)]
+pub struct Passkey {
+    /// What its authenticator knows it by, in base64url.
+    pub credential: Erasable<String>,
+    /// Its public key (COSE), in base64url.
+    pub key: Erasable<String>,
+    /// What its holder calls it.
+    pub name: Erasable<String>,
+    /// How often it was used, as it counted itself the last time.
+    pub count: u32,
+    /// Since when it counts.
+    pub added_at: OffsetDateTime,
+    /// When it was used last.
+    pub used_at: Option<OffsetDateTime>,
 }
 
 /// A link by its hash.
@@ -194,6 +239,9 @@ const FREE_FAILURES: u32 = 5;
 
 /// The longest pause: longer ones would let anybody lock anybody else out for good.
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
+
+/// How many passkeys an account has at most.
+pub const PASSKEYS_MAX: usize = 10;
 
 /// How long nothing is tried after so many failures in a row: nothing at first, then half a minute, doubled each time.
 pub fn pause_after(failures: u32) -> Duration {
@@ -315,6 +363,28 @@ pub enum Command {
         /// What else was.
         second: Option<Second>,
     },
+    /// Adds a passkey: what it says was checked, and its holder proved both factors beside.
+    AddPasskey {
+        /// Its id.
+        passkey: PasskeyId,
+        /// In which session.
+        session: SessionId,
+        /// What was proved.
+        second: Second,
+        /// What its authenticator knows it by, in base64url.
+        credential: Plain,
+        /// Its public key (COSE), in base64url.
+        key: Plain,
+        /// What its holder calls it.
+        name: Plain,
+        /// How often it was used, as it counts itself.
+        count: u32,
+    },
+    /// Removes a passkey.
+    RemovePasskey {
+        /// Which one.
+        passkey: PasskeyId,
+    },
 }
 
 impl decider::Command for Command {
@@ -329,6 +399,8 @@ impl decider::Command for Command {
             Self::EndSession { .. } => "end-session",
             Self::RecordFailure { .. } => "record-failure",
             Self::Reauthenticate { .. } => "reauthenticate",
+            Self::AddPasskey { .. } => "add-passkey",
+            Self::RemovePasskey { .. } => "remove-passkey",
         }
     }
 }

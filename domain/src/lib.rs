@@ -45,6 +45,7 @@ structural!(
     ids::RightId,
     ids::SessionId,
     ids::AttemptId,
+    ids::PasskeyId,
     ids::CommandId,
     ids::ErasureId,
     ids::HoldId,

@@ -263,6 +263,8 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("account.begin-session", PEOPLE),
     ("account.end-session", PEOPLE),
     ("account.reauthenticate", PEOPLE),
+    ("account.add-passkey", PEOPLE),
+    ("account.remove-passkey", PEOPLE),
 ];
 
 /// Role × query.

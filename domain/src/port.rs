@@ -21,11 +21,13 @@ use crate::scope::{Part, Scope};
 mod exports;
 mod kms;
 mod off_site;
+mod passkeys;
 mod requests;
 
 pub use exports::{ExportJob, ExportVault, ExportWritten, Exporter, HeldFile, HeldSpool, NotFramed};
 pub use kms::{Destruction, Kms, KmsDescription, KmsError, PublicKey, Signature, Signer};
 pub use off_site::{Certified, Certifier, ErasureAccount, HeadTag, Ledger, OffSite, SwapError};
+pub use passkeys::{PasskeyAsked, PasskeyFault, PasskeyMade, PasskeyPlace, Passkeys};
 pub use requests::{Answered, Answers, Asked};
 
 /// A fault of the world, with its cause for the log. Never a personal value.
@@ -446,7 +448,7 @@ pub enum ReauthenticationError {
     #[error("the credential sent for the signature is not that of the one who acts")]
     Refused,
     /// More of what proves the signer is needed.
-    #[error("the first signature of a session takes the password and a code; later ones one of the two")]
+    #[error("the first signature of a session takes the password and a code, or a passkey; later ones one of them")]
     TooFewFactors,
     /// There is no name to print, or it is erased.
     #[error("no name is known that could be printed with the signature")]

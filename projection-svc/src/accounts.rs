@@ -161,7 +161,8 @@ impl AccountRow {
             Event::SessionEnded { session, .. } => {
                 standing.sessions.remove(&session);
             }
-            Event::SignInFailed { .. } | Event::Reauthenticated { .. } => {}
+            Event::PasskeyRemoved { session, .. } => standing.sessions.retain(|id, _| Some(*id) == session),
+            Event::SignInFailed { .. } | Event::Reauthenticated { .. } | Event::PasskeyAdded { .. } => {}
         }
     }
 }

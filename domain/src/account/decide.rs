@@ -60,6 +60,11 @@ impl Decider for Account {
                 own_account(context)?;
                 self.reauthenticate(command, now)
             }
+            Command::AddPasskey { .. } => {
+                own_account(context)?;
+                self.add_passkey(command, now)
+            }
+            Command::RemovePasskey { passkey } => self.remove_passkey(*passkey, context),
         }
     }
 
@@ -85,13 +90,14 @@ impl Decider for Account {
                 });
                 (self.link, self.failures) = (None, Failures::default());
                 self.sessions.clear();
+                self.passkeys.clear();
             }
             Event::PasswordChanged { session, second, password } => {
                 if let Some(credentials) = &mut self.credentials {
                     credentials.password = password.value.clone();
                 }
                 self.sessions.retain(|id, _| id == session);
-                self.spend(*second);
+                self.spend(*second, recorded.stored_at);
             }
             Event::SessionBegun { session, token_hash, right, expires_at, second, .. } => {
                 // Those that are over need no end of their own.
@@ -99,7 +105,7 @@ impl Decider for Account {
                 let begun = Session { token_hash: *token_hash, right: *right, expires_at: *expires_at, signed: false };
                 self.sessions.insert(*session, begun);
                 self.failures = Failures::default();
-                self.spend(*second);
+                self.spend(*second, recorded.stored_at);
             }
             Event::SessionEnded { session, .. } => {
                 self.sessions.remove(session);
@@ -113,8 +119,9 @@ impl Decider for Account {
                     session.signed = true;
                 }
                 (self.last_proof, self.failures) = (Some(*attempt), Failures::default());
-                second.iter().for_each(|second| self.spend(*second));
+                second.iter().for_each(|second| self.spend(*second, recorded.stored_at));
             }
+            Event::PasskeyAdded { .. } | Event::PasskeyRemoved { .. } => self.evolve_passkeys(event, recorded.stored_at),
         }
     }
 }
@@ -128,7 +135,7 @@ fn own_account(context: &Context<'_, ()>) -> Result<(), Refused> {
     if is_own(context) { Ok(()) } else { Err(Refused::NotOwnAccount) }
 }
 
-fn is_own(context: &Context<'_, ()>) -> bool {
+pub(super) fn is_own(context: &Context<'_, ()>) -> bool {
     context.principal.actor.id.to_string() == context.stream.id
 }
 
@@ -229,7 +236,8 @@ impl Account {
             return Ok(vec![]);
         }
         let signed = self.session_at(*session, now).ok_or(Refused::NoSuchSession)?.signed;
-        let (both, one) = (*password && second.is_some(), *password || second.is_some());
+        let passkey = matches!(second, Some(Second::Passkey(_)));
+        let (both, one) = (passkey || *password && second.is_some(), *password || second.is_some());
         if !(both || signed && one) {
             return Err(Refused::TooFewFactors);
         }
@@ -240,22 +248,30 @@ impl Account {
     }
 
     /// Refuses a code that was taken before.
-    fn unused(&self, second: Second) -> Result<(), Refused> {
+    pub(super) fn unused(&self, second: Second) -> Result<(), Refused> {
+        if let Second::Passkey(used) = second {
+            return self.usable(used);
+        }
         let credentials = self.credentials.as_ref().ok_or(Refused::NotOpened)?;
         let used = match second {
             Second::OneTime(step) => step <= credentials.step,
             Second::Recovery(at) => credentials.used.contains(&at),
+            Second::Passkey(_) => false,
         };
         if used { Err(Refused::CodeUsed) } else { Ok(()) }
     }
 
-    fn spend(&mut self, second: Second) {
+    pub(super) fn spend(&mut self, second: Second, at: OffsetDateTime) {
+        if let Second::Passkey(used) = second {
+            return self.count_use(used, at);
+        }
         let Some(credentials) = &mut self.credentials else { return };
         match second {
             Second::OneTime(step) => credentials.step = credentials.step.max(step),
             Second::Recovery(at) => {
                 credentials.used.insert(at);
             }
+            Second::Passkey(_) => {}
         }
     }
 }

@@ -48,8 +48,26 @@ pub enum Refused {
     #[error("this session id was used before: choose a new random id")]
     SessionExists,
     /// 21 CFR 11.200(a)(1)(i).
-    #[error("the first signature of a session takes the password and a code; later ones one of the two")]
+    #[error("the first signature of a session takes the password and a code, or a passkey; later ones one of them")]
     TooFewFactors,
+    /// The id is taken.
+    #[error("this passkey id was used before: choose a new random id")]
+    PasskeyExists,
+    /// Removed, or never there.
+    #[error("the account has no such passkey")]
+    NoSuchPasskey,
+    /// One authenticator holds one passkey of an account.
+    #[error("this authenticator holds a passkey of this account already")]
+    PasskeyKnown,
+    /// Enough.
+    #[error("the account has as many passkeys as it can have: remove one first")]
+    TooManyPasskeys,
+    /// No name.
+    #[error("a passkey needs a name to be told from others: 1 to 60 printable characters")]
+    InvalidPasskeyName,
+    /// It counts its uses, and has counted back: there is a second one like it.
+    #[error("this passkey was used elsewhere since, as only a copy of it can be: remove it")]
+    PasskeyCopied,
 }
 
 impl Rejection for Refused {
@@ -70,17 +88,33 @@ impl Rejection for Refused {
             Self::NoSuchSession => "no-such-session",
             Self::SessionExists => "session-exists",
             Self::TooFewFactors => "too-few-factors",
+            Self::PasskeyExists => "passkey-exists",
+            Self::NoSuchPasskey => "no-such-passkey",
+            Self::PasskeyKnown => "passkey-known",
+            Self::TooManyPasskeys => "too-many-passkeys",
+            Self::InvalidPasskeyName => "invalid-passkey-name",
+            Self::PasskeyCopied => "passkey-copied",
         }
     }
 
     fn kind(&self) -> Kind {
         match self {
-            Self::OwnAccount | Self::NotOwnAccount | Self::OtherEnvironment | Self::TooFewFactors | Self::CodeUsed => {
-                Kind::Forbidden
+            Self::OwnAccount
+            | Self::NotOwnAccount
+            | Self::OtherEnvironment
+            | Self::TooFewFactors
+            | Self::CodeUsed
+            | Self::PasskeyCopied => Kind::Forbidden,
+            Self::NotForPeople | Self::NoSites | Self::Expired | Self::InvalidLogin | Self::InvalidPasskeyName => {
+                Kind::Invalid
             }
-            Self::NotForPeople | Self::NoSites | Self::Expired | Self::InvalidLogin => Kind::Invalid,
-            Self::NoSuchRight | Self::NoSuchLink | Self::NoSuchSession => Kind::NotFound,
-            Self::RightExists | Self::NotOpened | Self::SessionExists => Kind::Conflict,
+            Self::NoSuchRight | Self::NoSuchLink | Self::NoSuchSession | Self::NoSuchPasskey => Kind::NotFound,
+            Self::RightExists
+            | Self::NotOpened
+            | Self::SessionExists
+            | Self::PasskeyExists
+            | Self::PasskeyKnown
+            | Self::TooManyPasskeys => Kind::Conflict,
         }
     }
 }

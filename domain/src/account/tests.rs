@@ -225,3 +225,78 @@ fn another_password_ends_the_other_sessions() {
     [both, facts].concat().iter().for_each(|event| account.evolve(event, Revision(1).into()));
     assert_eq!(account.sessions.keys().collect::<Vec<_>>(), [&SESSION]);
 }
+
+const KEY: PasskeyId = PasskeyId(Uuid::from_u128(20));
+
+fn used(count: u32) -> Second {
+    Second::Passkey(PasskeyUse { passkey: KEY, count })
+}
+
+fn add(passkey: PasskeyId, second: Second, credential: &str, name: &str) -> Command {
+    let (credential, key, name) = (credential.into(), "cose".into(), name.into());
+    Command::AddPasskey { passkey, session: SESSION, second, credential, key, name, count: 4 }
+}
+
+fn with_passkey() -> Vec<Event> {
+    let facts = given::<Account>(inside()).by(holder()).when(add(KEY, Second::OneTime(12), "one", "Laptop")).facts();
+    [inside(), facts].concat()
+}
+
+#[test]
+fn a_passkey_is_added_by_its_holder_with_proof_and_known_once() {
+    let by = |events: Vec<Event>| given::<Account>(events).by(holder());
+    let (other, second) = (PasskeyId(Uuid::from_u128(21)), Second::OneTime(13));
+    given::<Account>(inside()).by(controller(1)).when(add(KEY, second, "one", "x")).rejected("not-own-account");
+    by(inside()).when(add(KEY, Second::OneTime(11), "one", "Laptop")).rejected("code-used");
+    by(inside()).when(add(KEY, second, "one", " ")).rejected("invalid-passkey-name");
+    by(opened()).when(add(KEY, second, "one", "Laptop")).rejected("no-such-session");
+    by(with_passkey()).when(add(KEY, second, "one", "Laptop")).then([]);
+    by(with_passkey()).when(add(KEY, second, "two", "Laptop")).rejected("passkey-exists");
+    by(with_passkey()).when(add(other, second, "one", "Laptop")).rejected("passkey-known");
+    by(with_passkey()).when(add(other, used(5), "two", "Phone")).facts();
+    let many = (0..9).flat_map(|n| {
+        let command = add(PasskeyId(Uuid::from_u128(30 + n)), Second::OneTime(20), &format!("c{n}"), "x");
+        given::<Account>(inside()).by(holder()).when(command).facts()
+    });
+    let full: Vec<Event> = with_passkey().into_iter().chain(many).collect();
+    by(full).when(add(other, Second::OneTime(99), "two", "Phone")).rejected("too-many-passkeys");
+}
+
+#[test]
+fn a_passkey_is_both_factors_and_one_that_counts_back_is_a_copy() {
+    let by = |events: Vec<Event>| given::<Account>(events).by(holder());
+    let again = |second| {
+        let (token_hash, address) = (CommitHash([9; 32]), None);
+        let session = SessionId(Uuid::from_u128(3));
+        Command::BeginSession { session, token_hash, right: RIGHT, expires_at: LATER, second, address }
+    };
+    by(with_passkey()).when(prove(1, false, Some(used(5)))).facts();
+    by(with_passkey()).when(again(used(5))).facts();
+    by(with_passkey()).when(again(used(4))).rejected("passkey-copied");
+    let on = by(with_passkey()).when(again(used(7))).facts();
+    by([with_passkey(), on].concat()).when(prove(1, false, Some(used(6)))).rejected("passkey-copied");
+    let unknown = Second::Passkey(PasskeyUse { passkey: PasskeyId(Uuid::from_u128(99)), count: 1 });
+    by(with_passkey()).when(again(unknown)).rejected("no-such-passkey");
+}
+
+#[test]
+fn a_removed_passkey_opens_nothing_and_ends_the_other_sessions() {
+    let remove = Command::RemovePasskey { passkey: KEY };
+    let here = Principal { session: Some(SESSION), ..holder() };
+    let removed = given::<Account>(with_passkey()).by(here).when(remove.clone()).facts();
+    assert_eq!(removed, [Event::PasskeyRemoved { passkey: KEY, session: Some(SESSION) }]);
+    let after = [with_passkey(), removed].concat();
+    let by = |events: Vec<Event>| given::<Account>(events).by(holder());
+    by(after.clone()).when(prove(1, false, Some(used(9)))).rejected("no-such-passkey");
+    by(after.clone()).when(remove.clone()).then([]);
+    by(after.clone()).when(add(KEY, Second::OneTime(20), "one", "Laptop")).rejected("passkey-exists");
+    by(inside()).when(remove.clone()).rejected("no-such-passkey");
+    given::<Account>(with_passkey()).by(principal(Role::Dpo, 1)).when(remove.clone()).rejected("not-own-account");
+    let by_other = given::<Account>(with_passkey()).by(controller(1)).when(remove).facts();
+    let mut account = Account::default();
+    [with_passkey(), by_other].concat().iter().for_each(|event| account.evolve(event, Revision(1).into()));
+    assert!(account.sessions.is_empty() && account.passkeys.is_empty());
+    let mut account = Account::default();
+    [with_passkey(), vec![set()]].concat().iter().for_each(|event| account.evolve(event, Revision(1).into()));
+    assert!(account.passkeys.is_empty(), "new credentials are new ones altogether");
+}

@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::world::{World, text};
 use crate::Moment;
-use crate::account::{Account, Command, Second, Terms};
+use crate::account::{Account, Command, PasskeyUse, Second, Terms};
 use crate::history::{Aggregate, CommitHash, StreamId};
-use crate::ids::{AttemptId, Environment, RightId, SessionId};
+use crate::ids::{AttemptId, Environment, PasskeyId, RightId, SessionId};
 use crate::permit::{Role, Sites};
 use crate::testing::tenant;
 
@@ -18,7 +18,17 @@ const LINK: CommitHash = CommitHash([1; 32]);
 const LATER: Moment = Moment(datetime!(2026-11-22 13:00 UTC));
 
 fn seconds() -> impl Strategy<Value = Second> {
-    prop_oneof![(0..9_u64).prop_map(Second::OneTime), (0..3_u32).prop_map(Second::Recovery)]
+    let used = (passkeys(), 0..4_u32).prop_map(|(passkey, count)| Second::Passkey(PasskeyUse { passkey, count }));
+    prop_oneof![(0..9_u64).prop_map(Second::OneTime), (0..3_u32).prop_map(Second::Recovery), used]
+}
+
+fn passkeys() -> impl Strategy<Value = PasskeyId> {
+    (1..4_u128).prop_map(|n| PasskeyId(Uuid::from_u128(n)))
+}
+
+fn add_passkey(passkey: PasskeyId, session: SessionId, second: Second, credential: crate::scope::Plain) -> Command {
+    let (key, name) = ("CANARY-key".into(), "CANARY-name".into());
+    Command::AddPasskey { passkey, session, second, credential, key, name, count: 0 }
 }
 
 fn sessions() -> impl Strategy<Value = SessionId> {
@@ -79,6 +89,9 @@ impl World for Account {
             ),
             sessions().prop_map(|session| Command::EndSession { session }),
             (attempts(), option::of(text())).prop_map(|(attempt, address)| Command::RecordFailure { attempt, address }),
+            (passkeys(), sessions(), seconds(), text())
+                .prop_map(|(passkey, session, second, credential)| add_passkey(passkey, session, second, credential)),
+            passkeys().prop_map(|passkey| Command::RemovePasskey { passkey }),
             (attempts(), sessions(), any::<bool>(), option::of(seconds())).prop_map(
                 |(attempt, session, password, second)| Command::Reauthenticate { attempt, session, password, second }
             ),
@@ -116,6 +129,12 @@ impl World for Account {
                 second: next,
                 address: None,
             },
+            (Some(_), _) if self.passkeys_ever.is_empty() => {
+                add_passkey(PasskeyId(Uuid::from_u128(9)), session, next, "CANARY-credential".into())
+            }
+            (Some(_), _) if self.passkeys.contains_key(&PasskeyId(Uuid::from_u128(9))) => {
+                Command::RemovePasskey { passkey: PasskeyId(Uuid::from_u128(9)) }
+            }
             (Some(_), _) => {
                 let attempt = AttemptId(Uuid::from_u128(100));
                 Command::Reauthenticate { attempt, session, password: true, second: Some(next) }

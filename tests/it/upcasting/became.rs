@@ -3,7 +3,7 @@
 use domain::design::ItemValue;
 use domain::identity::{Detail, Details};
 use domain::ids::{
-    AllocationId, AttemptId, CommandId, Environment, ErasureId, HoldId, RightId, SessionId, TokenId, UnblindingId,
+    AllocationId, AttemptId, CommandId, Environment, ErasureId, HoldId, PasskeyId, RightId, SessionId, TokenId, UnblindingId,
     UserId,
 };
 use domain::participant::{FormKey, ItemKey, ItemPlace, SavedItem};
@@ -341,11 +341,12 @@ pub(super) fn user() -> Vec<(&'static str, user::Event)> {
 
 const RIGHT: RightId = RightId(uuid!("11111111-2222-4333-8444-555555555506"));
 const SESSION: SessionId = SessionId(uuid!("11111111-2222-4333-8444-555555555507"));
+const PASSKEY: PasskeyId = PasskeyId(uuid!("11111111-2222-4333-8444-555555555510"));
 const ATTEMPT: AttemptId = AttemptId(uuid!("11111111-2222-4333-8444-555555555508"));
 
 pub(super) fn account() -> Vec<(&'static str, account::Event)> {
     use account::Event::{
-        CredentialsSet, LinkIssued, PasswordChanged, Reauthenticated, RightEnded, RightGiven, SessionBegun,
+        CredentialsSet, LinkIssued, PasskeyAdded, PasskeyRemoved, PasswordChanged, Reauthenticated, RightEnded, RightGiven, SessionBegun,
         SessionEnded, SignInFailed,
     };
     use account::{EndCause, Second, Terms};
@@ -378,7 +379,18 @@ pub(super) fn account() -> Vec<(&'static str, account::Event)> {
         address: personal("203.0.113.7"),
     };
     let second = Some(Second::OneTime(59_000_003));
+    let added = PasskeyAdded {
+        passkey: PASSKEY,
+        session: SESSION,
+        second: Second::OneTime(59_000_004),
+        credential: Personal::new("-R85HbTMmy_g3qcBicujtg".to_owned()),
+        key: Personal::new("pQECAyYgASFYIA".to_owned()),
+        name: Personal::new("Laptop".to_owned()),
+        count: 1,
+    };
     vec![
+        ("passkey-added.1", added),
+        ("passkey-removed.1", PasskeyRemoved { passkey: PASSKEY, session: Some(SESSION) }),
         ("link-issued.1", LinkIssued { link: text(HASH), expires_at: text("2026-11-23T12:00:00Z") }),
         ("right-given.1", RightGiven { right: RIGHT, terms }),
         ("right-ended.1", RightEnded { right: RIGHT }),
