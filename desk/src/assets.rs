@@ -7,10 +7,11 @@ use axum::response::{IntoResponse, Response};
 use crate::trouble::Trouble;
 
 /// Name, media type and text of each.
-const FILES: [(&str, &str, &str); 4] = [
+const FILES: [(&str, &str, &str); 5] = [
     ("desk.css", "text/css; charset=utf-8", include_str!("../assets/desk.css")),
     ("desk.js", "text/javascript; charset=utf-8", include_str!("../assets/desk.js")),
     ("htmx.js", "text/javascript; charset=utf-8", include_str!("../assets/htmx-4.0.1.min.js")),
+    ("passkey.js", "text/javascript; charset=utf-8", include_str!("../assets/passkey.js")),
     ("icon.svg", "image/svg+xml", include_str!("../assets/icon.svg")),
 ];
 

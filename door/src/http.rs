@@ -2,6 +2,7 @@
 
 mod description;
 mod links;
+mod passkeys;
 mod reply;
 mod sessions;
 mod sign_in;
@@ -21,6 +22,8 @@ use crate::Door;
 pub fn router(door: Arc<Door>) -> Router {
     let open = Router::new()
         .route("/v1/sign-in", post(sign_in::sign_in))
+        .route("/v1/sign-in/passkey/challenge", post(passkeys::ask))
+        .route("/v1/sign-in/passkey", post(passkeys::sign_in))
         .route("/v1/links/look", post(links::look))
         .route("/v1/links/use", post(links::use_link))
         .with_state(Arc::clone(&door));
@@ -28,6 +31,11 @@ pub fn router(door: Arc<Door>) -> Router {
         .route("/v1/sign-out", post(sessions::sign_out))
         .route("/v1/password", post(sign_in::change_password))
         .route("/v1/sessions", get(sessions::own))
+        .route("/v1/passkeys", get(passkeys::own).post(passkeys::add))
+        .route("/v1/passkeys/new", post(passkeys::begin))
+        .route("/v1/passkeys/proof", post(passkeys::proof))
+        .route("/v1/users/{user}/passkeys", get(passkeys::of_user))
+        .route("/v1/users/{user}/passkeys/{passkey}/remove", post(passkeys::remove))
         .route("/v1/users", get(users::list).post(users::invite))
         .route("/v1/users/{user}/link", post(users::link))
         .route("/v1/users/{user}/rights", post(users::give_right))

@@ -1,7 +1,7 @@
 //! Who comes in: links, sign-in, sessions, and who signs.
 //!
 //! - [`Door`]: what it works with. `sign_in`: from a login to a session. `links`: how accounts begin. `sessions`: who stands
-//!   behind a session, and until when. `sign`: who signs, asked anew.
+//!   behind a session, and until when. `passkeys`: asked, answered, added. `sign`: who signs, asked anew.
 //! - `proof`: factors, checked with the same work whatever the answer. `throttle`: how often somebody may try.
 //! - [`router`]: the addresses, one file a resource; [`openapi`]: their description.
 //!
@@ -9,6 +9,7 @@
 
 mod http;
 mod links;
+mod passkeys;
 mod proof;
 mod secret;
 mod sessions;
@@ -26,7 +27,7 @@ use domain::decider::Fold as _;
 use domain::history::{Aggregate, Position, StreamId, Tail};
 use domain::ids::UserId;
 use domain::permit::Principal;
-use domain::port::{Clock, Credentials, Dice, Failure, Secrets, Tenant, Tenants};
+use domain::port::{Clock, Credentials, Dice, Failure, Passkeys, Secrets, Tenant, Tenants};
 use tokio::sync::Semaphore;
 
 pub use http::{openapi, router};
@@ -34,6 +35,7 @@ pub use links::IssuedLink;
 pub use secret::link_address;
 
 use links::Pending;
+use passkeys::Challenges;
 use sessions::Seen;
 use throttle::{Addresses, Names};
 
@@ -80,6 +82,8 @@ pub struct Parts {
     pub tokens: Arc<dyn Credentials>,
     /// Passwords and one-time codes.
     pub secrets: Arc<dyn Secrets>,
+    /// What passkeys say.
+    pub passkeys: Arc<dyn Passkeys>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
@@ -99,6 +103,9 @@ pub struct Door {
     parts: Parts,
     names: Names,
     addresses: Addresses,
+    /// How often an address has a passkey asked.
+    asking: Addresses,
+    challenges: Challenges,
     seen: Seen,
     pending: Mutex<std::collections::BTreeMap<domain::history::CommitHash, Pending>>,
     /// Held while a login is taken, so that no two take the same.
@@ -148,6 +155,8 @@ impl Door {
         Arc::new(Self {
             names: Names::new(parts.dice.bytes()),
             addresses: Addresses::new(parts.rules.proofs_a_minute),
+            asking: Addresses::new(parts.rules.proofs_a_minute),
+            challenges: Challenges::default(),
             parts,
             seen: Seen::default(),
             pending: Mutex::default(),

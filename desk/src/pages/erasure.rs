@@ -136,10 +136,11 @@ async fn approved(visit: &Visit, erasure: &str, fields: &Fields) -> Result<Respo
     Ok(on_to(&format!("/desk/erasures/{}", encoded(erasure)), "erasure-approved", &answer))
 }
 
-/// Asks anew who this is: password and code, both, each time. It cannot be undone, so an open session is not enough.
+/// Asks anew who this is: password and code, both, or a passkey, each time. It cannot be undone, so an open session is not enough.
 async fn step_up(visit: &Visit, fields: &Fields) -> Result<(), Trouble> {
     let refused = || Trouble::own(StatusCode::FORBIDDEN, "not-proved", "");
-    if fields.raw("password").is_empty() || fields.text("code").is_empty() {
+    let both = !fields.raw("password").is_empty() && !fields.text("code").is_empty();
+    if !both && fields.text("passkey").is_empty() {
         return Err(refused());
     }
     match visit.desk.asked_anew.signer(&visit.who, &factors(fields)).await {
@@ -154,6 +155,9 @@ async fn step_up(visit: &Visit, fields: &Fields) -> Result<(), Trouble> {
 
 /// What was given to prove who signs, as the header `Lethe-Signer` takes it.
 pub(super) fn factors(fields: &Fields) -> String {
+    if let Some(answer) = fields.some("passkey") {
+        return format!("Passkey {answer}");
+    }
     let code: String = fields.text("code").split_whitespace().collect();
     let mut given = json!({});
     if !fields.raw("password").is_empty() {

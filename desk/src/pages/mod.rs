@@ -35,6 +35,7 @@ pub(crate) fn routes() -> Router<Arc<Parts>> {
         .route("/desk", get(overview::studies))
         .route("/desk/sessions", get(sessions::show))
         .route("/desk/sessions/password", post(sessions::password))
+        .route("/desk/passkeys/{passkey}/remove", post(sessions::remove_passkey))
         .route("/desk/sessions/{session}/end", post(sessions::end))
         .route("/desk/users", get(users::show).post(users::invite))
         .route("/desk/users/{user}/link", post(users::link))

@@ -2,13 +2,21 @@
 
 use utoipa::OpenApi;
 
-use super::{links, sessions, sign_in, users};
+use super::{links, passkeys, sessions, sign_in, users};
 
 #[derive(OpenApi)]
 #[openapi(
     paths(
         sign_in::sign_in,
         sign_in::change_password,
+        passkeys::ask,
+        passkeys::sign_in,
+        passkeys::proof,
+        passkeys::begin,
+        passkeys::add,
+        passkeys::own,
+        passkeys::of_user,
+        passkeys::remove,
         links::look,
         links::use_link,
         sessions::sign_out,

@@ -237,7 +237,9 @@ pub(super) async fn sign_ins(
 
 fn shown(event: &Event, at: Moment, by: UserId) -> SignInShown {
     let (session, cause) = match event {
+        Event::PasskeyRemoved { session, .. } => (*session, None),
         Event::SessionBegun { session, .. }
+        | Event::PasskeyAdded { session, .. }
         | Event::PasswordChanged { session, .. }
         | Event::Reauthenticated { session, .. } => (Some(*session), None),
         Event::SessionEnded { session, cause } => (Some(*session), Some(*cause)),

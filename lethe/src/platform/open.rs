@@ -18,6 +18,7 @@ use infra::journal::JetStreamJournal;
 use infra::nats_server::{NatsServer, NatsServerOptions, TenantAccount, locate, locate_or_install};
 use infra::off_site::{CopiedLedger, NoLedger};
 use infra::seal::Sealer;
+use infra::passkeys::SystemPasskeys;
 use infra::secrets::SystemSecrets;
 use infra::store::{Engine, Opening};
 use projection_svc::{JournalState, Runner, Visible, erasures, participants, studies};
@@ -70,6 +71,7 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
         commands: Arc::clone(&commands),
         tokens: Arc::new(TokenCredentials { tenants: Arc::clone(&registry), clock: Arc::clone(&clock) }),
         secrets: Arc::new(SystemSecrets),
+        passkeys: Arc::new(SystemPasskeys),
         clock: Arc::clone(&clock),
         dice: Arc::clone(&dice),
         rules: options.door.clone(),
