@@ -13,16 +13,18 @@ use utoipa::ToSchema;
 use crate::Moment;
 use crate::decider;
 use crate::history::CommitHash;
-use crate::ids::{AttemptId, Environment, OrganisationId, PasskeyId, RightId, SessionId};
+use crate::ids::{AttemptId, Environment, OrganisationId, PasskeyId, RightId, SessionId, TokenId};
 use crate::permit::{Role, Sites};
 use crate::scope::{Erasable, Personal, Plain, tag};
 
 mod decide;
+mod machine;
 mod passkey;
 mod refused;
 #[cfg(test)]
 mod tests;
 
+pub use machine::{Machine, MachineTerms, Machines, SECRET_LASTS_MAX, Secret};
 pub use refused::Refused;
 
 // --- facts
@@ -74,6 +76,19 @@ facts! {
         },
         /// And no more. Every session but the one that said so has ended.
         "passkey-removed" 1 PasskeyRemoved { passkey: PasskeyId, session: Option<SessionId> },
+        /// The account is that of a machine, which comes in on these terms from now on.
+        "machine-admitted" 1 MachineAdmitted { terms: MachineTerms },
+        /// A secret of a machine counts from now on; those before end at `others_end` at the latest.
+        "machine-secret-issued" 1 MachineSecretIssued {
+            secret: TokenId,
+            hash: CommitHash,
+            expires_at: Moment,
+            others_end: Option<Moment>,
+        },
+        /// A secret counts no more.
+        "machine-secret-revoked" 1 MachineSecretRevoked { secret: TokenId },
+        /// The machine comes in no more.
+        "machine-dismissed" 1 MachineDismissed {},
     }
 }
 
@@ -156,6 +171,8 @@ pub struct Account {
     pub passkeys: BTreeMap<PasskeyId, Passkey>,
     /// Every passkey there ever was: an id is taken once.
     pub passkeys_ever: BTreeSet<PasskeyId>,
+    /// What it has of a machine, if it is one's.
+    pub machines: Machines,
 }
 
 /// A passkey that counts.
@@ -380,6 +397,29 @@ pub enum Command {
         /// How often it was used, as it counts itself.
         count: u32,
     },
+    /// Lets a machine come in on these terms.
+    AdmitMachine {
+        /// On which.
+        terms: MachineTerms,
+    },
+    /// Makes a secret of a machine known. Who asks hands the secret on; only its hash comes here.
+    IssueSecret {
+        /// The secret's id.
+        secret: TokenId,
+        /// SHA-256 of it.
+        hash: CommitHash,
+        /// When it ends.
+        expires_at: Moment,
+        /// When those before it end at the latest; none: at their own time.
+        others_end: Option<Moment>,
+    },
+    /// Ends a secret.
+    RevokeSecret {
+        /// Which one.
+        secret: TokenId,
+    },
+    /// Lets the machine come in no more.
+    DismissMachine,
     /// Removes a passkey.
     RemovePasskey {
         /// Which one.
@@ -401,6 +441,10 @@ impl decider::Command for Command {
             Self::Reauthenticate { .. } => "reauthenticate",
             Self::AddPasskey { .. } => "add-passkey",
             Self::RemovePasskey { .. } => "remove-passkey",
+            Self::AdmitMachine { .. } => "admit-machine",
+            Self::IssueSecret { .. } => "issue-secret",
+            Self::RevokeSecret { .. } => "revoke-secret",
+            Self::DismissMachine => "dismiss-machine",
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod identity;
 pub mod ids;
 #[cfg(test)]
 mod laws;
+pub mod network;
 pub mod open_body;
 pub mod participant;
 pub mod permit;

@@ -265,6 +265,10 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     ("account.reauthenticate", PEOPLE),
     ("account.add-passkey", PEOPLE),
     ("account.remove-passkey", PEOPLE),
+    ("account.admit-machine", &[System, Controller]),
+    ("account.issue-secret", &[System, Controller]),
+    ("account.revoke-secret", &[System, Controller]),
+    ("account.dismiss-machine", &[System, Controller]),
 ];
 
 /// Role × query.

@@ -441,6 +441,17 @@ pub trait Secrets: Send + Sync {
     fn step_of(&self, one_time: &str, code: &str, now: OffsetDateTime) -> Option<u64>;
 }
 
+/// How a credential comes: what a machine may be bound to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Presented<'a> {
+    /// From which address; none: nobody knows.
+    pub address: Option<std::net::IpAddr>,
+    /// With which client certificate: SHA-256 of its DER form.
+    pub certificate: Option<CommitHash>,
+    /// For which address of this platform.
+    pub path: &'a str,
+}
+
 /// Why nobody signs.
 #[derive(Debug, thiserror::Error)]
 pub enum ReauthenticationError {
@@ -477,4 +488,10 @@ pub trait Reauthentication: Send + Sync {
 pub trait Credentials: Send + Sync {
     /// The principal of a valid token; none for an unknown, expired or revoked one.
     async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Failure>;
+
+    /// The same for a token that comes so. What is bound to a place counts by this alone.
+    async fn authenticate_from(&self, token: &str, from: Presented<'_>) -> Result<Option<Principal>, Failure> {
+        let _ = from;
+        self.authenticate(token).await
+    }
 }

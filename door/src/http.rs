@@ -2,6 +2,7 @@
 
 mod description;
 mod links;
+mod machines;
 mod passkeys;
 mod reply;
 mod sessions;
@@ -22,6 +23,7 @@ use crate::Door;
 pub fn router(door: Arc<Door>) -> Router {
     let open = Router::new()
         .route("/v1/sign-in", post(sign_in::sign_in))
+        .route("/oauth/token", post(machines::token))
         .route("/v1/sign-in/passkey/challenge", post(passkeys::ask))
         .route("/v1/sign-in/passkey", post(passkeys::sign_in))
         .route("/v1/links/look", post(links::look))
@@ -31,6 +33,10 @@ pub fn router(door: Arc<Door>) -> Router {
         .route("/v1/sign-out", post(sessions::sign_out))
         .route("/v1/password", post(sign_in::change_password))
         .route("/v1/sessions", get(sessions::own))
+        .route("/v1/machines", get(machines::list).post(machines::create))
+        .route("/v1/machines/{machine}/secrets", post(machines::rotate))
+        .route("/v1/machines/{machine}/secrets/{secret}/revoke", post(machines::revoke))
+        .route("/v1/machines/{machine}/dismiss", post(machines::dismiss))
         .route("/v1/passkeys", get(passkeys::own).post(passkeys::add))
         .route("/v1/passkeys/new", post(passkeys::begin))
         .route("/v1/passkeys/proof", post(passkeys::proof))

@@ -1,7 +1,7 @@
 //! Who comes in: links, sign-in, sessions, and who signs.
 //!
 //! - [`Door`]: what it works with. `sign_in`: from a login to a session. `links`: how accounts begin. `sessions`: who stands
-//!   behind a session, and until when. `passkeys`: asked, answered, added. `sign`: who signs, asked anew.
+//!   behind a session, and until when. `passkeys`: asked, answered, added. `machines`: programs, their secrets. `sign`: who signs, asked anew.
 //! - `proof`: factors, checked with the same work whatever the answer. `throttle`: how often somebody may try.
 //! - [`router`]: the addresses, one file a resource; [`openapi`]: their description.
 //!
@@ -9,6 +9,7 @@
 
 mod http;
 mod links;
+mod machines;
 mod passkeys;
 mod proof;
 mod secret;
@@ -35,6 +36,7 @@ pub use links::IssuedLink;
 pub use secret::link_address;
 
 use links::Pending;
+use machines::Accesses;
 use passkeys::Challenges;
 use sessions::Seen;
 use throttle::{Addresses, Names};
@@ -106,6 +108,7 @@ pub struct Door {
     /// How often an address has a passkey asked.
     asking: Addresses,
     challenges: Challenges,
+    accesses: Accesses,
     seen: Seen,
     pending: Mutex<std::collections::BTreeMap<domain::history::CommitHash, Pending>>,
     /// Held while a login is taken, so that no two take the same.
@@ -157,6 +160,7 @@ impl Door {
             addresses: Addresses::new(parts.rules.proofs_a_minute),
             asking: Addresses::new(parts.rules.proofs_a_minute),
             challenges: Challenges::default(),
+            accesses: Accesses::default(),
             parts,
             seen: Seen::default(),
             pending: Mutex::default(),

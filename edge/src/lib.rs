@@ -15,7 +15,7 @@ pub mod query;
 pub mod trace;
 pub mod unread;
 
-pub use auth::{Caller, authenticated, authenticated_by_password, bearer, unauthorized};
+pub use auth::{Caller, PeerCertificate, authenticated, authenticated_by_password, bearer, unauthorized};
 pub use json::JsonBody;
 pub use origin::{Origin, with_origin};
 pub use path::Ids;

@@ -162,7 +162,13 @@ impl AccountRow {
                 standing.sessions.remove(&session);
             }
             Event::PasskeyRemoved { session, .. } => standing.sessions.retain(|id, _| Some(*id) == session),
-            Event::SignInFailed { .. } | Event::Reauthenticated { .. } | Event::PasskeyAdded { .. } => {}
+            Event::SignInFailed { .. }
+            | Event::Reauthenticated { .. }
+            | Event::PasskeyAdded { .. }
+            | Event::MachineAdmitted { .. }
+            | Event::MachineSecretIssued { .. }
+            | Event::MachineSecretRevoked { .. }
+            | Event::MachineDismissed {} => {}
         }
     }
 }

@@ -20,14 +20,14 @@ fn factors(factors: &Value) -> String {
     format!("Factors {}", base64::engine::general_purpose::STANDARD.encode(factors.to_string()))
 }
 
-fn refused<T>(outcome: Result<T, ApiError>) -> (Option<u16>, String) {
+pub(super) fn refused<T>(outcome: Result<T, ApiError>) -> (Option<u16>, String) {
     match outcome {
         Ok(_) => (None, "done".to_owned()),
         Err(error) => (error.status, error.code),
     }
 }
 
-fn no(status: u16, code: &str) -> (Option<u16>, String) {
+pub(super) fn no(status: u16, code: &str) -> (Option<u16>, String) {
     (Some(status), code.to_owned())
 }
 
@@ -308,7 +308,7 @@ async fn a_browser_has_its_session_as_a_cookie_that_no_script_reads() {
 }
 
 /// Somebody with a form that can be signed.
-async fn signable(doctor: &Client) -> String {
+pub(super) async fn signable(doctor: &Client) -> String {
     let at = participant(enrol(doctor, "oslo", "N-1").await);
     let values = [("SYSBP", "120"), ("DIABP", "80"), ("PULSE", "70"), ("WEIGHT", "70.5")];
     let items = values.map(|(item, value)| json!({"group": "VS", "item": item, "value": value}));
@@ -318,7 +318,7 @@ async fn signable(doctor: &Client) -> String {
     at
 }
 
-async fn sign(client: &Client, at: &str, credential: Option<&str>) -> (u16, String) {
+pub(super) async fn sign(client: &Client, at: &str, credential: Option<&str>) -> (u16, String) {
     let place = json!({"level": "form", "visit": "BASELINE", "form": "VS"});
     let body = json!({"type": "sign", "place": place, "meaning": "responsibility"});
     let mut request = Http::new().post(format!("{}{at}", client.base())).bearer_auth(client.token()).json(&body);

@@ -26,10 +26,12 @@ impl Decider for Account {
         match command {
             Command::IssueLink { link, expires_at } => {
                 others_account(context)?;
+                self.of_a_person()?;
                 self.issue_link(*link, *expires_at, now)
             }
             Command::GiveRight { right, terms } => {
                 others_account(context)?;
+                self.of_a_person()?;
                 self.give(*right, terms, context)
             }
             Command::EndRight { right } => {
@@ -65,6 +67,12 @@ impl Decider for Account {
                 self.add_passkey(command, now)
             }
             Command::RemovePasskey { passkey } => self.remove_passkey(*passkey, context),
+            Command::AdmitMachine { terms } => self.admit(terms, context),
+            Command::IssueSecret { secret, hash, expires_at, others_end } => {
+                self.issue_secret((*secret, *hash), *expires_at, *others_end, context)
+            }
+            Command::RevokeSecret { secret } => self.revoke_secret(*secret, context),
+            Command::DismissMachine => self.dismiss(context),
         }
     }
 
@@ -121,13 +129,19 @@ impl Decider for Account {
                 (self.last_proof, self.failures) = (Some(*attempt), Failures::default());
                 second.iter().for_each(|second| self.spend(*second, recorded.stored_at));
             }
-            Event::PasskeyAdded { .. } | Event::PasskeyRemoved { .. } => self.evolve_passkeys(event, recorded.stored_at),
+            Event::PasskeyAdded { .. } | Event::PasskeyRemoved { .. } => {
+                self.evolve_passkeys(event, recorded.stored_at)
+            }
+            Event::MachineAdmitted { .. }
+            | Event::MachineSecretIssued { .. }
+            | Event::MachineSecretRevoked { .. }
+            | Event::MachineDismissed {} => self.evolve_machine(event),
         }
     }
 }
 
 /// Who administers acts on others: what one could give oneself, one would.
-fn others_account(context: &Context<'_, ()>) -> Result<(), Refused> {
+pub(super) fn others_account(context: &Context<'_, ()>) -> Result<(), Refused> {
     if is_own(context) { Err(Refused::OwnAccount) } else { Ok(()) }
 }
 
@@ -144,6 +158,10 @@ fn personal<S: crate::scope::ScopeTag>(value: Option<&Plain>) -> Option<Personal
 }
 
 impl Account {
+    fn of_a_person(&self) -> Result<(), Refused> {
+        if self.machines.ever { Err(Refused::OfAMachine) } else { Ok(()) }
+    }
+
     fn issue_link(&self, link: CommitHash, expires_at: Moment, now: OffsetDateTime) -> Result<Vec<Event>, Refused> {
         if self.link.is_some_and(|known| known.hash == link) {
             return Ok(vec![]);

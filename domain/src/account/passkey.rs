@@ -44,11 +44,7 @@ impl Account {
     }
 
     /// One's own, or any for who administers: a device may be lost together with its holder's way in.
-    pub(super) fn remove_passkey(
-        &self,
-        passkey: PasskeyId,
-        context: &Context<'_, ()>,
-    ) -> Result<Vec<Event>, Refused> {
+    pub(super) fn remove_passkey(&self, passkey: PasskeyId, context: &Context<'_, ()>) -> Result<Vec<Event>, Refused> {
         if !is_own(context) && context.principal.actor.role != Role::Controller {
             return Err(Refused::NotOwnAccount);
         }

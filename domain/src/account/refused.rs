@@ -65,6 +65,27 @@ pub enum Refused {
     /// No name.
     #[error("a passkey needs a name to be told from others: 1 to 60 printable characters")]
     InvalidPasskeyName,
+    /// A person's.
+    #[error("this account is not that of a machine")]
+    NotAMachine,
+    /// A machine's.
+    #[error("this account is that of a machine: it has terms and secrets, and neither links nor rights")]
+    OfAMachine,
+    /// Not for programs.
+    #[error("this role is for people: what it decides is decided by somebody who proves who they are")]
+    NotForMachines,
+    /// The id is taken.
+    #[error("this secret id was used before: choose a new random id")]
+    SecretExists,
+    /// Revoked, or never there.
+    #[error("the machine has no such secret")]
+    NoSuchSecret,
+    /// Two count side by side.
+    #[error("two secrets count already: say when those before end, or revoke one")]
+    TooManySecrets,
+    /// For ever is too long.
+    #[error("a secret counts for a year and a day at most")]
+    LastsTooLong,
     /// It counts its uses, and has counted back: there is a second one like it.
     #[error("this passkey was used elsewhere since, as only a copy of it can be: remove it")]
     PasskeyCopied,
@@ -94,6 +115,13 @@ impl Rejection for Refused {
             Self::TooManyPasskeys => "too-many-passkeys",
             Self::InvalidPasskeyName => "invalid-passkey-name",
             Self::PasskeyCopied => "passkey-copied",
+            Self::NotAMachine => "not-a-machine",
+            Self::OfAMachine => "of-a-machine",
+            Self::NotForMachines => "not-for-machines",
+            Self::SecretExists => "secret-exists",
+            Self::NoSuchSecret => "no-such-secret",
+            Self::TooManySecrets => "too-many-secrets",
+            Self::LastsTooLong => "lasts-too-long",
         }
     }
 
@@ -105,15 +133,25 @@ impl Rejection for Refused {
             | Self::TooFewFactors
             | Self::CodeUsed
             | Self::PasskeyCopied => Kind::Forbidden,
-            Self::NotForPeople | Self::NoSites | Self::Expired | Self::InvalidLogin | Self::InvalidPasskeyName => {
-                Kind::Invalid
+            Self::NotForPeople
+            | Self::NotForMachines
+            | Self::NoSites
+            | Self::Expired
+            | Self::LastsTooLong
+            | Self::InvalidLogin
+            | Self::InvalidPasskeyName => Kind::Invalid,
+            Self::NoSuchRight | Self::NoSuchLink | Self::NoSuchSession | Self::NoSuchPasskey | Self::NoSuchSecret => {
+                Kind::NotFound
             }
-            Self::NoSuchRight | Self::NoSuchLink | Self::NoSuchSession | Self::NoSuchPasskey => Kind::NotFound,
             Self::RightExists
             | Self::NotOpened
             | Self::SessionExists
             | Self::PasskeyExists
             | Self::PasskeyKnown
+            | Self::NotAMachine
+            | Self::OfAMachine
+            | Self::SecretExists
+            | Self::TooManySecrets
             | Self::TooManyPasskeys => Kind::Conflict,
         }
     }

@@ -300,3 +300,81 @@ fn a_removed_passkey_opens_nothing_and_ends_the_other_sessions() {
     [with_passkey(), vec![set()]].concat().iter().for_each(|event| account.evolve(event, Revision(1).into()));
     assert!(account.passkeys.is_empty(), "new credentials are new ones altogether");
 }
+
+const SECRET: TokenId = TokenId(Uuid::from_u128(40));
+
+fn machine_terms(role: Role, environment: Environment) -> MachineTerms {
+    let organisation = "hospital".parse().expect("valid");
+    let (networks, certificate, study) = (vec![], None, None);
+    MachineTerms { role, environment, organisation, sites: Sites::All, study, networks, certificate }
+}
+
+fn admit(role: Role, environment: Environment) -> Command {
+    Command::AdmitMachine { terms: machine_terms(role, environment) }
+}
+
+fn admitted() -> Vec<Event> {
+    vec![Event::MachineAdmitted { terms: machine_terms(Role::Integrator, Environment::Test) }]
+}
+
+fn issue(n: u128, others_end: Option<Moment>) -> Command {
+    let (secret, hash) = (TokenId(Uuid::from_u128(n)), CommitHash([n as u8; 32]));
+    Command::IssueSecret { secret, hash, expires_at: LATER, others_end }
+}
+
+fn after(events: Vec<Event>) -> Account {
+    let mut account = Account::default();
+    events.iter().for_each(|event| account.evolve(event, Revision(1).into()));
+    account
+}
+
+#[test]
+fn a_machine_is_let_in_by_who_administers_there_and_decides_nothing_that_people_do() {
+    let by = |principal| given::<Account>([]).by(principal);
+    by(controller(1)).when(admit(Role::Integrator, Environment::Test)).then(admitted());
+    for role in [Role::System, Role::Controller, Role::Dpo] {
+        by(controller(1)).when(admit(role, Environment::Test)).rejected("not-for-machines");
+    }
+    by(controller(1)).when(admit(Role::Integrator, Environment::Prod)).rejected("other-environment");
+    by(controller(7)).when(admit(Role::Integrator, Environment::Test)).rejected("own-account");
+    given::<Account>(opened())
+        .by(controller(1))
+        .when(admit(Role::Monitor, Environment::Test))
+        .rejected("not-a-machine");
+    let link = Command::IssueLink { link: LINK, expires_at: LATER };
+    let give = Command::GiveRight { right: RIGHT, terms: terms(Role::Dpo) };
+    for command in [link, give] {
+        given::<Account>(admitted()).by(controller(1)).when(command).rejected("of-a-machine");
+    }
+    let prod = vec![Event::MachineAdmitted { terms: machine_terms(Role::Integrator, Environment::Prod) }];
+    given::<Account>(prod).by(controller(1)).when(issue(40, None)).rejected("other-environment");
+}
+
+#[test]
+fn two_secrets_of_a_machine_count_side_by_side_until_the_older_ends() {
+    let by = |events: Vec<Event>| given::<Account>(events).by(controller(1));
+    let soon = Moment(datetime!(2026-11-22 12:30 UTC));
+    by(vec![]).when(issue(40, None)).rejected("not-a-machine");
+    let one = [admitted(), by(admitted()).when(issue(40, None)).facts()].concat();
+    by(one.clone()).when(issue(40, None)).then([]);
+    let two = [one.clone(), by(one.clone()).when(issue(41, Some(soon))).facts()].concat();
+    by(two.clone()).when(issue(42, None)).rejected("too-many-secrets");
+    by(two.clone()).when(issue(42, Some(Moment(NOW)))).facts();
+    let account = after(two.clone());
+    let opens = |n: u8, at| account.machine_by(&CommitHash([n; 32]), at).is_some();
+    assert!(opens(40, NOW) && opens(41, NOW));
+    assert!(!opens(40, soon.0) && opens(41, soon.0) && !opens(41, LATER.0));
+    assert!(!opens(39, NOW));
+    let revoke = Command::RevokeSecret { secret: SECRET };
+    let revoked = by(two.clone()).when(revoke.clone()).facts();
+    assert!(after([two.clone(), revoked.clone()].concat()).machine_by(&CommitHash([40; 32]), NOW).is_none());
+    by([two.clone(), revoked].concat()).when(issue(40, None)).rejected("secret-exists");
+    by(admitted()).when(revoke).rejected("no-such-secret");
+    let gone = [two.clone(), by(two).when(Command::DismissMachine).facts()].concat();
+    assert!(after(gone.clone()).machine_by(&CommitHash([41; 32]), NOW).is_none());
+    by(gone.clone()).when(issue(50, None)).rejected("not-a-machine");
+    by(gone).when(Command::DismissMachine).then([]);
+    let long = Moment(NOW + SECRET_LASTS_MAX + Duration::from_secs(1));
+    let command = Command::IssueSecret { secret: SECRET, hash: LINK, expires_at: long, others_end: None };
+    by(admitted()).when(command).rejected("lasts-too-long");
+}

@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::world::{World, text};
 use crate::Moment;
-use crate::account::{Account, Command, PasskeyUse, Second, Terms};
+use crate::account::{Account, Command, MachineTerms, PasskeyUse, Second, Terms};
 use crate::history::{Aggregate, CommitHash, StreamId};
-use crate::ids::{AttemptId, Environment, PasskeyId, RightId, SessionId};
+use crate::ids::{AttemptId, Environment, PasskeyId, RightId, SessionId, TokenId};
 use crate::permit::{Role, Sites};
 use crate::testing::tenant;
 
@@ -62,6 +62,31 @@ fn set_credentials(link: CommitHash, login: crate::scope::Plain, step: u64) -> C
     Command::SetCredentials { link, login, password: secret(), one_time: secret(), recovery: vec![secret()], step }
 }
 
+fn machine_terms(role: Role) -> MachineTerms {
+    MachineTerms {
+        role,
+        environment: Environment::Test,
+        organisation: "hospital".parse().expect("valid"),
+        sites: Sites::All,
+        study: None,
+        networks: vec!["198.51.100.0/24".parse().expect("a network")],
+        certificate: None,
+    }
+}
+
+fn machines() -> impl Strategy<Value = Command> {
+    let secrets = || (1..4_u128).prop_map(|n| TokenId(Uuid::from_u128(n)));
+    let roles = select(vec![Role::Integrator, Role::Monitor, Role::Dpo]);
+    prop_oneof![
+        roles.prop_map(|role| Command::AdmitMachine { terms: machine_terms(role) }),
+        (secrets(), moments(), option::of(moments())).prop_map(|(secret, expires_at, others_end)| {
+            Command::IssueSecret { secret, hash: CommitHash([7; 32]), expires_at, others_end }
+        }),
+        secrets().prop_map(|secret| Command::RevokeSecret { secret }),
+        Just(Command::DismissMachine),
+    ]
+}
+
 impl World for Account {
     fn commands() -> BoxedStrategy<Command> {
         let links = || select(vec![LINK, CommitHash([2; 32])]);
@@ -92,6 +117,7 @@ impl World for Account {
             (passkeys(), sessions(), seconds(), text())
                 .prop_map(|(passkey, session, second, credential)| add_passkey(passkey, session, second, credential)),
             passkeys().prop_map(|passkey| Command::RemovePasskey { passkey }),
+            machines(),
             (attempts(), sessions(), any::<bool>(), option::of(seconds())).prop_map(
                 |(attempt, session, password, second)| Command::Reauthenticate { attempt, session, password, second }
             ),
@@ -115,6 +141,20 @@ impl World for Account {
     fn asks_for(&self) -> Option<Command> {
         let (right, session) = (RightId(Uuid::from_u128(1)), SessionId(Uuid::from_u128(1)));
         let next = Second::OneTime(self.credentials.as_ref().map_or(1, |credentials| credentials.step + 1));
+        if let Some(machine) = &self.machines.current {
+            let secret = TokenId(Uuid::from_u128(9));
+            return Some(match (machine.secrets.is_empty(), self.machines.secrets_ever.contains(&secret)) {
+                (_, false) if machine.secrets.len() < 2 => {
+                    let (hash, others_end) = (CommitHash([8; 32]), None);
+                    Command::IssueSecret { secret, hash, expires_at: LATER, others_end }
+                }
+                (false, _) => Command::RevokeSecret { secret: *machine.secrets.keys().next()? },
+                (true, _) => Command::DismissMachine,
+            });
+        }
+        if self.machines.ever {
+            return Some(Command::AdmitMachine { terms: machine_terms(Role::Integrator) });
+        }
         Some(match (&self.credentials, self.link) {
             (None, None) => Command::IssueLink { link: LINK, expires_at: LATER },
             (None, Some(link)) => set_credentials(link.hash, "CANARY".into(), 1),

@@ -2,13 +2,19 @@
 
 use utoipa::OpenApi;
 
-use super::{links, passkeys, sessions, sign_in, users};
+use super::{links, machines, passkeys, sessions, sign_in, users};
 
 #[derive(OpenApi)]
 #[openapi(
     paths(
         sign_in::sign_in,
         sign_in::change_password,
+        machines::create,
+        machines::rotate,
+        machines::revoke,
+        machines::dismiss,
+        machines::list,
+        machines::token,
         passkeys::ask,
         passkeys::sign_in,
         passkeys::proof,

@@ -19,9 +19,9 @@ use utoipa::ToSchema;
 
 use super::reply::{Problems, fresh};
 use super::sign_in::{BODY_MAX, SignedIn, with_cookie};
+use crate::Door;
 use crate::passkeys::{ANSWER_WITHIN, MadePasskey, NotAdded, PasskeyAnswer, Purpose, bytes, handle};
 use crate::proof::Factors;
-use crate::Door;
 
 /// What a passkey says may be longer than other bodies: what made it may say who made it.
 const MADE_MAX: usize = 256 * 1024;
@@ -272,7 +272,7 @@ pub(super) struct PasskeyAdded {
     operation_id = "add_passkey",
     tag = "door",
     request_body = NewPasskey,
-    responses((status = 201, description = "It counts from now on.", body = PasskeyAdded), Problems)
+    responses((status = 200, description = "It counts from now on.", body = PasskeyAdded), Problems)
 )]
 pub(super) async fn add(
     State(door): State<Arc<Door>>,
@@ -288,7 +288,7 @@ pub(super) async fn add(
         attestation: bytes(&body.attestation).ok_or_else(unreadable)?,
     };
     let passkey = door.add_passkey(&tenant, &who, made).await?;
-    Ok((StatusCode::CREATED, fresh(PasskeyAdded { passkey })).into_response())
+    Ok(fresh(PasskeyAdded { passkey }))
 }
 
 impl From<NotAdded> for Problem {

@@ -29,7 +29,7 @@ pub(super) struct Users {
     items: Vec<UserShown>,
 }
 
-fn administers(who: &Principal) -> Result<(), Problem> {
+pub(super) fn administers(who: &Principal) -> Result<(), Problem> {
     if may_query(who.actor.role, "user.list") {
         return Ok(());
     }
@@ -247,7 +247,11 @@ fn shown(event: &Event, at: Moment, by: UserId) -> SignInShown {
         | Event::RightGiven { .. }
         | Event::RightEnded { .. }
         | Event::CredentialsSet { .. }
-        | Event::SignInFailed { .. } => (None, None),
+        | Event::SignInFailed { .. }
+        | Event::MachineAdmitted { .. }
+        | Event::MachineSecretIssued { .. }
+        | Event::MachineSecretRevoked { .. }
+        | Event::MachineDismissed {} => (None, None),
     };
     SignInShown { at, what: domain::field::Fact::name(event), by, session, cause }
 }

@@ -43,7 +43,8 @@ fn what_the_specification_says_is_right_is_right_and_a_bit_of_it_changed_is_not(
         assert_eq!(made.credential, hex(&one["credential_id"]));
 
         let asked = PasskeyAsked { challenge: &asked, place: &place };
-        let (client_data, said, signature) = (hex(&one["client_data"]), hex(&one["authenticator_data"]), hex(&one["signature"]));
+        let (client_data, said, signature) =
+            (hex(&one["client_data"]), hex(&one["authenticator_data"]), hex(&one["signature"]));
         signed(asked, made.key, &client_data, &said, &signature).expect("it is signed");
         // None of these verified who used it.
         let whole = SystemPasskeys.holds(asked, made.key, &client_data, &said, &signature);
@@ -109,7 +110,11 @@ fn what_was_signed_elsewhere_or_by_nobody_does_not_count() {
         (good, Vec::new(), PasskeyFault::Unreadable),
         (client_data("webauthn.create", "https://example.org", ""), vec![], PasskeyFault::OtherCeremony),
         (client_data("webauthn.get", "https://example.org:8443", ""), vec![], PasskeyFault::OtherOrigin),
-        (client_data("webauthn.get", "https://example.org", r#","crossOrigin":true"#), vec![], PasskeyFault::OtherOrigin),
+        (
+            client_data("webauthn.get", "https://example.org", r#","crossOrigin":true"#),
+            vec![],
+            PasskeyFault::OtherOrigin,
+        ),
         (
             client_data("webauthn.get", "https://example.org", r#","topOrigin":"https://a.org""#),
             vec![],
@@ -127,7 +132,8 @@ fn on_the_machine_of_who_tries_it_out_any_port_of_it_is_good() {
     for good in ["http://localhost:8080", "https://localhost:1", "http://localhost"] {
         assert!(is_port_of("localhost", good), "{good}");
     }
-    for bad in ["http://localhost.org", "http://localhost:8080.org", "ftp://localhost", "localhost", "http://a/localhost"]
+    for bad in
+        ["http://localhost.org", "http://localhost:8080.org", "ftp://localhost", "localhost", "http://a/localhost"]
     {
         assert!(!is_port_of("localhost", bad), "{bad}");
     }

@@ -14,6 +14,7 @@ mod drill;
 mod erase;
 mod exit;
 mod kms;
+mod machine;
 mod nats;
 mod options;
 mod orders;
@@ -78,6 +79,9 @@ enum Command {
     /// People with accounts: invited, given rights.
     #[command(subcommand)]
     User(user::User),
+    /// Machines: programs with secrets of their own, bound to where they come from.
+    #[command(subcommand)]
+    Machine(machine::Machine),
     /// Uses a link: sets the password and second factor of an account.
     Join(session::Join),
     /// Signs in; the commands that follow use the session.
@@ -156,6 +160,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Token(token) => token.run().await,
         Command::Admin(admin) => admin.run().await,
         Command::User(user) => user.run().await,
+        Command::Machine(machine) => machine.run().await,
         Command::Join(join) => join.run().await,
         Command::Login(login) => login.run().await,
         Command::Logout(logout) => logout.run().await,

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::connect_info::Connected;
+use axum::extract::Request;
+use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::http::{HeaderValue, header};
-use axum::middleware::map_response;
+use axum::middleware::{map_request, map_response};
 use axum::response::Response;
-use axum::serve::{IncomingStream, Listener, ListenerExt as _};
-use infra::tls::{Connection, Files, Tls, TlsListener, self_signed};
+use axum::serve::{IncomingStream, Listener};
+use edge::PeerCertificate;
+use infra::tls::{Connection, Files, Tls, TlsListener, certificate_of, self_signed};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -81,7 +83,7 @@ impl Sockets {
     pub(super) async fn serve(self, local: Router, public: Router, stop: watch::Receiver<bool>) {
         let mut serving = JoinSet::new();
         if let Some((listener, tls)) = self.tls {
-            serving.spawn(serve(Encrypted(listener).tap_io(|_| {}), strict(public), stop.clone()));
+            serving.spawn(serve(Encrypted(listener), strict(public), stop.clone()));
             let mut stopped = stop.clone();
             serving.spawn(async move {
                 tokio::select! {
@@ -111,9 +113,9 @@ fn named(address: SocketAddr) -> String {
 async fn serve<L>(listener: L, router: Router, mut stop: watch::Receiver<bool>)
 where
     L: Listener<Addr = SocketAddr>,
-    SocketAddr: for<'a> Connected<IncomingStream<'a, L>>,
+    Peer: for<'a> Connected<IncomingStream<'a, L>>,
 {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let service = router.layer(map_request(told)).into_make_service_with_connect_info::<Peer>();
     let server = axum::serve(listener, service).with_graceful_shutdown(async move {
         let _ = stop.wait_for(|stop| *stop).await;
     });
@@ -150,9 +152,38 @@ async fn keep_renewed(tls: &Tls) {
     }
 }
 
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy)]
+struct Peer {
+    address: SocketAddr,
+    certificate: Option<PeerCertificate>,
+}
+
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self { address: *stream.remote_addr(), certificate: None }
+    }
+}
+
+impl Connected<IncomingStream<'_, Encrypted>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Encrypted>) -> Self {
+        Self { address: *stream.remote_addr(), certificate: certificate_of(stream.io()).map(PeerCertificate) }
+    }
+}
+
+/// Tells the layers within what is known of the connection.
+async fn told(mut request: Request) -> Request {
+    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<Peer>>().copied() {
+        request.extensions_mut().insert(ConnectInfo(peer.address));
+        if let Some(certificate) = peer.certificate {
+            request.extensions_mut().insert(certificate);
+        }
+    }
+    request
+}
+
 struct Encrypted(TlsListener);
 
-// A tap on it, so that axum knows where a connection comes from.
 impl Listener for Encrypted {
     type Io = Connection;
     type Addr = SocketAddr;

@@ -3,8 +3,8 @@
 use domain::design::ItemValue;
 use domain::identity::{Detail, Details};
 use domain::ids::{
-    AllocationId, AttemptId, CommandId, Environment, ErasureId, HoldId, PasskeyId, RightId, SessionId, TokenId, UnblindingId,
-    UserId,
+    AllocationId, AttemptId, CommandId, Environment, ErasureId, HoldId, PasskeyId, RightId, SessionId, TokenId,
+    UnblindingId, UserId,
 };
 use domain::participant::{FormKey, ItemKey, ItemPlace, SavedItem};
 use domain::permit::{Role, Sites};
@@ -346,10 +346,10 @@ const ATTEMPT: AttemptId = AttemptId(uuid!("11111111-2222-4333-8444-555555555508
 
 pub(super) fn account() -> Vec<(&'static str, account::Event)> {
     use account::Event::{
-        CredentialsSet, LinkIssued, PasskeyAdded, PasskeyRemoved, PasswordChanged, Reauthenticated, RightEnded, RightGiven, SessionBegun,
-        SessionEnded, SignInFailed,
+        CredentialsSet, LinkIssued, PasskeyAdded, PasskeyRemoved, PasswordChanged, Reauthenticated, RightEnded,
+        RightGiven, SessionBegun, SessionEnded, SignInFailed,
     };
-    use account::{EndCause, Second, Terms};
+    use account::{EndCause, MachineTerms, Second, Terms};
     let terms = Terms {
         role: Role::Investigator,
         environment: Environment::Prod,
@@ -379,6 +379,15 @@ pub(super) fn account() -> Vec<(&'static str, account::Event)> {
         address: personal("203.0.113.7"),
     };
     let second = Some(Second::OneTime(59_000_003));
+    let machine = MachineTerms {
+        role: Role::Integrator,
+        environment: Environment::Prod,
+        organisation: text("hospital"),
+        sites: Sites::Only([text("oslo"), text("bergen")].into()),
+        study: Some(text("cardio-1")),
+        networks: vec![text("198.51.100.0/24")],
+        certificate: Some(text(OTHER_HASH)),
+    };
     let added = PasskeyAdded {
         passkey: PASSKEY,
         session: SESSION,
@@ -389,6 +398,18 @@ pub(super) fn account() -> Vec<(&'static str, account::Event)> {
         count: 1,
     };
     vec![
+        ("machine-admitted.1", MachineAdmitted { terms: machine }),
+        (
+            "machine-secret-issued.1",
+            MachineSecretIssued {
+                secret: TOKEN,
+                hash: text(HASH),
+                expires_at: text("2027-11-22T12:00:00Z"),
+                others_end: Some(text("2026-11-23T12:00:00Z")),
+            },
+        ),
+        ("machine-secret-revoked.1", MachineSecretRevoked { secret: TOKEN }),
+        ("machine-dismissed.1", MachineDismissed {}),
         ("passkey-added.1", added),
         ("passkey-removed.1", PasskeyRemoved { passkey: PASSKEY, session: Some(SESSION) }),
         ("link-issued.1", LinkIssued { link: text(HASH), expires_at: text("2026-11-23T12:00:00Z") }),
