@@ -134,8 +134,9 @@ impl World for Account {
         StreamId::in_tenant(&tenant(), Aggregate::Account, Uuid::from_u128(1))
     }
 
-    fn compares_values(_: &Command) -> bool {
-        false
+    /// An authenticator holds one passkey of an account.
+    fn compares_values(command: &Command) -> bool {
+        matches!(command, Command::AddPasskey { .. })
     }
 
     fn asks_for(&self) -> Option<Command> {

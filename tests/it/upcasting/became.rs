@@ -346,8 +346,9 @@ const ATTEMPT: AttemptId = AttemptId(uuid!("11111111-2222-4333-8444-555555555508
 
 pub(super) fn account() -> Vec<(&'static str, account::Event)> {
     use account::Event::{
-        CredentialsSet, LinkIssued, PasskeyAdded, PasskeyRemoved, PasswordChanged, Reauthenticated, RightEnded,
-        RightGiven, SessionBegun, SessionEnded, SignInFailed,
+        CredentialsSet, LinkIssued, MachineAdmitted, MachineDismissed, MachineSecretIssued, MachineSecretRevoked,
+        PasskeyAdded, PasskeyRemoved, PasswordChanged, Reauthenticated, RightEnded, RightGiven, SessionBegun,
+        SessionEnded, SignInFailed,
     };
     use account::{EndCause, MachineTerms, Second, Terms};
     let terms = Terms {
