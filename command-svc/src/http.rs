@@ -10,6 +10,7 @@ mod participants;
 mod randomisation;
 mod rehearsal;
 mod reply;
+mod step_up;
 mod studies;
 
 use std::sync::Arc;

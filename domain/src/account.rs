@@ -76,6 +76,12 @@ facts! {
         },
         /// And no more. Every session but the one that said so has ended.
         "passkey-removed" 1 PasskeyRemoved { passkey: PasskeyId, session: Option<SessionId> },
+        /// The link was used: its holder comes in by an identity provider. Every session and factor before has ended.
+        "identity-linked" 1 IdentityLinked {
+            link: CommitHash,
+            issuer: Personal<String, tag::UserProfile>,
+            subject: Personal<String, tag::UserProfile>,
+        },
         /// The account is that of a machine, which comes in on these terms from now on.
         "machine-admitted" 1 MachineAdmitted { terms: MachineTerms },
         /// A secret of a machine counts from now on; those before end at `others_end` at the latest.
@@ -127,6 +133,8 @@ pub enum Second {
     Recovery(u32),
     /// A passkey that had verified its holder. It is two factors by itself, so no password stands beside it.
     Passkey(PasskeyUse),
+    /// What the identity provider said: two factors at least were proved there. It stands for the password too.
+    Provider,
 }
 
 /// One use of a passkey.
@@ -171,6 +179,8 @@ pub struct Account {
     pub passkeys: BTreeMap<PasskeyId, Passkey>,
     /// Every passkey there ever was: an id is taken once.
     pub passkeys_ever: BTreeSet<PasskeyId>,
+    /// Whether its holder comes in by an identity provider.
+    pub provided: bool,
     /// What it has of a machine, if it is one's.
     pub machines: Machines,
 }
@@ -397,6 +407,15 @@ pub enum Command {
         /// How often it was used, as it counts itself.
         count: u32,
     },
+    /// Uses a link: joins a person of an identity provider to the account.
+    LinkIdentity {
+        /// SHA-256 of its secret.
+        link: CommitHash,
+        /// Which provider.
+        issuer: Plain,
+        /// By what it knows the person.
+        subject: Plain,
+    },
     /// Lets a machine come in on these terms.
     AdmitMachine {
         /// On which.
@@ -441,6 +460,7 @@ impl decider::Command for Command {
             Self::Reauthenticate { .. } => "reauthenticate",
             Self::AddPasskey { .. } => "add-passkey",
             Self::RemovePasskey { .. } => "remove-passkey",
+            Self::LinkIdentity { .. } => "link-identity",
             Self::AdmitMachine { .. } => "admit-machine",
             Self::IssueSecret { .. } => "issue-secret",
             Self::RevokeSecret { .. } => "revoke-secret",

@@ -22,12 +22,14 @@ mod exports;
 mod kms;
 mod off_site;
 mod passkeys;
+mod providers;
 mod requests;
 
 pub use exports::{ExportJob, ExportVault, ExportWritten, Exporter, HeldFile, HeldSpool, NotFramed};
 pub use kms::{Destruction, Kms, KmsDescription, KmsError, PublicKey, Signature, Signer};
 pub use off_site::{Certified, Certifier, ErasureAccount, HeadTag, Ledger, OffSite, SwapError};
 pub use passkeys::{PasskeyAsked, PasskeyFault, PasskeyMade, PasskeyPlace, Passkeys};
+pub use providers::{Identified, LoggedOut, ProviderAsk, ProviderFault, Providers};
 pub use requests::{Answered, Answers, Asked};
 
 /// A fault of the world, with its cause for the log. Never a personal value.

@@ -4,6 +4,7 @@ mod description;
 mod links;
 mod machines;
 mod passkeys;
+mod provider;
 mod reply;
 mod sessions;
 mod sign_in;
@@ -24,6 +25,9 @@ pub fn router(door: Arc<Door>) -> Router {
     let open = Router::new()
         .route("/v1/sign-in", post(sign_in::sign_in))
         .route("/oauth/token", post(machines::token))
+        .route("/oidc/{tenant}/back-channel-logout", post(provider::back_channel_logout))
+        .route("/v1/sign-in/provider", get(provider::offered).post(provider::go))
+        .route("/v1/sign-in/provider/back", post(provider::come_back))
         .route("/v1/sign-in/passkey/challenge", post(passkeys::ask))
         .route("/v1/sign-in/passkey", post(passkeys::sign_in))
         .route("/v1/links/look", post(links::look))
@@ -31,6 +35,7 @@ pub fn router(door: Arc<Door>) -> Router {
         .with_state(Arc::clone(&door));
     let behind = Router::new()
         .route("/v1/sign-out", post(sessions::sign_out))
+        .route("/v1/sign-out/provider", get(provider::end_there))
         .route("/v1/password", post(sign_in::change_password))
         .route("/v1/sessions", get(sessions::own))
         .route("/v1/machines", get(machines::list).post(machines::create))

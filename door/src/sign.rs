@@ -117,7 +117,7 @@ impl Door {
 fn factors_of(proved: Proved) -> Vec<Factor> {
     let second = proved.second.map(|second| match second {
         Second::Passkey(_) => Factor::Passkey,
-        Second::OneTime(_) | Second::Recovery(_) => Factor::OneTimeCode,
+        Second::OneTime(_) | Second::Recovery(_) | Second::Provider => Factor::OneTimeCode,
     });
     proved.password.then_some(Factor::Password).into_iter().chain(second).collect()
 }

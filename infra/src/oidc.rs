@@ -41,10 +41,15 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 struct Written {
     issuer: String,
     client_id: String,
+    #[serde(deserialize_with = "zeroized")]
     client_secret: Zeroizing<String>,
     /// Which of its classes (`acr`) are at least two factors. They are asked for.
     #[serde(default)]
     acr_values: Vec<String>,
+}
+
+fn zeroized<'de, D: serde::Deserializer<'de>>(read: D) -> Result<Zeroizing<String>, D::Error> {
+    String::deserialize(read).map(Zeroizing::new)
 }
 
 /// One tenant's provider.
@@ -64,10 +69,10 @@ struct Known {
 #[derive(Deserialize)]
 struct About {
     issuer: String,
-    authorization_endpoint: Url,
-    token_endpoint: Url,
-    jwks_uri: Url,
-    end_session_endpoint: Option<Url>,
+    authorization_endpoint: String,
+    token_endpoint: String,
+    jwks_uri: String,
+    end_session_endpoint: Option<String>,
 }
 
 /// The providers of a file.
@@ -130,7 +135,8 @@ impl FileProviders {
             }
         }
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE).build();
-        let providers = written.into_iter().map(|(tenant, written)| (tenant, Provider { written, known: Mutex::default() }));
+        let providers =
+            written.into_iter().map(|(tenant, written)| (tenant, Provider { written, known: Mutex::default() }));
         Ok(Self { http: http.map_err(|error| failed(&error))?, providers: providers.collect(), clock })
     }
 
@@ -138,11 +144,8 @@ impl FileProviders {
         self.providers.get(tenant).ok_or(ProviderFault::None)
     }
 
-    async fn fetch<T: DeserializeOwned>(&self, url: Url) -> Result<T, ProviderFault> {
-        if !is_safe(&url) {
-            return Err(Refused("an address of it is not https"));
-        }
-        let answer = self.http.get(url).send().await.map_err(no_answer)?;
+    async fn fetch<T: DeserializeOwned>(&self, url: &str) -> Result<T, ProviderFault> {
+        let answer = self.http.get(safe(url)?).send().await.map_err(no_answer)?;
         answer.error_for_status().map_err(no_answer)?.json().await.map_err(no_answer)
     }
 
@@ -150,32 +153,36 @@ impl FileProviders {
     async fn known(&self, provider: &Provider, stale: impl Fn(&Known) -> bool) -> Result<Known, ProviderFault> {
         let now = self.clock.now();
         let kept = provider.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(known) = kept.filter(|known| now < known.at + KEPT_FOR && !(stale(known) && now >= known.at + AGAIN_AFTER)) {
+        if let Some(known) =
+            kept.filter(|known| now < known.at + KEPT_FOR && !(stale(known) && now >= known.at + AGAIN_AFTER))
+        {
             return Ok(known);
         }
         let issuer = &provider.written.issuer;
         let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let address = Url::parse(&address).map_err(|_| Refused("its address is none"))?;
-        let about: About = self.fetch(address).await?;
+        let about: About = self.fetch(&address).await?;
         if about.issuer != *issuer {
             return Err(Refused("it calls itself otherwise than it was named here"));
         }
-        let keys = Arc::new(self.fetch(about.jwks_uri.clone()).await?);
+        let keys = Arc::new(self.fetch(&about.jwks_uri).await?);
         let known = Known { about: Arc::new(about), keys, at: now };
         *provider.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known.clone());
         Ok(known)
     }
 
     /// The claims of a token that this provider signed for us, and that counts now.
-    async fn claims(&self, provider: &Provider, token: &Token<'_>, now: OffsetDateTime) -> Result<Claims, ProviderFault> {
+    async fn claims(
+        &self,
+        provider: &Provider,
+        token: &Token<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Claims, ProviderFault> {
         let known = self.known(provider, |known| !token.is_of(&known.keys)).await?;
         let claims: Claims = token.claims(&known.keys).ok_or(Refused("the token is not signed by a key of it"))?;
         let us = &provider.written.client_id;
         let named = match &claims.aud {
             Value::String(one) => one == us,
-            Value::Array(all) => {
-                all.iter().any(|one| one == us) && (all.len() == 1 || claims.azp.as_ref() == Some(us))
-            }
+            Value::Array(all) => all.iter().any(|one| one == us) && (all.len() == 1 || claims.azp.as_ref() == Some(us)),
             _ => false,
         };
         let (now, skew) = (now.unix_timestamp(), i64::try_from(SKEW.as_secs()).unwrap_or_default());
@@ -190,6 +197,12 @@ impl FileProviders {
         }
         Ok(claims)
     }
+}
+
+/// An address that may be asked.
+fn safe(url: &str) -> Result<Url, ProviderFault> {
+    let url = Url::parse(url).map_err(|_| Refused("an address of it is none"))?;
+    if is_safe(&url) { Ok(url) } else { Err(Refused("an address of it is not https")) }
 }
 
 /// Beyond this machine nothing is said without TLS.
@@ -230,10 +243,7 @@ impl Providers for FileProviders {
 
     async fn begin(&self, tenant: &TenantId, ask: &ProviderAsk<'_>) -> Result<String, ProviderFault> {
         let provider = self.of(tenant)?;
-        let mut url = self.known(provider, |_| false).await?.about.authorization_endpoint.clone();
-        if !is_safe(&url) {
-            return Err(Refused("an address of it is not https"));
-        }
+        let mut url = safe(&self.known(provider, |_| false).await?.about.authorization_endpoint)?;
         let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, ask.verifier.as_bytes()));
         url.query_pairs_mut()
             .append_pair("response_type", "code")
@@ -259,10 +269,7 @@ impl Providers for FileProviders {
     ) -> Result<Identified, ProviderFault> {
         let provider = self.of(tenant)?;
         let Written { client_id, client_secret, acr_values, .. } = &provider.written;
-        let endpoint = self.known(provider, |_| false).await?.about.token_endpoint.clone();
-        if !is_safe(&endpoint) {
-            return Err(Refused("an address of it is not https"));
-        }
+        let endpoint = safe(&self.known(provider, |_| false).await?.about.token_endpoint)?;
         let mut form = Url::parse("form:").map_err(|_| Refused("no form can be made"))?;
         form.query_pairs_mut()
             .append_pair("grant_type", "authorization_code")
@@ -320,13 +327,12 @@ impl Providers for FileProviders {
 
     async fn end(&self, tenant: &TenantId, back: &str) -> Result<Option<String>, ProviderFault> {
         let provider = self.of(tenant)?;
-        let Some(mut url) = self.known(provider, |_| false).await?.about.end_session_endpoint.clone() else {
-            return Ok(None);
-        };
+        let about = self.known(provider, |_| false).await?.about;
+        let Some(mut url) = about.end_session_endpoint.as_deref().map(safe).transpose()? else { return Ok(None) };
         url.query_pairs_mut()
             .append_pair("client_id", &provider.written.client_id)
             .append_pair("post_logout_redirect_uri", back);
-        Ok(is_safe(&url).then(|| url.into()))
+        Ok(Some(url.into()))
     }
 }
 

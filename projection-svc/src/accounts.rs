@@ -30,6 +30,10 @@ domain::fields! {
         pub name: Option<Personal<String, tag::UserProfile>>,
         /// By which name its holder signs in.
         pub login: Option<Personal<String, tag::UserProfile>>,
+        /// Which identity provider knows its holder.
+        pub issuer: Option<Personal<String, tag::UserProfile>>,
+        /// And by what.
+        pub subject: Option<Personal<String, tag::UserProfile>>,
         /// The rest, which is not personal.
         pub standing: Standing,
     }
@@ -92,7 +96,7 @@ pub struct Accounts;
 
 impl Projection for Accounts {
     const NAME: &'static str = "accounts";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     type Row = Kept;
 
     fn takes(aggregate: Aggregate) -> bool {
@@ -131,7 +135,7 @@ impl Projection for Accounts {
 fn empty(user: UserId) -> AccountRow {
     let (rights, sessions) = (BTreeMap::new(), BTreeMap::new());
     let standing = Standing { user, kind: AccountKind::User, link: None, opened: false, rights, sessions };
-    AccountRow { name: None, login: None, standing }
+    AccountRow { name: None, login: None, issuer: None, subject: None, standing }
 }
 
 impl AccountRow {
@@ -147,7 +151,12 @@ impl AccountRow {
                 standing.rights.remove(&right);
             }
             Event::CredentialsSet { login, .. } => {
-                self.login = Some(login);
+                (self.login, self.issuer, self.subject) = (Some(login), None, None);
+                (standing.link, standing.opened) = (None, true);
+                standing.sessions.clear();
+            }
+            Event::IdentityLinked { issuer, subject, .. } => {
+                (self.login, self.issuer, self.subject) = (None, Some(issuer), Some(subject));
                 (standing.link, standing.opened) = (None, true);
                 standing.sessions.clear();
             }
@@ -283,6 +292,26 @@ pub async fn by_login(tenant: &Tenant, login: &str) -> Result<Option<UserId>, Fa
     Ok(found)
 }
 
+/// Whose account a person of an identity provider comes in to; none if it is nobody's.
+///
+/// # Errors
+/// What the store and the keys say.
+pub async fn by_identity(tenant: &Tenant, issuer: &str, subject: &str) -> Result<Option<UserId>, Failure> {
+    let is = |text: &Option<Personal<String, tag::UserProfile>>, wanted: &str| {
+        text.as_ref().and_then(|text| text.value.known()).is_some_and(|known| known == wanted)
+    };
+    let mut found = None;
+    for kept in view::all::<Accounts>(tenant).await? {
+        if let Kept::Account(row) = kept
+            && is(&row.issuer, issuer)
+            && is(&row.subject, subject)
+        {
+            found = Some(row.standing.user);
+        }
+    }
+    Ok(found)
+}
+
 /// Logins differ by more than the size of their letters.
 fn same_login(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
@@ -309,7 +338,7 @@ pub async fn by_link(tenant: &Tenant, hash: &CommitHash, now: OffsetDateTime) ->
 pub async fn list(tenant: &Tenant, visible: &Visible) -> Result<Vec<UserShown>, Failure> {
     let mut users = Vec::new();
     for (_, open) in view::whole::<Accounts>(tenant, visible).await? {
-        let Kept::Account(AccountRow { name, login, standing }) = open.row else { continue };
+        let Kept::Account(AccountRow { name, login, standing, .. }) = open.row else { continue };
         let shown = |text: Option<Personal<String, _>>| text.map(|text| Shown::of_personal(text, &open.withheld));
         let rights = standing.rights.into_iter().map(|(right, terms)| RightShown { right, terms }).collect();
         users.push(UserShown {

@@ -160,3 +160,63 @@ async fn a_machine_is_let_in_by_who_administers_alone_and_is_bound_to_its_study_
     assert_eq!(with("/v1/studies", "198.51.100.7").await, 401, "nor for anything beside its study");
     home.stop().await;
 }
+
+/// A client that shows a certificate of its own; and that certificate's SHA-256.
+fn showing(folder: &std::path::Path, server: &std::path::Path) -> (Http, String, Vec<u8>) {
+    use base64::Engine as _;
+    std::fs::create_dir_all(folder).expect("a folder");
+    let address = std::net::Ipv4Addr::LOCALHOST.into();
+    let files = infra::tls::self_signed(folder, address, &infra::chance::SystemClock).expect("a certificate");
+    let pem = std::fs::read(&files.certificate).expect("there");
+    let key = std::fs::read(&files.key).expect("there");
+    let text = String::from_utf8(pem.clone()).expect("PEM");
+    let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+    let der = base64::engine::general_purpose::STANDARD.decode(body).expect("base64");
+    let identity = reqwest::Identity::from_pem(&[key, pem.clone()].concat()).expect("an identity");
+    let trusted = reqwest::Certificate::from_pem(&std::fs::read(server).expect("there")).expect("a certificate");
+    let http = Http::builder().tls_certs_only([trusted]).identity(identity).build().expect("a client");
+    (http, domain::design::content_hash(&der).to_string(), pem)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_bound_to_a_certificate_comes_with_it_alone() {
+    let (clock, folder) = (Turned::now(), Folder::new());
+    let at = folder.path().join("certificates");
+    std::fs::create_dir_all(at.join("server")).expect("a folder");
+    let own = infra::tls::self_signed(
+        &at.join("server"),
+        std::net::Ipv4Addr::LOCALHOST.into(),
+        &infra::chance::SystemClock,
+    );
+    let own = own.expect("a certificate");
+    let (ours, thumbprint, one) = showing(&at.join("ours"), &own.certificate);
+    let (theirs, _, two) = showing(&at.join("theirs"), &own.certificate);
+    let clients = at.join("clients.pem");
+    std::fs::write(&clients, [one, two].concat()).expect("written");
+    let files = infra::tls::Files { clients: Some(clients), ..own };
+    let options = folder.options().clock(Arc::new(clock.clone())).certificate(lethe::platform::Certificate::Files(files));
+    let platform = Platform::start(options).await.expect("the platform starts");
+    platform.create_tenant(&acme()).await.expect("a tenant can be created");
+    let home = Home { folder, platform };
+    let ada = Person::first(&home, &clock).await;
+    let made = create(&ada.session, json!({"certificate": thumbprint})).await;
+    let public = home.platform.public_url().to_owned();
+    let asks = async |http: &Http, at: &str| {
+        let (id, secret) = (made["client_id"].as_str().expect("an id"), made["client_secret"].as_str());
+        let form = http.post(format!("{at}/oauth/token")).basic_auth(id, secret);
+        let form = form.header("Content-Type", "application/x-www-form-urlencoded");
+        let answer = form.body("grant_type=client_credentials").send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+    };
+    assert_eq!(asks(&theirs, &public).await.0, 401, "a good certificate, and another one");
+    assert_eq!(asks(&Http::new(), home.platform.url()).await.0, 401, "none, on this machine's own port");
+    let (status, given) = asks(&ours, &public).await;
+    assert_eq!(status, 200, "{given}");
+    let token = given["access_token"].as_str().expect("a token");
+    let uses = async |http: &Http| {
+        let asked = http.get(format!("{public}/v1/studies")).bearer_auth(token).send().await;
+        asked.expect("an answer").status().as_u16()
+    };
+    assert_eq!((uses(&ours).await, uses(&theirs).await), (200, 401), "the token is of use to its machine alone");
+    home.stop().await;
+}

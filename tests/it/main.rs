@@ -26,6 +26,7 @@ mod limits;
 mod machines;
 mod observability;
 mod odm_import;
+mod oidc;
 mod others_bugs;
 mod passkeys;
 mod pilot;

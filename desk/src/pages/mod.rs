@@ -28,6 +28,8 @@ pub(crate) fn routes() -> Router<Arc<Parts>> {
     Router::new()
         .route("/", get(front))
         .route("/sign-in", get(door::show).post(door::sign_in))
+        .route("/sign-in/provider", post(door::to_provider))
+        .route("/sign-in/provider/back", get(door::from_provider))
         .route("/sign-out", post(door::sign_out))
         .route("/join", get(join::show).post(join::look))
         .route("/join/open", post(join::open))

@@ -67,6 +67,11 @@ impl Decider for Account {
                 self.add_passkey(command, now)
             }
             Command::RemovePasskey { passkey } => self.remove_passkey(*passkey, context),
+            Command::LinkIdentity { link, issuer, subject } => {
+                self.link.filter(|known| known.hash == *link && now < known.expires_at.0).ok_or(Refused::NoSuchLink)?;
+                let (issuer, subject) = (Personal::new(issuer.0.clone()), Personal::new(subject.0.clone()));
+                Ok(vec![Event::IdentityLinked { link: *link, issuer, subject }])
+            }
             Command::AdmitMachine { terms } => self.admit(terms, context),
             Command::IssueSecret { secret, hash, expires_at, others_end } => {
                 self.issue_secret((*secret, *hash), *expires_at, *others_end, context)
@@ -99,6 +104,13 @@ impl Decider for Account {
                 (self.link, self.failures) = (None, Failures::default());
                 self.sessions.clear();
                 self.passkeys.clear();
+                self.provided = false;
+            }
+            Event::IdentityLinked { .. } => {
+                (self.link, self.credentials, self.failures) = (None, None, Failures::default());
+                self.sessions.clear();
+                self.passkeys.clear();
+                self.provided = true;
             }
             Event::PasswordChanged { session, second, password } => {
                 if let Some(credentials) = &mut self.credentials {
@@ -215,7 +227,10 @@ impl Account {
         if let Some(known) = self.sessions.get(session) {
             return if known.token_hash == *token_hash { Ok(vec![]) } else { Err(Refused::SessionExists) };
         }
-        self.unused(*second)?;
+        match second {
+            Second::Provider if self.provided => {}
+            second => self.unused(*second)?,
+        }
         let (_, terms) = self.rights_at(context.now).find(|(id, _)| id == right).ok_or(Refused::NoSuchRight)?;
         if terms.role != context.principal.actor.role {
             return Err(Refused::NoSuchRight);
@@ -274,6 +289,8 @@ impl Account {
         let used = match second {
             Second::OneTime(step) => step <= credentials.step,
             Second::Recovery(at) => credentials.used.contains(&at),
+            // What a provider said counts for the session that begins with it alone.
+            Second::Provider => true,
             Second::Passkey(_) => false,
         };
         if used { Err(Refused::CodeUsed) } else { Ok(()) }
@@ -289,7 +306,7 @@ impl Account {
             Second::Recovery(at) => {
                 credentials.used.insert(at);
             }
-            Second::Passkey(_) => {}
+            Second::Passkey(_) | Second::Provider => {}
         }
     }
 }

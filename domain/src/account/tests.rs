@@ -378,3 +378,20 @@ fn two_secrets_of_a_machine_count_side_by_side_until_the_older_ends() {
     let command = Command::IssueSecret { secret: SECRET, hash: LINK, expires_at: long, others_end: None };
     by(admitted()).when(command).rejected("lasts-too-long");
 }
+
+#[test]
+fn who_comes_by_a_provider_is_joined_by_a_link_and_has_no_other_way_in() {
+    let join = Command::LinkIdentity { link: LINK, issuer: "https://id".into(), subject: "248289761001".into() };
+    let by = |events: Vec<Event>| given::<Account>(events).by(platform());
+    by(vec![]).when(join.clone()).rejected("no-such-link");
+    let linked = by([inside(), vec![issued()]].concat()).when(join.clone()).facts();
+    let after = [inside(), vec![issued()], linked].concat();
+    by(after.clone()).when(join).rejected("no-such-link");
+    let by = |events: Vec<Event>| given::<Account>(events).by(holder());
+    by(after.clone()).when(begin(Second::OneTime(99))).rejected("not-opened");
+    by(after.clone()).when(begin(Second::Provider)).then([begun(Second::Provider)]);
+    by(opened()).when(begin(Second::Provider)).rejected("code-used");
+    let there = [after, vec![begun(Second::Provider)]].concat();
+    by(there.clone()).when(prove(1, true, Some(Second::Provider))).rejected("not-opened");
+    by(there).when(add(KEY, Second::Provider, "one", "Laptop")).rejected("not-opened");
+}

@@ -19,7 +19,8 @@ const LATER: Moment = Moment(datetime!(2026-11-22 13:00 UTC));
 
 fn seconds() -> impl Strategy<Value = Second> {
     let used = (passkeys(), 0..4_u32).prop_map(|(passkey, count)| Second::Passkey(PasskeyUse { passkey, count }));
-    prop_oneof![(0..9_u64).prop_map(Second::OneTime), (0..3_u32).prop_map(Second::Recovery), used]
+    let provider = Just(Second::Provider);
+    prop_oneof![(0..9_u64).prop_map(Second::OneTime), (0..3_u32).prop_map(Second::Recovery), used, provider]
 }
 
 fn passkeys() -> impl Strategy<Value = PasskeyId> {
@@ -118,6 +119,11 @@ impl World for Account {
                 .prop_map(|(passkey, session, second, credential)| add_passkey(passkey, session, second, credential)),
             passkeys().prop_map(|passkey| Command::RemovePasskey { passkey }),
             machines(),
+            (links(), text(), text()).prop_map(|(link, issuer, subject)| Command::LinkIdentity {
+                link,
+                issuer,
+                subject
+            }),
             (attempts(), sessions(), any::<bool>(), option::of(seconds())).prop_map(
                 |(attempt, session, password, second)| Command::Reauthenticate { attempt, session, password, second }
             ),
@@ -155,6 +161,9 @@ impl World for Account {
         }
         if self.machines.ever {
             return Some(Command::AdmitMachine { terms: machine_terms(Role::Integrator) });
+        }
+        if self.provided && self.link.is_none() {
+            return Some(Command::IssueLink { link: CommitHash([2; 32]), expires_at: LATER });
         }
         Some(match (&self.credentials, self.link) {
             (None, None) => Command::IssueLink { link: LINK, expires_at: LATER },

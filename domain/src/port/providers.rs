@@ -85,12 +85,8 @@ pub trait Providers: Send + Sync {
     ///
     /// # Errors
     /// See [`ProviderFault`].
-    async fn logged_out(
-        &self,
-        tenant: &TenantId,
-        token: &str,
-        now: OffsetDateTime,
-    ) -> Result<LoggedOut, ProviderFault>;
+    async fn logged_out(&self, tenant: &TenantId, token: &str, now: OffsetDateTime)
+    -> Result<LoggedOut, ProviderFault>;
 
     /// Where to send the browser so that the provider's own session ends too; none if it offers nothing of the kind.
     ///

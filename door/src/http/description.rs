@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::{links, machines, passkeys, sessions, sign_in, users};
+use super::{links, machines, passkeys, provider, sessions, sign_in, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -15,6 +15,11 @@ use super::{links, machines, passkeys, sessions, sign_in, users};
         machines::dismiss,
         machines::list,
         machines::token,
+        provider::offered,
+        provider::go,
+        provider::come_back,
+        provider::end_there,
+        provider::back_channel_logout,
         passkeys::ask,
         passkeys::sign_in,
         passkeys::proof,

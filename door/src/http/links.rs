@@ -108,10 +108,16 @@ pub(super) async fn use_link(
 ) -> Result<Response, Problem> {
     let UseLink { link, name, login, password, code } = body;
     let chosen = Chosen { link, name, login, password, code };
-    let (begun, recovery_codes, _) = door.use_link(chosen, address).await.map_err(|not| match not {
-        NotUsed::NoEntry(no) => no.into(),
-        NotUsed::Chosen(problem) => problem,
-    })?;
+    let (begun, recovery_codes, _) = door.use_link(chosen, address).await?;
     let rules = &door.parts.rules;
     Ok(with_cookie(&begun, rules, Opened { recovery_codes, session: SignedIn::of(&begun, rules) }))
+}
+
+impl From<NotUsed> for Problem {
+    fn from(not: NotUsed) -> Self {
+        match not {
+            NotUsed::NoEntry(no) => no.into(),
+            NotUsed::Chosen(problem) => problem,
+        }
+    }
 }

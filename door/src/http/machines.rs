@@ -233,8 +233,8 @@ pub(super) struct AccessToken {
 /// Why there is none (RFC 6749, 5.2).
 #[derive(Serialize, ToSchema)]
 pub(super) struct NoAccess {
-    error: &'static str,
-    error_description: &'static str,
+    pub(super) error: &'static str,
+    pub(super) error_description: &'static str,
 }
 
 /// What a machine asks with, in a form.
@@ -280,7 +280,7 @@ pub(super) async fn token(
 ) -> Response {
     let form = match Form::read(&headers, &body) {
         Ok(form) => form,
-        Err(refused) => return refused,
+        Err(unfit) => return unfit.into_response(),
     };
     let certificate = certificate.map(|Extension(PeerCertificate(hash))| hash);
     let from = Presented { address, certificate, path: "/oauth/token" };
@@ -324,35 +324,56 @@ struct Form {
     secret: String,
 }
 
+/// Why a form is not answered with a token.
+enum Unfit {
+    /// It cannot be read so.
+    Invalid(&'static str),
+    /// It asks for another kind of grant.
+    Grant,
+    /// It does not say who asks.
+    Client,
+}
+
+impl IntoResponse for Unfit {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Invalid(why) => no_access(StatusCode::BAD_REQUEST, "invalid_request", why),
+            Self::Grant => {
+                let why = "only client_credentials is given access here";
+                no_access(StatusCode::BAD_REQUEST, "unsupported_grant_type", why)
+            }
+            Self::Client => invalid_client(),
+        }
+    }
+}
+
 impl Form {
-    fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, Response> {
-        let invalid = |why| no_access(StatusCode::BAD_REQUEST, "invalid_request", why);
+    fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, Unfit> {
         let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !kind.starts_with("application/x-www-form-urlencoded") || body.len() > BODY_MAX {
-            return Err(invalid("send a form: application/x-www-form-urlencoded"));
+            return Err(Unfit::Invalid("send a form: application/x-www-form-urlencoded"));
         }
-        let field = |name: &str| -> Result<Option<String>, Response> {
+        let field = |name: &str| -> Result<Option<String>, Unfit> {
             let mut found = form_urlencoded::parse(body).filter(|(key, _)| key == name).map(|(_, value)| value);
             match (found.next(), found.next()) {
                 (one, None) => Ok(one.map(std::borrow::Cow::into_owned)),
-                _ => Err(invalid("a field stands there twice")),
+                _ => Err(Unfit::Invalid("a field stands there twice")),
             }
         };
         match field("grant_type")?.as_deref() {
             Some("client_credentials") => {}
-            Some(_) => {
-                let why = "only client_credentials is given access here";
-                return Err(no_access(StatusCode::BAD_REQUEST, "unsupported_grant_type", why));
-            }
-            None => return Err(invalid("grant_type is missing")),
+            Some(_) => return Err(Unfit::Grant),
+            None => return Err(Unfit::Invalid("grant_type is missing")),
         }
         let (id, secret) = match (basic(headers), field("client_id")?, field("client_secret")?) {
             (Some(pair), _, None) => pair,
             (None, Some(id), Some(secret)) => (id, secret),
-            (Some(_), _, Some(_)) => return Err(invalid("the secret stands in the header and in the form")),
-            (None, ..) => return Err(invalid_client()),
+            (Some(_), _, Some(_)) => {
+                return Err(Unfit::Invalid("the secret stands in the header and in the form"));
+            }
+            (None, ..) => return Err(Unfit::Client),
         };
-        let machine = id.parse().map(UserId).map_err(|_| invalid_client())?;
+        let machine = id.parse().map(UserId).map_err(|_| Unfit::Client)?;
         Ok(Self { machine, secret })
     }
 }

@@ -61,7 +61,10 @@ fn back(door: &Door, base: Option<&str>) -> Result<String, Problem> {
         })
     };
     let base = rules.public_url.as_deref().or(base.filter(here)).ok_or_else(|| {
-        Problem::invalid("no-address", "start lethe serve with --public-url: a provider sends people back to one address")
+        Problem::invalid(
+            "no-address",
+            "start lethe serve with --public-url: a provider sends people back to one address",
+        )
     })?;
     Ok(format!("{}{BACK}", base.trim_end_matches('/')))
 }
@@ -197,10 +200,12 @@ pub(super) async fn back_channel_logout(
     body: Bytes,
 ) -> Response {
     let invalid = || {
-        let body = NoAccess { error: "invalid_request", error_description: "no logout token of this tenant's provider" };
+        let body =
+            NoAccess { error: "invalid_request", error_description: "no logout token of this tenant's provider" };
         (StatusCode::BAD_REQUEST, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
     };
-    let token = form_urlencoded::parse(&body).find(|(key, _)| key == "logout_token").map(|(_, value)| value.into_owned());
+    let token =
+        form_urlencoded::parse(&body).find(|(key, _)| key == "logout_token").map(|(_, value)| value.into_owned());
     let (Ok(tenant), Some(token)) = (tenant.parse::<TenantId>(), token.filter(|_| body.len() <= BODY_MAX)) else {
         return invalid();
     };

@@ -248,6 +248,7 @@ fn shown(event: &Event, at: Moment, by: UserId) -> SignInShown {
         | Event::RightEnded { .. }
         | Event::CredentialsSet { .. }
         | Event::SignInFailed { .. }
+        | Event::IdentityLinked { .. }
         | Event::MachineAdmitted { .. }
         | Event::MachineSecretIssued { .. }
         | Event::MachineSecretRevoked { .. }

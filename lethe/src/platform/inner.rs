@@ -25,7 +25,6 @@ use super::data_dir::DataDir;
 use super::elsewhere::Elsewhere;
 use super::listen::Shown;
 use super::nats::Nats;
-use super::reauthentication::AskedAnew;
 use super::registry::{Open, Registry};
 use super::second_door::SecondDoors;
 use super::{FirstLink, NewToken, StartError, open};
@@ -43,8 +42,6 @@ pub(super) struct Inner {
     pub(super) commands: Arc<Commands>,
     pub(super) queries: Arc<Queries>,
     pub(super) door: Arc<Door>,
-    /// Asks anew who somebody is.
-    pub(super) asked_anew: Arc<AskedAnew>,
     pub(super) clock: Arc<dyn Clock>,
     /// Under which address people come, if not its own.
     pub(super) public_url: OnceLock<String>,

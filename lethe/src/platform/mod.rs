@@ -59,6 +59,7 @@ pub struct Options {
     metrics: Metrics,
     schedule: Option<Schedule>,
     door: DoorRules,
+    providers: Option<PathBuf>,
     clock: Arc<dyn Clock>,
 }
 
@@ -76,6 +77,7 @@ impl Options {
             metrics: Metrics::default(),
             schedule: None,
             door: DoorRules::default(),
+            providers: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -98,6 +100,13 @@ impl Options {
     #[must_use]
     pub fn door(mut self, rules: DoorRules) -> Self {
         self.door = DoorRules { tls: self.door.tls, ..rules };
+        self
+    }
+
+    /// With the identity providers of tenants that stand in a file.
+    #[must_use]
+    pub fn providers(mut self, file: Option<PathBuf>) -> Self {
+        self.providers = file;
         self
     }
 

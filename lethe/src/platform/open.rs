@@ -17,6 +17,7 @@ use infra::exports::ExportFolders;
 use infra::journal::JetStreamJournal;
 use infra::nats_server::{NatsServer, NatsServerOptions, TenantAccount, locate, locate_or_install};
 use infra::off_site::{CopiedLedger, NoLedger};
+use infra::oidc::FileProviders;
 use infra::passkeys::SystemPasskeys;
 use infra::seal::Sealer;
 use infra::secrets::SystemSecrets;
@@ -42,6 +43,10 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 /// Opens everything under the data directory.
 pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     options.elsewhere.refuse_inside(&options.data_dir)?;
+    let providers = match &options.providers {
+        Some(file) => FileProviders::read(file, Arc::clone(&options.clock))?,
+        None => FileProviders::none(Arc::clone(&options.clock)),
+    };
     let data_dir = DataDir::take(&options.data_dir)?.with_read_store(options.read_store);
     let tenants = data_dir.tenants()?;
     let nats = nats(&options.elsewhere, options.install_nats_server, &data_dir, &tenants).await?;
@@ -72,6 +77,7 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
         tokens: Arc::new(TokenCredentials { tenants: Arc::clone(&registry), clock: Arc::clone(&clock) }),
         secrets: Arc::new(SystemSecrets),
         passkeys: Arc::new(SystemPasskeys),
+        providers: Arc::new(providers),
         clock: Arc::clone(&clock),
         dice: Arc::clone(&dice),
         rules: options.door.clone(),
@@ -83,7 +89,6 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     commands.export_with(Arc::clone(&queries) as _);
     let operator_token = dice.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let inner = Inner {
-        asked_anew: asked,
         clock,
         data_dir,
         elsewhere: options.elsewhere.clone(),

@@ -346,9 +346,9 @@ const ATTEMPT: AttemptId = AttemptId(uuid!("11111111-2222-4333-8444-555555555508
 
 pub(super) fn account() -> Vec<(&'static str, account::Event)> {
     use account::Event::{
-        CredentialsSet, LinkIssued, MachineAdmitted, MachineDismissed, MachineSecretIssued, MachineSecretRevoked,
-        PasskeyAdded, PasskeyRemoved, PasswordChanged, Reauthenticated, RightEnded, RightGiven, SessionBegun,
-        SessionEnded, SignInFailed,
+        CredentialsSet, IdentityLinked, LinkIssued, MachineAdmitted, MachineDismissed, MachineSecretIssued,
+        MachineSecretRevoked, PasskeyAdded, PasskeyRemoved, PasswordChanged, Reauthenticated, RightEnded, RightGiven,
+        SessionBegun, SessionEnded, SignInFailed,
     };
     use account::{EndCause, MachineTerms, Second, Terms};
     let terms = Terms {
@@ -399,6 +399,14 @@ pub(super) fn account() -> Vec<(&'static str, account::Event)> {
         count: 1,
     };
     vec![
+        (
+            "identity-linked.1",
+            IdentityLinked {
+                link: text(HASH),
+                issuer: Personal::new("https://id.example.org".to_owned()),
+                subject: Personal::new("248289761001".to_owned()),
+            },
+        ),
         ("machine-admitted.1", MachineAdmitted { terms: machine }),
         (
             "machine-secret-issued.1",
