@@ -134,7 +134,9 @@ impl FileProviders {
                 return Err(failed(&format!("issuer of {tenant}: beyond this machine it is https")));
             }
         }
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE).build();
+        // People come seldom: a connection that was kept would be one that the provider has closed meanwhile.
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).timeout(PATIENCE);
+        let http = http.redirect(reqwest::redirect::Policy::none()).build();
         let providers =
             written.into_iter().map(|(tenant, written)| (tenant, Provider { written, known: Mutex::default() }));
         Ok(Self { http: http.map_err(|error| failed(&error))?, providers: providers.collect(), clock })

@@ -444,7 +444,7 @@ async fn what_cannot_be_undone_takes_both_factors_anew_and_no_token_in_prod() {
     let mut lines = Vec::new();
     let batch = at.split("/participants").next().expect("a study").to_owned() + "/commands";
     tom.session.bulk(&batch, line.to_string(), |line| lines.push(line)).await.expect("answered");
-    assert_eq!(lines[0]["problem"]["code"], "step-up-required", "{lines:?}");
+    assert_eq!(lines[0]["code"], "step-up-required", "{lines:?}");
     let both = given(Some(PASSWORD), Some(&tom.next_code()));
     assert_eq!(approve(&tom.session, at, *erasure, Some(&both)).await.0, 200);
     // Both, each time: one that was enough for a later signature is not enough here.

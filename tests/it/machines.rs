@@ -183,18 +183,16 @@ async fn a_machine_bound_to_a_certificate_comes_with_it_alone() {
     let (clock, folder) = (Turned::now(), Folder::new());
     let at = folder.path().join("certificates");
     std::fs::create_dir_all(at.join("server")).expect("a folder");
-    let own = infra::tls::self_signed(
-        &at.join("server"),
-        std::net::Ipv4Addr::LOCALHOST.into(),
-        &infra::chance::SystemClock,
-    );
+    let own =
+        infra::tls::self_signed(&at.join("server"), std::net::Ipv4Addr::LOCALHOST.into(), &infra::chance::SystemClock);
     let own = own.expect("a certificate");
     let (ours, thumbprint, one) = showing(&at.join("ours"), &own.certificate);
     let (theirs, _, two) = showing(&at.join("theirs"), &own.certificate);
     let clients = at.join("clients.pem");
     std::fs::write(&clients, [one, two].concat()).expect("written");
     let files = infra::tls::Files { clients: Some(clients), ..own };
-    let options = folder.options().clock(Arc::new(clock.clone())).certificate(lethe::platform::Certificate::Files(files));
+    let options =
+        folder.options().clock(Arc::new(clock.clone())).certificate(lethe::platform::Certificate::Files(files));
     let platform = Platform::start(options).await.expect("the platform starts");
     platform.create_tenant(&acme()).await.expect("a tenant can be created");
     let home = Home { folder, platform };
@@ -209,7 +207,7 @@ async fn a_machine_bound_to_a_certificate_comes_with_it_alone() {
         (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
     };
     assert_eq!(asks(&theirs, &public).await.0, 401, "a good certificate, and another one");
-    assert_eq!(asks(&Http::new(), home.platform.url()).await.0, 401, "none, on this machine's own port");
+    assert_eq!(asks(&Http::new(), &home.platform.url()).await.0, 401, "none, on this machine's own port");
     let (status, given) = asks(&ours, &public).await;
     assert_eq!(status, 200, "{given}");
     let token = given["access_token"].as_str().expect("a token");

@@ -113,7 +113,7 @@ struct Seen {
 
 impl Browser {
     fn of(account: &'static str, amr: &'static str) -> Self {
-        let http = Http::builder().redirect(Policy::none()).build().expect("a client");
+        let http = Http::builder().redirect(Policy::none()).pool_max_idle_per_host(0).build().expect("a client");
         Self { http, cookies: BTreeMap::new(), account, amr, acr: "" }
     }
 
