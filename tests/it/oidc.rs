@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -60,6 +59,8 @@ fn installed() -> Result<PathBuf, String> {
 struct Provider {
     process: Child,
     url: String,
+    /// What it complains about.
+    heard: PathBuf,
 }
 
 impl Provider {
@@ -69,16 +70,29 @@ impl Provider {
             .map_err(|error| error.to_string())?;
         let file = folder.join("provider.mjs");
         fs::write(&file, PROVIDER).map_err(|error| error.to_string())?;
+        let (said, heard) = (folder.join("provider.out"), folder.join("provider.err"));
+        let create = |path: &Path| fs::File::create(path).map_err(|error| error.to_string());
         let mut process = Command::new("node")
             .args([file.as_os_str(), SECRET.as_ref()])
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stdout(create(&said)?)
+            .stderr(create(&heard)?)
             .spawn()
             .map_err(|error| format!("node: {error}"))?;
-        let said = BufReader::new(process.stdout.take().ok_or("no output")?).lines().next();
-        let port = said.and_then(Result::ok).ok_or("the provider ended")?;
-        Ok(Self { process, url: format!("http://127.0.0.1:{port}") })
+        // Into a file: a pipe that nobody reads any more would end it.
+        loop {
+            let text = fs::read_to_string(&said).unwrap_or_default();
+            if let Some((port, _)) = text.split_once('\n') {
+                return Ok(Self { process, url: format!("http://127.0.0.1:{port}"), heard });
+            }
+            if let Ok(Some(status)) = process.try_wait() {
+                return Err(format!(
+                    "the provider ended, {status}: {}",
+                    fs::read_to_string(&heard).unwrap_or_default()
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     async fn told(&self, path: &str) -> String {
@@ -91,7 +105,10 @@ impl Provider {
 impl Drop for Provider {
     fn drop(&mut self) {
         let _ = self.process.kill();
-        let _ = self.process.wait();
+        let ended = self.process.wait();
+        if std::thread::panicking() {
+            println!("the provider: {ended:?} {}", fs::read_to_string(&self.heard).unwrap_or_default());
+        }
     }
 }
 
