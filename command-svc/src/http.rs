@@ -11,6 +11,7 @@ mod participants;
 mod randomisation;
 mod rehearsal;
 mod reply;
+mod step_up;
 mod studies;
 
 use std::sync::Arc;

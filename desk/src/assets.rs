@@ -7,11 +7,12 @@ use axum::response::{IntoResponse, Response};
 use crate::trouble::Trouble;
 
 /// Name, media type and text of each.
-const FILES: [(&str, &str, &str); 5] = [
+const FILES: [(&str, &str, &str); 6] = [
     ("desk.css", "text/css; charset=utf-8", include_str!("../assets/desk.css")),
     ("desk.js", "text/javascript; charset=utf-8", include_str!("../assets/desk.js")),
     ("live.js", "text/javascript; charset=utf-8", include_str!("../assets/live.js")),
     ("htmx.js", "text/javascript; charset=utf-8", include_str!("../assets/htmx-4.0.1.min.js")),
+    ("passkey.js", "text/javascript; charset=utf-8", include_str!("../assets/passkey.js")),
     ("icon.svg", "image/svg+xml", include_str!("../assets/icon.svg")),
 ];
 

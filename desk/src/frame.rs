@@ -94,6 +94,11 @@ impl Visit {
         Frame { who: Some(self.who.clone()), here, done: done(&self.asked), ..Frame::bare(self.words) }
     }
 
+    /// The frame of a page for when the session is over.
+    pub(crate) fn bare(&self) -> Frame {
+        Frame::bare(self.words)
+    }
+
     /// Now.
     pub(crate) fn now(&self) -> OffsetDateTime {
         self.desk.clock.now()

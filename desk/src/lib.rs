@@ -22,7 +22,7 @@ mod words;
 use std::sync::Arc;
 
 use axum::Router;
-use domain::port::{Clock, Credentials, Dice, Reauthentication};
+use domain::port::{Clock, Credentials, Dice};
 
 /// What the desk is put together from.
 pub struct Parts {
@@ -30,8 +30,6 @@ pub struct Parts {
     pub api: Router,
     /// Who stands behind a session: whose page it is.
     pub credentials: Arc<dyn Credentials>,
-    /// Asks anew who somebody is, before an erasure is approved.
-    pub asked_anew: Arc<dyn Reauthentication>,
     /// Which day it is: how long is left.
     pub clock: Arc<dyn Clock>,
     /// Ids of what is begun here.

@@ -662,6 +662,27 @@ pub(crate) struct Session {
     pub(crate) this: bool,
 }
 
+/// A passkey of one's own.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Passkey {
+    pub(crate) passkey: String,
+    name: Option<String>,
+    pub(crate) added_at: String,
+    used_at: Option<String>,
+}
+
+impl Passkey {
+    /// What its holder calls it.
+    pub(crate) fn called(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
+
+    /// When it was used last, if it was.
+    pub(crate) fn used_last(&self) -> &str {
+        self.used_at.as_deref().unwrap_or_default()
+    }
+}
+
 /// Somebody with an account or a token.
 #[derive(Debug, Deserialize)]
 pub(crate) struct User {

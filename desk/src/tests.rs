@@ -10,9 +10,8 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse, Json};
 use domain::history::{Actor, ActorKind};
 use domain::ids::{Environment, SessionId, UserId};
-use domain::participant::Signer;
 use domain::permit::{Principal, Role, Sites};
-use domain::port::{Clock, Credentials, Dice, Failure, Reauthentication, ReauthenticationError};
+use domain::port::{Clock, Credentials, Dice, Failure};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -35,16 +34,6 @@ impl Credentials for ByRole {
             sites: Sites::All,
             session: Some(SessionId(Uuid::nil())),
         }))
-    }
-}
-
-/// Believes nobody.
-struct Nobody;
-
-#[async_trait]
-impl Reauthentication for Nobody {
-    async fn signer(&self, _: &Principal, _: &str) -> Result<Signer, ReauthenticationError> {
-        Err(ReauthenticationError::Refused)
     }
 }
 
@@ -76,14 +65,7 @@ fn desk(answers: Answers) -> Router {
         let (status, body) = found.map_or_else(missing, |(_, (status, body))| (*status, body.clone()));
         (status, [("retry-after", "30"), ("lethe-position", "p1")], Json(body)).into_response()
     });
-    router(Parts {
-        api,
-        credentials: Arc::new(ByRole),
-        asked_anew: Arc::new(Nobody),
-        clock: Arc::new(Still),
-        dice: Arc::new(Still),
-        tls: true,
-    })
+    router(Parts { api, credentials: Arc::new(ByRole), clock: Arc::new(Still), dice: Arc::new(Still), tls: true })
 }
 
 struct Page {

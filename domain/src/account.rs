@@ -13,15 +13,20 @@ use utoipa::ToSchema;
 use crate::Moment;
 use crate::decider;
 use crate::history::CommitHash;
-use crate::ids::{AttemptId, Environment, Label, OrganisationId, ReviewId, RightId, SessionId, StudyId};
+use crate::ids::{
+    AttemptId, Environment, Label, OrganisationId, PasskeyId, ReviewId, RightId, SessionId, StudyId, TokenId,
+};
 use crate::permit::{Role, Sites};
 use crate::scope::{Erasable, Personal, Plain, tag};
 
 mod decide;
+mod machine;
+mod passkey;
 mod refused;
 #[cfg(test)]
 mod tests;
 
+pub use machine::{Machine, MachineTerms, Machines, SECRET_LASTS_MAX, Secret};
 pub use refused::Refused;
 
 // --- facts
@@ -74,6 +79,37 @@ facts! {
         },
         /// The holder had read models built again; none is named: all.
         "rebuild-ordered" 1 RebuildOrdered { attempt: AttemptId, session: SessionId, projection: Option<Label> },
+        /// A passkey counts from now on. `second` is what its holder proved beside, to add it.
+        "passkey-added" 1 PasskeyAdded {
+            passkey: PasskeyId,
+            session: SessionId,
+            second: Second,
+            credential: Personal<String, tag::TechnicalCredential>,
+            key: Personal<String, tag::TechnicalCredential>,
+            name: Personal<String, tag::TechnicalCredential>,
+            count: u32,
+        },
+        /// And no more. Every session but the one that said so has ended.
+        "passkey-removed" 1 PasskeyRemoved { passkey: PasskeyId, session: Option<SessionId> },
+        /// The link was used: its holder comes in by an identity provider. Every session and factor before has ended.
+        "identity-linked" 1 IdentityLinked {
+            link: CommitHash,
+            issuer: Personal<String, tag::UserProfile>,
+            subject: Personal<String, tag::UserProfile>,
+        },
+        /// The account is that of a machine, which comes in on these terms from now on.
+        "machine-admitted" 1 MachineAdmitted { terms: MachineTerms },
+        /// A secret of a machine counts from now on; those before end at `others_end` at the latest.
+        "machine-secret-issued" 1 MachineSecretIssued {
+            secret: TokenId,
+            hash: CommitHash,
+            expires_at: Moment,
+            others_end: Option<Moment>,
+        },
+        /// A secret counts no more.
+        "machine-secret-revoked" 1 MachineSecretRevoked { secret: TokenId },
+        /// The machine comes in no more.
+        "machine-dismissed" 1 MachineDismissed {},
     }
 }
 
@@ -130,6 +166,19 @@ pub enum Second {
     OneTime(u64),
     /// The recovery code at this place of the list.
     Recovery(u32),
+    /// A passkey that had verified its holder. It is two factors by itself, so no password stands beside it.
+    Passkey(PasskeyUse),
+    /// What the identity provider said: two factors at least were proved there. It stands for the password too.
+    Provider,
+}
+
+/// One use of a passkey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PasskeyUse {
+    /// Which one.
+    pub passkey: PasskeyId,
+    /// How often it was used, as it counts itself; 0: it does not count.
+    pub count: u32,
 }
 
 /// Why a session ended before its time.
@@ -156,7 +205,7 @@ pub enum OpeningReason {
     RequestOfThePerson,
 }
 
-structural!(Terms, Second, EndCause, Reviewed, OpeningReason);
+structural!(Terms, Second, EndCause, Reviewed, OpeningReason, PasskeyUse);
 
 // --- state
 
@@ -179,6 +228,31 @@ pub struct Account {
     pub reviews: BTreeSet<ReviewId>,
     /// The last time that a commit was opened or a rebuild ordered: it is not counted twice.
     pub last_act: Option<AttemptId>,
+    /// The passkeys that count.
+    pub passkeys: BTreeMap<PasskeyId, Passkey>,
+    /// Every passkey there ever was: an id is taken once.
+    pub passkeys_ever: BTreeSet<PasskeyId>,
+    /// Whether its holder comes in by an identity provider.
+    pub provided: bool,
+    /// What it has of a machine, if it is one's.
+    pub machines: Machines,
+}
+
+/// A passkey that counts.
+#[derive(Debug, Clone)]
+pub struct Passkey {
+    /// What its authenticator knows it by, in base64url.
+    pub credential: Erasable<String>,
+    /// Its public key (COSE), in base64url.
+    pub key: Erasable<String>,
+    /// What its holder calls it.
+    pub name: Erasable<String>,
+    /// How often it was used, as it counted itself the last time.
+    pub count: u32,
+    /// Since when it counts.
+    pub added_at: OffsetDateTime,
+    /// When it was used last.
+    pub used_at: Option<OffsetDateTime>,
 }
 
 /// A link by its hash.
@@ -245,6 +319,9 @@ const FREE_FAILURES: u32 = 5;
 
 /// The longest pause: longer ones would let anybody lock anybody else out for good.
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
+
+/// How many passkeys an account has at most.
+pub const PASSKEYS_MAX: usize = 10;
 
 /// How long nothing is tried after so many failures in a row: nothing at first, then half a minute, doubled each time.
 pub fn pause_after(failures: u32) -> Duration {
@@ -410,6 +487,60 @@ pub enum Command {
         /// Which read model; none: all.
         projection: Option<Label>,
     },
+    /// Adds a passkey: what it says was checked, and its holder proved both factors beside.
+    AddPasskey {
+        /// Its id.
+        passkey: PasskeyId,
+        /// In which session.
+        session: SessionId,
+        /// What was proved.
+        second: Second,
+        /// What its authenticator knows it by, in base64url.
+        credential: Plain,
+        /// Its public key (COSE), in base64url.
+        key: Plain,
+        /// What its holder calls it.
+        name: Plain,
+        /// How often it was used, as it counts itself.
+        count: u32,
+    },
+    /// Uses a link: joins a person of an identity provider to the account.
+    LinkIdentity {
+        /// SHA-256 of its secret.
+        link: CommitHash,
+        /// Which provider.
+        issuer: Plain,
+        /// By what it knows the person.
+        subject: Plain,
+    },
+    /// Lets a machine come in on these terms.
+    AdmitMachine {
+        /// On which.
+        terms: MachineTerms,
+    },
+    /// Makes a secret of a machine known. Who asks hands the secret on; only its hash comes here.
+    IssueSecret {
+        /// The secret's id.
+        secret: TokenId,
+        /// SHA-256 of it.
+        hash: CommitHash,
+        /// When it ends.
+        expires_at: Moment,
+        /// When those before it end at the latest; none: at their own time.
+        others_end: Option<Moment>,
+    },
+    /// Ends a secret.
+    RevokeSecret {
+        /// Which one.
+        secret: TokenId,
+    },
+    /// Lets the machine come in no more.
+    DismissMachine,
+    /// Removes a passkey.
+    RemovePasskey {
+        /// Which one.
+        passkey: PasskeyId,
+    },
 }
 
 impl decider::Command for Command {
@@ -428,6 +559,13 @@ impl decider::Command for Command {
             Self::ReviewAccess { .. } => "review-access",
             Self::OpenCommit { .. } => "open-commit",
             Self::OrderRebuild { .. } => "order-rebuild",
+            Self::AddPasskey { .. } => "add-passkey",
+            Self::RemovePasskey { .. } => "remove-passkey",
+            Self::LinkIdentity { .. } => "link-identity",
+            Self::AdmitMachine { .. } => "admit-machine",
+            Self::IssueSecret { .. } => "issue-secret",
+            Self::RevokeSecret { .. } => "revoke-secret",
+            Self::DismissMachine => "dismiss-machine",
         }
     }
 }

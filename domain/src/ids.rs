@@ -105,6 +105,8 @@ uuid_ids! {
     ReviewId = "review id";
     /// One try to prove who somebody is.
     AttemptId = "attempt id";
+    /// One passkey of a user.
+    PasskeyId = "passkey id";
     /// One command; the client's `Idempotency-Key`.
     CommandId = "command id";
     /// What belongs together: every command that one request set off.

@@ -23,6 +23,7 @@ pub mod ids;
 pub mod incident;
 #[cfg(test)]
 mod laws;
+pub mod network;
 pub mod open_body;
 pub mod participant;
 pub mod permit;
@@ -48,6 +49,7 @@ structural!(
     ids::ReviewId,
     ids::SessionId,
     ids::AttemptId,
+    ids::PasskeyId,
     ids::CommandId,
     ids::ErasureId,
     ids::HoldId,

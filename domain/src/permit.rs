@@ -277,7 +277,23 @@ pub const COMMANDS: &[(&str, &[Role])] = &[
     // In a session, proved anew, with a reason: structure alone is shown (ADR 0048).
     ("account.open-commit", &[Operator, Auditor, Dpo]),
     ("account.order-rebuild", &[Operator]),
+    ("account.add-passkey", PEOPLE),
+    ("account.remove-passkey", PEOPLE),
+    ("account.link-identity", &[System]),
+    ("account.admit-machine", &[System, Controller]),
+    ("account.issue-secret", &[System, Controller]),
+    ("account.revoke-secret", &[System, Controller]),
+    ("account.dismiss-machine", &[System, Controller]),
 ];
+
+/// What cannot be undone: an open session is not enough for it, and in PROD a token is not either. Who decides it proves anew
+/// both factors, or a passkey.
+pub const STEP_UP: &[&str] = &["privacy.approve-erasure", "privacy.accept-single-copy"];
+
+/// Whether a command asks for more than a credential.
+pub fn needs_step_up(command: &str) -> bool {
+    STEP_UP.contains(&command)
+}
 
 /// Role × query.
 pub const QUERIES: &[(&str, &[Role])] = &[

@@ -21,12 +21,16 @@ use crate::scope::{Part, Scope};
 mod exports;
 mod kms;
 mod off_site;
+mod passkeys;
+mod providers;
 mod requests;
 mod watching;
 
 pub use exports::{ExportJob, ExportVault, ExportWritten, Exporter, HeldFile, HeldSpool, NotFramed};
 pub use kms::{Destruction, Kms, KmsDescription, KmsError, PublicKey, Signature, Signer};
 pub use off_site::{Certified, Certifier, ErasureAccount, HeadTag, Ledger, OffSite, SwapError};
+pub use passkeys::{PasskeyAsked, PasskeyFault, PasskeyMade, PasskeyPlace, Passkeys};
+pub use providers::{Identified, LoggedOut, ProviderAsk, ProviderFault, Providers};
 pub use requests::{Answered, Answers, Asked};
 pub use watching::{NobodyWatches, Watching};
 
@@ -441,6 +445,17 @@ pub trait Secrets: Send + Sync {
     fn step_of(&self, one_time: &str, code: &str, now: OffsetDateTime) -> Option<u64>;
 }
 
+/// How a credential comes: what a machine may be bound to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Presented<'a> {
+    /// From which address; none: nobody knows.
+    pub address: Option<std::net::IpAddr>,
+    /// With which client certificate: SHA-256 of its DER form.
+    pub certificate: Option<CommitHash>,
+    /// For which address of this platform.
+    pub path: &'a str,
+}
+
 /// Why nobody signs.
 #[derive(Debug, thiserror::Error)]
 pub enum ReauthenticationError {
@@ -448,7 +463,7 @@ pub enum ReauthenticationError {
     #[error("the credential sent for the signature is not that of the one who acts")]
     Refused,
     /// More of what proves the signer is needed.
-    #[error("the first signature of a session takes the password and a code; later ones one of the two")]
+    #[error("the first signature of a session takes the password and a code, or a passkey; later ones one of them")]
     TooFewFactors,
     /// There is no name to print, or it is erased.
     #[error("no name is known that could be printed with the signature")]
@@ -477,4 +492,10 @@ pub trait Reauthentication: Send + Sync {
 pub trait Credentials: Send + Sync {
     /// The principal of a valid token; none for an unknown, expired or revoked one.
     async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Failure>;
+
+    /// The same for a token that comes so. What is bound to a place counts by this alone.
+    async fn authenticate_from(&self, token: &str, from: Presented<'_>) -> Result<Option<Principal>, Failure> {
+        let _ = from;
+        self.authenticate(token).await
+    }
 }

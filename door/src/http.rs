@@ -2,6 +2,9 @@
 
 mod description;
 mod links;
+mod machines;
+mod passkeys;
+mod provider;
 mod reply;
 mod reviews;
 mod sessions;
@@ -22,13 +25,29 @@ use crate::Door;
 pub fn router(door: Arc<Door>) -> Router {
     let open = Router::new()
         .route("/v1/sign-in", post(sign_in::sign_in))
+        .route("/oauth/token", post(machines::token))
+        .route("/oidc/{tenant}/back-channel-logout", post(provider::back_channel_logout))
+        .route("/v1/sign-in/provider", get(provider::offered).post(provider::go))
+        .route("/v1/sign-in/provider/back", post(provider::come_back))
+        .route("/v1/sign-in/passkey/challenge", post(passkeys::ask))
+        .route("/v1/sign-in/passkey", post(passkeys::sign_in))
         .route("/v1/links/look", post(links::look))
         .route("/v1/links/use", post(links::use_link))
         .with_state(Arc::clone(&door));
     let behind = Router::new()
         .route("/v1/sign-out", post(sessions::sign_out))
+        .route("/v1/sign-out/provider", get(provider::end_there))
         .route("/v1/password", post(sign_in::change_password))
         .route("/v1/sessions", get(sessions::own))
+        .route("/v1/machines", get(machines::list).post(machines::create))
+        .route("/v1/machines/{machine}/secrets", post(machines::rotate))
+        .route("/v1/machines/{machine}/secrets/{secret}/revoke", post(machines::revoke))
+        .route("/v1/machines/{machine}/dismiss", post(machines::dismiss))
+        .route("/v1/passkeys", get(passkeys::own).post(passkeys::add))
+        .route("/v1/passkeys/new", post(passkeys::begin))
+        .route("/v1/passkeys/proof", post(passkeys::proof))
+        .route("/v1/users/{user}/passkeys", get(passkeys::of_user))
+        .route("/v1/users/{user}/passkeys/{passkey}/remove", post(passkeys::remove))
         .route("/v1/users", get(users::list).post(users::invite))
         .route("/v1/users/reviews", get(reviews::of_access).post(reviews::review_access))
         .route("/v1/studies/{study}/audit/reviews", get(reviews::of_trail).post(reviews::review_trail))

@@ -1,7 +1,7 @@
 //! Who comes in: links, sign-in, sessions, and who signs.
 //!
 //! - [`Door`]: what it works with. `sign_in`: from a login to a session. `links`: how accounts begin. `sessions`: who stands
-//!   behind a session, and until when. `sign`: who signs, asked anew.
+//!   behind a session, and until when. `passkeys`: asked, answered, added. `machines`: programs, their secrets. `provider`: by OpenID Connect. `sign`: who signs, asked anew.
 //! - `proof`: factors, checked with the same work whatever the answer. `throttle`: how often somebody may try.
 //! - [`router`]: the addresses, one file a resource; [`openapi`]: their description.
 //!
@@ -9,7 +9,10 @@
 
 mod http;
 mod links;
+mod machines;
+mod passkeys;
 mod proof;
+mod provider;
 mod secret;
 mod sessions;
 mod sign;
@@ -26,7 +29,7 @@ use domain::decider::Fold as _;
 use domain::history::{Aggregate, Position, StreamId, Tail};
 use domain::ids::UserId;
 use domain::permit::Principal;
-use domain::port::{Clock, Credentials, Dice, Failure, Secrets, Tenant, Tenants, Watching};
+use domain::port::{Clock, Credentials, Dice, Failure, Passkeys, Providers, Secrets, Tenant, Tenants, Watching};
 use tokio::sync::Semaphore;
 
 pub use http::{openapi, router};
@@ -34,6 +37,9 @@ pub use links::IssuedLink;
 pub use secret::link_address;
 
 use links::Pending;
+use machines::Accesses;
+use passkeys::Challenges;
+use provider::Provided;
 use sessions::Seen;
 use throttle::{Addresses, Names};
 
@@ -80,6 +86,10 @@ pub struct Parts {
     pub tokens: Arc<dyn Credentials>,
     /// Passwords and one-time codes.
     pub secrets: Arc<dyn Secrets>,
+    /// What passkeys say.
+    pub passkeys: Arc<dyn Passkeys>,
+    /// Where people of tenants prove who they are.
+    pub providers: Arc<dyn Providers>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
@@ -101,6 +111,11 @@ pub struct Door {
     parts: Parts,
     names: Names,
     addresses: Addresses,
+    /// How often an address has a passkey asked.
+    asking: Addresses,
+    challenges: Challenges,
+    accesses: Accesses,
+    provided: Provided,
     seen: Seen,
     pending: Mutex<std::collections::BTreeMap<domain::history::CommitHash, Pending>>,
     /// Held while a login is taken, so that no two take the same.
@@ -150,6 +165,10 @@ impl Door {
         Arc::new(Self {
             names: Names::new(parts.dice.bytes()),
             addresses: Addresses::new(parts.rules.proofs_a_minute),
+            asking: Addresses::new(parts.rules.proofs_a_minute),
+            challenges: Challenges::default(),
+            accesses: Accesses::default(),
+            provided: Provided::default(),
             parts,
             seen: Seen::default(),
             pending: Mutex::default(),

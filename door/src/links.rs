@@ -228,7 +228,7 @@ impl Door {
         kept.one_time.clone()
     }
 
-    async fn find(&self, link: &str, hash: &CommitHash) -> Result<(Arc<Tenant>, UserId), NoEntry> {
+    pub(crate) async fn find(&self, link: &str, hash: &CommitHash) -> Result<(Arc<Tenant>, UserId), NoEntry> {
         let tenant =
             secret::tenant_of_link(link).and_then(|id| self.parts.tenants.tenant(&id)).ok_or(NoEntry::Wrong)?;
         let user = accounts::by_link(&tenant, hash, self.now()).await?.ok_or(NoEntry::Wrong)?;
@@ -246,7 +246,7 @@ impl Door {
     }
 
     /// Registers who the first is, whom nobody invited by name.
-    async fn name(&self, tenant: &Tenant, user: UserId, name: Option<Plain>) -> Result<(), NotUsed> {
+    pub(crate) async fn name(&self, tenant: &Tenant, user: UserId, name: Option<Plain>) -> Result<(), NotUsed> {
         if self.is_named(tenant, user).await? {
             return Ok(());
         }

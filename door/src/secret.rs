@@ -9,6 +9,8 @@ use domain::port::Dice;
 
 const SESSION: &str = "lethes_";
 const LINK: &str = "lethel_";
+const MACHINE: &str = "lethec_";
+const ACCESS: &str = "lethea_";
 
 /// How many characters 256 bits are.
 const LETTERS: usize = 43;
@@ -21,6 +23,16 @@ pub(crate) fn session(dice: &dyn Dice, tenant: &TenantId) -> String {
 /// A new secret of a link.
 pub(crate) fn link(dice: &dyn Dice, tenant: &TenantId) -> String {
     drawn(LINK, dice, tenant)
+}
+
+/// A new secret of a machine.
+pub(crate) fn machine(dice: &dyn Dice, tenant: &TenantId) -> String {
+    drawn(MACHINE, dice, tenant)
+}
+
+/// A new access token of a machine.
+pub(crate) fn access(dice: &dyn Dice, tenant: &TenantId) -> String {
+    drawn(ACCESS, dice, tenant)
 }
 
 fn drawn(kind: &str, dice: &dyn Dice, tenant: &TenantId) -> String {
@@ -40,6 +52,16 @@ pub(crate) fn tenant_of_session(text: &str) -> Option<TenantId> {
 /// Whose link it says it is; none if it does not look like one.
 pub(crate) fn tenant_of_link(text: &str) -> Option<TenantId> {
     tenant_of(LINK, text)
+}
+
+/// Whose machine's secret it says it is; none if it does not look like one.
+pub(crate) fn tenant_of_machine(text: &str) -> Option<TenantId> {
+    tenant_of(MACHINE, text)
+}
+
+/// Whether it looks like an access token.
+pub(crate) fn is_access(text: &str) -> bool {
+    tenant_of(ACCESS, text).is_some()
 }
 
 fn tenant_of(kind: &str, text: &str) -> Option<TenantId> {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::account::Command;
 use domain::ids::{SessionId, UserId};
 use domain::permit::Principal;
-use domain::port::{Credentials, Failure, Tenant};
+use domain::port::{Credentials, Failure, Presented, Tenant};
 use projection_svc::accounts;
 use time::OffsetDateTime;
 
@@ -47,6 +47,13 @@ impl Seen {
 #[async_trait]
 impl Credentials for Door {
     async fn authenticate(&self, token: &str) -> Result<Option<Principal>, Failure> {
+        self.authenticate_from(token, Presented::default()).await
+    }
+
+    async fn authenticate_from(&self, token: &str, from: Presented<'_>) -> Result<Option<Principal>, Failure> {
+        if secret::is_access(token) {
+            return Ok(self.behind_access(token, from));
+        }
         let Some(id) = secret::tenant_of_session(token) else {
             return self.parts.tokens.authenticate(token).await;
         };

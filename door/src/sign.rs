@@ -1,15 +1,15 @@
-//! Who signs, asked anew (21 CFR 11.200): the password and a code for the first signature of a session, one of them for later
-//! ones. What is given is checked against the account of the session alone, so nobody signs for another.
+//! Who signs, asked anew (21 CFR 11.200): the password and a code, or a passkey, for the first signature of a session, one of them
+//! for later ones. What is given is checked against the account of the session alone, so nobody signs for another.
 
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use command_svc::Refusal;
-use domain::account::Command;
+use domain::account::{Account, Command, Second};
 use domain::decider::Fold as _;
 use domain::history::{Aggregate, StreamId, Tail};
-use domain::ids::AttemptId;
+use domain::ids::{AttemptId, SessionId};
 use domain::participant::{Factor, Signer};
 use domain::permit::Principal;
 use domain::port::{Failure, ReauthenticationError, Tenant};
@@ -19,25 +19,41 @@ use domain::user::User;
 use serde::Deserialize;
 
 use crate::Door;
+use crate::passkeys::{PasskeyAnswer, Purpose};
 use crate::proof::{Factors, Proved};
 
-/// What stands before the factors in `Lethe-Signer`.
-const SCHEME: &str = "Factors ";
+/// What stands before a password and a code in `Lethe-Signer`.
+const FACTORS: &str = "Factors ";
+
+/// What stands before the answer of a passkey there.
+const PASSKEY: &str = "Passkey ";
+
+/// What was sent to prove who it is.
+enum Sent {
+    Factors(Factors),
+    Passkey(PasskeyAnswer),
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Sent {
+struct SentFactors {
     password: Option<Plain>,
     code: Option<Plain>,
 }
 
-/// Reads `Factors <base64 of {"password": …, "code": …}>`: a password may hold what a header may not.
-fn read(credential: &str) -> Option<Factors> {
-    let text = credential.strip_prefix(SCHEME)?.trim();
-    let bytes = STANDARD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).ok()?;
-    let Sent { password, code } = serde_json::from_slice(&bytes).ok()?;
+/// Reads `Factors <base64 of {"password": …, "code": …}>`: a password may hold what a header may not. Or
+/// `Passkey <base64 of what it answered>`.
+fn read(credential: &str) -> Option<Sent> {
+    let decoded = |text: &str| {
+        let text = text.trim();
+        STANDARD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).ok()
+    };
+    if let Some(text) = credential.strip_prefix(PASSKEY) {
+        return serde_json::from_slice(&decoded(text)?).ok().map(Sent::Passkey);
+    }
+    let SentFactors { password, code } = serde_json::from_slice(&decoded(credential.strip_prefix(FACTORS)?)?).ok()?;
     // A recovery code brings somebody back in; it signs nothing.
-    Some(Factors { password, code, recovery_code: None })
+    Some(Sent::Factors(Factors { password, code, recovery_code: None }))
 }
 
 impl Door {
@@ -48,7 +64,7 @@ impl Door {
     pub async fn signer(self: &Arc<Self>, who: &Principal, credential: &str) -> Result<Signer, ReauthenticationError> {
         let refused = ReauthenticationError::Refused;
         let Some(session) = who.session else { return Err(refused) };
-        let Some(factors) = read(credential) else { return Err(refused) };
+        let Some(sent) = read(credential) else { return Err(refused) };
         let missing = || Failure::missing(format!("tenant {}", who.tenant));
         let tenant = self.parts.tenants.tenant(&who.tenant).ok_or_else(missing)?;
         let (name, now) = (who.actor.id.to_string(), self.now());
@@ -60,7 +76,7 @@ impl Door {
         if account.session_at(session, now).is_none() {
             return Err(refused);
         }
-        let Some(proved) = self.prove(account.credentials.as_ref(), &factors).await? else {
+        let Some(proved) = self.proved(who, session, &account, &sent).await? else {
             self.record_failure(&tenant, who.actor.id, None);
             return Err(refused);
         };
@@ -80,8 +96,29 @@ impl Door {
     }
 }
 
+impl Door {
+    async fn proved(
+        self: &Arc<Self>,
+        who: &Principal,
+        session: SessionId,
+        account: &Account,
+        sent: &Sent,
+    ) -> Result<Option<Proved>, Failure> {
+        match sent {
+            Sent::Factors(factors) => self.prove(account.credentials.as_ref(), factors).await,
+            Sent::Passkey(answer) => {
+                let used = self.answered(account, answer, &Purpose::Prove(who.actor.id, session));
+                Ok(used.map(|used| Proved { password: false, second: Some(Second::Passkey(used)) }))
+            }
+        }
+    }
+}
+
 fn factors_of(proved: Proved) -> Vec<Factor> {
-    let second = proved.second.map(|_| Factor::OneTimeCode);
+    let second = proved.second.map(|second| match second {
+        Second::Passkey(_) => Factor::Passkey,
+        Second::OneTime(_) | Second::Recovery(_) | Second::Provider => Factor::OneTimeCode,
+    });
     proved.password.then_some(Factor::Password).into_iter().chain(second).collect()
 }
 
@@ -106,7 +143,7 @@ mod tests {
     fn factors_are_read_whatever_letters_a_password_has() {
         let text = r#"{"password": "pässwörd", "code": "123456"}"#;
         for encoded in [STANDARD.encode(text), URL_SAFE_NO_PAD.encode(text)] {
-            let factors = read(&format!("Factors {encoded}")).expect("reads");
+            let Some(Sent::Factors(factors)) = read(&format!("Factors {encoded}")) else { panic!("reads") };
             assert_eq!(factors.password, Some("pässwörd".into()));
             assert_eq!(factors.code, Some("123456".into()));
         }

@@ -165,7 +165,7 @@ impl Door {
 }
 
 /// The holder of an account, acting by one of their rights.
-fn holder(tenant: &Tenant, user: UserId, terms: &Terms, session: SessionId) -> Principal {
+pub(crate) fn holder(tenant: &Tenant, user: UserId, terms: &Terms, session: SessionId) -> Principal {
     let (role, organisation) = (terms.role, terms.organisation.clone());
     Principal {
         tenant: tenant.id.clone(),

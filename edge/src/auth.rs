@@ -12,8 +12,11 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use domain::history::CommitHash;
 use domain::permit::Principal;
-use domain::port::Credentials;
+use domain::port::{Credentials, Presented};
+
+use crate::origin::Origin;
 
 use crate::problem::Problem;
 
@@ -24,6 +27,19 @@ const TOKEN_BYTES_MAX: usize = 256;
 #[derive(Debug, Clone)]
 pub struct Caller(pub Principal);
 
+/// The certificate that the client showed in the handshake, by the SHA-256 of its DER form. Put there by the listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerCertificate(pub CommitHash);
+
+/// How the credential of a request comes.
+fn presented(request: &Request) -> Presented<'_> {
+    Presented {
+        address: request.extensions().get::<Origin>().and_then(|origin| origin.address),
+        certificate: request.extensions().get::<PeerCertificate>().map(|PeerCertificate(hash)| *hash),
+        path: request.uri().path(),
+    }
+}
+
 /// Puts every route behind a bearer token. Unknown addresses stay 404.
 pub fn authenticated(router: Router, credentials: Arc<dyn Credentials>) -> Router {
     router.route_layer(from_fn_with_state(credentials, authenticate))
@@ -31,7 +47,7 @@ pub fn authenticated(router: Router, credentials: Arc<dyn Credentials>) -> Route
 
 async fn authenticate(State(credentials): State<Arc<dyn Credentials>>, request: Request, next: Next) -> Response {
     let caller = match bearer(request.headers()).or_else(|| api_key(&request)).or_else(|| cookie(request.headers())) {
-        Some(token) => credentials.authenticate(token).await,
+        Some(token) => credentials.authenticate_from(token, presented(&request)).await,
         None => return unauthorized("send a token: Authorization: Bearer …", "Bearer realm=\"lethe\"").into_response(),
     };
     match caller {
@@ -71,7 +87,7 @@ async fn authenticate_by_password(
     let Some(token) = password(request.headers()) else {
         return refused("no-credentials", "send a token as the password of Basic authentication");
     };
-    match credentials.authenticate(&token).await {
+    match credentials.authenticate_from(&token, presented(&request)).await {
         Ok(Some(principal)) => answered_to(principal, request, next).await,
         Ok(None) => refused("unauthorized", "the token is unknown, expired or revoked"),
         Err(failure) => Problem::from(failure).into_response(),

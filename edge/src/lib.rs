@@ -16,7 +16,7 @@ pub mod query;
 pub mod trace;
 pub mod unread;
 
-pub use auth::{Caller, authenticated, authenticated_by_password, bearer, unauthorized};
+pub use auth::{Caller, PeerCertificate, authenticated, authenticated_by_password, bearer, unauthorized};
 pub use bare::{for_one_host, never_a_page};
 pub use json::JsonBody;
 pub use origin::{Origin, with_origin};

@@ -9,7 +9,7 @@
 //! - [`log`]: the Merkle log of a journal stream and its signed checkpoints.
 //! - [`verify`]: reads whole journal streams and says what is damaged.
 //! - [`certificate`]: issues and checks the certificate of an erasure.
-//! - [`secrets`]: passwords and one-time codes. [`tls`]: certificates and the listener that shows them.
+//! - [`secrets`]: passwords and one-time codes. [`passkeys`]: what they say, checked. [`oidc`]: identity providers of others. [`tls`]: certificates and the listener that shows them.
 //! - [`chance`]: the clock and the dice of the system. [`telemetry`]: logs, traces, metrics.
 
 pub mod archive;
@@ -24,6 +24,8 @@ pub mod keys;
 pub mod log;
 pub mod nats_server;
 pub mod off_site;
+pub mod oidc;
+pub mod passkeys;
 pub(crate) mod pinned;
 pub mod requests;
 pub mod seal;

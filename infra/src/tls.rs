@@ -9,7 +9,7 @@ mod self_signed;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{Connection, TlsListener};
+pub use accept::{Connection, TlsListener, certificate_of};
 pub use self_signed::self_signed;
 
 use std::path::PathBuf;

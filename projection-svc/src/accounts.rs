@@ -30,6 +30,10 @@ domain::fields! {
         pub name: Option<Personal<String, tag::UserProfile>>,
         /// By which name its holder signs in.
         pub login: Option<Personal<String, tag::UserProfile>>,
+        /// Which identity provider knows its holder.
+        pub issuer: Option<Personal<String, tag::UserProfile>>,
+        /// And by what.
+        pub subject: Option<Personal<String, tag::UserProfile>>,
         /// The rest, which is not personal.
         pub standing: Standing,
     }
@@ -139,7 +143,7 @@ impl Projection for Accounts {
 fn empty(user: UserId) -> AccountRow {
     let (rights, sessions) = (BTreeMap::new(), BTreeMap::new());
     let standing = Standing { user, kind: AccountKind::User, link: None, opened: false, rights, sessions };
-    AccountRow { name: None, login: None, standing }
+    AccountRow { name: None, login: None, issuer: None, subject: None, standing }
 }
 
 impl AccountRow {
@@ -155,7 +159,12 @@ impl AccountRow {
                 standing.rights.remove(&right);
             }
             Event::CredentialsSet { login, .. } => {
-                self.login = Some(login);
+                (self.login, self.issuer, self.subject) = (Some(login), None, None);
+                (standing.link, standing.opened) = (None, true);
+                standing.sessions.clear();
+            }
+            Event::IdentityLinked { issuer, subject, .. } => {
+                (self.login, self.issuer, self.subject) = (None, Some(issuer), Some(subject));
                 (standing.link, standing.opened) = (None, true);
                 standing.sessions.clear();
             }
@@ -173,9 +182,15 @@ impl AccountRow {
             Event::SessionEnded { session, .. } => {
                 standing.sessions.remove(&session);
             }
+            Event::PasskeyRemoved { session, .. } => standing.sessions.retain(|id, _| Some(*id) == session),
             Event::SignInFailed { .. }
-            | Event::ReviewRecorded { .. }
             | Event::Reauthenticated { .. }
+            | Event::PasskeyAdded { .. }
+            | Event::MachineAdmitted { .. }
+            | Event::MachineSecretIssued { .. }
+            | Event::MachineSecretRevoked { .. }
+            | Event::MachineDismissed {}
+            | Event::ReviewRecorded { .. }
             | Event::CommitOpened { .. }
             | Event::RebuildOrdered { .. } => {}
         }
@@ -297,6 +312,26 @@ pub async fn by_login(tenant: &Tenant, login: &str) -> Result<Option<UserId>, Fa
     Ok(found)
 }
 
+/// Whose account a person of an identity provider comes in to; none if it is nobody's.
+///
+/// # Errors
+/// What the store and the keys say.
+pub async fn by_identity(tenant: &Tenant, issuer: &str, subject: &str) -> Result<Option<UserId>, Failure> {
+    let is = |text: &Option<Personal<String, tag::UserProfile>>, wanted: &str| {
+        text.as_ref().and_then(|text| text.value.known()).is_some_and(|known| known == wanted)
+    };
+    let mut found = None;
+    for kept in view::all::<Accounts>(tenant).await? {
+        if let Kept::Account(row) = kept
+            && is(&row.issuer, issuer)
+            && is(&row.subject, subject)
+        {
+            found = Some(row.standing.user);
+        }
+    }
+    Ok(found)
+}
+
 /// Logins differ by more than the size of their letters.
 fn same_login(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
@@ -323,7 +358,7 @@ pub async fn by_link(tenant: &Tenant, hash: &CommitHash, now: OffsetDateTime) ->
 pub async fn list(tenant: &Tenant, visible: &Visible) -> Result<Vec<UserShown>, Failure> {
     let mut users = Vec::new();
     for (_, open) in view::whole::<Accounts>(tenant, visible).await? {
-        let Kept::Account(AccountRow { name, login, standing }) = open.row else { continue };
+        let Kept::Account(AccountRow { name, login, standing, .. }) = open.row else { continue };
         let shown = |text: Option<Personal<String, _>>| text.map(|text| Shown::of_personal(text, &open.withheld));
         let right = |(right, held): (RightId, Held)| {
             let (given_at, used_at) = (Some(held.given_at), held.used_at);

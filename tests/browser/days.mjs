@@ -30,7 +30,7 @@ async function desk(options = {}) {
   });
   page.on("pageerror", (error) => faults.push(`${page.url()}: ${error}`));
   page.on("request", (request) => {
-    if (!request.url().startsWith(BASE) && !request.url().startsWith("data:")) faults.push(`${page.url()} loads ${request.url()}`);
+    if (!request.url().startsWith(options.baseURL ?? BASE) && !request.url().startsWith("data:")) faults.push(`${page.url()} loads ${request.url()}`);
   });
   return page;
 }
@@ -219,6 +219,81 @@ const before = await open.evaluate(() => document.documentElement.dataset.follow
   await section.locator("button", { hasText: /^Sign/ }).click();
   await page.waitForSelector(".signature");
   await look(page, "signed");
+}
+
+console.log("an investigator with a passkey: adds it, comes in and signs by it alone");
+{
+  // A browser binds passkeys to names of hosts: this machine's is localhost.
+  const base = BASE.replace("127.0.0.1", "localhost");
+  await admin.goto("/desk/users");
+  await admin.fill("#name", "Pia Passkey");
+  await admin.selectOption("#role", "investigator");
+  await admin.selectOption("#environment", "TEST");
+  await admin.click("form.grid button.main");
+  const link = (await admin.textContent("#link")).trim().replace("127.0.0.1", "localhost");
+  const [page, pia] = [await desk({ baseURL: base }), new Person("pia")];
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("WebAuthn.enable");
+  const options = {
+    protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true,
+    automaticPresenceSimulation: true,
+  };
+  const { authenticatorId } = await devtools.send("WebAuthn.addVirtualAuthenticator", { options });
+  await page.goto(link);
+  await pia.join(page);
+  await page.click("a.button.main");
+  await page.waitForURL("**/desk");
+  await page.goto("/desk/sessions");
+  const add = async (password) => {
+    await page.fill("#passkey-name", "Laptop of the ward");
+    await page.fill("#passkey-password", password);
+    await page.fill("#passkey-code", await pia.code());
+    await page.click("form[data-passkey=add] button");
+  };
+  await add("not the password");
+  await page.waitForSelector("form[data-passkey=add] [role=alert]:not([hidden])");
+  await look(page, "passkey-refused");
+  await add(pia.password);
+  await page.waitForSelector("#passkeys tbody tr");
+  assert.match(await page.textContent("#passkeys"), /Laptop of the ward/);
+  const { credentials } = await devtools.send("WebAuthn.getCredentials", { authenticatorId });
+  assert.deepEqual(credentials.map((one) => [one.isResidentCredential, one.rpId]), [[true, "localhost"]]);
+  await look(page, "passkeys");
+  const enter = async () => {
+    await page.locator("button", { hasText: "Sign out" }).click();
+    await page.waitForURL("**/sign-in**");
+    await page.locator("[data-passkey=sign-in] button").click();
+  };
+  await devtools.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified: false });
+  await enter();
+  await page.waitForSelector("[data-passkey=sign-in] [role=alert]:not([hidden])");
+  await devtools.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified: true });
+  await look(page, "sign-in-passkey");
+  await page.locator("[data-passkey=sign-in] button").click();
+  await page.waitForURL("**/desk");
+  await page.goto(`${base}/desk/studies/cardio-1/matrix`);
+  await page.click("table.matrix tbody tr:nth-child(5) th a");
+  await page.waitForSelector("section.form");
+  const complete = page.locator("button", { hasText: "Complete" }).first();
+  if (await complete.count()) {
+    await complete.click();
+    await page.waitForURL("**done=act**");
+  }
+  const signatures = await page.locator(".signature").count();
+  const section = page.locator("section.form", { has: page.locator("summary", { hasText: /^Sign/ }) }).first();
+  await section.locator("summary", { hasText: /^Sign/ }).click();
+  await section.locator("[data-passkey=prove] button").click();
+  await page.waitForURL("**done=act**");
+  await page.waitForFunction((before) => document.querySelectorAll(".signature").length > before, signatures);
+  await look(page, "signed-by-passkey");
+  await page.goto("/desk/sessions");
+  await page.click("#passkeys button");
+  await page.waitForSelector(".note.good");
+  assert.equal(await page.locator("#passkeys").count(), 0);
+  await enter();
+  await page.waitForSelector("[data-passkey=sign-in] [role=alert]:not([hidden])");
+  assert.ok(page.url().includes("/sign-in"), "a passkey that was removed opens nothing");
+  await page.context().close();
 }
 
 console.log("a monitor's day");

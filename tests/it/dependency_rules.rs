@@ -109,8 +109,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("redb", &["infra"]),
     // The KMS in OpenBao is a server; the demo and the tests are clients of our own API.
     ("reqwest", &["infra", "lethe", "tests"]),
-    ("ring", &["infra"]),  // signatures
-    ("rcgen", &["infra"]), // TLS
+    ("ring", &["infra", "tests"]), // signatures; authenticators of the tests' own
+    ("rcgen", &["infra"]),         // TLS
     ("sled", &["infra"]),
     ("tokio-rustls", &["infra"]),
     ("tracing-opentelemetry", &["infra"]),

@@ -20,14 +20,14 @@ fn factors(factors: &Value) -> String {
     format!("Factors {}", base64::engine::general_purpose::STANDARD.encode(factors.to_string()))
 }
 
-fn refused<T>(outcome: Result<T, ApiError>) -> (Option<u16>, String) {
+pub(super) fn refused<T>(outcome: Result<T, ApiError>) -> (Option<u16>, String) {
     match outcome {
         Ok(_) => (None, "done".to_owned()),
         Err(error) => (error.status, error.code),
     }
 }
 
-fn no(status: u16, code: &str) -> (Option<u16>, String) {
+pub(super) fn no(status: u16, code: &str) -> (Option<u16>, String) {
     (Some(status), code.to_owned())
 }
 
@@ -308,7 +308,7 @@ async fn a_browser_has_its_session_as_a_cookie_that_no_script_reads() {
 }
 
 /// Somebody with a form that can be signed.
-async fn signable(doctor: &Client) -> String {
+pub(super) async fn signable(doctor: &Client) -> String {
     let at = participant(enrol(doctor, "oslo", "N-1").await);
     let values = [("SYSBP", "120"), ("DIABP", "80"), ("PULSE", "70"), ("WEIGHT", "70.5")];
     let items = values.map(|(item, value)| json!({"group": "VS", "item": item, "value": value}));
@@ -318,7 +318,7 @@ async fn signable(doctor: &Client) -> String {
     at
 }
 
-async fn sign(client: &Client, at: &str, credential: Option<&str>) -> (u16, String) {
+pub(super) async fn sign(client: &Client, at: &str, credential: Option<&str>) -> (u16, String) {
     let place = json!({"level": "form", "visit": "BASELINE", "form": "VS"});
     let body = json!({"type": "sign", "place": place, "meaning": "responsibility"});
     let mut request = Http::new().post(format!("{}{at}", client.base())).bearer_auth(client.token()).json(&body);
@@ -398,6 +398,77 @@ async fn a_token_alone_signs_where_nothing_is_real_and_nowhere_else() {
     let there = format!("/v1/studies/real/participants/{}", random_id());
     let (status, code) = sign(&real, &there, Some(real.token())).await;
     assert_eq!((status, code.as_str()), (403, "reauthentication-failed"));
+    home.stop().await;
+}
+
+async fn approve(client: &Client, at: &str, erasure: uuid::Uuid, signer: Option<&str>) -> (u16, String) {
+    let body =
+        json!({"type": "approve-erasure", "erasure": erasure, "instruction": "DPA-1", "accept_single_copy": true});
+    let mut request =
+        Http::new().post(format!("{}{at}/privacy", client.base())).bearer_auth(client.token()).json(&body);
+    if let Some(signer) = signer {
+        request = request.header("Lethe-Signer", signer);
+    }
+    let answer = request.send().await.expect("an answer");
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.expect("JSON");
+    (status, body["code"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_undone_takes_both_factors_anew_and_no_token_in_prod() {
+    let clock = Turned::now();
+    let home = home_by(&clock).await;
+    home.live_study().await;
+    let ada = Person::first(&home, &clock).await;
+    let tom = ada.invite(&home, "controller", "tom", "Tom Tester").await;
+    let (doctor, dpo) = (home.client(Role::Investigator).await, home.client(Role::Dpo).await);
+    let mut asked = Vec::new();
+    for number in ["N-1", "N-2", "N-3"] {
+        let (at, erasure) = (participant(enrol(&doctor, "oslo", number).await), random_id());
+        let ask = json!({"type": "request-erasure", "erasure": erasure, "justification": "consent-withdrawn",
+            "scopes": ["identity.contact"]});
+        send(&dpo, &format!("{at}/privacy"), ask).await.expect("asked for");
+        asked.push((at, erasure));
+    }
+    let no = |code: &str| (403, code.to_owned());
+    let (at, erasure) = &asked[0];
+    assert_eq!(approve(&tom.session, at, *erasure, None).await, no("step-up-required"));
+    assert_eq!(approve(&dpo, at, *erasure, None).await, no("forbidden"), "by the table of roles");
+    let given = |password: Option<&str>, code: Option<&str>| factors(&json!({"password": password, "code": code}));
+    let wrong = given(Some("not the password"), Some(&tom.next_code()));
+    assert_eq!(approve(&tom.session, at, *erasure, Some(&wrong)).await, no("reauthentication-failed"));
+    // In a batch there is no place for a proof.
+    let line = json!({"aggregate": "privacy", "id": at.rsplit('/').next(), "command":
+        {"type": "approve-erasure", "erasure": erasure, "instruction": "DPA-1", "accept_single_copy": true}});
+    let mut lines = Vec::new();
+    let batch = at.split("/participants").next().expect("a study").to_owned() + "/commands";
+    tom.session.bulk(&batch, line.to_string(), |line| lines.push(line)).await.expect("answered");
+    assert_eq!(lines[0]["code"], "step-up-required", "{lines:?}");
+    let both = given(Some(PASSWORD), Some(&tom.next_code()));
+    assert_eq!(approve(&tom.session, at, *erasure, Some(&both)).await.0, 200);
+    // Both, each time: one that was enough for a later signature is not enough here.
+    let (at, erasure) = &asked[1];
+    let one = given(Some(PASSWORD), None);
+    assert_eq!(approve(&tom.session, at, *erasure, Some(&one)).await, no("step-up-required"));
+    let mut key = tests::passkey::Authenticator::new();
+    let factors = json!({"password": PASSWORD, "code": tom.next_code()});
+    key.join(&tom.session, &factors, "Key").await.expect("added");
+    let by_key = key.signer(&tom.session).await.expect("asked");
+    assert_eq!(approve(&tom.session, at, *erasure, Some(&by_key)).await.0, 200);
+
+    // A token approves where nothing is real, and in PROD not even what is not there.
+    let (at, erasure) = &asked[2];
+    let token = home.client(Role::Controller).await;
+    assert_eq!(approve(&token, at, *erasure, None).await.0, 200);
+    let secret = "real".parse().expect("valid");
+    home.platform
+        .create_study(&acme(), &secret, "Real".parse().expect("valid"), Environment::Prod)
+        .await
+        .expect("created");
+    let real = home.client_with(Role::Controller, |new: &mut NewToken| new.environment = Environment::Prod).await;
+    let there = format!("/v1/studies/real/participants/{}", random_id());
+    assert_eq!(approve(&real, &there, random_id(), None).await, no("step-up-required"));
     home.stop().await;
 }
 

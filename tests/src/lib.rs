@@ -5,4 +5,5 @@ pub mod binary;
 pub mod cluster;
 pub mod door;
 pub mod home;
+pub mod passkey;
 pub mod people;

@@ -25,6 +25,7 @@ use utoipa::ToSchema;
 
 use super::lines::{Line, lines};
 use super::reply::{Problems, Reply, crashed, status};
+use super::step_up::step_up;
 use crate::commands::Commands;
 use crate::execute::{Done, Request};
 
@@ -197,6 +198,8 @@ impl Bulk {
                 Ok(commands.execute::<Identity>(tenant, &stream(Aggregate::Identity), &command, request).await?)
             }
             Shaped::Privacy(command) => {
+                // A line carries no proof: what needs one is sent by itself.
+                step_up(commands, &request.principal, None, &command).await?;
                 Ok(commands.execute_privacy(tenant, &stream(Aggregate::Privacy), &command, request).await?)
             }
         }

@@ -82,8 +82,8 @@ pub(super) struct CommandHeaders {
     /// When the data was captured (RFC 3339), if that was before now.
     #[param(rename = "Lethe-Captured-At", example = "2026-11-22T13:45:30Z")]
     captured_at: Option<String>,
-    /// With `sign`: what proves anew who signs, for this one signature: `Factors <base64 of {"password": …, "code": …}>` in a
-    /// session (docs/sign-in.md); outside PROD also a person's bearer token once more.
+    /// With `sign`, and with what cannot be undone: what proves anew who does it, for this once: `Factors <base64 of {"password": …, "code": …}>` in a
+    /// session (docs/sign-in.md), or `Passkey <base64 of what it answered>`; outside PROD also a person's bearer token once more.
     #[param(rename = "Lethe-Signer")]
     signer: Option<String>,
 }

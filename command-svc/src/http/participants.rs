@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use domain::history::{Aggregate, CommitHash, StreamId};
 use domain::identity::{self, Identity};
 use domain::ids::{ParticipantId, StudyId};
 use domain::participant;
-use domain::port::ReauthenticationError;
 use domain::privacy;
 use edge::{Caller, Ids, JsonBody, Parameters, Problem, headers};
 use tracing::Instrument;
 
 use super::call::{Call, CommandHeaders, Since};
 use super::reply::{Answers, Problems, crashed};
+use super::step_up::{step_up, who_signs};
 use crate::commands::Commands;
 use crate::execute::Done;
 use crate::migration::NoReport;
@@ -53,29 +53,13 @@ pub(super) async fn record(
     JsonBody(mut command): JsonBody<participant::Command>,
 ) -> Result<Done, Problem> {
     if let (participant::Command::Sign { signer, .. }, Some(credential)) = (&mut command, &call.signer) {
-        *signer = Some(who_signs(&commands, &call, credential).await?);
+        *signer = Some(who_signs(&commands, &call.request.principal, credential).await?);
     }
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Participant, participant);
     // A task of its own: a randomisation that is asked for goes on, whether or not the client waits for it.
     let carried_out = async move { commands.execute_participant(&call.tenant, &stream, command, &call.request).await };
     let done = tokio::spawn(carried_out.in_current_span()).await.map_err(|_| crashed())?;
     Ok(done?)
-}
-
-/// Asks anew who it is. A credential that is not theirs ends here; one that was not sent is refused by the record.
-async fn who_signs(commands: &Commands, call: &Call, credential: &str) -> Result<participant::Signer, Problem> {
-    commands.reauthentication.signer(&call.request.principal, credential).await.map_err(|error| match error {
-        ReauthenticationError::Refused => {
-            Problem::new(StatusCode::FORBIDDEN, "reauthentication-failed", error.to_string())
-        }
-        ReauthenticationError::TooFewFactors => {
-            Problem::new(StatusCode::FORBIDDEN, "too-few-factors", error.to_string())
-        }
-        ReauthenticationError::NoPrintedName => {
-            Problem::new(StatusCode::FORBIDDEN, "no-printed-name", error.to_string())
-        }
-        ReauthenticationError::Failed(failure) => failure.into(),
-    })
 }
 
 /// A participant's allocation: its number, and the arm for those who may know it.
@@ -128,7 +112,8 @@ pub(super) async fn identity(
 
 /// Places and lifts holds and restrictions; requests, approves and refuses erasures.
 ///
-/// An approved erasure is carried out at once, step by step; its progress is a query.
+/// An approved erasure is carried out at once, step by step; its progress is a query. `approve-erasure` and `accept-single-copy` cannot
+/// be undone: in a session they need the header `Lethe-Signer` with both factors or a passkey, and in PROD no token sends them.
 #[utoipa::path(
     post,
     path = "/v1/studies/{study}/participants/{participant}/privacy",
@@ -148,6 +133,7 @@ pub(super) async fn privacy(
     Ids((study, participant)): Person,
     JsonBody(command): JsonBody<privacy::Command>,
 ) -> Result<Done, Problem> {
+    step_up(&commands, &call.request.principal, call.signer.as_deref(), &command).await?;
     let stream = StreamId::in_study(&call.tenant.id, &study, Aggregate::Privacy, participant);
     // A task of its own: an order that is stored has follow-ups, whether or not the client waits for them.
     let order = async move { commands.execute_privacy(&call.tenant, &stream, &command, &call.request).await };

@@ -2,11 +2,11 @@
 
 use askama::Template;
 use axum::extract::Path;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use domain::port::ReauthenticationError;
+use edge::headers::LETHE_SIGNER;
 use serde_json::json;
 
 use super::on_to;
@@ -128,7 +128,7 @@ async fn approved(visit: &Visit, erasure: &str, fields: &Fields) -> Result<Respo
     if fields.text("typed") != person.subject_number {
         return Err(Trouble::own(StatusCode::UNPROCESSABLE_ENTITY, "typed-otherwise", ""));
     }
-    step_up(visit, fields).await?;
+    let proof = step_up(fields)?;
     let command = if one.waiting_for == "single-copy" {
         json!({"type": "accept-single-copy", "erasure": one.erasure})
     } else {
@@ -137,28 +137,38 @@ async fn approved(visit: &Visit, erasure: &str, fields: &Fields) -> Result<Respo
             "accept_single_copy": fields.ticked("accept_single_copy"),
         })
     };
-    let answer = visit.api.post(&format!("{path}/privacy"), &command).await?;
+    let answer = visit.api.post_with(&format!("{path}/privacy"), &command, &[(LETHE_SIGNER, proof)]).await;
+    let answer = answer.map_err(not_proved)?;
     Ok(on_to(&format!("/desk/erasures/{}", encoded(erasure)), "erasure-approved", &answer))
 }
 
-/// Asks anew who this is: password and code, both, each time. It cannot be undone, so an open session is not enough.
-async fn step_up(visit: &Visit, fields: &Fields) -> Result<(), Trouble> {
-    let refused = || Trouble::own(StatusCode::FORBIDDEN, "not-proved", "");
-    if fields.raw("password").is_empty() || fields.text("code").is_empty() {
-        return Err(refused());
+/// What proves anew who this is: password and code, both, or a passkey, each time. It cannot be undone, so an open session is not
+/// enough; the API refuses it too.
+fn step_up(fields: &Fields) -> Result<HeaderValue, Trouble> {
+    let both = !fields.raw("password").is_empty() && !fields.text("code").is_empty();
+    if !both && fields.text("passkey").is_empty() {
+        return Err(Trouble::own(StatusCode::FORBIDDEN, "not-proved", ""));
     }
-    match visit.desk.asked_anew.signer(&visit.who, &factors(fields)).await {
-        Ok(_) => Ok(()),
-        Err(ReauthenticationError::Failed(failure)) => {
-            tracing::warn!(%failure, "nobody can be asked anew");
-            Err(Trouble::own(StatusCode::SERVICE_UNAVAILABLE, "unavailable", ""))
+    HeaderValue::try_from(factors(fields)).map_err(|_| Trouble::internal())
+}
+
+/// Whatever was wrong with the proof, people are told the same.
+fn not_proved(trouble: Trouble) -> Trouble {
+    match &trouble {
+        Trouble::Refused(refused)
+            if matches!(&*refused.code, "reauthentication-failed" | "too-few-factors" | "step-up-required") =>
+        {
+            Trouble::own(StatusCode::FORBIDDEN, "not-proved", "")
         }
-        Err(_) => Err(refused()),
+        _ => trouble,
     }
 }
 
 /// What was given to prove who signs, as the header `Lethe-Signer` takes it.
 pub(super) fn factors(fields: &Fields) -> String {
+    if let Some(answer) = fields.some("passkey") {
+        return format!("Passkey {answer}");
+    }
     let code: String = fields.text("code").split_whitespace().collect();
     let mut given = json!({});
     if !fields.raw("password").is_empty() {

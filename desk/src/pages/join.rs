@@ -39,6 +39,8 @@ struct Open {
     picture: String,
     name: String,
     login: String,
+    /// Whether some organisation here has an identity provider.
+    provided: bool,
 }
 
 #[derive(Deserialize)]
@@ -112,7 +114,8 @@ async fn choose(guest: &Guest, fields: &Fields, refused: Option<Refused>) -> Res
     let picture = picture(&looked.one_time_uri).unwrap_or_default();
     let f = guest.frame().but(refused);
     let (name, login) = (fields.text("name").to_owned(), fields.text("login").to_owned());
-    let shown = Open { f, link, looked, picture, name, login };
+    let provided = super::door::provided(guest).await;
+    let shown = Open { f, link, looked, picture, name, login, provided };
     Ok(page(&shown.f, &shown))
 }
 

@@ -28,10 +28,12 @@ impl Decider for Account {
         match command {
             Command::IssueLink { link, expires_at } => {
                 others_account(context)?;
+                self.of_a_person()?;
                 self.issue_link(*link, *expires_at, now)
             }
             Command::GiveRight { right, terms } => {
                 others_account(context)?;
+                self.of_a_person()?;
                 self.give(*right, terms, context)
             }
             Command::EndRight { right } => {
@@ -84,6 +86,22 @@ impl Decider for Account {
                     Event::RebuildOrdered { attempt: *attempt, session: *session, projection: projection.clone() };
                 self.act(*attempt, *session, ordered, context)
             }
+            Command::AddPasskey { .. } => {
+                own_account(context)?;
+                self.add_passkey(command, now)
+            }
+            Command::RemovePasskey { passkey } => self.remove_passkey(*passkey, context),
+            Command::LinkIdentity { link, issuer, subject } => {
+                self.link.filter(|known| known.hash == *link && now < known.expires_at.0).ok_or(Refused::NoSuchLink)?;
+                let (issuer, subject) = (Personal::new(issuer.0.clone()), Personal::new(subject.0.clone()));
+                Ok(vec![Event::IdentityLinked { link: *link, issuer, subject }])
+            }
+            Command::AdmitMachine { terms } => self.admit(terms, context),
+            Command::IssueSecret { secret, hash, expires_at, others_end } => {
+                self.issue_secret((*secret, *hash), *expires_at, *others_end, context)
+            }
+            Command::RevokeSecret { secret } => self.revoke_secret(*secret, context),
+            Command::DismissMachine => self.dismiss(context),
         }
     }
 
@@ -109,13 +127,21 @@ impl Decider for Account {
                 });
                 (self.link, self.failures) = (None, Failures::default());
                 self.sessions.clear();
+                self.passkeys.clear();
+                self.provided = false;
+            }
+            Event::IdentityLinked { .. } => {
+                (self.link, self.credentials, self.failures) = (None, None, Failures::default());
+                self.sessions.clear();
+                self.passkeys.clear();
+                self.provided = true;
             }
             Event::PasswordChanged { session, second, password } => {
                 if let Some(credentials) = &mut self.credentials {
                     credentials.password = password.value.clone();
                 }
                 self.sessions.retain(|id, _| id == session);
-                self.spend(*second);
+                self.spend(*second, recorded.stored_at);
             }
             Event::SessionBegun { session, token_hash, right, expires_at, second, .. } => {
                 // Those that are over need no end of their own.
@@ -123,7 +149,7 @@ impl Decider for Account {
                 let begun = Session { token_hash: *token_hash, right: *right, expires_at: *expires_at, signed: false };
                 self.sessions.insert(*session, begun);
                 self.failures = Failures::default();
-                self.spend(*second);
+                self.spend(*second, recorded.stored_at);
             }
             Event::SessionEnded { session, .. } => {
                 self.sessions.remove(session);
@@ -137,7 +163,7 @@ impl Decider for Account {
                     session.signed = true;
                 }
                 (self.last_proof, self.failures) = (Some(*attempt), Failures::default());
-                second.iter().for_each(|second| self.spend(*second));
+                second.iter().for_each(|second| self.spend(*second, recorded.stored_at));
             }
             Event::ReviewRecorded { review, .. } => {
                 self.reviews.insert(*review);
@@ -145,12 +171,19 @@ impl Decider for Account {
             Event::CommitOpened { attempt, .. } | Event::RebuildOrdered { attempt, .. } => {
                 self.last_act = Some(*attempt);
             }
+            Event::PasskeyAdded { .. } | Event::PasskeyRemoved { .. } => {
+                self.evolve_passkeys(event, recorded.stored_at)
+            }
+            Event::MachineAdmitted { .. }
+            | Event::MachineSecretIssued { .. }
+            | Event::MachineSecretRevoked { .. }
+            | Event::MachineDismissed {} => self.evolve_machine(event),
         }
     }
 }
 
 /// Who administers acts on others: what one could give oneself, one would.
-fn others_account(context: &Context<'_, ()>) -> Result<(), Refused> {
+pub(super) fn others_account(context: &Context<'_, ()>) -> Result<(), Refused> {
     if is_own(context) { Err(Refused::OwnAccount) } else { Ok(()) }
 }
 
@@ -158,7 +191,7 @@ fn own_account(context: &Context<'_, ()>) -> Result<(), Refused> {
     if is_own(context) { Ok(()) } else { Err(Refused::NotOwnAccount) }
 }
 
-fn is_own(context: &Context<'_, ()>) -> bool {
+pub(super) fn is_own(context: &Context<'_, ()>) -> bool {
     context.principal.actor.id.to_string() == context.stream.id
 }
 
@@ -167,6 +200,10 @@ fn personal<S: crate::scope::ScopeTag>(value: Option<&Plain>) -> Option<Personal
 }
 
 impl Account {
+    fn of_a_person(&self) -> Result<(), Refused> {
+        if self.machines.ever { Err(Refused::OfAMachine) } else { Ok(()) }
+    }
+
     fn issue_link(&self, link: CommitHash, expires_at: Moment, now: OffsetDateTime) -> Result<Vec<Event>, Refused> {
         if self.link.is_some_and(|known| known.hash == link) {
             return Ok(vec![]);
@@ -220,7 +257,10 @@ impl Account {
         if let Some(known) = self.sessions.get(session) {
             return if known.token_hash == *token_hash { Ok(vec![]) } else { Err(Refused::SessionExists) };
         }
-        self.unused(*second)?;
+        match second {
+            Second::Provider if self.provided => {}
+            second => self.unused(*second)?,
+        }
         let (_, terms) = self.rights_at(context.now).find(|(id, _)| id == right).ok_or(Refused::NoSuchRight)?;
         if terms.role != context.principal.actor.role {
             return Err(Refused::NoSuchRight);
@@ -281,7 +321,8 @@ impl Account {
             return Ok(vec![]);
         }
         let signed = self.session_at(*session, now).ok_or(Refused::NoSuchSession)?.signed;
-        let (both, one) = (*password && second.is_some(), *password || second.is_some());
+        let passkey = matches!(second, Some(Second::Passkey(_)));
+        let (both, one) = (passkey || *password && second.is_some(), *password || second.is_some());
         if !(both || signed && one) {
             return Err(Refused::TooFewFactors);
         }
@@ -308,22 +349,32 @@ impl Account {
     }
 
     /// Refuses a code that was taken before.
-    fn unused(&self, second: Second) -> Result<(), Refused> {
+    pub(super) fn unused(&self, second: Second) -> Result<(), Refused> {
+        if let Second::Passkey(used) = second {
+            return self.usable(used);
+        }
         let credentials = self.credentials.as_ref().ok_or(Refused::NotOpened)?;
         let used = match second {
             Second::OneTime(step) => step <= credentials.step,
             Second::Recovery(at) => credentials.used.contains(&at),
+            // What a provider said counts for the session that begins with it alone.
+            Second::Provider => true,
+            Second::Passkey(_) => false,
         };
         if used { Err(Refused::CodeUsed) } else { Ok(()) }
     }
 
-    fn spend(&mut self, second: Second) {
+    pub(super) fn spend(&mut self, second: Second, at: OffsetDateTime) {
+        if let Second::Passkey(used) = second {
+            return self.count_use(used, at);
+        }
         let Some(credentials) = &mut self.credentials else { return };
         match second {
             Second::OneTime(step) => credentials.step = credentials.step.max(step),
             Second::Recovery(at) => {
                 credentials.used.insert(at);
             }
+            Second::Passkey(_) | Second::Provider => {}
         }
     }
 }

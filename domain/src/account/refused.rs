@@ -48,7 +48,7 @@ pub enum Refused {
     #[error("this session id was used before: choose a new random id")]
     SessionExists,
     /// 21 CFR 11.200(a)(1)(i).
-    #[error("the first signature of a session takes the password and a code; later ones one of the two")]
+    #[error("the first signature of a session takes the password and a code, or a passkey; later ones one of them")]
     TooFewFactors,
     /// A review of nothing.
     #[error("a review covers at least one entry: its last position comes after its first")]
@@ -56,6 +56,45 @@ pub enum Refused {
     /// A review says what it found.
     #[error("a review says what was found, and if that is nothing, it says so")]
     NoFinding,
+    /// The id is taken.
+    #[error("this passkey id was used before: choose a new random id")]
+    PasskeyExists,
+    /// Removed, or never there.
+    #[error("the account has no such passkey")]
+    NoSuchPasskey,
+    /// One authenticator holds one passkey of an account.
+    #[error("this authenticator holds a passkey of this account already")]
+    PasskeyKnown,
+    /// Enough.
+    #[error("the account has as many passkeys as it can have: remove one first")]
+    TooManyPasskeys,
+    /// No name.
+    #[error("a passkey needs a name to be told from others: 1 to 60 printable characters")]
+    InvalidPasskeyName,
+    /// A person's.
+    #[error("this account is not that of a machine")]
+    NotAMachine,
+    /// A machine's.
+    #[error("this account is that of a machine: it has terms and secrets, and neither links nor rights")]
+    OfAMachine,
+    /// Not for programs.
+    #[error("this role is for people: what it decides is decided by somebody who proves who they are")]
+    NotForMachines,
+    /// The id is taken.
+    #[error("this secret id was used before: choose a new random id")]
+    SecretExists,
+    /// Revoked, or never there.
+    #[error("the machine has no such secret")]
+    NoSuchSecret,
+    /// Two count side by side.
+    #[error("two secrets count already: say when those before end, or revoke one")]
+    TooManySecrets,
+    /// For ever is too long.
+    #[error("a secret counts for a year and a day at most")]
+    LastsTooLong,
+    /// It counts its uses, and has counted back: there is a second one like it.
+    #[error("this passkey was used elsewhere since, as only a copy of it can be: remove it")]
+    PasskeyCopied,
 }
 
 impl Rejection for Refused {
@@ -78,22 +117,52 @@ impl Rejection for Refused {
             Self::TooFewFactors => "too-few-factors",
             Self::NothingReviewed => "nothing-reviewed",
             Self::NoFinding => "no-finding",
+            Self::PasskeyExists => "passkey-exists",
+            Self::NoSuchPasskey => "no-such-passkey",
+            Self::PasskeyKnown => "passkey-known",
+            Self::TooManyPasskeys => "too-many-passkeys",
+            Self::InvalidPasskeyName => "invalid-passkey-name",
+            Self::PasskeyCopied => "passkey-copied",
+            Self::NotAMachine => "not-a-machine",
+            Self::OfAMachine => "of-a-machine",
+            Self::NotForMachines => "not-for-machines",
+            Self::SecretExists => "secret-exists",
+            Self::NoSuchSecret => "no-such-secret",
+            Self::TooManySecrets => "too-many-secrets",
+            Self::LastsTooLong => "lasts-too-long",
         }
     }
 
     fn kind(&self) -> Kind {
         match self {
-            Self::OwnAccount | Self::NotOwnAccount | Self::OtherEnvironment | Self::TooFewFactors | Self::CodeUsed => {
-                Kind::Forbidden
-            }
+            Self::OwnAccount
+            | Self::NotOwnAccount
+            | Self::OtherEnvironment
+            | Self::TooFewFactors
+            | Self::CodeUsed
+            | Self::PasskeyCopied => Kind::Forbidden,
             Self::NotForPeople
+            | Self::NotForMachines
             | Self::NoSites
             | Self::Expired
+            | Self::LastsTooLong
             | Self::InvalidLogin
+            | Self::InvalidPasskeyName
             | Self::NothingReviewed
             | Self::NoFinding => Kind::Invalid,
-            Self::NoSuchRight | Self::NoSuchLink | Self::NoSuchSession => Kind::NotFound,
-            Self::RightExists | Self::NotOpened | Self::SessionExists => Kind::Conflict,
+            Self::NoSuchRight | Self::NoSuchLink | Self::NoSuchSession | Self::NoSuchPasskey | Self::NoSuchSecret => {
+                Kind::NotFound
+            }
+            Self::RightExists
+            | Self::NotOpened
+            | Self::SessionExists
+            | Self::PasskeyExists
+            | Self::PasskeyKnown
+            | Self::NotAMachine
+            | Self::OfAMachine
+            | Self::SecretExists
+            | Self::TooManySecrets
+            | Self::TooManyPasskeys => Kind::Conflict,
         }
     }
 }

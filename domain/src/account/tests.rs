@@ -287,3 +287,173 @@ fn who_looks_into_a_commit_does_so_in_a_session_of_their_own_and_once() {
     let order = Command::OrderRebuild { attempt: AttemptId(Uuid::from_u128(3)), session: SESSION, projection: None };
     given::<Account>(opened()).by(holder()).when(order).rejected("no-such-session");
 }
+
+const KEY: PasskeyId = PasskeyId(Uuid::from_u128(20));
+
+fn used(count: u32) -> Second {
+    Second::Passkey(PasskeyUse { passkey: KEY, count })
+}
+
+fn add(passkey: PasskeyId, second: Second, credential: &str, name: &str) -> Command {
+    let (credential, key, name) = (credential.into(), "cose".into(), name.into());
+    Command::AddPasskey { passkey, session: SESSION, second, credential, key, name, count: 4 }
+}
+
+fn with_passkey() -> Vec<Event> {
+    let facts = given::<Account>(inside()).by(holder()).when(add(KEY, Second::OneTime(12), "one", "Laptop")).facts();
+    [inside(), facts].concat()
+}
+
+#[test]
+fn a_passkey_is_added_by_its_holder_with_proof_and_known_once() {
+    let by = |events: Vec<Event>| given::<Account>(events).by(holder());
+    let (other, second) = (PasskeyId(Uuid::from_u128(21)), Second::OneTime(13));
+    given::<Account>(inside()).by(controller(1)).when(add(KEY, second, "one", "x")).rejected("not-own-account");
+    by(inside()).when(add(KEY, Second::OneTime(11), "one", "Laptop")).rejected("code-used");
+    by(inside()).when(add(KEY, second, "one", " ")).rejected("invalid-passkey-name");
+    by(opened()).when(add(KEY, second, "one", "Laptop")).rejected("no-such-session");
+    by(with_passkey()).when(add(KEY, second, "one", "Laptop")).then([]);
+    by(with_passkey()).when(add(KEY, second, "two", "Laptop")).rejected("passkey-exists");
+    by(with_passkey()).when(add(other, second, "one", "Laptop")).rejected("passkey-known");
+    by(with_passkey()).when(add(other, used(5), "two", "Phone")).facts();
+    let many = (0..9).flat_map(|n| {
+        let command = add(PasskeyId(Uuid::from_u128(30 + n)), Second::OneTime(20), &format!("c{n}"), "x");
+        given::<Account>(inside()).by(holder()).when(command).facts()
+    });
+    let full: Vec<Event> = with_passkey().into_iter().chain(many).collect();
+    by(full).when(add(other, Second::OneTime(99), "two", "Phone")).rejected("too-many-passkeys");
+}
+
+#[test]
+fn a_passkey_is_both_factors_and_one_that_counts_back_is_a_copy() {
+    let by = |events: Vec<Event>| given::<Account>(events).by(holder());
+    let again = |second| {
+        let (token_hash, address) = (CommitHash([9; 32]), None);
+        let session = SessionId(Uuid::from_u128(3));
+        Command::BeginSession { session, token_hash, right: RIGHT, expires_at: LATER, second, address }
+    };
+    by(with_passkey()).when(prove(1, false, Some(used(5)))).facts();
+    by(with_passkey()).when(again(used(5))).facts();
+    by(with_passkey()).when(again(used(4))).rejected("passkey-copied");
+    let on = by(with_passkey()).when(again(used(7))).facts();
+    by([with_passkey(), on].concat()).when(prove(1, false, Some(used(6)))).rejected("passkey-copied");
+    let unknown = Second::Passkey(PasskeyUse { passkey: PasskeyId(Uuid::from_u128(99)), count: 1 });
+    by(with_passkey()).when(again(unknown)).rejected("no-such-passkey");
+}
+
+#[test]
+fn a_removed_passkey_opens_nothing_and_ends_the_other_sessions() {
+    let remove = Command::RemovePasskey { passkey: KEY };
+    let here = Principal { session: Some(SESSION), ..holder() };
+    let removed = given::<Account>(with_passkey()).by(here).when(remove.clone()).facts();
+    assert_eq!(removed, [Event::PasskeyRemoved { passkey: KEY, session: Some(SESSION) }]);
+    let after = [with_passkey(), removed].concat();
+    let by = |events: Vec<Event>| given::<Account>(events).by(holder());
+    by(after.clone()).when(prove(1, false, Some(used(9)))).rejected("no-such-passkey");
+    by(after.clone()).when(remove.clone()).then([]);
+    by(after.clone()).when(add(KEY, Second::OneTime(20), "one", "Laptop")).rejected("passkey-exists");
+    by(inside()).when(remove.clone()).rejected("no-such-passkey");
+    given::<Account>(with_passkey()).by(principal(Role::Dpo, 1)).when(remove.clone()).rejected("not-own-account");
+    let by_other = given::<Account>(with_passkey()).by(controller(1)).when(remove).facts();
+    let mut account = Account::default();
+    [with_passkey(), by_other].concat().iter().for_each(|event| account.evolve(event, Revision(1).into()));
+    assert!(account.sessions.is_empty() && account.passkeys.is_empty());
+    let mut account = Account::default();
+    [with_passkey(), vec![set()]].concat().iter().for_each(|event| account.evolve(event, Revision(1).into()));
+    assert!(account.passkeys.is_empty(), "new credentials are new ones altogether");
+}
+
+const SECRET: TokenId = TokenId(Uuid::from_u128(40));
+
+fn machine_terms(role: Role, environment: Environment) -> MachineTerms {
+    let organisation = "hospital".parse().expect("valid");
+    let (networks, certificate, study) = (vec![], None, None);
+    MachineTerms { role, environment, organisation, sites: Sites::All, study, networks, certificate }
+}
+
+fn admit(role: Role, environment: Environment) -> Command {
+    Command::AdmitMachine { terms: machine_terms(role, environment) }
+}
+
+fn admitted() -> Vec<Event> {
+    vec![Event::MachineAdmitted { terms: machine_terms(Role::Integrator, Environment::Test) }]
+}
+
+fn issue(n: u128, others_end: Option<Moment>) -> Command {
+    let (secret, hash) = (TokenId(Uuid::from_u128(n)), CommitHash([n as u8; 32]));
+    Command::IssueSecret { secret, hash, expires_at: LATER, others_end }
+}
+
+fn after(events: Vec<Event>) -> Account {
+    let mut account = Account::default();
+    events.iter().for_each(|event| account.evolve(event, Revision(1).into()));
+    account
+}
+
+#[test]
+fn a_machine_is_let_in_by_who_administers_there_and_decides_nothing_that_people_do() {
+    let by = |principal| given::<Account>([]).by(principal);
+    by(controller(1)).when(admit(Role::Integrator, Environment::Test)).then(admitted());
+    for role in [Role::System, Role::Controller, Role::Dpo] {
+        by(controller(1)).when(admit(role, Environment::Test)).rejected("not-for-machines");
+    }
+    by(controller(1)).when(admit(Role::Integrator, Environment::Prod)).rejected("other-environment");
+    by(controller(7)).when(admit(Role::Integrator, Environment::Test)).rejected("own-account");
+    given::<Account>(opened())
+        .by(controller(1))
+        .when(admit(Role::Monitor, Environment::Test))
+        .rejected("not-a-machine");
+    let link = Command::IssueLink { link: LINK, expires_at: LATER };
+    let give = Command::GiveRight { right: RIGHT, terms: terms(Role::Dpo) };
+    for command in [link, give] {
+        given::<Account>(admitted()).by(controller(1)).when(command).rejected("of-a-machine");
+    }
+    let prod = vec![Event::MachineAdmitted { terms: machine_terms(Role::Integrator, Environment::Prod) }];
+    given::<Account>(prod).by(controller(1)).when(issue(40, None)).rejected("other-environment");
+}
+
+#[test]
+fn two_secrets_of_a_machine_count_side_by_side_until_the_older_ends() {
+    let by = |events: Vec<Event>| given::<Account>(events).by(controller(1));
+    let soon = Moment(datetime!(2026-11-22 12:30 UTC));
+    by(vec![]).when(issue(40, None)).rejected("not-a-machine");
+    let one = [admitted(), by(admitted()).when(issue(40, None)).facts()].concat();
+    by(one.clone()).when(issue(40, None)).then([]);
+    let two = [one.clone(), by(one.clone()).when(issue(41, Some(soon))).facts()].concat();
+    by(two.clone()).when(issue(42, None)).rejected("too-many-secrets");
+    by(two.clone()).when(issue(42, Some(Moment(NOW)))).facts();
+    let account = after(two.clone());
+    let opens = |n: u8, at| account.machine_by(&CommitHash([n; 32]), at).is_some();
+    assert!(opens(40, NOW) && opens(41, NOW));
+    assert!(!opens(40, soon.0) && opens(41, soon.0) && !opens(41, LATER.0));
+    assert!(!opens(39, NOW));
+    let revoke = Command::RevokeSecret { secret: SECRET };
+    let revoked = by(two.clone()).when(revoke.clone()).facts();
+    assert!(after([two.clone(), revoked.clone()].concat()).machine_by(&CommitHash([40; 32]), NOW).is_none());
+    by([two.clone(), revoked].concat()).when(issue(40, None)).rejected("secret-exists");
+    by(admitted()).when(revoke).rejected("no-such-secret");
+    let gone = [two.clone(), by(two).when(Command::DismissMachine).facts()].concat();
+    assert!(after(gone.clone()).machine_by(&CommitHash([41; 32]), NOW).is_none());
+    by(gone.clone()).when(issue(50, None)).rejected("not-a-machine");
+    by(gone).when(Command::DismissMachine).then([]);
+    let long = Moment(NOW + SECRET_LASTS_MAX + Duration::from_secs(1));
+    let command = Command::IssueSecret { secret: SECRET, hash: LINK, expires_at: long, others_end: None };
+    by(admitted()).when(command).rejected("lasts-too-long");
+}
+
+#[test]
+fn who_comes_by_a_provider_is_joined_by_a_link_and_has_no_other_way_in() {
+    let join = Command::LinkIdentity { link: LINK, issuer: "https://id".into(), subject: "248289761001".into() };
+    let by = |events: Vec<Event>| given::<Account>(events).by(platform());
+    by(vec![]).when(join.clone()).rejected("no-such-link");
+    let linked = by([inside(), vec![issued()]].concat()).when(join.clone()).facts();
+    let after = [inside(), vec![issued()], linked].concat();
+    by(after.clone()).when(join).rejected("no-such-link");
+    let by = |events: Vec<Event>| given::<Account>(events).by(holder());
+    by(after.clone()).when(begin(Second::OneTime(99))).rejected("not-opened");
+    by(after.clone()).when(begin(Second::Provider)).then([begun(Second::Provider)]);
+    by(opened()).when(begin(Second::Provider)).rejected("code-used");
+    let there = [after, vec![begun(Second::Provider)]].concat();
+    by(there.clone()).when(prove(1, true, Some(Second::Provider))).rejected("not-opened");
+    by(there).when(add(KEY, Second::Provider, "one", "Laptop")).rejected("not-opened");
+}

@@ -2,13 +2,32 @@
 
 use utoipa::OpenApi;
 
-use super::{links, reviews, sessions, sign_in, users};
+use super::{links, machines, passkeys, provider, reviews, sessions, sign_in, users};
 
 #[derive(OpenApi)]
 #[openapi(
     paths(
         sign_in::sign_in,
         sign_in::change_password,
+        machines::create,
+        machines::rotate,
+        machines::revoke,
+        machines::dismiss,
+        machines::list,
+        machines::token,
+        provider::offered,
+        provider::go,
+        provider::come_back,
+        provider::end_there,
+        provider::back_channel_logout,
+        passkeys::ask,
+        passkeys::sign_in,
+        passkeys::proof,
+        passkeys::begin,
+        passkeys::add,
+        passkeys::own,
+        passkeys::of_user,
+        passkeys::remove,
         links::look,
         links::use_link,
         sessions::sign_out,

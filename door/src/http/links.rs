@@ -117,3 +117,12 @@ pub(super) async fn use_link(
     let rules = &door.parts.rules;
     Ok(with_cookie(&begun, rules, Opened { recovery_codes, session: SignedIn::of(&begun, rules) }))
 }
+
+impl From<NotUsed> for Problem {
+    fn from(not: NotUsed) -> Self {
+        match not {
+            NotUsed::NoEntry(no) => no.into(),
+            NotUsed::Chosen(problem) => problem,
+        }
+    }
+}

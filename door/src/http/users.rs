@@ -29,7 +29,7 @@ pub(super) struct Users {
     items: Vec<UserShown>,
 }
 
-fn administers(who: &Principal) -> Result<(), Problem> {
+pub(super) fn administers(who: &Principal) -> Result<(), Problem> {
     if may_query(who.actor.role, "user.list") {
         return Ok(());
     }
@@ -237,7 +237,9 @@ pub(super) async fn sign_ins(
 
 fn shown(event: &Event, at: Moment, by: UserId) -> SignInShown {
     let (session, cause) = match event {
+        Event::PasskeyRemoved { session, .. } => (*session, None),
         Event::SessionBegun { session, .. }
+        | Event::PasskeyAdded { session, .. }
         | Event::PasswordChanged { session, .. }
         | Event::Reauthenticated { session, .. }
         | Event::CommitOpened { session, .. }
@@ -249,6 +251,11 @@ fn shown(event: &Event, at: Moment, by: UserId) -> SignInShown {
         | Event::CredentialsSet { .. }
         | Event::SignInFailed { .. }
         | Event::ReviewRecorded { .. } => (None, None),
+        Event::IdentityLinked { .. }
+        | Event::MachineAdmitted { .. }
+        | Event::MachineSecretIssued { .. }
+        | Event::MachineSecretRevoked { .. }
+        | Event::MachineDismissed {} => (None, None),
     };
     SignInShown { at, what: domain::field::Fact::name(event), by, session, cause }
 }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::design::content_hash;
+use domain::history::CommitHash;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -15,6 +17,13 @@ use super::Tls;
 
 /// A connection by TLS.
 pub type Connection = TlsStream<TcpStream>;
+
+/// The certificate that the client showed in the handshake, by the SHA-256 of its DER form (RFC 8705, 3.1). The handshake proved
+/// that its key is there.
+pub fn certificate_of(connection: &Connection) -> Option<CommitHash> {
+    let (_, session) = connection.get_ref();
+    session.peer_certificates()?.first().map(|certificate| content_hash(certificate))
+}
 
 /// How long a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -182,6 +182,23 @@ impl Client {
         self.send(request).await
     }
 
+    /// The same with what proves anew who sends it.
+    pub async fn command_signed(
+        &self,
+        path: &str,
+        id: uuid::Uuid,
+        signer: &str,
+        body: &Value,
+    ) -> Result<Reply, ApiError> {
+        let request = self.request(Method::POST, path).header("Idempotency-Key", format!("\"{id}\"")).json(body);
+        self.send(request.header("Lethe-Signer", signer)).await
+    }
+
+    /// Whether it acts by a session, and not by a token.
+    pub(super) fn is_session(&self) -> bool {
+        self.token.starts_with("lethes_")
+    }
+
     /// Sends a body and hands every line of the reply to `each`.
     pub async fn lines(&self, path: &str, body: &Value, each: impl FnMut(Value)) -> Result<(), ApiError> {
         self.by_line(self.request(Method::POST, path).json(body), each).await

@@ -11,6 +11,7 @@ use domain::scope::{OneValue, Part, Scope};
 use serde_json::{Value, json};
 
 use super::options::Access;
+use super::session::proof;
 use super::{CliError, Client};
 use crate::platform::random_id;
 
@@ -240,7 +241,12 @@ async fn approve(
             "accept_single_copy": accept_single_copy,
         })
     };
-    let approved = client.command(&path, random_id(), None, None, &body).await?;
+    // A session alone decides nothing that cannot be undone.
+    let approved = if client.is_session() {
+        client.command_signed(&path, random_id(), &proof()?, &body).await?
+    } else {
+        client.command(&path, random_id(), None, None, &body).await?
+    };
     let done = follow(client, erasure, approved.position.as_deref(), |step| note!("  {step}")).await?;
     match text(&done, "phase") {
         "completed" => {

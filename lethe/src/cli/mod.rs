@@ -16,6 +16,7 @@ mod erase;
 mod exit;
 mod incident;
 mod kms;
+mod machine;
 mod nats;
 mod options;
 mod orders;
@@ -80,6 +81,9 @@ enum Command {
     /// People with accounts: invited, given rights.
     #[command(subcommand)]
     User(user::User),
+    /// Machines: programs with secrets of their own, bound to where they come from.
+    #[command(subcommand)]
+    Machine(machine::Machine),
     /// Uses a link: sets the password and second factor of an account.
     Join(session::Join),
     /// Signs in; the commands that follow use the session.
@@ -166,6 +170,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::User(user) => user.run().await,
         Command::Access(access) => access.run().await,
         Command::Incident(incident) => incident.run().await,
+        Command::Machine(machine) => machine.run().await,
         Command::Join(join) => join.run().await,
         Command::Login(login) => login.run().await,
         Command::Logout(logout) => logout.run().await,

@@ -34,6 +34,9 @@ pub(super) struct Serve {
     /// browsers send the session by TLS alone; and what the proxy says of where a request comes from is believed.
     #[arg(long, env = "LETHE_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
+    /// A file with the identity providers of tenants (OpenID Connect), which nobody else can read.
+    #[arg(long, env = "LETHE_OIDC", value_name = "FILE")]
+    oidc: Option<std::path::PathBuf>,
     /// After how many minutes without a request a session is over.
     #[arg(long, env = "LETHE_IDLE_MINUTES", default_value_t = 15, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=60))]
     idle_minutes: u32,
@@ -77,6 +80,7 @@ impl Serve {
         if let Some(file) = &self.detection {
             options = options.detection(detection(file)?);
         }
+        options = options.providers(self.oidc);
         if let Some(to) = self.backup_to {
             let every = std::time::Duration::from_secs(u64::from(self.backup_every) * 3600);
             options = options.schedule(Schedule { to, recipients: self.backup_recipients, every });

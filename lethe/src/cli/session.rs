@@ -2,6 +2,7 @@
 
 mod kept;
 mod prompt;
+mod proof;
 
 use clap::{Args, Subcommand};
 use domain::ids::{Environment, TenantId};
@@ -13,6 +14,7 @@ use super::{CliError, Client};
 
 pub(super) use kept::Kept;
 use prompt::Prompt;
+pub(super) use proof::proof;
 
 /// Signs in and keeps the session for the commands that follow.
 #[derive(Args)]

@@ -46,6 +46,9 @@ pub enum StartError {
     /// There is no TLS.
     #[error(transparent)]
     Tls(#[from] infra::tls::TlsError),
+    /// The identity providers cannot be used.
+    #[error(transparent)]
+    Providers(#[from] infra::oidc::NoProviders),
     /// The nats-server cannot be found or started.
     #[error(transparent)]
     Nats(#[from] NatsServerError),
@@ -95,6 +98,7 @@ impl From<StartError> for CliError {
             StartError::NoSuchTenant { .. } => Self::not_found(error),
             StartError::NotLoopback { .. }
             | StartError::Tls(_)
+            | StartError::Providers(_)
             | StartError::NatsElsewhere(_)
             | StartError::KmsDir(_)
             | StartError::OffSiteInside => Self::input(error),

@@ -59,7 +59,6 @@ fn desk(inner: &Inner, api: Router, credentials: Arc<dyn Credentials>) -> Router
     desk::router(desk::Parts {
         api,
         credentials,
-        asked_anew: Arc::clone(&inner.asked_anew) as _,
         clock: Arc::clone(&inner.clock),
         dice: Arc::clone(&inner.dice),
         tls: inner.public_url.get().is_some_and(|url| url.starts_with("https://")),

@@ -64,6 +64,7 @@ pub struct Options {
     schedule: Option<Schedule>,
     door: DoorRules,
     detection: DetectionRules,
+    providers: Option<PathBuf>,
     clock: Arc<dyn Clock>,
 }
 
@@ -82,6 +83,7 @@ impl Options {
             schedule: None,
             door: DoorRules::default(),
             detection: DetectionRules::default(),
+            providers: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -111,6 +113,13 @@ impl Options {
     #[must_use]
     pub fn detection(mut self, rules: DetectionRules) -> Self {
         self.detection = rules;
+        self
+    }
+
+    /// With the identity providers of tenants that stand in a file.
+    #[must_use]
+    pub fn providers(mut self, file: Option<PathBuf>) -> Self {
+        self.providers = file;
         self
     }
 

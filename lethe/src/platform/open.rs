@@ -17,6 +17,8 @@ use infra::exports::ExportFolders;
 use infra::journal::JetStreamJournal;
 use infra::nats_server::{NatsServer, NatsServerOptions, TenantAccount, locate, locate_or_install};
 use infra::off_site::{CopiedLedger, NoLedger};
+use infra::oidc::FileProviders;
+use infra::passkeys::SystemPasskeys;
 use infra::seal::Sealer;
 use infra::secrets::SystemSecrets;
 use infra::store::{Engine, Opening};
@@ -43,6 +45,10 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 /// Opens everything under the data directory.
 pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
     options.elsewhere.refuse_inside(&options.data_dir)?;
+    let providers = match &options.providers {
+        Some(file) => FileProviders::read(file, Arc::clone(&options.clock))?,
+        None => FileProviders::none(Arc::clone(&options.clock)),
+    };
     let data_dir = DataDir::take(&options.data_dir)?.with_read_store(options.read_store);
     let tenants = data_dir.tenants()?;
     let nats = nats(&options.elsewhere, options.install_nats_server, &data_dir, &tenants).await?;
@@ -80,6 +86,8 @@ pub(super) async fn all(options: &Options) -> Result<Inner, StartError> {
         commands: Arc::clone(&commands),
         tokens: Arc::new(TokenCredentials { tenants: Arc::clone(&registry), clock: Arc::clone(&clock) }),
         secrets: Arc::new(SystemSecrets),
+        passkeys: Arc::new(SystemPasskeys),
+        providers: Arc::new(providers),
         clock: Arc::clone(&clock),
         dice: Arc::clone(&dice),
         watching: watcher,

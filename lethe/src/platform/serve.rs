@@ -7,14 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::serve::Listener;
+use axum::{Extension, Router};
+use edge::PeerCertificate;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use infra::tls::{Connection, certificate_of};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
 
@@ -42,8 +45,26 @@ impl Default for Bounds {
     }
 }
 
+/// What a connection says of who is at its other end.
+pub(super) trait Presents {
+    /// The certificate that the client presented, if it did.
+    fn certificate(&self) -> Option<PeerCertificate>;
+}
+
+impl Presents for TcpStream {
+    fn certificate(&self) -> Option<PeerCertificate> {
+        None
+    }
+}
+
+impl Presents for Connection {
+    fn certificate(&self) -> Option<PeerCertificate> {
+        certificate_of(self).map(PeerCertificate)
+    }
+}
+
 /// Serves until told to stop; what is under way then is answered.
-pub(super) async fn serve<L: Listener<Addr = SocketAddr>>(
+pub(super) async fn serve<L: Listener<Addr = SocketAddr, Io: Presents>>(
     mut listener: L,
     router: Router,
     bounds: Bounds,
@@ -68,6 +89,10 @@ pub(super) async fn serve<L: Listener<Addr = SocketAddr>>(
         };
         let (router, stop, held) = (router.clone(), stop.clone(), held.clone());
         tokio::spawn(async move {
+            let router = match io.certificate() {
+                Some(certificate) => router.layer(Extension(certificate)),
+                None => router,
+            };
             connection(TokioIo::new(io), peer, router, bounds.patience, stop).await;
             drop((slot, counted, held));
         });

@@ -139,6 +139,11 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str, user: uuid::Uuid
         ("/v1/users", "/v1/users".to_owned(), Controller),
         ("/v1/users/reviews", "/v1/users/reviews".to_owned(), Controller),
         ("/v1/users/{user}/sessions", format!("/v1/users/{user}/sessions"), Controller),
+        ("/v1/machines", "/v1/machines".to_owned(), Controller),
+        ("/v1/sign-in/provider", "/v1/sign-in/provider".to_owned(), Controller),
+        ("/v1/sign-out/provider", "/v1/sign-out/provider".to_owned(), Controller),
+        ("/v1/passkeys", "/v1/passkeys".to_owned(), Controller),
+        ("/v1/users/{user}/passkeys", format!("/v1/users/{user}/passkeys"), Controller),
         ("/v1/users/{user}/sign-ins", format!("/v1/users/{user}/sign-ins"), Controller),
     ]
 }

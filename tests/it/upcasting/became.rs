@@ -3,8 +3,8 @@
 use domain::design::ItemValue;
 use domain::identity::{Detail, Details};
 use domain::ids::{
-    AllocationId, AttemptId, CommandId, Environment, ErasureId, HoldId, RightId, SessionId, TokenId, UnblindingId,
-    UserId,
+    AllocationId, AttemptId, CommandId, Environment, ErasureId, HoldId, PasskeyId, RightId, SessionId, TokenId,
+    UnblindingId, UserId,
 };
 use domain::participant::{FormKey, ItemKey, ItemPlace, SavedItem};
 use domain::permit::{Role, Sites};
@@ -342,14 +342,16 @@ pub(super) fn user() -> Vec<(&'static str, user::Event)> {
 
 const RIGHT: RightId = RightId(uuid!("11111111-2222-4333-8444-555555555506"));
 const SESSION: SessionId = SessionId(uuid!("11111111-2222-4333-8444-555555555507"));
+const PASSKEY: PasskeyId = PasskeyId(uuid!("11111111-2222-4333-8444-555555555510"));
 const ATTEMPT: AttemptId = AttemptId(uuid!("11111111-2222-4333-8444-555555555508"));
 
 pub(super) fn account() -> Vec<(&'static str, account::Event)> {
     use account::Event::{
-        CommitOpened, CredentialsSet, LinkIssued, PasswordChanged, Reauthenticated, RebuildOrdered, ReviewRecorded,
-        RightEnded, RightGiven, SessionBegun, SessionEnded, SignInFailed,
+        CommitOpened, CredentialsSet, IdentityLinked, LinkIssued, MachineAdmitted, MachineDismissed,
+        MachineSecretIssued, MachineSecretRevoked, PasskeyAdded, PasskeyRemoved, PasswordChanged, Reauthenticated,
+        RebuildOrdered, ReviewRecorded, RightEnded, RightGiven, SessionBegun, SessionEnded, SignInFailed,
     };
-    use account::{EndCause, OpeningReason, Reviewed, Second, Terms};
+    use account::{EndCause, MachineTerms, OpeningReason, Reviewed, Second, Terms};
     let terms = Terms {
         role: Role::Investigator,
         environment: Environment::Prod,
@@ -387,7 +389,47 @@ pub(super) fn account() -> Vec<(&'static str, account::Event)> {
         hash: text(HASH),
         reason: OpeningReason::Fault,
     };
+    let machine = MachineTerms {
+        role: Role::Integrator,
+        environment: Environment::Prod,
+        organisation: text("hospital"),
+        sites: Sites::Only([text("oslo"), text("bergen")].into()),
+        study: Some(text("cardio-1")),
+        networks: vec![text("198.51.100.0/24")],
+        certificate: Some(text(OTHER_HASH)),
+    };
+    let added = PasskeyAdded {
+        passkey: PASSKEY,
+        session: SESSION,
+        second: Second::OneTime(59_000_004),
+        credential: Personal::new("-R85HbTMmy_g3qcBicujtg".to_owned()),
+        key: Personal::new("pQECAyYgASFYIA".to_owned()),
+        name: Personal::new("Laptop".to_owned()),
+        count: 1,
+    };
     vec![
+        (
+            "identity-linked.1",
+            IdentityLinked {
+                link: text(HASH),
+                issuer: Personal::new("https://id.example.org".to_owned()),
+                subject: Personal::new("248289761001".to_owned()),
+            },
+        ),
+        ("machine-admitted.1", MachineAdmitted { terms: machine }),
+        (
+            "machine-secret-issued.1",
+            MachineSecretIssued {
+                secret: TOKEN,
+                hash: text(HASH),
+                expires_at: text("2027-11-22T12:00:00Z"),
+                others_end: Some(text("2026-11-23T12:00:00Z")),
+            },
+        ),
+        ("machine-secret-revoked.1", MachineSecretRevoked { secret: TOKEN }),
+        ("machine-dismissed.1", MachineDismissed {}),
+        ("passkey-added.1", added),
+        ("passkey-removed.1", PasskeyRemoved { passkey: PASSKEY, session: Some(SESSION) }),
         ("link-issued.1", LinkIssued { link: text(HASH), expires_at: text("2026-11-23T12:00:00Z") }),
         ("right-given.1", RightGiven { right: RIGHT, terms }),
         ("right-ended.1", RightEnded { right: RIGHT }),
