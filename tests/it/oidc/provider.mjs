@@ -75,6 +75,8 @@ function begun() {
       backchannelLogout: { enabled: true },
       rpInitiatedLogout: { enabled: true },
     },
+    // By itself it tells nobody on this machine that somebody left: an address of loopback could be anybody's.
+    fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
     interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
     findAccount: (_, sub) => ({ accountId: sub, claims: async () => ({ sub }) }),
   });
