@@ -86,6 +86,7 @@ structural!(Standing, Hashed);
 
 kinds! {
     /// What the table holds.
+    #[expect(clippy::large_enum_variant, reason = "rows are handled one by one, never in arrays")]
     pub enum Kept {
         /// An account.
         "account" Account(AccountRow),
