@@ -16,14 +16,14 @@ use domain::ids::{TokenId, UserId};
 use domain::port::Presented;
 use domain::scope::Plain;
 use domain::user::AccountKind;
-use edge::{Caller, Ids, JsonBody, Origin, PeerCertificate, Problem};
+use edge::{Caller, Ids, JsonBody, Origin, Parameters, PeerCertificate, Problem};
 use projection_svc::Visible;
 use projection_svc::accounts;
 use projection_svc::shown::Shown;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::reply::{Problems, fresh};
+use super::reply::{Problems, Since, fresh, reflecting};
 use super::sign_in::BODY_MAX;
 use super::users::administers;
 use crate::machines::{IssuedSecret, Lasting};
@@ -203,11 +203,17 @@ pub(super) struct SecretShown {
     path = "/v1/machines",
     operation_id = "list_machines",
     tag = "door",
-    responses((status = 200, description = "As the record says now.", body = Machines), Problems)
+    params(Since),
+    responses((status = 200, description = "As they stand at `Lethe-Position`.", body = Machines), Problems)
 )]
-pub(super) async fn list(State(door): State<Arc<Door>>, Caller(who): Caller) -> Result<Response, Problem> {
+pub(super) async fn list(
+    State(door): State<Arc<Door>>,
+    Caller(who): Caller,
+    Parameters(since): Parameters<Since>,
+) -> Result<Response, Problem> {
     administers(&who)?;
     let tenant = door.tenant_of(&who)?;
+    let positions = since.wait(&tenant).await?;
     let now = door.now();
     let mut items = Vec::new();
     for user in accounts::list(&tenant, &Visible::of(who.actor.role)).await? {
@@ -219,7 +225,7 @@ pub(super) async fn list(State(door): State<Arc<Door>>, Caller(who): Caller) -> 
         let secrets = count.map(|(secret, one)| SecretShown { secret, expires_at: one.expires_at }).collect();
         items.push(MachineShown { machine: user.user, name: user.name, terms: machine.terms, secrets });
     }
-    Ok(fresh(Machines { items }))
+    Ok(reflecting(&positions, Machines { items }))
 }
 
 /// An access token (RFC 6749, 5.1).

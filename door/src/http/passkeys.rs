@@ -13,11 +13,11 @@ use domain::account::Account;
 use domain::ids::{Environment, PasskeyId, SessionId, UserId};
 use domain::permit::{Principal, Role, may_query};
 use domain::scope::Plain;
-use edge::{Caller, Ids, JsonBody, Origin, Problem};
+use edge::{Caller, Ids, JsonBody, Origin, Parameters, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::reply::{Problems, fresh};
+use super::reply::{Problems, Since, fresh, reflecting};
 use super::sign_in::{BODY_MAX, SignedIn, with_cookie};
 use crate::Door;
 use crate::passkeys::{ANSWER_WITHIN, MadePasskey, NotAdded, PasskeyAnswer, Purpose, bytes, handle};
@@ -332,10 +332,15 @@ pub(super) struct PasskeyShown {
     path = "/v1/passkeys",
     operation_id = "list_own_passkeys",
     tag = "door",
-    responses((status = 200, description = "As the record says now.", body = PasskeyList), Problems)
+    params(Since),
+    responses((status = 200, description = "As they stand at `Lethe-Position`.", body = PasskeyList), Problems)
 )]
-pub(super) async fn own(State(door): State<Arc<Door>>, Caller(who): Caller) -> Result<Response, Problem> {
-    show(&door, &who, who.actor.id).await
+pub(super) async fn own(
+    State(door): State<Arc<Door>>,
+    Caller(who): Caller,
+    Parameters(since): Parameters<Since>,
+) -> Result<Response, Problem> {
+    show(&door, &who, who.actor.id, &since).await
 }
 
 /// The passkeys of a user: for who administers, and for the user.
@@ -344,22 +349,24 @@ pub(super) async fn own(State(door): State<Arc<Door>>, Caller(who): Caller) -> R
     path = "/v1/users/{user}/passkeys",
     operation_id = "list_passkeys",
     tag = "door",
-    params(("user" = UserId, Path, description = "the user")),
-    responses((status = 200, description = "As the record says now.", body = PasskeyList), Problems)
+    params(("user" = UserId, Path, description = "the user"), Since),
+    responses((status = 200, description = "As they stand at `Lethe-Position`.", body = PasskeyList), Problems)
 )]
 pub(super) async fn of_user(
     State(door): State<Arc<Door>>,
     Caller(who): Caller,
     Ids(user): Ids<UserId>,
+    Parameters(since): Parameters<Since>,
 ) -> Result<Response, Problem> {
     if user != who.actor.id && !may_query(who.actor.role, "user.list") {
         return Err(Problem::forbidden("the passkeys of others are for who administers"));
     }
-    show(&door, &who, user).await
+    show(&door, &who, user, &since).await
 }
 
-async fn show(door: &Door, who: &Principal, user: UserId) -> Result<Response, Problem> {
+async fn show(door: &Door, who: &Principal, user: UserId, since: &Since) -> Result<Response, Problem> {
     let tenant = door.tenant_of(who)?;
+    let positions = since.wait(&tenant).await?;
     let account = door.account(&tenant, user).await?;
     let own = user == who.actor.id;
     let shown = account.passkeys.iter().map(|(id, one)| PasskeyShown {
@@ -368,7 +375,7 @@ async fn show(door: &Door, who: &Principal, user: UserId) -> Result<Response, Pr
         added_at: Moment(one.added_at),
         used_at: one.used_at.map(Moment),
     });
-    Ok(fresh(PasskeyList { user, items: shown.collect() }))
+    Ok(reflecting(&positions, PasskeyList { user, items: shown.collect() }))
 }
 
 /// Removes a passkey: one's own, or anybody's for who administers. Every other session of that account ends.

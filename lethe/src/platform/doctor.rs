@@ -42,6 +42,7 @@ pub(super) enum Verdict {
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = DoctorFinding)]
 pub(super) struct Finding {
     /// What it is about.
     about: &'static str,
