@@ -207,10 +207,13 @@ fn with_erasure(erasure: Value) -> Router {
         "restricted": false, "erased": [], "forms": 1, "last_activity": "2026-11-22T12:00:00Z",
     });
     let here = "GET /v1/studies/s1/participants/00000000-0000-0000-0000-000000000000";
+    let approve = "POST /v1/studies/s1/participants/00000000-0000-0000-0000-000000000000/privacy";
+    let wrong = json!({"code": "reauthentication-failed", "detail": "these factors do not prove who signs"});
     desk(
         [
             ("GET /v1/erasures/00000000-0000-0000-0000-000000000000", (StatusCode::OK, erasure)),
             (here, (StatusCode::OK, person)),
+            (approve, (StatusCode::FORBIDDEN, wrong)),
         ]
         .into(),
     )

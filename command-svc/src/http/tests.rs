@@ -516,6 +516,7 @@ fn the_description_names_every_address_and_resolves() {
     let base = "/v1/studies/{study}";
     let person = "/v1/studies/{study}/participants/{participant}";
     let expected = [
+        "/v1/incidents/{incident}",
         base,
         &format!("{base}/commands"),
         &format!("{base}/designs"),

@@ -140,8 +140,6 @@ fn views(person: uuid::Uuid, erasure: uuid::Uuid, design: &str, user: uuid::Uuid
         ("/v1/users/reviews", "/v1/users/reviews".to_owned(), Controller),
         ("/v1/users/{user}/sessions", format!("/v1/users/{user}/sessions"), Controller),
         ("/v1/machines", "/v1/machines".to_owned(), Controller),
-        ("/v1/sign-in/provider", "/v1/sign-in/provider".to_owned(), Controller),
-        ("/v1/sign-out/provider", "/v1/sign-out/provider".to_owned(), Controller),
         ("/v1/passkeys", "/v1/passkeys".to_owned(), Controller),
         ("/v1/users/{user}/passkeys", format!("/v1/users/{user}/passkeys"), Controller),
         ("/v1/users/{user}/sign-ins", format!("/v1/users/{user}/sign-ins"), Controller),
@@ -208,6 +206,17 @@ async fn every_view_answers_as_described() {
         let status = answer.status().as_u16();
         assert!(matches!(status, 403 | 404 | 409), "{path}: {status}");
         problem(answer, status, code, path).await;
+    }
+    // About the door and not about the record: whether there is a provider at all, and where its sign-out is.
+    for (path, to_nobody, said) in [
+        ("/v1/sign-in/provider", 200, json!({"offered": false})),
+        ("/v1/sign-out/provider", 401, json!({"location": null})),
+    ] {
+        assert!(described.remove(path));
+        let nobody = investigator.http.get(format!("{}{path}", investigator.url)).send().await.expect("an answer");
+        assert_eq!(nobody.status().as_u16(), to_nobody, "{path}");
+        let told: Value = investigator.get(path).await.json().await.expect("JSON");
+        assert_eq!(told, said, "{path}");
     }
     assert_eq!(views.iter().map(|(path, ..)| (*path).to_owned()).collect::<BTreeSet<_>>(), described);
     for (_, path, role) in &views {
