@@ -145,8 +145,10 @@ fn address(query: &str) -> Option<&'static str> {
         "access.user" => "/v1/users/00000000-0000-0000-0000-000000000042/access",
         "access.list" => "/v1/access",
         "incident.list" => "/v1/incidents",
+        "study.audit-review" => "/v1/studies/cardio/audit/unusual",
         "participant.arm"
         | "access.origin"
+        | "access.reviews"
         | "participant.allocation"
         | "randomisation.list"
         | "randomisation.reveal"

@@ -132,6 +132,8 @@ pub const VIEWS: &[(&str, View)] = &[
     ("get /v1/erasures/{erasure}/impact", view("erasure.show", Shows::Named, NONE)),
     ("get /v1/machines", view("user.list", Shows::Users, &["user.profile"])),
     ("get /v1/passkeys", view("session.list", Shows::Nobody, NONE)),
+    ("get /v1/sign-in/provider", view("session.list", Shows::Nobody, NONE)),
+    ("get /v1/sign-out/provider", view("session.list", Shows::Nobody, NONE)),
     ("get /v1/users/{user}/passkeys", view("user.list", Shows::Users, NONE)),
     ("get /v1/users/reviews", view("user.list", Shows::Users, NONE)),
     ("get /v1/operations/health", view("operations.show", Shows::Nobody, NONE)),
