@@ -121,7 +121,7 @@ fn addresses(who: Uuid, erasure: Uuid, design: &str) -> Vec<(String, bool)> {
             address += &match (n % 2, piece) {
                 (0, text) => text.to_owned(),
                 (_, "study") if rave => format!("{study}(Test)"),
-                (_, "study" | "project") => study.to_string(),
+                (_, "study" | "project" | "journal") => study.to_string(),
                 (_, "participant" | "user") => who.to_string(),
                 (_, "erasure") => erasure.to_string(),
                 (_, "design" | "other" | "version") => design.to_owned(),
