@@ -1,6 +1,6 @@
 //! The OpenAPI description of the write side.
 
-use domain::ids::{ExportId, ParticipantId, StudyId};
+use domain::ids::{ExportId, IncidentId, ParticipantId, StudyId};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -25,7 +25,7 @@ use super::{bulk, designs, exports, incidents, participants, randomisation, rehe
         randomisation::command,
         randomisation::reveal,
     ),
-    components(schemas(StudyId, ParticipantId, ExportId, edge::ProblemBody)),
+    components(schemas(StudyId, ParticipantId, ExportId, IncidentId, edge::ProblemBody)),
     tags((name = "commands", description = "What is to happen. Every command is stored durably before it is answered.")),
     security(("token" = [])),
     modifiers(&Token)
