@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
@@ -196,7 +197,7 @@ pub(super) async fn end_there(State(door): State<Arc<Door>>, Caller(who): Caller
 )]
 pub(super) async fn back_channel_logout(
     State(door): State<Arc<Door>>,
-    Path(tenant): Path<String>,
+    tenant: Result<Path<TenantId>, PathRejection>,
     body: Bytes,
 ) -> Response {
     let invalid = || {
@@ -206,7 +207,7 @@ pub(super) async fn back_channel_logout(
     };
     let token =
         form_urlencoded::parse(&body).find(|(key, _)| key == "logout_token").map(|(_, value)| value.into_owned());
-    let (Ok(tenant), Some(token)) = (tenant.parse::<TenantId>(), token.filter(|_| body.len() <= BODY_MAX)) else {
+    let (Ok(Path(tenant)), Some(token)) = (tenant, token.filter(|_| body.len() <= BODY_MAX)) else {
         return invalid();
     };
     match door.provider_logged_out(&tenant, &token).await.map_err(Problem::from) {
